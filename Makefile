@@ -1,0 +1,32 @@
+# run: install what is locked and run the pipeline    test: run the tests    lint: style and types
+# test-slow: what takes minutes    lock: resolve the dependencies anew
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+LOCK_COMMAND := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml
+
+.PHONY: run test test-slow lint lock
+
+run: $(INSTALLED)
+	@$(BIN)/tercet run
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED)
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+lock: $(INSTALLED)
+	@$(LOCK_COMMAND) --custom-compile-command "make lock" --output-file requirements.lock
+
+# uv installs the lock in seconds; it comes with its own hash from the same lock
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/^[^ ]/{/^uv==/p;/^ /p}' requirements.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement .venv/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,57 @@
+"""Every error that a user can cause or meet, in one tree.
+
+    TercetError
+    ├── ParamsError        params.yaml, a preset or a device file is wrong
+    ├── DataError          a data file is missing, truncated, empty or mislabelled
+    ├── ModelError         a model cannot be built, trained or compressed
+    ├── ConversionError    a variant cannot be converted as its scheme promises
+    ├── UnsupportedError   this variant cannot run on this device: a result, not a failure
+    ├── DeviceError        a device did not answer, or crashed: worth another try
+    └── TrackingError      the tracking server cannot be used: records wait for `tercet publish`
+
+The front doors print `str(error)` as one line and no traceback, so a message says what is wrong, what was
+received, what is allowed and what to do.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TercetError(Exception):
+    """Base of every error that is shown to the user as one line."""
+
+
+class ParamsError(TercetError):
+    """params.yaml, a preset or a device file is wrong."""
+
+
+class DataError(TercetError):
+    """A data file is missing, truncated, empty or mislabelled."""
+
+
+class ModelError(TercetError):
+    """A model cannot be built, trained or compressed."""
+
+
+class ConversionError(TercetError):
+    """A variant cannot be converted as its scheme promises."""
+
+
+class UnsupportedError(TercetError):
+    """A variant cannot run on a device; the message becomes the reason in its record."""
+
+
+class DeviceError(TercetError):
+    """A device did not answer in time, or crashed."""
+
+
+class TrackingError(TercetError):
+    """The tracking server cannot be used."""
+
+
+def suggest(received: str, allowed: Iterable[str]) -> str:
+    """The tail of an error about a wrong name: a near match, if any, and what is allowed."""
+    names = sorted(allowed)
+    near = get_close_matches(received, names, n=1)
+    hint = f" did you mean {near[0]!r}?" if near else ""
+    return f"allowed: {', '.join(names) or 'none'}.{hint}"

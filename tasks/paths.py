@@ -1,0 +1,67 @@
+"""Where each noun of the pipeline lives, relative to the project root (the working directory)."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+LOCK = Path("requirements.lock")
+PRESETS = Path("infra/presets")
+DEVICES = Path("infra/devices")
+OUT = Path("out")
+DATA = OUT / "data"
+MODELS = OUT / "models"
+ARTIFACTS = OUT / "artifacts"
+EVALUATIONS = OUT / "evaluations"
+BENCHMARKS = OUT / "benchmarks"
+REPORT = OUT / "report"
+BUNDLES = OUT / "bundles"
+STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
+
+
+def model(name: str) -> Path:
+    """The folder of a Keras model: `model.h5` and `card.json`."""
+    return MODELS / name
+
+
+def artifact(variant: str) -> Path:
+    """The folder of a deployable file: `model.tflite` and `card.json`."""
+    return ARTIFACTS / variant
+
+
+def evaluation(variant: str) -> Path:
+    """The evaluation of a variant's artifact."""
+    return EVALUATIONS / f"{variant}.json"
+
+
+def fingerprint(device: str) -> Path:
+    """What the figures of a device hang from: its processor and its runtime's versions."""
+    return OUT / "fingerprints" / f"{device}.json"
+
+
+def benchmark(variant: str, device: str) -> Path:
+    """The measurement of one variant on one device."""
+    return BENCHMARKS / f"{variant}@{device}.json"
+
+
+def samples(variant: str, device: str) -> Path:
+    """The raw latency samples behind a measurement."""
+    return BENCHMARKS / f"{variant}@{device}.npz"
+
+
+def failure(variant: str, device: str) -> Path:
+    """Why the last try to measure a pair failed; absent when it did not."""
+    return STATE / "failures" / f"{variant}@{device}.json"
+
+
+def bundle(device: str) -> Path:
+    """The folder that is shipped to a device."""
+    return BUNDLES / device
+
+
+def device(name: str) -> Path:
+    """The catalog entry of a device."""
+    return DEVICES / f"{name}.yaml"
+
+
+def preset(name: str) -> Path:
+    """A ready-made params.yaml."""
+    return PRESETS / f"{name}.yaml"

@@ -1,0 +1,261 @@
+"""The frozen records that cross stages, as they are written to JSON. The JSON files are the truth of a run.
+
+Units stand in the names. Every figure says where it comes from: `measured`, `estimated`, `emulated` or `none`;
+what is not known is null, never 0.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.errors import DataError
+from tasks.files import write_json
+
+SCHEMA_VERSION = 1
+Provenance = Literal["measured", "estimated", "emulated", "none"]
+EnergyKind = Literal[
+    "counter_nvml", "counter_rapl", "rail_hwmon", "meter_external", "estimate_compiler", "estimate_cpu_time", "none"
+]
+Status = Literal["ok", "unsupported", "invalid", "error"]
+R = TypeVar("R", bound="Record")
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, unknown keys refused, non-finite numbers refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def save(self, path: Path) -> None:
+        """Write the record as JSON, whole or not at all."""
+        write_json(path, self.model_dump(mode="json"))
+
+
+def read(kind: type[R], path: Path) -> R:
+    """Read a record that an earlier stage wrote.
+
+    Raises:
+        DataError: the file is missing or not such a record.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; the stage that writes it has not run: `tercet run`") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(step) for step in fault["loc"])
+        raise DataError(f"{path}: not a {kind.__name__} of schema {SCHEMA_VERSION}: {where}: {fault['msg']}") from None
+
+
+class Tensor(Record):
+    """One named input or output of an artifact."""
+
+    name: str
+    shape: tuple[int, ...]  # without the batch axis
+    dtype: str
+    scale: float | None = None  # real = scale * (integer - zero_point), where quantized
+    zero_point: int | None = None
+
+
+class Layer(Record):
+    """What compression left in one layer's kernel."""
+
+    name: str
+    parameters: int
+    sparsity: float  # share of exact zeros
+    unique_values: int
+
+
+class ModelCard(Record):
+    """`out/models/<model>/card.json`: a Keras model."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    parent: str | None
+    method: str  # "train", or the method of `compress`
+    parameters: int
+    epochs: int  # trained in this stage
+    total_epochs: int  # trained since the first weights: what an equal-budget control must match
+    layers: tuple[Layer, ...]
+    preserves: tuple[Literal["sparsity", "clusters"], ...] = ()  # what a later method must keep
+    history: dict[str, tuple[float, ...]]  # one value an epoch
+
+
+class ArtifactCard(Record):
+    """`out/artifacts/<variant>/card.json`: a file that can be deployed."""
+
+    schema_version: Literal[1] = 1
+    variant: str
+    model: str
+    scheme: str
+    file: str
+    sha256: str
+    bytes: int
+    gzip_bytes: int  # gzip -9: the size of a download
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: dict[str, int]  # how many of each
+    aware_epochs: int = 0
+    converter: str  # name and version
+
+
+class ClassFigures(Record):
+    """How one class fares."""
+
+    name: str
+    n: int
+    precision: float | None  # null where nothing was predicted so
+    recall: float | None
+
+
+class Score(Record):
+    """The quality of an artifact on one split, by the kernels named."""
+
+    metric: str  # "accuracy": higher is better
+    value: float
+    low: float  # 95 % Wilson score interval
+    high: float
+    n: int
+    kernels: Literal["default", "reference"]  # the runtime's own choice, or its portable reference kernels
+    split: Literal["validation", "test"]
+    predictions: tuple[int, ...]  # one per example, in the split's order
+    outputs_sha256: str  # of the float32 outputs, so that two runs can be told apart
+
+
+class Evaluation(Record):
+    """`out/evaluations/<variant>.json`: the quality of the artifact itself, never of the Keras model."""
+
+    schema_version: Literal[1] = 1
+    variant: str
+    artifact_sha256: str
+    runtime: str
+    scores: tuple[Score, ...]
+    classes: tuple[ClassFigures, ...] = ()  # of the test split, default kernels
+    confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted
+
+
+class Window(Record):
+    """One timed window: a fresh process that ran the artifact back to back."""
+
+    variant: str  # the measured variant or the reference
+    runs: int
+    seconds: float
+    ms_p10: float
+    ms_p50: float
+    ms_mean: float
+    cpu_ms_mean: float  # process CPU time per run, all threads
+    load_ms: float
+    first_ms: float
+    peak_memory_kib: int | None
+    energy_mj: float | None = None  # per inference, gross, by a counter
+    idle_w: float | None = None
+    active_w: float | None = None
+
+
+class Latency(Record):
+    """Milliseconds per inference, batch 1. A percentile is null below the sample count that supports it."""
+
+    provenance: Provenance
+    ms_p50: float  # median over windows of each window's p50
+    ms_p10_floor: float | None = None  # the lowest p10: least disturbed, for comparing
+    ms_p90: float | None = None  # from 64 runs a window
+    ms_p95: float | None = None  # from 130
+    ms_p99: float | None = None  # from 662
+    ms_mean: float | None = None
+    window_cv: float | None = None  # of the windows' p50
+
+
+class Ratio(Record):
+    """Variant over reference, paired window by window; below 1 the variant is faster."""
+
+    value: float
+    low: float  # 95 %
+    high: float
+    pairs: int
+
+
+class Memory(Record):
+    """Working memory on the device."""
+
+    provenance: Provenance
+    peak_kib: float
+    what: str  # what the figure counts
+
+
+class Energy(Record):
+    """Millijoules per inference. `mj` is gross: idle power is in it. An estimate has bounds and its formula."""
+
+    kind: EnergyKind
+    mj: float | None = None
+    low_mj: float | None = None
+    high_mj: float | None = None
+    net_mj: float | None = None  # gross minus idle
+    scope: str | None = None  # what the counter or the formula covers
+    formula: str | None = None
+    reason: str | None = None  # why there is no figure
+
+
+class Measurement(Record):
+    """`out/benchmarks/<variant>@<device>.json`: one variant on one device."""
+
+    schema_version: Literal[1] = 1
+    variant: str
+    device: str
+    device_kind: str
+    status: Status
+    reason: str | None = None  # always there unless the status is ok
+    mode: Literal["quick", "full"]
+    artifact_sha256: str
+    reference: str | None = None  # the variant that `ratio` is against
+    latency: Latency | None = None
+    ratio: Ratio | None = None
+    memory: Memory | None = None
+    energy: Energy = Energy(kind="none", reason="not measured")
+    kernels: Literal["default", "reference"] = "default"  # whose accuracy stands for this device
+    stand_in: str | None = None  # named where the accuracy comes from another machine's kernels
+    flags: tuple[Literal["noisy", "drift"], ...] = ()
+    windows: tuple[Window, ...] = ()
+    environment: dict[str, Any] = {}
+    details: dict[str, Any] = {}  # what only this kind of device can say
+
+
+class McNemar(Record):
+    """The paired test of a variant against the reference on the same examples."""
+
+    better: Annotated[int, Field(ge=0)]  # examples that only the variant gets right
+    worse: Annotated[int, Field(ge=0)]
+    p_value: float
+
+
+class Row(Record):
+    """One line of the comparison: a variant on a device, with everything that is compared."""
+
+    variant: str
+    device: str
+    model: str
+    scheme: str
+    total_epochs: int
+    metric: str
+    quality: float
+    quality_low: float
+    quality_high: float
+    quality_n: int
+    validation_quality: float  # what choices are made on
+    mcnemar: McNemar | None  # null for the reference itself
+    bytes: int
+    gzip_bytes: int
+    measurement: Measurement
+    verdict: str
+    on_latency_front: bool
+    on_energy_front: bool
+
+
+class Comparison(Record):
+    """`out/report/comparison.json`: the whole table."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    reference: str
+    rows: tuple[Row, ...]  # device by device
+    failures: tuple[str, ...] = ()  # variants left out of the rows, each with its reason
+    notes: tuple[str, ...] = ()  # what a reader must know to compare fairly

@@ -1,0 +1,82 @@
+"""From raw inputs to what the model reads. The pipeline uses this file, and bundles ship it: stdlib and numpy only.
+
+`preprocess.json` says what to do with each input:
+
+    {"kind": "image", "shape": [28, 28, 1], "mean": [0.0], "scale": [255.0]}     one mean and scale per channel
+    {"kind": "text", "length": 64, "vocabulary": ["[padding]", "[unknown]", "the", ...]}
+
+Errors are ValueErrors, because nothing of the project is there on a device.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SCHEMA_VERSION = 1
+PADDING, UNKNOWN = 0, 1  # token numbers
+RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
+TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read preprocess.json: `inputs` and `targets` by name.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: not JSON, or of another schema.
+    """
+    described: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+    version = described.get("schema_version") if isinstance(described, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"schema version {SCHEMA_VERSION} expected; received {version!r}")
+    return dict(described)
+
+
+def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
+    """Make one input model-ready.
+
+    Args:
+        spec: the input's entry of preprocess.json.
+        raw: a batch: uint8 [n, height, width, channels] for images, str [n] for text.
+
+    Returns:
+        (raw - mean) / scale as float32 [n, height, width, channels], or token numbers as int32 [n, length].
+
+    Raises:
+        ValueError: `raw` is not what `spec` describes.
+    """
+    if spec["kind"] == "image":
+        return _image(spec, raw)
+    if spec["kind"] == "text":
+        return _text(spec, raw)
+    raise ValueError(f"an input of kind image or text expected; received {spec['kind']!r}")
+
+
+def tokens(text: str) -> list[str]:
+    """The lower-case words and signs of a text, in order."""
+    return TOKEN.findall(text.lower())
+
+
+def _image(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
+    shape = tuple(spec["shape"])
+    if raw.dtype != np.uint8 or raw.shape[1:] != shape or raw.ndim != len(shape) + 1:
+        raise ValueError(f"images of uint8 [n, {str(shape)[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
+    ready = raw.astype(np.float32)
+    ready -= np.asarray(spec["mean"], np.float32)
+    ready /= np.asarray(spec["scale"], np.float32)
+    return ready
+
+
+def _text(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
+    if raw.dtype.kind != "U" or raw.ndim != 1:
+        raise ValueError(f"texts of str [n] expected; received {raw.dtype} {list(raw.shape)}")
+    number = {token: index for index, token in enumerate(spec["vocabulary"])}
+    ready = np.full((len(raw), spec["length"]), PADDING, np.int32)
+    for row, text in zip(ready, raw, strict=True):
+        found = [number.get(token, UNKNOWN) for token in tokens(str(text))[: spec["length"]]]
+        row[: len(found)] = found
+    return ready

@@ -1,0 +1,132 @@
+"""The examples that stages share: their types, and reading what `prepare` wrote to `out/data`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import paths
+from tasks.data import preprocess
+from tasks.errors import DataError, suggest
+
+SPLITS = ("train", "validation", "test", "calibration")
+LABEL = "label"  # the target that holds class numbers
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Named arrays whose first axis counts the examples, the same for all of them."""
+
+    inputs: dict[str, Array]
+    targets: dict[str, Array]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, indices: NDArray[np.int64]) -> "Examples":
+        """The examples at `indices`, in that order."""
+        return Examples(
+            {name: array[indices] for name, array in self.inputs.items()},
+            {name: array[indices] for name, array in self.targets.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data source gives: raw examples.
+
+    Images are uint8 [n, height, width, channels], texts are `<U` [n]; class numbers are int64 [n] under the target
+    "label" and count into `classes`.
+    """
+
+    kind: Literal["image", "text"]
+    train: Examples
+    test: Examples | None  # None: `prepare` takes its own from `train`
+    classes: tuple[str, ...]
+    origin: dict[str, str]  # name of each file read, and its SHA-256
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One model-ready input."""
+
+    shape: tuple[int, ...]  # without the batch axis
+    dtype: str
+    vocabulary_size: int | None = None  # of token numbers; None for everything else
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model is built for."""
+
+    inputs: dict[str, TensorSpec]
+    classes: tuple[str, ...]
+
+
+def load(split: str) -> Examples:
+    """The model-ready examples of a split: inputs as `spec` describes them, targets as they were stored.
+
+    Raises:
+        DataError: no such split, or `prepare` has not written it.
+    """
+    raw = load_raw(split)
+    entries = _described()["inputs"]
+    ready = {name: preprocess.apply(entries[name], array) for name, array in raw.inputs.items()}
+    return Examples(ready, raw.targets)
+
+
+def load_raw(split: str) -> Examples:
+    """The examples of a split as the source gave them, before preprocessing.
+
+    Raises:
+        DataError: no such split, or `prepare` has not written it.
+    """
+    if split not in SPLITS:
+        raise DataError(f"no split is named {split!r}; {suggest(split, SPLITS)}")
+    described = _described()
+    return Examples(
+        {name: _array(f"{split}/inputs.{name}.npy") for name in described["inputs"]},
+        {name: _array(f"{split}/targets.{name}.npy") for name in described["targets"]},
+    )
+
+
+def spec() -> Spec:
+    """What the prepared data asks of a model.
+
+    Raises:
+        DataError: `prepare` has not run.
+    """
+    described = _described()
+    inputs = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
+    return Spec(inputs, tuple(described["targets"][LABEL]["classes"]))
+
+
+def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
+    """The model-ready array that one input's entry of preprocess.json leads to."""
+    if entry["kind"] == "text":
+        return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
+    return TensorSpec(tuple(entry["shape"]), "float32")
+
+
+def _described() -> dict[str, Any]:
+    path = paths.DATA / "preprocess.json"
+    try:
+        return preprocess.read(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; the stage `prepare` has not run: `tercet run`") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
+
+
+def _array(name: str) -> Array:
+    path = paths.DATA / name
+    try:
+        array: Array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; delete {paths.DATA} and run `tercet run`") from None
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a whole array: {error}; delete {paths.DATA} and run `tercet run`") from None
+    return array

@@ -1,0 +1,160 @@
+"""The stage `prepare`: from a data source to `out/data`, split, described and ready for every later stage."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import paths
+from tasks.data import preprocess
+from tasks.data.split import draw
+from tasks.dataset import LABEL, Examples, Source, tensor_spec
+from tasks.errors import DataError
+from tasks.files import replaced_folder, sha256, write_json
+from tasks.params import Params, Prepare
+from tasks.registry import resolve
+
+SOURCES = {
+    "digits": "tasks.data.digits:load",
+    "idx": "tasks.data.idx:load",
+    "keras": "tasks.data.keras:load",
+    "tsv": "tasks.data.tsv:load",
+}
+CHUNK = 1024  # images squared at a time, so that deviations need little memory
+
+
+def prepare(params: Params) -> None:
+    """Load the source, split it and write `out/data`: raw arrays, preprocess.json and card.json.
+
+    The same parameters and files give the same bytes.
+
+    Raises:
+        DataError: the source is missing or broken, or too small for its splits.
+    """
+    source: Source = resolve(SOURCES, params.prepare.source, "data source")(params.prepare)
+    splits = split(source, params.prepare)
+    described = describe(source, splits["train"], params.prepare)
+    with replaced_folder(paths.DATA) as folder:
+        for name, examples in splits.items():
+            _save(folder / name, examples)
+        write_json(folder / "preprocess.json", described)
+        write_json(folder / "card.json", _card(source, splits, described, params.prepare, folder))
+
+
+def split(source: Source, params: Prepare) -> dict[str, Examples]:
+    """The four splits, stratified by class and in the source's order.
+
+    Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
+
+    Raises:
+        DataError: there is one class only, or a split would be empty.
+    """
+    if len(source.classes) < 2:
+        raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
+    rng = np.random.default_rng(params.seed)
+    train, test = source.train, source.test
+    if test is None:
+        train, test = _part(train, params.test, rng)
+    train, validation = _part(train, params.validation, rng)
+    if params.limit is not None:
+        train, validation, test = (_at_most(part, params.limit, rng) for part in (train, validation, test))
+    splits = {
+        "train": train,
+        "validation": validation,
+        "test": test,
+        "calibration": _at_most(train, params.calibration, rng),
+    }
+    for name, examples in splits.items():
+        if not len(examples):
+            total = len(source.train)
+            raise DataError(f"prepare: the {name} split of {total} examples is empty; raise its share or add data")
+    return splits
+
+
+def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
+    """What preprocess.json says; everything that is learnt from data is learnt from the training split."""
+    if source.kind == "image":
+        inputs = {name: _describe_image(raw, params) for name, raw in train.inputs.items()}
+    else:
+        inputs = {name: _describe_text(raw, params) for name, raw in train.inputs.items()}
+    targets = {name: {"kind": "class", "classes": list(source.classes)} for name in train.targets}
+    return {"schema_version": preprocess.SCHEMA_VERSION, "inputs": inputs, "targets": targets}
+
+
+def vocabulary(texts: NDArray[np.str_], size: int) -> list[str]:
+    """The reserved entries, then the most frequent tokens; equally frequent ones alphabetically.
+
+    Args:
+        texts: [n].
+        size: at most so many entries, the reserved ones among them.
+    """
+    counts = Counter(token for text in texts for token in preprocess.tokens(str(text)))
+    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    return [*preprocess.RESERVED, *ranked][:size]
+
+
+def channel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of [n, height, width, channels], summed in whole numbers."""
+    axes = tuple(range(images.ndim - 1))
+    count = images.size // images.shape[-1]
+    mean = images.sum(axis=axes, dtype=np.int64) / count
+    chunks = (images[start : start + CHUNK].astype(np.int64) for start in range(0, len(images), CHUNK))
+    squares = sum(np.square(chunk).sum(axis=axes) for chunk in chunks) / count
+    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+    return mean.tolist(), deviation.tolist()
+
+
+def _part(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
+    """What is left, and the share that is taken out."""
+    taken = draw(examples.targets[LABEL], share, rng)
+    return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
+
+
+def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:
+    if len(examples) <= count:
+        return examples
+    return examples.take(draw(examples.targets[LABEL], count / len(examples), rng))
+
+
+def _describe_image(raw: NDArray[np.uint8], params: Prepare) -> dict[str, Any]:
+    channels = raw.shape[-1]
+    mean, scale = [0.0] * channels, [255.0] * channels
+    if params.normalize == "standard":
+        mean, deviation = channel_statistics(raw)
+        scale = [value or 1.0 for value in deviation]  # a channel that never changes becomes 0, not 0 / 0
+    return {"kind": "image", "shape": list(raw.shape[1:]), "mean": mean, "scale": scale}
+
+
+def _describe_text(raw: NDArray[np.str_], params: Prepare) -> dict[str, Any]:
+    return {"kind": "text", "length": params.length, "vocabulary": vocabulary(raw, params.vocabulary)}
+
+
+def _save(folder: Path, examples: Examples) -> None:
+    folder.mkdir()
+    for name, array in examples.inputs.items():
+        np.save(folder / f"inputs.{name}.npy", array, allow_pickle=False)
+    for name, array in examples.targets.items():
+        np.save(folder / f"targets.{name}.npy", array, allow_pickle=False)
+
+
+def _card(
+    source: Source, splits: dict[str, Examples], described: dict[str, Any], params: Prepare, folder: Path
+) -> dict[str, Any]:
+    ready = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
+    names = source.classes
+    per_class = {k: np.bincount(v.targets[LABEL], minlength=len(names)).tolist() for k, v in splits.items()}
+    written = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        "schema_version": 1,
+        "source": params.source,
+        "kind": source.kind,
+        "inputs": {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in ready.items()},
+        "classes": list(names),
+        "counts": {name: len(examples) for name, examples in splits.items()},
+        "class_counts": {name: dict(zip(names, counts, strict=True)) for name, counts in per_class.items()},
+        "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
+        "origin": source.origin,
+        "seed": params.seed,
+    }

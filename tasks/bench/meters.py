@@ -1,0 +1,108 @@
+"""From the runner's raw readings to energy per inference: a counter where there is one, else an estimate that says so.
+
+None is never 0: a counter that cannot be read, or that did not move, gives no figure but a reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from tasks.records import Energy
+
+UPDATES_NEEDED = 100  # of the counter, in one window: fewer, and its steps show in the figure
+Reading = dict[str, Any]  # {"uj": [per zone], "ns": when}
+
+
+@dataclass(frozen=True)
+class WindowEnergy:
+    """What the counters said of one window: all zones together, and each."""
+
+    gross_mj: float  # per inference
+    idle_w: float
+    active_w: float
+    zones_mj: dict[str, float]
+
+
+def cpu_time_estimate(cpu_ms: float, watts: tuple[float, float, float]) -> Energy:
+    """Energy from CPU time alone: milliseconds of all threads per inference, times watts per busy core.
+
+    Args:
+        cpu_ms: CPU time per inference.
+        watts: what a busy core may draw: low, nominal, high.
+    """
+    low, nominal, high = watts
+    return Energy(
+        kind="estimate_cpu_time",
+        mj=cpu_ms * nominal,
+        low_mj=cpu_ms * low,
+        high_mj=cpu_ms * high,
+        scope="CPU time of the process; between variants of one device it says nothing beyond CPU time",
+        formula=f"{cpu_ms:.6g} ms of CPU time per inference x {nominal:g} W per core (low {low:g}, high {high:g})",
+    )
+
+
+def rapl(windows: Sequence[dict[str, Any]]) -> Energy:
+    """Energy per inference by the processor's own counters: the median over the windows.
+
+    Gross is what the packages (and their memory, where it has a counter) used while the window ran; net is less by
+    what they used while idle, before and after.
+
+    Args:
+        windows: the runner's responses to `time`, all with readable zones.
+    """
+    zones = [zone["name"] for zone in windows[0]["powercap"]["zones"]]
+    for window in windows:
+        fault = _fault(window)
+        if fault:
+            return Energy(kind="counter_rapl", reason=fault)
+    figures = [window_energy(window) for window in windows]
+    gross_mj = median(figure.gross_mj for figure in figures)
+    net_mj = median(
+        figure.gross_mj - figure.idle_w * window["seconds"] * 1e3 / window["runs"]
+        for figure, window in zip(figures, windows, strict=True)
+    )
+    return Energy(
+        kind="counter_rapl",
+        mj=gross_mj,
+        net_mj=net_mj if net_mj > 0 else None,
+        scope=" + ".join(zones) + ": all that ran on them",
+        reason=None if net_mj > 0 else "no net figure: the windows used no more than idle",
+    )
+
+
+def _fault(window: dict[str, Any]) -> str | None:
+    """Why the counters' readings of a window are no measurement."""
+    update_s, seconds = window["powercap"]["update_s"], window["seconds"]
+    if update_s is None:
+        return "the counter did not move while it was watched"
+    if seconds / update_s < UPDATES_NEEDED:
+        needed = UPDATES_NEEDED * update_s
+        return (
+            f"{seconds / update_s:.0f} counter updates in a window of {seconds:.3g} s; at least {needed:.3g} s needed"
+        )
+    if window_energy(window).gross_mj <= 0:
+        return "the counter did not move in a window"
+    return None
+
+
+def window_energy(window: dict[str, Any]) -> WindowEnergy:
+    """One window's figures from its raw readings."""
+    powercap = window["powercap"]
+    ranges = [zone["range_uj"] for zone in powercap["zones"]]
+    used_uj, seconds = _used(powercap["window"], ranges)
+    idle = [_used(pair, ranges) for pair in powercap["idle"]]
+    per_mj = [uj / 1e3 / window["runs"] for uj in used_uj]
+    return WindowEnergy(
+        gross_mj=sum(per_mj),
+        idle_w=sum(sum(uj) for uj, _ in idle) / 1e6 / sum(s for _, s in idle),
+        active_w=sum(used_uj) / 1e6 / seconds,
+        zones_mj={zone["zone"] + " " + zone["name"]: mj for zone, mj in zip(powercap["zones"], per_mj, strict=True)},
+    )
+
+
+def _used(readings: Sequence[Reading], ranges: list[int]) -> tuple[list[int], float]:
+    """Microjoules of each zone between two readings, and the seconds; a counter may have wrapped once between."""
+    start, end = readings
+    pairs = zip(start["uj"], end["uj"], ranges, strict=True)
+    return [b - a if b >= a else b - a + wrap for a, b, wrap in pairs], (end["ns"] - start["ns"]) / 1e9

@@ -1,0 +1,70 @@
+"""How each kind of device measures: one file per kind, all of one signature."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from typing import Protocol as Interface
+
+from tasks.devices import Device
+from tasks.params import Protocol
+from tasks.records import ArtifactCard, Measurement
+from tasks.registry import resolve
+
+Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window; none for an estimate
+TARGETS = {
+    "litert": "tasks.bench.targets.litert:measure",
+    "ethos-u": "tasks.bench.targets.ethos_u:measure",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A deployable file and what its card says."""
+
+    card: ArtifactCard
+    path: Path
+
+
+@dataclass(frozen=True)
+class Request:
+    """One pair to measure."""
+
+    artifact: Artifact
+    reference: Artifact  # may be the artifact itself, which then has no ratio
+    device: Device
+    protocol: Protocol
+    inputs: Path  # `.npz` of model-ready arrays [n, ...] by input name
+
+    @property
+    def variant(self) -> str:
+        """The variant that is measured."""
+        return self.artifact.card.variant
+
+    def result(self, **figures: Any) -> Measurement:
+        """A measurement of this pair."""
+        return Measurement(
+            variant=self.variant,
+            device=self.device.name,
+            device_kind=self.device.kind,
+            mode=self.protocol.mode,
+            artifact_sha256=self.artifact.card.sha256,
+            **figures,
+        )
+
+
+class Target(Interface):
+    """A kind of device.
+
+    Raises:
+        UnsupportedError: this artifact cannot run there; the message becomes the reason in the record.
+        DeviceError: the device did not answer, or crashed.
+    """
+
+    def __call__(self, request: Request) -> tuple[Measurement, Samples]:
+        """Measure one pair."""
+        ...
+
+
+def target(kind: str) -> Target:
+    """The measuring function of a kind of device."""
+    return cast(Target, resolve(TARGETS, kind, "kind of device"))

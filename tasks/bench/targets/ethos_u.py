@@ -1,0 +1,185 @@
+"""Arm Ethos-U by the Vela compiler's estimate: no hardware is touched, and every figure says `estimated`.
+
+Vela's traps, each answered here: it exits with 0 and zeros where nothing fits the accelerator; operators that fall back
+to the CPU count as no time at all; without its four options it assumes a machine of its own choice.
+"""
+
+import csv
+import math
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tasks.bench.targets import Request, Samples
+from tasks.devices import Device, EthosU
+from tasks.errors import DeviceError, UnsupportedError
+from tasks.files import replaced
+from tasks.records import Energy, Latency, Measurement, Memory
+
+TIMEOUT_S = 300
+STAND_IN = "LiteRT reference kernels on the host"
+MAC_PJ = {"int8": 0.3, "int16x8": 0.5}  # see `energy`
+SRAM_PJ = (1.25, 12.5)  # a byte
+OUTSIDE_PJ = (162.0, 325.0)  # a byte of flash or DRAM
+REFUSAL = re.compile(r"operator: (?P<operator>\w+), ofm: .*\nReason: (?P<reason>.*)")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What Vela says of one network."""
+
+    summary: dict[str, str]  # its summary, by column
+    cpu: tuple[str, ...]  # operators that stay on the CPU
+    npu: int  # operators that do not
+    refusals: tuple[tuple[str, str], ...]  # operator and reason
+    compiled: Path  # what it made, for the device
+
+    def number(self, column: str) -> float:
+        """One figure of the summary."""
+        return float(self.summary[column])
+
+
+def measure(request: Request) -> tuple[Measurement, Samples]:
+    """Compile for the device and report the compiler's estimates.
+
+    Raises:
+        UnsupportedError: nothing of the network runs on the accelerator, or Vela refuses it.
+        DeviceError: Vela did not end in time.
+    """
+    with TemporaryDirectory(prefix="tercet-vela-") as folder:
+        report = vela(request.artifact.path, request.device, Path(folder))
+        if not report.npu or not report.number("nn_macs") or not report.number("inference_time"):
+            raise UnsupportedError(f"nothing runs on the accelerator: {_first_refusal(report)}")
+        return _result(request, report), {}
+
+
+def compile(artifact: Path, device: Device, folder: Path) -> Path:  # noqa: A001 - the verb that fits
+    """Write the artifact as the device takes it, `<stem>_vela.tflite`, into `folder`; returns its path.
+
+    Raises:
+        UnsupportedError: Vela refuses the network.
+        DeviceError: Vela did not end in time.
+    """
+    with TemporaryDirectory(prefix="tercet-vela-") as temporary:
+        made = vela(artifact, device, Path(temporary)).compiled
+        target = folder / made.name
+        with replaced(target) as file:
+            file.write_bytes(made.read_bytes())
+    return target
+
+
+def vela(artifact: Path, device: Device, folder: Path) -> Report:
+    """Run the compiler, with all four options that its estimates hang from."""
+    if not isinstance(device, EthosU):
+        raise DeviceError(f"{device.name}: Vela compiles for Ethos-U; received a device of kind {device.kind!r}")
+    options = {
+        "--accelerator-config": device.accelerator,
+        "--config": "Arm/vela.ini",  # found inside the installed package
+        "--system-config": device.system,
+        "--memory-mode": device.memory,
+        "--output-dir": str(folder),
+    }
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "ethosu.vela",
+        str(artifact),
+        "--verbose-performance",
+        "--show-cpu-operations",
+    ]
+    command += [word for option in options.items() for word in option]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise DeviceError(f"{artifact}: Vela did not end within {TIMEOUT_S} s") from None
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise UnsupportedError(f"Vela refuses the network: {said}")
+    return read(folder, artifact.stem, device.system, done.stdout)
+
+
+def read(folder: Path, stem: str, system: str, stdout: str) -> Report:
+    """Read what Vela wrote about a network called `stem`; columns are found by their header."""
+    with (folder / f"{stem}_summary_{system}.csv").open(encoding="utf-8", newline="") as file:
+        summary = next(csv.DictReader(file))
+    with (folder / f"{stem}_per-layer.csv").open(encoding="utf-8", newline="") as file:
+        layers = list(csv.DictReader(file))
+    cpu = tuple(layer["Original Operator"] for layer in layers if layer["Target"] == "CPU")
+    refusals = tuple((m["operator"], m["reason"].strip()) for m in REFUSAL.finditer(stdout))
+    return Report(summary, cpu, len(layers) - len(cpu), refusals, folder / f"{stem}_vela.tflite")
+
+
+def energy(report: Report, scheme: str) -> Energy:
+    """Millijoules per inference from operations and memory traffic: an order of magnitude, best used as a ratio.
+
+    Constants are of 45 nm (M. Horowitz, "Computing's energy problem", ISSCC 2014, as in google/qkeras, qtools): a
+    multiplication of 8 by 8 bits 0.2 pJ and a 32-bit addition 0.1 pJ make a MAC of 0.3 pJ; 16 by 8 bits are two such
+    multiplications. A byte of SRAM is 1.25 pJ (10 pJ for 64 bits of an 8 KB memory) to 12.5 pJ (100 pJ, 1 MB); a byte
+    outside is 162 to 325 pJ (1.3 to 2.6 nJ for 64 bits of DRAM). The bounds are the choice of constants alone, no
+    confidence interval; the middle is their geometric mean. Leakage, the CPU and the newer process are not in it.
+    """
+    macs, sram, outside = report.number("nn_macs"), report.number("sram_total_bytes"), _outside_bytes(report)
+    mac_pj = MAC_PJ.get(scheme, MAC_PJ["int8"])
+    low, high = (
+        (macs * mac_pj + sram * near + outside * far) * 1e-9 for near, far in zip(SRAM_PJ, OUTSIDE_PJ, strict=True)
+    )
+    return Energy(
+        kind="estimate_compiler",
+        mj=math.sqrt(low * high),
+        low_mj=low,
+        high_mj=high,
+        scope="operations and memory traffic; no leakage, no CPU",
+        formula=f"{macs:.0f} MAC x {mac_pj} pJ + {sram:.0f} SRAM bytes x [{SRAM_PJ[0]}, {SRAM_PJ[1]}] pJ"
+        f" + {outside:.0f} bytes outside x [{OUTSIDE_PJ[0]:.0f}, {OUTSIDE_PJ[1]:.0f}] pJ",
+    )
+
+
+def _result(request: Request, report: Report) -> Measurement:
+    """The record: with operators left to the CPU there is no whole latency, and the pair is invalid."""
+    ms = report.number("inference_time") * 1e3
+    share = len(report.cpu) / (len(report.cpu) + report.npu)
+    details = {
+        "vela": version("ethos-u-vela"),
+        "cpu_operator_share": share,
+        "cycles": report.number("cycles_total"),
+        "macs": report.number("nn_macs"),
+        "sram_bytes": report.number("sram_memory_used") * 1024,
+        "flash_bytes": report.number("off_chip_flash_memory_used") * 1024,
+        "dram_bytes": report.number("dram_memory_used") * 1024,
+        "traffic_outside_bytes": _outside_bytes(report),
+        "encoded_weights_bytes": report.number("total_npu_encoded_weights"),
+        "original_weights_bytes": report.number("total_original_weights"),
+    }
+    common = {
+        "memory": Memory(provenance="estimated", peak_kib=report.number("sram_memory_used"), what="SRAM, as compiled"),
+        "kernels": "reference",
+        "stand_in": STAND_IN,
+        "environment": {"compiler": f"ethos-u-vela {version('ethos-u-vela')}"},
+    }
+    if not report.cpu:
+        latency, figures = Latency(provenance="estimated", ms_p50=ms), energy(report, request.artifact.card.scheme)
+        return request.result(status="ok", latency=latency, energy=figures, details=details, **common)
+    reason = (
+        f"{len(report.cpu)} of {len(report.cpu) + report.npu} operators ({share:.0%}) fall back to the CPU, whose time"
+        f" the compiler counts as 0: {', '.join(sorted(set(report.cpu)))}; {_first_refusal(report)}"
+    )
+    nothing = Energy(kind="none", reason="operators on the CPU are not in the estimate")
+    details["npu_part_only_ms"] = ms
+    return request.result(status="invalid", reason=reason, energy=nothing, details=details, **common)
+
+
+def _outside_bytes(report: Report) -> float:
+    return sum(report.number(f"{area}_total_bytes") for area in ("dram", "on_chip_flash", "off_chip_flash"))
+
+
+def _first_refusal(report: Report) -> str:
+    if not report.refusals:
+        return f"operators: {', '.join(sorted(set(report.cpu))) or 'none'}"
+    operator, reason = report.refusals[0]
+    more = f" (and {len(report.refusals) - 1} more)" if len(report.refusals) > 1 else ""
+    return f"{operator}: {reason}{more}"

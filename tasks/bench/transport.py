@@ -1,0 +1,114 @@
+"""How the runner is reached on a device, and who may use a machine at what time."""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import DeviceError
+
+RUNNER = Path(__file__).with_name("runner.py")
+SAY_AFTER_S = 2.0  # a shorter wait is not worth a line
+log = logging.getLogger(__name__)
+_held: Counter[str] = Counter()  # by this process, which need not be told that it waits for itself
+
+
+def run(request: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+    """Have a fresh process on this machine answer one request of `runner.py`, which documents both.
+
+    The process leads a group of its own, which is killed when the time is up or the caller is interrupted.
+
+    Returns:
+        The response, whose `status` is "ok" or "unsupported".
+
+    Raises:
+        DeviceError: no answer within `timeout_s`, a crash, or an answer of status "error".
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", str(RUNNER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    what = f"{request['action']} of {request['model']}"
+    try:
+        out, err = process.communicate(json.dumps(request).encode(), timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise DeviceError(f"{what}: no answer within {timeout_s:g} s; the process was killed") from None
+    finally:
+        _kill(process)
+    return _response(what, process.returncode, out, err)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End the process's group: harmless where it has ended by itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def _response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
+    said = (err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    try:
+        response = json.loads(out) if code == 0 else None
+    except ValueError:
+        response = None
+    if not isinstance(response, dict):
+        raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}")
+    if response["status"] == "error":
+        raise DeviceError(f"{what}: {response['reason']}")
+    return response
+
+
+@contextmanager
+def hold(resource: str, *, exclusive: bool) -> Iterator[None]:
+    """Hold a machine-wide lock, waiting for it: `exclusive` to measure, shared for what a measurement must not meet.
+
+    The kernel frees it when the holder ends, however it ends. Every user of the machine shares the file, which is
+    never deleted: another process may wait on it.
+    """
+    path = Path(tempfile.gettempdir()) / f"tercet-{resource}.lock"
+    descriptor = _open(path)
+    try:
+        _wait(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, resource)
+        _held[resource] += 1
+        try:
+            yield
+        finally:
+            _held[resource] -= 1
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    with suppress(FileNotFoundError):  # with O_CREAT the kernel refuses another user's file in a folder like /tmp
+        return os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+    os.fchmod(descriptor, 0o666)  # past the umask
+    return descriptor
+
+
+def _wait(descriptor: int, kind: int, resource: str) -> None:
+    end = time.monotonic() + SAY_AFTER_S
+    while time.monotonic() < end:
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        time.sleep(0.02)
+    if not _held[resource]:
+        log.warning("waiting for %r: another process measures or trains on this machine", resource)
+    return fcntl.flock(descriptor, kind)

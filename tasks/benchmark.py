@@ -1,0 +1,86 @@
+"""Stage `benchmark`: measure one variant on one device."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from tasks import dataset, devices, paths
+from tasks.bench import transport
+from tasks.bench.targets import Artifact, Request, Samples, target
+from tasks.errors import DataError, DeviceError, TercetError, UnsupportedError
+from tasks.files import replaced, sha256, write_json
+from tasks.params import Params
+from tasks.records import ArtifactCard, Measurement, read
+
+EXAMPLES = 32  # that a window cycles over
+
+
+def benchmark(params: Params, variant: str, device: str) -> None:
+    """Write `out/benchmarks/<variant>@<device>.json` and, beside it, the raw samples (none for an estimate).
+
+    A variant that cannot run on the device is a result, of status `unsupported`. A failure is noted under `.tercet`,
+    where the report finds its reason, and raised.
+
+    Raises:
+        DeviceError: the device failed, and again when it was tried a second time.
+        DataError, ParamsError: an input of the stage is missing or wrong.
+    """
+    record, raw, failure = (place(variant, device) for place in (paths.benchmark, paths.samples, paths.failure))
+    try:
+        measurement, samples = _measure(params, variant, device)
+    except TercetError as error:
+        record.unlink(missing_ok=True)  # what it says is of an older artifact or machine
+        raw.unlink(missing_ok=True)
+        write_json(failure, {"variant": variant, "device": device, "reason": str(error)})
+        raise
+    with replaced(raw) as path, path.open("wb") as file:
+        np.savez_compressed(file, **samples)
+    measurement.save(record)
+    failure.unlink(missing_ok=True)
+
+
+def _measure(params: Params, variant: str, device: str) -> tuple[Measurement, Samples]:
+    found = devices.load(device)
+    with TemporaryDirectory(prefix="tercet-inputs-") as folder:
+        request = Request(
+            artifact=_artifact(variant),
+            reference=_artifact(params.benchmark.reference),
+            device=found,
+            protocol=params.benchmark.protocol,
+            inputs=_inputs(Path(folder)),
+        )
+        # estimates may run beside each other and beside training, but none of that beside a measurement
+        with transport.hold("local", exclusive=found.kind in devices.MEASURED):
+            try:
+                return _attempt(request)
+            except DeviceError:
+                return _attempt(request)
+
+
+def _attempt(request: Request) -> tuple[Measurement, Samples]:
+    reason = devices.usable(request.device)
+    if reason:
+        return request.result(status="unsupported", reason=reason), {}
+    try:
+        return target(request.device.kind)(request)
+    except UnsupportedError as error:
+        return request.result(status="unsupported", reason=str(error)), {}
+
+
+def _artifact(variant: str) -> Artifact:
+    folder = paths.artifact(variant)
+    card = read(ArtifactCard, folder / "card.json")
+    path = folder / card.file
+    if not path.is_file() or sha256(path) != card.sha256:
+        raise DataError(f"{path}: not the file that its card was written for; `tercet run` makes it again")
+    return Artifact(card, path)
+
+
+def _inputs(folder: Path) -> Path:
+    """The test examples to time with: the file is read by the runner."""
+    path = folder / "inputs.npz"
+    inputs: dict[str, Any] = {name: array[:EXAMPLES] for name, array in dataset.load("test").inputs.items()}
+    np.savez(path, **inputs)
+    return path

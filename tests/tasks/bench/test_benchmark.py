@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks import benchmark, dataset, paths
+from tasks.bench import transport
+from tasks.errors import DataError, DeviceError
+from tasks.params import Params
+from tasks.records import Measurement, read
+
+
+@pytest.fixture(autouse=True)
+def _alone(workshop: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test examples without `prepare`, and a lock of this test's own."""
+    monkeypatch.setattr(dataset, "load", lambda split: {"test": dataset.Examples({"image": images}, {})}[split])
+    monkeypatch.setattr(transport.tempfile, "tempdir", str(workshop))
+
+
+def measured(params: Params, variant: str, device: str) -> Measurement:
+    benchmark.benchmark(params, variant, device)
+    return read(Measurement, paths.benchmark(variant, device))
+
+
+def test_a_pair_is_measured_with_its_raw_samples_beside_it(params: Params) -> None:
+    record = measured(params, "int8", "host-cpu")
+    assert record.status == "ok"
+    assert record.ratio is not None
+    assert record.ratio.pairs == 2
+    with np.load(paths.samples("int8", "host-cpu")) as samples:
+        assert len(samples.files) == 4
+        p50 = [float(np.median(samples[name])) / 1e6 for name in samples.files if name.endswith("int8")]
+    assert record.latency is not None
+    assert record.latency.ms_p50 == pytest.approx(sum(p50) / 2)
+    assert not paths.failure("int8", "host-cpu").exists()
+
+
+def test_an_estimate_has_no_samples_and_the_same_bytes_each_time(params: Params) -> None:
+    assert measured(params, "int8", "ethos-u55-128").status == "ok"
+    files = [paths.benchmark("int8", "ethos-u55-128"), paths.samples("int8", "ethos-u55-128")]
+    before = [file.read_bytes() for file in files]
+    with np.load(files[1]) as samples:
+        assert samples.files == []
+    measured(params, "int8", "ethos-u55-128")
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_what_cannot_run_is_a_result(params: Params) -> None:
+    record = measured(params, "float32", "ethos-u55-128")
+    assert record.status == "unsupported"
+    assert record.reason is not None
+    assert record.latency is None
+
+
+def test_one_failure_is_tried_again(params: Params, machine: Any) -> None:
+    machine.crashes = 1
+    assert measured(params, "int8", "host-cpu").status == "ok"
+    assert len(machine.requests) == 1 + 4  # the whole pair again, so that windows interleave
+
+
+def test_two_failures_are_noted_and_raised_and_leave_no_old_record(params: Params, machine: Any) -> None:
+    measured(params, "int8", "host-cpu")
+    machine.requests.clear()
+    machine.crashes = 2
+    with pytest.raises(DeviceError, match="the cable is out"):
+        benchmark.benchmark(params, "int8", "host-cpu")
+    note = json.loads(paths.failure("int8", "host-cpu").read_text())
+    assert note == {"variant": "int8", "device": "host-cpu", "reason": "the cable is out"}
+    assert not paths.benchmark("int8", "host-cpu").exists()
+    assert not paths.samples("int8", "host-cpu").exists()
+    measured(params, "int8", "host-cpu")
+    assert not paths.failure("int8", "host-cpu").exists()
+
+
+def test_an_artifact_that_is_not_its_cards_is_not_measured(params: Params) -> None:
+    (paths.artifact("int8") / "model.tflite").write_bytes(b"another")
+    with pytest.raises(DataError, match=r"out/artifacts/int8/model\.tflite: not the file"):
+        benchmark.benchmark(params, "int8", "host-cpu")
+    assert paths.failure("int8", "host-cpu").exists()
+
+
+def test_a_measurement_holds_the_machine_alone_and_an_estimate_does_not(
+    params: Params, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[str, bool]] = []
+    real = transport.hold
+
+    def hold(resource: str, *, exclusive: bool) -> Any:
+        held.append((resource, exclusive))
+        return real(resource, exclusive=exclusive)
+
+    monkeypatch.setattr(transport, "hold", hold)
+    measured(params, "float32", "host-cpu")
+    measured(params, "int8", "ethos-u55-128")
+    assert held == [("local", True), ("local", False)]

@@ -1,0 +1,117 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks import devices
+from tasks.bench.targets import Request, ethos_u
+from tasks.errors import DeviceError, UnsupportedError
+from tasks.files import sha256
+
+Pair = Callable[[str, str], Request]
+
+
+def report(cpu: tuple[str, ...] = (), npu: int = 3, **figures: float) -> ethos_u.Report:
+    areas = ("dram", "on_chip_flash", "off_chip_flash", "sram")
+    summary = {f"{area}_total_bytes": 0.0 for area in areas} | {"nn_macs": 0.0} | figures
+    return ethos_u.Report({key: str(value) for key, value in summary.items()}, cpu, npu, (), Path("none"))
+
+
+@pytest.mark.parametrize("device", ["ethos-u55-128", "ethos-u85-256"])
+def test_an_integer_network_is_estimated(pair: Pair, device: str) -> None:
+    measurement, samples = ethos_u.measure(pair("int8", device))
+    assert samples == {}
+    assert measurement.status == "ok"
+    assert measurement.latency is not None
+    assert measurement.latency.provenance == "estimated"
+    assert measurement.latency.ms_p90 is None
+    assert measurement.ratio is None
+    # cycles over the clock that the system configuration sets
+    mhz = {"ethos-u55-128": 500, "ethos-u85-256": 1000}[device]
+    assert measurement.latency.ms_p50 == pytest.approx(measurement.details["cycles"] / mhz / 1e3)
+    assert measurement.latency.ms_p50 > 0
+    assert measurement.memory is not None
+    assert measurement.memory.peak_kib * 1024 == measurement.details["sram_bytes"] > 0
+    assert measurement.details["macs"] >= 36 * 9 * 4  # the convolution's: positions, taps, filters
+    energy = measurement.energy
+    assert energy.kind == "estimate_compiler"
+    assert energy.low_mj is not None
+    assert energy.high_mj is not None
+    assert 0 < energy.low_mj < energy.high_mj
+    assert energy.mj == pytest.approx(math.sqrt(energy.low_mj * energy.high_mj))
+    assert measurement.kernels == "reference"
+    assert measurement.stand_in
+
+
+def test_the_estimate_is_the_same_each_time(pair: Pair) -> None:
+    assert ethos_u.measure(pair("int8", "ethos-u55-128")) == ethos_u.measure(pair("int8", "ethos-u55-128"))
+
+
+def test_sixteen_bit_activations_compile_too(pair: Pair) -> None:
+    assert ethos_u.measure(pair("int16x8", "ethos-u55-128"))[0].status == "ok"
+
+
+def test_a_float_network_is_unsupported_though_vela_ends_well(pair: Pair) -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"nothing runs on the accelerator: FULLY_CONNECTED: .*Float32"
+    ) as caught:
+        ethos_u.measure(pair("float32", "ethos-u55-128"))
+    assert "\n" not in str(caught.value)
+
+
+def test_operators_left_to_the_cpu_make_the_latency_invalid(pair: Pair) -> None:
+    measurement, _ = ethos_u.measure(pair("mixed", "ethos-u55-128"))
+    assert measurement.status == "invalid"
+    assert measurement.latency is None
+    assert measurement.energy.mj is None
+    assert measurement.reason is not None
+    assert measurement.reason.startswith("3 of 6 operators (50%) fall back to the CPU")
+    assert "Cumsum, Dequantize, Quantize" in measurement.reason
+    assert "CUMSUM: Unsupported opType" in measurement.reason
+    assert measurement.details["npu_part_only_ms"] > 0
+
+
+def test_what_vela_refuses_is_unsupported(pair: Pair, tmp_path: Path) -> None:
+    noise = tmp_path / "noise.tflite"
+    noise.write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(UnsupportedError, match="Vela refuses the network: ") as caught:
+        ethos_u.compile(noise, pair("int8", "ethos-u55-128").device, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compiler_that_does_not_end_is_a_failure(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ethos_u, "TIMEOUT_S", 0.01)
+    with pytest.raises(DeviceError, match=r"did not end within 0\.01 s"):
+        ethos_u.measure(pair("int8", "ethos-u55-128"))
+
+
+def test_compile_leaves_one_file_that_holds_the_accelerators_operator(pair: Pair, tmp_path: Path) -> None:
+    request = pair("int8", "ethos-u55-128")
+    first, second = (
+        ethos_u.compile(request.artifact.path, request.device, tmp_path / folder) for folder in ("first", "second")
+    )
+    assert [path.name for path in first.parent.iterdir()] == ["model_vela.tflite"]
+    assert b"ethos-u" in first.read_bytes()
+    assert sha256(first) == sha256(second)
+    with pytest.raises(DeviceError, match="host-cpu"):
+        ethos_u.compile(request.artifact.path, devices.load("host-cpu"), tmp_path)
+
+
+def test_energy_is_operations_and_traffic() -> None:
+    found = ethos_u.energy(
+        report(nn_macs=1e6, sram_total_bytes=2e6, dram_total_bytes=3e5, off_chip_flash_total_bytes=1e5), "int8"
+    )
+    assert found.low_mj == pytest.approx((0.3e6 + 2e6 * 1.25 + 4e5 * 162) * 1e-9)
+    assert found.high_mj == pytest.approx((0.3e6 + 2e6 * 12.5 + 4e5 * 325) * 1e-9)
+    assert ethos_u.energy(report(nn_macs=1e6), "int16x8").mj == pytest.approx(0.5e-3)
+
+
+def test_more_macs_per_cycle_never_take_longer(pair: Pair) -> None:
+    request = pair("int8", "ethos-u55-128")
+    small = request.device.model_copy(update={"accelerator": "ethos-u55-32"})
+    slower, _ = ethos_u.measure(Request(request.artifact, request.reference, small, request.protocol, request.inputs))
+    faster, _ = ethos_u.measure(request)
+    assert slower.latency is not None
+    assert faster.latency is not None
+    assert slower.latency.ms_p50 >= faster.latency.ms_p50

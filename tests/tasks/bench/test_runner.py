@@ -1,0 +1,213 @@
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.bench import transport
+from tasks.errors import DeviceError
+
+Build = Callable[..., dict[str, Any]]
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    return transport.run(request, timeout_s=30)
+
+
+def outputs(request: dict[str, Any]) -> dict[str, np.ndarray]:
+    with np.load(request["outputs"]) as file:
+        return dict(file)
+
+
+def by_hand(path: Path, images: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """The same inferences by the runtime alone, with its own integers, quantized one number at a time."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    rows = []
+    for image in images:
+        numbers = [max(-128, min(127, round(float(v) / scale) + zero_point)) for v in image.ravel()]
+        interpreter.set_tensor(taken["index"], np.array(numbers, np.int8).reshape(1, *image.shape))
+        interpreter.invoke()
+        out_scale, out_zero = given["quantization"]
+        rows.append([(int(v) - out_zero) * out_scale for v in interpreter.get_tensor(given["index"]).ravel()])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kernels", ["default", "reference"])
+def test_inputs_and_outputs_are_matched_by_name_whatever_their_order(request_of: Build, kernels: str) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((4, 3), np.float32), rng.random((4, 3), np.float32)
+    request = request_of("two", "predict", {"b": b, "a": a}, kernels=kernels)
+    assert run(request)["n"] == 4
+    np.testing.assert_allclose(outputs(request)["difference"], a - b, rtol=1e-6)
+    np.testing.assert_allclose(outputs(request)["product"], a * b, rtol=1e-6)
+
+
+def test_order_counts_where_names_do_not_match(request_of: Build, images: np.ndarray) -> None:
+    named, unnamed = request_of("float32", "predict"), request_of("float32", "predict", {"x": images})
+    run(named)
+    expected = outputs(named)["scores"]
+    run(unnamed)
+    np.testing.assert_array_equal(outputs(unnamed)["scores"], expected)
+
+
+def test_an_integer_model_gets_rounded_and_clipped_integers_and_gives_floats(
+    request_of: Build, golden: Path, images: np.ndarray
+) -> None:
+    stretched = images * 3 - 1  # past both ends of the calibrated range
+    from ai_edge_litert.interpreter import Interpreter
+
+    scale, zero_point = Interpreter(str(golden / "int8.tflite")).get_input_details()[0]["quantization"]
+    request = request_of("int8", "predict", {"image": stretched})
+    run(request)
+    expected = by_hand(golden / "int8.tflite", stretched, scale, zero_point)
+    assert outputs(request)["scores"].dtype == np.float32
+    np.testing.assert_allclose(outputs(request)["scores"], expected, rtol=1e-5)
+
+
+def test_integer_inputs_stay_integers(request_of: Build) -> None:
+    tokens = np.array([[1, 1, 1, 1, 1], [2, 2, 2, 2, 2], [1, 2, 1, 2, 2]], np.int64)
+    request = request_of("tokens", "predict", {"tokens": tokens})
+    run(request)
+    (averages,) = outputs(request).values()
+    np.testing.assert_allclose(averages[2], 0.4 * averages[0] + 0.6 * averages[1], rtol=1e-5)
+
+
+def test_what_the_runtime_refuses_is_unsupported_with_its_reason_in_one_line(request_of: Build, tmp_path: Path) -> None:
+    x = {"x": np.ones((1, 3), np.float32)}
+    response = run(request_of("custom", "predict", x))
+    assert response["status"] == "unsupported"
+    assert "igamma" in response["reason"].lower()
+    assert "\n" not in response["reason"]
+    (tmp_path / "noise.tflite").write_bytes(bytes(range(256)) * 8)
+    assert run(request_of("noise", "predict", model=str(tmp_path / "noise.tflite")))["status"] == "unsupported"
+
+
+def test_a_missing_file_and_misshapen_inputs_are_errors(request_of: Build, images: np.ndarray) -> None:
+    with pytest.raises(DeviceError, match=r"nothing-here\.tflite"):
+        run(request_of("nothing-here", "predict"))
+    with pytest.raises(DeviceError, match=r"inputs: the model takes \['image'\]"):
+        run(request_of("float32", "predict", {"image": images, "more": images}))
+    with pytest.raises(DeviceError, match="predict of"):
+        run(request_of("float32", "predict", {"image": images[:, :4]}))
+
+
+def test_a_window_reaches_both_its_bounds(request_of: Build) -> None:
+    few = request_of("int8", "time", min_runs=7, window_s=0.0)
+    assert run(few)["runs"] == 7
+    long = request_of("int8", "time", min_runs=1, window_s=0.2)
+    response = run(long)
+    samples = np.load(long["samples"])
+    assert samples.dtype == np.uint64
+    assert response["runs"] == len(samples) > 100
+    assert 0.2 <= response["seconds"] < 1
+    assert 0 < samples.sum() / 1e9 <= response["seconds"]
+    assert 0 < response["cpu_s"] <= response["seconds"] * 1.1
+    assert response["load_ms"] > 0
+    assert response["memory"]["peak_kib"] > response["memory"]["before_kib"] > 1000
+
+
+def test_the_warm_up_is_not_in_the_samples(request_of: Build) -> None:
+    start = time.perf_counter()
+    response = run(request_of("int8", "time", warmup_s=0.5, min_runs=5))
+    assert response["runs"] == 5
+    assert time.perf_counter() - start > 0.5 > response["seconds"]
+
+
+def test_stdout_is_one_line_whatever_else_is_printed_and_only_numpy_and_the_runtime_are_imported(
+    request_of: Build,
+) -> None:
+    # _distutils_hack is a start-up hook of setuptools, where that is installed
+    code = f"""
+import os, runpy, sys
+talks = lambda event, args: event == "open" and str(args[0]).endswith(".tflite") and os.write(1, b"chatter\\n")
+sys.addaudithook(talks)  # prints past Python as soon as the model is opened
+runpy.run_path({str(transport.RUNNER)!r}, run_name="__main__")
+roots = {{name.partition(".")[0] for name in sys.modules}} - set(sys.stdlib_module_names)
+print(*sorted(roots - {{"__main__", "_distutils_hack"}}), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code],
+        input=json.dumps(request_of("int8", "predict")),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "chatter" in done.stderr
+    assert done.stdout.count("\n") == 1
+    assert json.loads(done.stdout)["status"] == "ok"
+    assert done.stderr.splitlines()[-1].split() == ["ai_edge_litert", "numpy"]
+
+
+def zone(folder: Path, name: str, energy_uj: int, range_uj: int = 10**9) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "name").write_text(name + "\n")
+    (folder / "energy_uj").write_text(f"{energy_uj}\n")
+    (folder / "max_energy_range_uj").write_text(f"{range_uj}\n")
+    return folder / "energy_uj"
+
+
+@contextmanager
+def advancing(counter: Path, watts: float, start_uj: int, range_uj: int) -> Iterator[None]:
+    """A counter that rises with the clock, in steps of about a millisecond, and wraps."""
+    stop = threading.Event()
+    begun = time.perf_counter()
+
+    def advance() -> None:
+        while not stop.wait(0.001):
+            value = int(start_uj + watts * 1e6 * (time.perf_counter() - begun)) % range_uj
+            fresh = counter.with_suffix(".new")
+            fresh.write_text(f"{value}\n")
+            fresh.replace(counter)  # a reader never sees half a number
+
+    thread = threading.Thread(target=advance)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_energy_counters_are_read_around_the_window_and_in_idle(request_of: Build, tmp_path: Path) -> None:
+    from tasks.bench import meters
+
+    root = tmp_path / "powercap"
+    range_uj = 1_500_000  # at 5 W it wraps every 0.3 s: some window or idle time here must meet it
+    package = zone(root / "intel-rapl:0", "package-0", 0, range_uj)
+    zone(root / "intel-rapl:0" / "intel-rapl:0:0", "core", 77)
+    zone(root / "intel-rapl:0" / "intel-rapl:0:1", "dram", 500)
+    zone(root / "intel-rapl:1", "psys", 900)
+    with advancing(package, 5.0, 1_400_000, range_uj):
+        response = run(request_of("int8", "time", window_s=0.25, idle_s=0.1))
+    powercap = response["powercap"]
+    assert [z["name"] for z in powercap["zones"]] == ["package-0", "dram"]
+    assert powercap["reason"] is None
+    assert 0.0005 < powercap["update_s"] < 0.02
+    energy = meters.window_energy(response)
+    assert energy.active_w == pytest.approx(5, rel=0.15)
+    assert energy.idle_w == pytest.approx(5, rel=0.25)
+    assert energy.zones_mj["intel-rapl:0:1 dram"] == 0
+
+
+def test_a_counter_that_cannot_be_read_gives_a_reason_and_no_number(request_of: Build, tmp_path: Path) -> None:
+    root = tmp_path / "powercap"
+    assert "no RAPL package" in run(request_of("int8", "time"))["powercap"]["reason"]
+    counter = zone(root / "intel-rapl:0", "package-0", 5)
+    counter.unlink()
+    counter.mkdir()  # unreadable even for root
+    powercap = run(request_of("int8", "time"))["powercap"]
+    assert "cannot be read" in powercap["reason"]
+    assert powercap["zones"] == []
+    assert powercap["idle"] == [None, None]

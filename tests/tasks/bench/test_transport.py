@@ -1,0 +1,182 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.bench import transport
+from tasks.errors import DeviceError
+
+Build = Callable[..., dict[str, Any]]
+ROOT = Path(__file__).resolve().parents[3]
+HOLDER = """
+import time
+from tasks.bench import transport
+with transport.hold({!r}, exclusive={}):
+    print(flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def resource(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lock of this test's own."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(transport.tempfile, "tempdir", None)
+    return "test"
+
+
+def child(code: str) -> "subprocess.Popen[str]":
+    """A process that has printed its first line."""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    process.stdout.readline()
+    return process
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
+
+def runners() -> set[int]:
+    """Processes that run the runner."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(transport.RUNNER).encode() in (folder / "cmdline").read_bytes().split(b"\0")[:4]:
+                found.add(int(folder.name))
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+def measuring(pid: int) -> bool:
+    return "ai_edge_litert" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def gone(pids: set[int]) -> bool:
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        if not pids & runners():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_runner_that_does_not_answer_is_killed(request_of: Build) -> None:
+    before, start = runners(), time.monotonic()
+    with pytest.raises(DeviceError, match=r"no answer within 0\.5 s"):
+        transport.run(request_of("int8", "time", window_s=60), timeout_s=0.5)
+    assert time.monotonic() - start < 5
+    assert gone(runners() - before)
+
+
+def test_a_runner_does_not_outlive_its_caller(request_of: Build) -> None:
+    before = runners()
+    request = request_of("int8", "time", window_s=60)
+    caller = child(f"from tasks.bench import transport; print(flush=True); transport.run({request!r}, timeout_s=60)")
+    deadline = time.monotonic() + 20
+    while not (mine := {pid for pid in runners() - before if measuring(pid)}) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert mine
+    end(caller)
+    assert gone(mine)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            "import os, sys; print('bad cable', file=sys.stderr, flush=True); os.kill(os.getpid(), 9)",
+            "code -9.*bad cable",
+        ),
+        ("print('hello')", "no answer; its last words: it said nothing"),
+        ("print('[1]')", "no answer"),
+        ("raise SystemExit('numpy is missing')", "code 1.*numpy is missing"),
+    ],
+)
+def test_a_crash_or_garbage_is_an_error_with_its_last_words(
+    request_of: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, expected: str
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text(script)
+    monkeypatch.setattr(transport, "RUNNER", broken)
+    with pytest.raises(DeviceError, match=expected):
+        transport.run(request_of("int8", "time"), timeout_s=10)
+
+
+def test_an_exclusive_holder_keeps_everybody_out_until_it_is_killed(
+    resource: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(transport, "SAY_AFTER_S", 0.1)
+    holder = child(HOLDER.format(resource, True))
+    killed_at: list[float] = []
+
+    def kill(*_: object) -> None:
+        os.kill(holder.pid, signal.SIGKILL)
+        killed_at.append(time.monotonic())
+
+    previous = signal.signal(signal.SIGALRM, kill)
+    signal.setitimer(signal.ITIMER_REAL, 0.4)
+    try:
+        with caplog.at_level(logging.WARNING), transport.hold(resource, exclusive=False):
+            assert killed_at
+            assert time.monotonic() - killed_at[0] < 1
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+        end(holder)
+    assert [r.message for r in caplog.records] == [
+        "waiting for 'test': another process measures or trains on this machine"
+    ]
+
+
+def test_shared_holders_do_not_wait_for_each_other_and_say_nothing(
+    resource: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = child(HOLDER.format(resource, False))
+    try:
+        start = time.monotonic()
+        with transport.hold(resource, exclusive=False):
+            assert time.monotonic() - start < 0.5
+    finally:
+        end(holder)
+    assert not caplog.records
+
+
+def test_threads_of_one_process_wait_for_each_other_in_silence(
+    resource: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(transport, "SAY_AFTER_S", 0.05)
+    inside: list[str] = []
+
+    def measure() -> None:
+        with transport.hold(resource, exclusive=True):
+            inside.append("in")
+            time.sleep(0.15)
+            inside.append("out")
+
+    threads = [threading.Thread(target=measure) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert inside == ["in", "out"] * 3
+    assert not caplog.records
+
+
+def test_the_lock_is_open_to_every_user_and_stays(resource: str, tmp_path: Path) -> None:
+    with transport.hold(resource, exclusive=True):
+        pass
+    assert (tmp_path / "tercet-test.lock").stat().st_mode & 0o777 == 0o666
+    with transport.hold(resource, exclusive=True):  # it is free again
+        pass

@@ -1,0 +1,18 @@
+"""Further training and nothing else: the control whose budget of epochs equals a compressed model's."""
+
+from typing import TYPE_CHECKING
+
+from tasks import fit
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.dataset import Examples
+    from tasks.params import Finetune
+
+
+def apply(
+    model: "tf_keras.Model", params: "Finetune", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
+) -> tuple["tf_keras.Model", fit.History]:
+    """Fit the model for `params.epochs` more epochs."""
+    return model, fit.fit(model, train, validation, params, label="finetune", on_epoch=on_epoch)

@@ -1,0 +1,1 @@
+"""Model families, one file each: `build(params, spec) -> tf_keras.Model`."""

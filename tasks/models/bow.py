@@ -1,0 +1,36 @@
+"""Averaged word embeddings for text, after Joulin et al., "Bag of Tricks for Efficient Text Classification" (2016)."""
+
+from typing import TYPE_CHECKING
+
+from tasks.errors import ModelError
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.dataset import Spec
+    from tasks.params import Bow
+
+
+def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
+    """Build an embedding, its mean over the positions, dense layers, and a softmax.
+
+    Input: int32 [batch, length], token indices. Output: float32 [batch, classes], probabilities. Padding is a
+    token like any other and learns its own vector, so the graph needs no mask, which integer runtimes lack.
+
+    Raises:
+        ModelError: the data has not one input of tokens.
+    """
+    import tf_keras as keras
+
+    (name, tensor), *others = spec.inputs.items()
+    if others or tensor.vocabulary_size is None:
+        raise ModelError(f"family bow takes one input of tokens; the data has {', '.join(spec.inputs)}")
+    inputs = keras.Input(tensor.shape, dtype="int32", name=name)
+    x = keras.layers.Embedding(tensor.vocabulary_size, params.embedding)(inputs)
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    for units in params.dense:
+        x = keras.layers.Dense(units, activation="relu")(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout)(x)
+    outputs = keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="bow")

@@ -1,0 +1,47 @@
+"""A plain convolutional network for images, after LeCun et al., "Gradient-based learning" (1998)."""
+
+from typing import TYPE_CHECKING
+
+from tasks.errors import ModelError
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.dataset import Spec
+    from tasks.params import Cnn
+
+KERNEL = 3
+POOL = 2
+
+
+def build(params: "Cnn", spec: "Spec") -> "tf_keras.Model":
+    """Build convolution 3×3 + ReLU + max-pooling 2×2 per entry of `filters`, dense layers, and a softmax.
+
+    Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities.
+
+    Raises:
+        ModelError: the data has not one input of images, or the image is too small for so many convolutions.
+    """
+    import tf_keras as keras
+
+    (name, tensor), *others = spec.inputs.items()
+    if others or len(tensor.shape) != 3:
+        shapes = {key: value.shape for key, value in spec.inputs.items()}
+        raise ModelError(f"family cnn takes one input [height, width, channels]; the data has {shapes}")
+    side = min(tensor.shape[:2])
+    for _ in params.filters:
+        side = (side - KERNEL + 1) // POOL
+    if side < 1:
+        raise ModelError(f"family cnn: {len(params.filters)} convolutions with pooling leave nothing of {tensor.shape}")
+    inputs = keras.Input(tensor.shape, name=name)
+    x = inputs
+    for filters in params.filters:
+        x = keras.layers.Conv2D(filters, KERNEL, activation="relu")(x)
+        x = keras.layers.MaxPooling2D(POOL)(x)
+    x = keras.layers.Flatten()(x)
+    for units in params.dense:
+        x = keras.layers.Dense(units, activation="relu")(x)
+    if params.dropout:
+        x = keras.layers.Dropout(params.dropout)(x)
+    outputs = keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="cnn")

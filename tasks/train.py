@@ -1,0 +1,54 @@
+"""Train the baseline: the model that every other one descends from."""
+
+import hashlib
+import shutil
+
+from tasks import dataset, files, fit, keras_models, paths, track
+from tasks.params import BASELINE, Params
+from tasks.records import ModelCard
+from tasks.registry import resolve
+
+FAMILIES = {"cnn": "tasks.models.cnn:build", "bow": "tasks.models.bow:build"}
+
+
+def train(params: Params) -> None:
+    """Fit `params.model` on the training split; write `out/models/baseline/`.
+
+    A killed run goes on after its last finished epoch: the checkpoint's folder is named by all that the result
+    depends on, so a changed parameter or other data never resume it.
+    """
+    fit.reset(params.train.seed)
+    model = resolve(FAMILIES, params.model.family, "model family")(params.model, dataset.spec())
+    checkpoint = paths.STATE / "checkpoints" / _digest(params)
+    stopping = params.train.early_stopping
+    with track.curves(BASELINE, params) as on_epoch:
+        history = fit.fit(
+            model,
+            dataset.load("train"),
+            dataset.load("validation"),
+            params.train,
+            label=f"train {BASELINE}",
+            checkpoint=checkpoint,
+            patience=stopping.patience if stopping else None,
+            on_epoch=on_epoch,
+        )
+    epochs = fit.best_epoch(history) + 1 if stopping else len(history["loss"])
+    card = ModelCard(
+        model=BASELINE,
+        parent=None,
+        method="train",
+        parameters=model.count_params(),
+        epochs=epochs,
+        total_epochs=epochs,
+        layers=keras_models.layers(model),
+        history={name: tuple(values) for name, values in history.items()},
+    )
+    with files.replaced_folder(paths.model(BASELINE)) as folder:
+        keras_models.save(model, folder)
+        card.save(folder / "card.json")
+    shutil.rmtree(checkpoint)
+
+
+def _digest(params: Params) -> str:
+    parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,180 @@
+"""LiteRT files against Keras itself: same numbers in float, close ones in integers."""
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+
+from tasks import fit
+from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.errors import ConversionError, ModelError
+from tasks.models import bow, cnn
+from tasks.params import Bow, Cnn, Prune, Quantize
+from tasks.quantize import aware, litert
+from tasks.records import ModelCard
+
+keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+CLASSES = ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 4, 128)
+    image = rng.random((128, 12, 12, 1)).astype(np.float32)
+    for i, k in enumerate(label):
+        image[i, 3 * k : 3 * k + 3] += 1
+    return Examples({"image": image}, {"label": label})
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    fit.reset(0)
+    spec = Spec({"image": TensorSpec((12, 12, 1), "float32")}, CLASSES)
+    model = cnn.build(Cnn(family="cnn", filters=(8, 16), dense=(24,)), spec)
+    params = Prune(method="prune", parent="baseline", sparsity=0.5, epochs=3, batch_size=16)
+    fit.fit(model, images, images, params, label="train")
+    return model
+
+
+def run(content, arrays):
+    """Every example through the plain interpreter, dequantized."""
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    (into,), (out,) = interpreter.get_input_details(), interpreter.get_output_details()
+    results = []
+    for array in arrays:
+        scale, zero = into["quantization"]
+        ready = array if not scale else np.clip(np.round(array / scale) + zero, *limits(into["dtype"]))
+        interpreter.set_tensor(into["index"], ready[None].astype(into["dtype"]))
+        interpreter.invoke()
+        raw = interpreter.get_tensor(out["index"])[0].astype(np.float64)
+        scale, zero = out["quantization"]
+        results.append((raw - zero) * scale if scale else raw)
+    return np.array(results)
+
+
+def limits(dtype):
+    info = np.iinfo(dtype)
+    return info.min, info.max
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tolerance", "dtype", "largest"),
+    [
+        ("float32", 1e-5, "float32", 1.0),
+        ("float16", 2e-3, "float32", 0.8),
+        ("dynamic", 5e-2, "float32", 0.8),
+        ("int8", 8e-2, "int8", 0.8),
+        ("int16x8", 2e-2, "int16", 0.8),
+    ],
+)
+def test_each_scheme_agrees_with_keras(trained, images, scheme, tolerance, dtype, largest):
+    content = litert.convert(trained, scheme, images)
+    graph = litert.inspect(content)
+    expected = trained.predict(images.inputs["image"], verbose=0)
+    assert np.abs(run(content, images.inputs["image"]) - expected).max() < tolerance
+    assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == [dtype] * 2
+    assert graph.inputs[0].name == "image"
+    assert graph.inputs[0].shape == (12, 12, 1)
+    assert len(content) <= largest * len(litert.convert(trained, "float32", images))
+    assert (graph.inputs[0].scale is None) == (dtype == "float32")
+
+
+def test_the_same_model_gives_the_same_bytes(images):
+    def convert():
+        fit.reset(0)
+        spec = Spec({"image": TensorSpec((12, 12, 1), "float32")}, CLASSES)
+        return litert.convert(cnn.build(Cnn(family="cnn", filters=(4,), dense=()), spec), "int8", images)
+
+    assert convert() == convert()
+
+
+def test_operators_are_counted_and_no_shape_arithmetic_is_left(trained, images):
+    operators = litert.inspect(litert.convert(trained, "int8", images)).operators
+    operators.pop("RESHAPE", None)  # folded away or not, as the converter likes
+    assert operators == {"CONV_2D": 2, "FULLY_CONNECTED": 2, "MAX_POOL_2D": 2, "SOFTMAX": 1}
+
+
+def lambda_model(function):
+    fit.reset(0)
+    inputs = keras.Input((8,), name="x")
+    hidden = keras.layers.Lambda(function)(keras.layers.Dense(8)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(2)(hidden))
+
+
+NUMBERS = Examples({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
+
+
+def test_an_operator_that_stays_float_is_named():
+    tf = pytest.importorskip("tensorflow")
+    model = lambda_model(lambda x: tf.math.atan2(x, x + 1.0))
+    with pytest.raises(ConversionError, match=r"scheme int8: .*(ATAN2|atan2)"):
+        litert.convert(model, "int8", NUMBERS)
+
+
+def test_an_operator_that_the_runtime_lacks_is_named_in_one_line():
+    tf = pytest.importorskip("tensorflow")
+    with pytest.raises(ConversionError, match=r"the converter refused: the runtime has no operator Erf$"):
+        litert.convert(lambda_model(tf.math.erf), "float32", NUMBERS)
+
+
+def test_text_takes_token_numbers_and_quantizes():
+    fit.reset(0)
+    spec = Spec({"text": TensorSpec((6,), "int32", 50)}, CLASSES)
+    model = bow.build(Bow(family="bow", embedding=8), spec)
+    tokens = np.random.default_rng(0).integers(0, 50, (40, 6)).astype(np.int32)
+    content = litert.convert(model, "int8", Examples({"text": tokens}, {}))
+    graph = litert.inspect(content)
+    assert (graph.inputs[0].dtype, graph.outputs[0].dtype) == ("int32", "int8")
+    expected = model.predict(tokens, verbose=0)
+    assert np.abs(run(content, tokens) - expected).max() < 0.02
+
+
+@pytest.mark.parametrize("kept", [(), ("sparsity",)])
+def test_aware_training_keeps_what_its_parent_had(images, kept):
+    fit.reset(0)
+    spec = Spec({"image": TensorSpec((12, 12, 1), "float32")}, CLASSES)
+    model = cnn.build(Cnn(family="cnn", filters=(8, 16), dense=(24,)), spec)
+    dense = model.layers[-2]
+    kernel, bias = dense.get_weights()
+    kernel[: len(kernel) // 2] = 0
+    dense.set_weights([kernel, bias])
+    card = ModelCard(
+        model="m",
+        parent=None,
+        method="train",
+        parameters=1,
+        epochs=1,
+        total_epochs=1,
+        layers=(),
+        preserves=kept,
+        history={},
+    )
+    entry = Quantize(model="m", scheme="int8", aware_epochs=1, aware_learning_rate=0.01, batch_size=16)
+    trained = aware.apply(model, card, entry, images, images)
+    content = litert.convert(trained, "int8", images)
+    interpreter = Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    weights = {
+        d["name"]: interpreter.get_tensor(d["index"])
+        for d in interpreter.get_tensor_details()
+        if tuple(d["shape"]) == kernel.T.shape
+    }
+    zeros = np.mean(next(iter(weights.values())) == 0)
+    assert (zeros >= 0.5) == bool(kept)  # without the scheme that preserves them, training fills the zeros
+    expected = trained.predict(images.inputs["image"], verbose=0)
+    assert np.abs(run(content, images.inputs["image"]) - expected).max() < 0.05
+
+
+def test_a_layer_that_cannot_be_trained_aware_is_an_error(images):
+    fit.reset(0)
+    inputs = keras.Input((6,), dtype="int32", name="text")
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(10, 4)(inputs))))
+    card = ModelCard(
+        model="m", parent=None, method="train", parameters=1, epochs=1, total_epochs=1, layers=(), history={}
+    )
+    entry = Quantize(model="m", scheme="int8", aware_epochs=1)
+    with pytest.raises(
+        ModelError, match=r"quantization-aware training of 'm': .*embedding \(Embedding\).*set aware_epochs: 0"
+    ):
+        aware.apply(model, card, entry, images, images)

@@ -1,0 +1,192 @@
+"""The comparison: variants and measurements joined into rows, paired tests, Pareto fronts and verdicts. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import figures, verdict
+from tasks.errors import DataError
+from tasks.records import Comparison, Evaluation, McNemar, Measurement, Row, Score
+from tasks.verdict import Subject
+
+Labels = NDArray[np.int64]  # [n] true classes of the test split
+
+
+def build(
+    name: str, reference: str, subjects: Sequence[Subject], measurements: Iterable[Measurement], labels: Labels | None
+) -> Comparison:
+    """Join variants and measurements.
+
+    Args:
+        name: the workload.
+        reference: the variant that qualities and sizes are compared with; its own failure leaves those unknown.
+        subjects: every variant that could be made and evaluated.
+        measurements: one per pair, in the order that the rows shall have; those of other variants are ignored.
+        labels: the true classes of the test split; None where there is no single class to predict (no McNemar).
+
+    Raises:
+        DataError: an evaluation lacks a split, or was made on other test data.
+    """
+    known = {subject.variant: subject for subject in subjects}
+    base = known.get(reference)
+    rows = [_row(known[m.variant], m, base, labels) for m in measurements if m.variant in known]
+    rows = _with_verdicts(_with_fronts(rows), known, reference)
+    return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
+
+
+def score(
+    evaluation: Evaluation, split: Literal["validation", "test"], kernels: Literal["default", "reference"]
+) -> Score:
+    """The score on `split` by `kernels`, or by the default kernels where those were not evaluated.
+
+    Raises:
+        DataError: there is neither.
+    """
+    scores = {s.kernels: s for s in evaluation.scores if s.split == split}
+    found = scores.get(kernels) or scores.get("default")
+    if found is None:
+        raise DataError(
+            f"evaluation of {evaluation.variant}: no score on the {split} split by {kernels} or default kernels; "
+            f"received {[f'{s.split}/{s.kernels}' for s in evaluation.scores]}; evaluate it again: `tercet run`"
+        )
+    return found
+
+
+def mcnemar(variant: Sequence[int], reference: Sequence[int], labels: Labels) -> McNemar:
+    """McNemar's exact test of two classifiers on the same examples.
+
+    Of the n discordant examples (one right, the other wrong), the variant's wins are Binomial(n, 1/2) when neither is
+    better; the two-sided p-value doubles the smaller tail, at most 1 (McNemar 1947; exact form, no mid-p).
+
+    Raises:
+        DataError: predictions and labels differ in number.
+    """
+    if not len(variant) == len(reference) == len(labels):
+        raise DataError(
+            f"paired test: {len(variant)} and {len(reference)} predictions for {len(labels)} test examples; "
+            "the evaluations are of other data: `tercet run`"
+        )
+    right = np.asarray(variant) == labels
+    reference_right = np.asarray(reference) == labels
+    better, worse = int(np.sum(right & ~reference_right)), int(np.sum(~right & reference_right))
+    return McNemar(better=better, worse=worse, p_value=sign_test(better, worse))
+
+
+def sign_test(better: int, worse: int) -> float:
+    """The two-sided exact binomial p-value of `better` against `worse` at even odds, in whole numbers till the end."""
+    n = better + worse
+    term = tail = 1  # C(n, 0)
+    for i in range(min(better, worse)):
+        term = term * (n - i) // (i + 1)
+        tail += term
+    return min(1.0, float(2 * tail / 2**n))
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which (quality, cost) points no other one dominates: as good in both and better in one. Ties are kept."""
+    return [
+        not any(q >= quality and c <= cost and (q > quality or c < cost) for q, c in points) for quality, cost in points
+    ]
+
+
+def _row(subject: Subject, measurement: Measurement, base: Subject | None, labels: Labels | None) -> Row:
+    test = score(subject.evaluation, "test", measurement.kernels)
+    paired = None
+    if base is not None and base.variant != subject.variant and labels is not None:
+        # The reference is the float model as it runs here: its default kernels, even where the variant's
+        # quality stands for a device whose kernels are imitated by the reference kernels.
+        paired = mcnemar(test.predictions, score(base.evaluation, "test", "default").predictions, labels)
+    return Row(
+        variant=subject.variant,
+        device=measurement.device,
+        model=subject.model.model,
+        scheme=subject.artifact.scheme,
+        total_epochs=subject.total_epochs,
+        metric=test.metric,
+        quality=test.value,
+        quality_low=test.low,
+        quality_high=test.high,
+        quality_n=test.n,
+        validation_quality=score(subject.evaluation, "validation", measurement.kernels).value,
+        mcnemar=paired,
+        bytes=subject.artifact.bytes,
+        gzip_bytes=subject.artifact.gzip_bytes,
+        measurement=measurement,
+        verdict="",
+        on_latency_front=False,
+        on_energy_front=False,
+    )
+
+
+def _with_fronts(rows: Sequence[Row]) -> list[Row]:
+    """Mark the Pareto fronts of each device; an estimate never stands against a measurement."""
+    latency: dict[int, tuple[str, float]] = {}
+    energy: dict[int, tuple[str, float]] = {}
+    for i, row in enumerate(rows):
+        m = row.measurement
+        if m.status == "ok" and m.latency is not None and m.latency.provenance != "none":
+            latency[i] = (f"{row.device} {m.latency.provenance}", m.latency.ms_p50)
+        if m.status == "ok" and m.energy.mj is not None and m.energy.kind != "none":
+            energy[i] = (f"{row.device} {m.energy.kind}", m.energy.mj)
+    on_latency, on_energy = _on_front(rows, latency), _on_front(rows, energy)
+    return [
+        row.model_copy(update={"on_latency_front": i in on_latency, "on_energy_front": i in on_energy})
+        for i, row in enumerate(rows)
+    ]
+
+
+def _on_front(rows: Sequence[Row], costs: dict[int, tuple[str, float]]) -> set[int]:
+    """The rows, by index, on the front of their group; `costs` gives each row's group and cost."""
+    groups: dict[str, list[int]] = {}
+    for i, (group, _) in costs.items():
+        groups.setdefault(group, []).append(i)
+    return {
+        i
+        for group in groups.values()
+        for i, best in zip(group, front([(rows[i].quality, costs[i][1]) for i in group]), strict=True)
+        if best
+    }
+
+
+def _with_verdicts(rows: Sequence[Row], known: dict[str, Subject], reference: str) -> list[Row]:
+    base = known.get(reference)
+    judged = []
+    for row in rows:
+        device = [other for other in rows if other.device == row.device]
+        text = verdict.sentence(row, device, known[row.variant], reference, base)
+        judged.append(row.model_copy(update={"verdict": text}))
+    return judged
+
+
+def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None) -> Iterable[str]:
+    """What the rows alone would hide: kernels that stand in, and unequal training."""
+    for row in rows:
+        wanted = row.measurement.kernels
+        if row.measurement.status == "ok" and score(known[row.variant].evaluation, "test", wanted).kernels != wanted:
+            yield (
+                f"{row.variant} @ {row.device}: the {row.metric} is that of the default kernels; "
+                f"the {wanted} kernels, which stand for this device, were not evaluated."
+            )
+    if base is not None:
+        yield from _budgets(list(known.values()), base)
+
+
+def _budgets(subjects: Sequence[Subject], base: Subject) -> Iterable[str]:
+    """Who had more training than the reference, and the control that had as much and nothing else."""
+    longer = [s for s in subjects if s.total_epochs > base.total_epochs and s.model.method != "finetune"]
+    if not longer:
+        return
+    controls = [s for s in subjects if s.model.method == "finetune" and s.artifact.scheme == "float32"]
+    told = ", ".join(f"{s.variant} {s.total_epochs}" for s in longer)
+    text = f"Trained longer than {base.variant} ({base.total_epochs} epochs): {told}. "
+    if not controls:
+        yield text + "No control of equal budget is among the variants (method finetune, scheme float32)."
+        return
+    yield text + "Equal-budget control, trained further and nothing else: " + ", ".join(map(_control, controls)) + "."
+
+
+def _control(subject: Subject) -> str:
+    test = score(subject.evaluation, "test", "default")
+    return f"{subject.variant} ({subject.total_epochs} epochs, {test.metric} {figures.percent(test.value, test.n)} %)"

@@ -1,0 +1,226 @@
+"""The comparison as one HTML page that needs nothing else: no network, no script, no font."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import figures, verdict
+from tasks.chart import Chart, Point, scatter
+from tasks.records import Comparison, Measurement, Provenance, Row
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in a table: its text, what qualifies it, and where it comes from."""
+
+    text: str
+    detail: str = ""
+    provenance: Provenance = "none"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A variant on a device, ready to be set."""
+
+    row: Row
+    word: verdict.Outcome
+    quality: Figure
+    latency: Figure
+    ratio: Figure
+    energy: Figure
+    memory: Figure
+    size: Figure
+    gzip: Figure
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart and the words around it; `chart` is None where no variant has the figure."""
+
+    key: str
+    title: str
+    x_title: str
+    description: str
+    chart: Chart | None
+    why_empty: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's part of the page."""
+
+    name: str
+    kind: str
+    provenance: str
+    against: str | None  # the variant that ratios are against
+    lines: tuple[Line, ...]
+    plots: tuple[Plot, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def render(comparison: Comparison) -> str:
+    """The page's HTML; the same comparison gives the same bytes."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = dict.fromkeys(row.device for row in comparison.rows)
+    devices = [_device(name, [r for r in comparison.rows if r.device == name], comparison.reference) for name in names]
+    return environment.get_template("page.html.j2").render(
+        comparison=comparison,
+        devices=devices,
+        overview=_overview(devices),
+        metric=comparison.rows[0].metric if comparison.rows else "quality",
+        quick=any(row.measurement.mode == "quick" for row in comparison.rows),
+        marks=figures.MARKS,
+        used=_used(devices),
+    )
+
+
+def _used(devices: Sequence[Device]) -> set[Provenance]:
+    """The provenances that occur, for the legend."""
+    lines = [line for device in devices for line in device.lines]
+    return {f.provenance for line in lines for f in (line.latency, line.energy, line.memory)}
+
+
+def _overview(devices: Sequence[Device]) -> list[tuple[Line, list[Line | None]]]:
+    """For each variant a line with what does not hang from a device, and its line on every device."""
+    variants = dict.fromkeys(line.row.variant for device in devices for line in device.lines)
+    table = []
+    for variant in variants:
+        lines = [next((n for n in device.lines if n.row.variant == variant), None) for device in devices]
+        table.append((next(line for line in lines if line is not None), lines))
+    return table
+
+
+def _device(name: str, rows: Sequence[Row], reference: str) -> Device:
+    against = verdict.anchor(rows, reference)
+    ok = [row.measurement for row in rows if row.measurement.status == "ok"]
+    provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
+    kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
+    return Device(
+        name=name,
+        kind=kinds[0] if kinds else "",
+        provenance=" and ".join(provenances) or "no figures",
+        against=against.variant if against is not None else None,
+        lines=tuple(_line(row, against) for row in rows),
+        plots=(_latency_plot(name, rows, against), _energy_plot(name, rows, against)),
+        facts=tuple(_facts(ok)),
+    )
+
+
+def _line(row: Row, against: Row | None) -> Line:
+    m = row.measurement
+    low, high = (figures.percent(v, row.quality_n) for v in (row.quality_low, row.quality_high))
+    memory = m.memory if m.status == "ok" else None
+    return Line(
+        row=row,
+        word=verdict.outcome(row, against),
+        quality=Figure(figures.percent(row.quality, row.quality_n), f"{low}–{high}"),
+        latency=_latency(m),
+        ratio=_ratio(row, against),
+        energy=_energy(m),
+        memory=Figure(figures.significant(memory.peak_kib), "", memory.provenance)
+        if memory
+        else Figure(figures.UNKNOWN),
+        size=Figure(figures.size(row.bytes)),
+        gzip=Figure(figures.size(row.gzip_bytes)),
+    )
+
+
+def _latency(m: Measurement) -> Figure:
+    if m.status != "ok" or m.latency is None:
+        return Figure(figures.UNKNOWN)
+    tail = f"p90 {figures.significant(m.latency.ms_p90)}" if m.latency.ms_p90 is not None else ""
+    return Figure(figures.significant(m.latency.ms_p50), tail, m.latency.provenance)
+
+
+def _ratio(row: Row, against: Row | None) -> Figure:
+    found = verdict.speed(row, against)
+    latency = row.measurement.latency
+    if found is None or latency is None:
+        return Figure(figures.UNKNOWN)
+    known = found.low is not None and found.high is not None
+    interval = f"{figures.ratio(found.low)}–{figures.ratio(found.high)}" if known else ""
+    return Figure(figures.ratio(found.ratio), interval, latency.provenance)
+
+
+def _energy(m: Measurement) -> Figure:
+    if m.status != "ok" or m.energy.mj is None:
+        return Figure(figures.UNKNOWN)
+    bounded = m.energy.low_mj is not None and m.energy.high_mj is not None
+    bounds = f"{figures.significant(m.energy.low_mj, 2)}–{figures.significant(m.energy.high_mj, 2)}" if bounded else ""
+    return Figure(figures.significant(m.energy.mj), bounds, figures.energy_provenance(m.energy))
+
+
+def _latency_plot(device: str, rows: Sequence[Row], against: Row | None) -> Plot:
+    points = []
+    for row in rows:
+        latency = row.measurement.latency
+        if row.measurement.status == "ok" and latency is not None and latency.ms_p50 > 0:
+            cost = f"{figures.significant(latency.ms_p50)} ms, {latency.provenance}"
+            group = latency.provenance
+            points.append(_point(row, latency.ms_p50, cost, group, against, on_front=row.on_latency_front))
+    return _plot(f"{device}-latency", device, "latency", "milliseconds per inference, median", points)
+
+
+def _energy_plot(device: str, rows: Sequence[Row], against: Row | None) -> Plot:
+    points = []
+    for row in rows:
+        energy = row.measurement.energy
+        if row.measurement.status == "ok" and energy.mj is not None and energy.mj > 0:
+            cost = f"{figures.significant(energy.mj)} mJ, {figures.ENERGY_KINDS[energy.kind]}"
+            points.append(_point(row, energy.mj, cost, energy.kind, against, on_front=row.on_energy_front))
+    reasons = dict.fromkeys(row.measurement.energy.reason for row in rows if row.measurement.status == "ok")
+    why = "; ".join(reason for reason in reasons if reason)
+    return _plot(f"{device}-energy", device, "energy", "millijoules per inference, gross", points, why)
+
+
+def _point(row: Row, cost: float, told: str, group: str, against: Row | None, *, on_front: bool) -> Point:
+    low, value, high = (figures.percent(v, row.quality_n) for v in (row.quality_low, row.quality, row.quality_high))
+    return Point(
+        label=row.variant,
+        cost=cost,
+        quality=row.quality,
+        low=row.quality_low,
+        high=row.quality_high,
+        group=group,
+        hollow=group.startswith(("estimate", "emulated")),
+        on_front=on_front,
+        reference=row is against,
+        title=f"{row.variant}: {row.metric} {value} % [{low}–{high}], {told}",
+    )
+
+
+def _plot(key: str, device: str, what: str, x_title: str, points: Sequence[Point], why_empty: str = "") -> Plot:
+    best = ", ".join(point.label for point in points if point.on_front)
+    description = f"{len(points)} variants on {device} by {what}. On the Pareto front: {best or 'none'}."
+    return Plot(key, what.capitalize(), x_title, description, scatter(points) if points else None, why_empty)
+
+
+def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
+    """What the figures of a device hang from, each said once."""
+    environment: dict[str, Any] = ok[0].environment if ok else {}
+    facts = [(k.replace("_", " "), str(v)) for k, v in environment.items() if isinstance(v, str | int | float)]
+    told = {
+        "accuracy from": [m.stand_in for m in ok],
+        "energy": [figures.ENERGY_KINDS[m.energy.kind] if m.energy.mj is not None else m.energy.reason for m in ok],
+        "energy covers": [m.energy.scope for m in ok],
+        "energy formula": [f"{m.variant}: {m.energy.formula}" if m.energy.formula else None for m in ok],
+        "memory counts": [m.memory.what if m.memory else None for m in ok],
+        "windows": [_windows(m) for m in ok],
+    }
+    return facts + [(name, value) for name, values in told.items() for value in dict.fromkeys(values) if value]
+
+
+def _windows(m: Measurement) -> str | None:
+    own = [window for window in m.windows if window.variant == m.variant]
+    if not own:
+        return None
+    return f"{len(own)} of {figures.significant(min(window.seconds for window in own), 2)} s or more ({m.mode} mode)"

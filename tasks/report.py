@@ -1,0 +1,165 @@
+"""Stage `report`: everything that was measured, compared, in one folder for people and for tools."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tasks import compare, dataset, page, paths
+from tasks.errors import DataError
+from tasks.files import replaced_folder, write_json, write_text
+from tasks.params import Params
+from tasks.records import (
+    ArtifactCard,
+    Comparison,
+    Energy,
+    Evaluation,
+    Latency,
+    Measurement,
+    Memory,
+    ModelCard,
+    Ratio,
+    Record,
+    Row,
+    read,
+)
+from tasks.verdict import Subject
+
+
+class Failure(Record):
+    """`.tercet/failures/<variant>@<device>.json`: why the last try to measure a pair failed."""
+
+    variant: str
+    device: str
+    reason: str
+
+
+def report(params: Params) -> None:
+    """Compare the variants and devices that `params` names and write `out/report/` whole.
+
+    Files: `comparison.json` (the record), `comparison.csv` (a line per pair), `metrics.json` and `plot.csv` (for
+    `dvc metrics` and `dvc plots`) and `index.html`, which needs nothing else.
+
+    Raises:
+        DataError: a record is malformed, or an evaluation was made on other test data.
+    """
+    comparison = gather(params)
+    with replaced_folder(paths.REPORT) as folder:
+        comparison.save(folder / "comparison.json")
+        write_text(folder / "comparison.csv", _csv([_line(row) for row in comparison.rows]))
+        write_json(folder / "metrics.json", metrics(comparison))
+        write_text(folder / "plot.csv", _csv(list(_points(comparison))))
+        write_text(folder / "index.html", page.render(comparison))
+
+
+def gather(params: Params) -> Comparison:
+    """Read the records of the variants and devices that `params` names; other files are ignored."""
+    subjects, failures = [], []
+    for variant in params.quantize:
+        try:
+            subjects.append(_subject(variant))
+        except DataError as error:  # a failed variant is told and does not hide the others
+            failures.append(f"{variant}: {error}")
+    measurements = [_measurement(s, device, params) for device in params.benchmark.devices for s in subjects]
+    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, _labels())
+    return comparison.model_copy(update={"failures": tuple(failures)})
+
+
+def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
+    """{variant: {device: {quality's metric, latency_ms, energy_mj, bytes}}}; what is not known is absent."""
+    table: dict[str, dict[str, dict[str, float]]] = {}
+    for row in comparison.rows:
+        m = row.measurement
+        known = {
+            row.metric: row.quality,
+            "latency_ms": m.latency.ms_p50 if m.status == "ok" and m.latency else None,
+            "energy_mj": m.energy.mj if m.status == "ok" else None,
+            "bytes": row.bytes,
+        }
+        figures_of_pair = {name: value for name, value in known.items() if value is not None}
+        table.setdefault(row.variant, {})[row.device] = figures_of_pair
+    return table
+
+
+def _subject(variant: str) -> Subject:
+    artifact = read(ArtifactCard, paths.artifact(variant) / "card.json")
+    evaluation = read(Evaluation, paths.evaluation(variant))
+    if evaluation.artifact_sha256 != artifact.sha256:
+        raise DataError(f"{paths.evaluation(variant)}: evaluates an earlier artifact; evaluate again: `tercet run`")
+    return Subject(artifact, read(ModelCard, paths.model(artifact.model) / "card.json"), evaluation)
+
+
+def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
+    """The pair's record, or one of status `error` that says why there is none."""
+    variant, sha256 = subject.variant, subject.artifact.sha256
+    path, failure = paths.benchmark(variant, device), paths.failure(variant, device)
+    if path.exists():
+        measurement = read(Measurement, path)
+        if measurement.artifact_sha256 == sha256:
+            return measurement
+        reason = "the record is of an earlier artifact; measure again: `tercet run`"
+    else:
+        reason = read(Failure, failure).reason if failure.exists() else "not measured yet"
+    return Measurement(
+        variant=variant,
+        device=device,
+        device_kind="unknown",
+        status="error",
+        reason=reason,
+        mode=params.benchmark.protocol.mode,
+        artifact_sha256=sha256,
+    )
+
+
+def _labels() -> compare.Labels | None:
+    """The true classes of the test split; None where the targets are no classes."""
+    return dataset.load_raw("test").targets.get(dataset.LABEL)
+
+
+def _line(row: Row) -> dict[str, Any]:
+    """A pair as one line of CSV; None becomes an empty field: not known."""
+    m = row.measurement
+    own = {"variant", "device", "model", "scheme", "total_epochs", "metric"}
+    quality = {"quality", "quality_low", "quality_high", "quality_n", "validation_quality"}
+    return {
+        **row.model_dump(include=own),
+        **m.model_dump(include={"device_kind", "mode", "status", "reason", "reference"}),
+        "flags": " ".join(m.flags),
+        **row.model_dump(include=quality),
+        "mcnemar_better": row.mcnemar.better if row.mcnemar else None,
+        "mcnemar_worse": row.mcnemar.worse if row.mcnemar else None,
+        "mcnemar_p": row.mcnemar.p_value if row.mcnemar else None,
+        **_fields("latency", Latency, m.latency),
+        **_fields("ratio", Ratio, m.ratio),
+        **_fields("energy", Energy, m.energy),
+        **_fields("memory", Memory, m.memory),
+        **row.model_dump(include={"bytes", "gzip_bytes", "on_latency_front", "on_energy_front", "verdict"}),
+    }
+
+
+def _fields(prefix: str, kind: type[Record], record: Record | None) -> dict[str, Any]:
+    """A record's fields as columns; all of them empty where there is no record."""
+    return {f"{prefix}_{name}": getattr(record, name, None) for name in kind.model_fields}
+
+
+def _points(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    """Quality against latency for `dvc plots`; pairs without a latency have no place in it."""
+    for row in comparison.rows:
+        m = row.measurement
+        if m.status == "ok" and m.latency is not None:
+            yield {
+                "device": row.device,
+                "variant": row.variant,
+                "latency_ms": m.latency.ms_p50,
+                "latency_provenance": m.latency.provenance,
+                "quality": row.quality,
+            }
+
+
+def _csv(lines: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    if lines:
+        writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return text.getvalue()

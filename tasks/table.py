@@ -1,0 +1,124 @@
+"""The comparison in the terminal: one table per device, as wide as the terminal allows."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tasks import figures, verdict
+from tasks.records import Comparison, Row
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+WIDE = 110  # columns from which intervals and the download's size have room
+STYLES: dict[verdict.Outcome, str] = {
+    "reference": "bold",
+    "faster": "green",
+    "slower": "red",
+    "no change": "",
+    "not compared": "dim",
+    "unsupported": "dim",
+    "invalid": "yellow",
+    "error": "bold red",
+}
+
+
+def show(comparison: Comparison) -> None:
+    """Print the comparison, grouped by device: what failed and why, and how to read the marks, after the figures."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    for device in dict.fromkeys(row.device for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.device == device]
+        console.print(_table(device, rows, comparison.reference, wide=console.width >= WIDE))
+        for row in rows:
+            if row.measurement.status != "ok":
+                line = Text(f"  {row.variant}: {row.verdict}", style="dim")
+                console.print(line, overflow="ellipsis", no_wrap=True)
+        console.print()
+    for failure in comparison.failures:
+        console.print(Text(f"failed: {failure}", style="bold red"))
+    for note in comparison.notes:
+        console.print(Text(note))
+    if comparison.rows:
+        _legend(comparison, console)
+
+
+def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    against = verdict.anchor(rows, reference)
+    title = device if against is None or against.variant == reference else f"{device}, against {against.variant}"
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1),
+        collapse_padding=True,
+    )
+    table.add_column("variant", overflow="fold")  # the only one that gives way: figures are never cut
+    names = [f"{rows[0].metric}\n%", "latency\nms", "ratio", "energy\nmJ", "size"] + (["gzip"] if wide else [])
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        word = verdict.outcome(row, against)
+        flags = "".join(f", {flag}" for flag in row.measurement.flags)
+        cells = [quality(row, wide=wide), latency(row), ratio(row, against, wide=wide), energy(row, wide=wide)]
+        sizes = [figures.size(row.bytes)] + ([figures.size(row.gzip_bytes)] if wide else [])
+        table.add_row(Text(row.variant), *cells, *sizes, Text(word + flags, style=STYLES[word]))
+    return table
+
+
+def quality(row: Row, *, wide: bool) -> str:
+    """The quality in percent, with half the width of its 95 % interval where there is room."""
+    value = figures.percent(row.quality, row.quality_n)
+    half = figures.percent((row.quality_high - row.quality_low) / 2, row.quality_n)
+    return f"{value} ±{half}" if wide else value
+
+
+def latency(row: Row) -> str:
+    """The median latency in milliseconds behind the mark of its provenance."""
+    m = row.measurement
+    if m.status != "ok" or m.latency is None:
+        return figures.UNKNOWN
+    return f"{figures.MARKS[m.latency.provenance]} {figures.significant(m.latency.ms_p50)}"
+
+
+def ratio(row: Row, against: Row | None, *, wide: bool) -> str:
+    """Latency over that of the device's anchor; marked where it is between estimates."""
+    found = verdict.speed(row, against)
+    if found is None:
+        return figures.UNKNOWN
+    value = figures.ratio(found.ratio)
+    if found.low is None or found.high is None:
+        provenance = row.measurement.latency.provenance if row.measurement.latency else "none"
+        return f"{figures.MARKS[provenance]} {value}"
+    return f"{value} [{figures.ratio(found.low)}–{figures.ratio(found.high)}]" if wide else value
+
+
+def energy(row: Row, *, wide: bool) -> str:
+    """Millijoules per inference behind the mark of their provenance, with the bounds of an estimate."""
+    m = row.measurement
+    if m.status != "ok" or m.energy.mj is None:
+        return figures.UNKNOWN
+    text = f"{figures.MARKS[figures.energy_provenance(m.energy)]} {figures.significant(m.energy.mj)}"
+    if not wide or m.energy.low_mj is None or m.energy.high_mj is None:
+        return text
+    return f"{text} ({figures.significant(m.energy.low_mj, 2)}–{figures.significant(m.energy.high_mj, 2)})"
+
+
+def _legend(comparison: Comparison, console: "Console") -> None:
+    from rich.text import Text
+
+    marks = [f"{mark} {name}" for name, mark in figures.MARKS.items() if mark]
+    quick = any(row.measurement.mode == "quick" for row in comparison.rows)
+    parts = [*marks, f"{figures.UNKNOWN} not known", "ratio: latency over the reference's", "± and []: 95 %"]
+    if quick:
+        parts.append("quick mode: short windows, for a look and not for a claim")
+    console.print(Text(" · ".join(parts), style="dim"))

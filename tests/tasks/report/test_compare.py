@@ -1,0 +1,148 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import compare
+from tasks.errors import DataError
+from tasks.records import Comparison, Energy, Latency, Row
+
+
+def row_of(comparison: Comparison, variant: str, device: str) -> Row:
+    return next(row for row in comparison.rows if (row.variant, row.device) == (variant, device))
+
+
+@pytest.mark.parametrize("n", range(1, 11))
+def test_the_sign_test_counts_outcomes_at_least_as_uneven(n: int) -> None:
+    wins = [bin(outcome).count("1") for outcome in range(2**n)]  # every way n coins can fall
+    for better in range(n + 1):
+        uneven = sum(abs(2 * w - n) >= abs(2 * better - n) for w in wins)
+        assert compare.sign_test(better, n - better) == pytest.approx(uneven / 2**n, rel=1e-12)
+
+
+def test_the_sign_test_has_its_closed_forms_and_limits() -> None:
+    assert compare.sign_test(0, 0) == 1
+    assert compare.sign_test(0, 5) == 2 * 0.5**5
+    assert compare.sign_test(40, 40) == 1
+    z = (299 - 1) / math.sqrt(10_001)  # de Moivre and Laplace, with the correction for continuity
+    assert compare.sign_test(4851, 5150) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.01)
+
+
+def test_mcnemar_counts_only_the_discordant() -> None:
+    labels = np.array([0, 1, 2, 0, 1, 2], dtype=np.int64)
+    reference = [0, 1, 2, 1, 2, 0]  # the first three right
+    variant = [0, 2, 0, 0, 0, 1]  # the first and the fourth right
+    paired = compare.mcnemar(variant, reference, labels)
+    assert (paired.better, paired.worse) == (1, 2)
+    assert paired.p_value == 1.0
+
+
+def test_mcnemar_refuses_predictions_of_other_data() -> None:
+    with pytest.raises(DataError, match="2 and 3 predictions for 3"):
+        compare.mcnemar([0, 1], [0, 1, 2], np.array([0, 1, 2], dtype=np.int64))
+
+
+coarse = st.integers(0, 4).map(float)  # few values, so that ties are common
+
+
+@given(st.lists(st.tuples(coarse, coarse), min_size=1, max_size=8))
+def test_the_front_is_the_best_within_each_cost_at_the_least_cost(points: list[tuple[float, float]]) -> None:
+    expected = [
+        quality == max(q for q, c in points if c <= cost) and cost == min(c for q, c in points if q >= quality)
+        for quality, cost in points
+    ]
+    assert compare.front(points) == expected
+
+
+def test_fronts_never_set_an_estimate_against_a_measurement(make: SimpleNamespace) -> None:
+    def timed(variant: str, provenance: str, ms: float, kind: str) -> object:
+        latency = Latency(provenance=provenance, ms_p50=ms)  # type: ignore[arg-type]  # checked by pydantic
+        return make.measurement(variant, "mixed", latency=latency, energy=Energy(kind=kind, mj=ms))  # type: ignore[arg-type]
+
+    comparison = make.comparison(
+        [
+            timed("fp32", "measured", 2.0, "counter_rapl"),
+            timed("int8", "measured", 3.0, "counter_rapl"),  # slower and worse than fp32
+            timed("dynamic", "estimated", 9.0, "estimate_cpu_time"),  # the only estimate
+        ]
+    )
+    assert [row.on_latency_front for row in comparison.rows] == [True, False, True]
+    assert [row.on_energy_front for row in comparison.rows] == [True, False, True]
+
+
+def test_only_what_ran_is_on_a_front(comparison: Comparison) -> None:
+    for row in comparison.rows:
+        if row.measurement.status != "ok":
+            assert not row.on_latency_front
+            assert not row.on_energy_front
+    latency = {(row.device, row.variant) for row in comparison.rows if row.on_latency_front}
+    assert {v for d, v in latency if d == "host-cpu"} == {"int8", "pruned80-int8", "longer-fp32"}
+    assert not any(row.on_energy_front for row in comparison.rows if row.device == "host-cpu-2t")
+
+
+def test_rows_keep_the_order_of_devices_and_variants(comparison: Comparison) -> None:
+    assert [row.device for row in comparison.rows[::8]] == ["host-cpu", "host-cpu-2t", "ethos-u55-128", "ethos-u85-256"]
+    assert len(comparison.rows) == 32
+
+
+def test_the_quality_is_that_of_the_kernels_that_stand_for_the_device(make: SimpleNamespace) -> None:
+    subject = make.subject("int8")
+    scores = [s for s in subject.evaluation.scores if (s.split, s.kernels) != ("test", "reference")]
+    imitated = make.score(range(100, 130), "test", "reference")
+    evaluation = subject.evaluation.model_copy(update={"scores": (*scores, imitated)})
+    subjects = [make.subject("fp32"), type(subject)(subject.artifact, subject.model, evaluation)]
+    measurements = [make.on_host("int8", "host-cpu"), make.on_npu("int8", "ethos-u55-128")]
+    host, npu = compare.build("x", "fp32", subjects, measurements, np.arange(360) % 10).rows
+    assert (host.quality, npu.quality) == (1 - 9 / 360, 1 - 30 / 360)
+    assert npu.mcnemar is not None
+    # fp32 is wrong on 0..7 by its default kernels, the imitated int8 on 100..129
+    assert (npu.mcnemar.better, npu.mcnemar.worse) == (8, 30)
+
+
+def test_kernels_that_were_not_evaluated_are_told(make: SimpleNamespace) -> None:
+    measurement = make.on_host("dynamic", "host-cpu").model_copy(update={"kernels": "reference"})
+    comparison = make.comparison([make.on_host("fp32", "host-cpu"), measurement], ["fp32", "dynamic"])
+    assert "dynamic @ host-cpu" in comparison.notes[0]
+    assert "default kernels" in comparison.notes[0]
+
+
+def test_an_evaluation_without_a_split_is_an_error(make: SimpleNamespace) -> None:
+    evaluation = make.subject("fp32").evaluation
+    evaluation = evaluation.model_copy(update={"scores": evaluation.scores[:1]})
+    with pytest.raises(DataError, match=r"no score on the test split.*validation/default"):
+        compare.score(evaluation, "test", "reference")
+
+
+def test_longer_training_is_told_with_its_control(comparison: Comparison) -> None:
+    (note,) = comparison.notes
+    assert "longer than fp32 (5 epochs): pruned80-int8 9, pruned80-clustered16-int8 10." in note
+    assert "longer-fp32 (10 epochs, accuracy 98.6 %)" in note
+
+
+def test_a_missing_control_is_told(make: SimpleNamespace) -> None:
+    (note,) = make.comparison([], ["fp32", "pruned80-int8"]).notes
+    assert "No control of equal budget" in note
+
+
+def test_without_its_reference_a_comparison_still_stands(make: SimpleNamespace) -> None:
+    (row,) = make.comparison([make.on_host("int8", "host-cpu")], ["int8"]).rows
+    assert row.mcnemar is None
+    assert row.verdict == "2.10× faster than fp32 [2.02–2.19]."
+
+
+def test_without_classes_there_is_no_paired_test(make: SimpleNamespace) -> None:
+    subjects = [make.subject("fp32"), make.subject("int8")]
+    (row,) = compare.build("x", "fp32", subjects, [make.on_host("int8", "host-cpu")], None).rows
+    assert row.mcnemar is None
+    assert "accuracy not compared" in row.verdict
+
+
+def test_the_join_reads_every_figure_of_the_reference_once(comparison: Comparison) -> None:
+    reference = row_of(comparison, "fp32", "host-cpu")
+    assert reference.mcnemar is None
+    assert (reference.quality, reference.quality_n, reference.bytes) == (352 / 360, 360, 1_320_000)
+    assert reference.validation_quality == 136 / 140
+    assert row_of(comparison, "pruned80-int8", "host-cpu").total_epochs == 9

@@ -1,0 +1,160 @@
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import page
+from tasks.records import Comparison
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Collects tags, attributes and the text of each table row, and checks that every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "tr" in self.open:
+            self.rows[-1] += data
+
+
+@pytest.fixture(scope="module")
+def html(comparison: Comparison) -> str:
+    return page.render(comparison)
+
+
+def test_the_page_needs_nothing_else(html: str) -> None:
+    parsed = Page(html)
+    assert not {tag for tag, _ in parsed.tags} & {"script", "link", "img", "iframe", "object"}
+    for _, attributes in parsed.tags:
+        assert not {"src", "href", "srcset", "data"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"https?://|url\(|@import", html)
+    assert "default-src 'none'" in html
+
+
+def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, html: str) -> None:
+    assert page.render(comparison) == html
+
+
+def test_every_pair_and_its_verdict_is_there(comparison: Comparison, html: str) -> None:
+    text = " ".join(Page(html).rows)
+    for row in comparison.rows:
+        assert row.verdict in text
+    for note in comparison.notes:
+        assert note in html
+
+
+def test_an_estimate_never_looks_measured(comparison: Comparison, html: str) -> None:
+    for row in Page(html).rows:
+        if "1.84" in row:  # int8 on the NPU, in the overview and in its table
+            assert re.search(r"○\s*estimated\s*1\.84", row)
+            assert not re.search(r"●\s*measured\s*1\.84", row)
+    energy = page.render(comparison.model_copy(update={"rows": comparison.rows[:8]}))
+    assert re.search(r"○</span><span class=\"hidden\">estimated</span> 1\.65", energy)
+    assert re.search(r"●</span><span class=\"hidden\">measured</span> 0\.412", energy)
+
+
+def test_estimates_are_hollow_and_measurements_solid(comparison: Comparison) -> None:
+    host, npu = (
+        page.render(comparison.model_copy(update={"rows": tuple(r for r in comparison.rows if r.device == name)}))
+        for name in ("host-cpu", "ethos-u55-128")
+    )
+    latency, energy = re.findall(r"<svg.*?</svg>", host, re.DOTALL)
+    assert latency.count('class="glyph"') == 8
+    assert "hollow" not in latency
+    assert energy.count("hollow") == 8
+    assert all(svg.count("hollow") == 3 for svg in re.findall(r"<svg.*?</svg>", npu, re.DOTALL))
+
+
+def test_what_is_not_known_is_a_dash(make: SimpleNamespace) -> None:
+    refused = make.on_npu("fp32", "ethos-u55-128")
+    rows = Page(page.render(make.comparison([refused]))).rows
+    assert len(re.findall("–(?!\\d)", rows[-2])) == 4  # latency, ratio, energy, memory
+    assert "unsupported" in rows[-2]
+
+
+def test_a_chart_without_figures_says_why(html: str) -> None:
+    assert "No variant has a figure of energy here: /sys/class/powercap is not readable: permission denied." in html
+
+
+def test_charts_are_well_formed_and_described(html: str) -> None:
+    charts = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    assert len(charts) == 7  # two a device, less one without energy
+    for chart in charts:
+        root = ET.fromstring(chart)
+        assert {root.find("title").get("id"), root.find("desc").get("id")} == set(root.get("aria-labelledby").split())  # type: ignore[union-attr]
+
+
+def test_tables_have_headers_and_ids_are_unique(html: str) -> None:
+    tags = Page(html).tags
+    assert all(attributes.get("scope") for tag, attributes in tags if tag == "th")
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    named = {name for _, attributes in tags for name in (attributes.get("aria-labelledby") or "").split()}
+    assert named <= set(ids)
+
+
+def test_what_comes_from_a_device_is_escaped(make: SimpleNamespace) -> None:
+    hostile = make.measurement("int8", "host-cpu", status="error", reason="<script>alert('x')</script>")
+    html = page.render(make.comparison([hostile]))
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+
+
+def test_quick_mode_is_said_and_full_mode_is_not(make: SimpleNamespace) -> None:
+    quick = make.on_host("fp32", "host-cpu")
+    full = quick.model_copy(update={"mode": "full"})
+    assert "<strong>Quick mode.</strong>" in page.render(make.comparison([quick]))
+    assert "<strong>Quick mode.</strong>" not in page.render(make.comparison([full]))
+
+
+def test_failures_are_told_even_when_nothing_is_left(comparison: Comparison) -> None:
+    html = page.render(comparison.model_copy(update={"rows": (), "notes": (), "failures": ("int8: op stays float",)}))
+    assert "int8: op stays float" in html
+
+
+def test_colours_have_the_contrast_of_wcag_aa(html: str) -> None:
+    palettes = re.findall(r":root \{(.*?)\}", html, re.DOTALL)
+    assert len(palettes) == 3  # light, dark, print
+    for palette in palettes:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]+)", palette))
+        for name in ("ink", "muted", "accent", "good", "bad", "warn"):
+            for ground in ("paper", "card"):
+                assert contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
+
+
+def contrast(a: str, b: str) -> float:
+    """WCAG 2.1's contrast ratio."""
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+    channels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

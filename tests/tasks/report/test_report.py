@@ -1,0 +1,131 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks import paths
+from tasks.errors import DataError
+from tasks.files import write_json
+from tasks.params import Params
+from tasks.records import Comparison, Row, read
+from tasks.report import gather, report
+
+FILES = ["comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
+
+
+def row_of(comparison: Comparison, variant: str, device: str) -> Row:
+    return next(row for row in comparison.rows if (row.variant, row.device) == (variant, device))
+
+
+def lines_of(name: str) -> list[dict[str, str]]:
+    with (paths.REPORT / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_folder_is_written_whole_and_the_same_each_time(
+    study: Path, params: Params, comparison: Comparison
+) -> None:
+    paths.REPORT.mkdir()
+    (paths.REPORT / "stale.txt").touch()
+    report(params)
+    assert sorted(path.name for path in paths.REPORT.iterdir()) == FILES
+    assert read(Comparison, paths.REPORT / "comparison.json") == comparison
+    first = {name: (paths.REPORT / name).read_bytes() for name in FILES}
+    report(params)
+    assert {name: (paths.REPORT / name).read_bytes() for name in FILES} == first
+
+
+def test_the_csv_has_a_line_a_pair_and_empty_fields_for_the_unknown(study: Path, params: Params) -> None:
+    report(params)
+    lines = lines_of("comparison.csv")
+    assert len(lines) == 32
+    host = next(line for line in lines if (line["variant"], line["device"]) == ("int8", "host-cpu"))
+    assert float(host["latency_ms_p50"]) == 0.196
+    assert float(host["quality"]) == 351 / 360
+    assert (host["latency_provenance"], host["energy_kind"]) == ("measured", "estimate_cpu_time")
+    assert host["latency_ms_p99"] == ""
+    npu = next(line for line in lines if (line["variant"], line["device"]) == ("fp32", "ethos-u55-128"))
+    assert npu["status"] == "unsupported"
+    assert {npu[name] for name in npu if name.startswith(("latency_", "ratio_", "memory_"))} == {""}
+    assert npu["energy_mj"] == ""
+    units = ("latency_ms_", "_mj", "_kib", "bytes")
+    assert all(any(unit in name for name in host) for unit in units)
+
+
+def test_metrics_are_numbers_and_leave_out_the_unknown(study: Path, params: Params) -> None:
+    report(params)
+    metrics = json.loads((paths.REPORT / "metrics.json").read_text())
+    assert metrics["int8"]["ethos-u55-128"] == {
+        "accuracy": 351 / 360,
+        "latency_ms": 1.84,
+        "energy_mj": 0.52,
+        "bytes": 338_000,
+    }
+    assert metrics["fp32"]["ethos-u55-128"] == {"accuracy": 352 / 360, "bytes": 1_320_000}
+    assert "energy_mj" not in metrics["fp32"]["host-cpu-2t"]
+
+
+def test_the_plot_has_only_pairs_with_a_latency(study: Path, params: Params) -> None:
+    report(params)
+    lines = lines_of("plot.csv")
+    assert len(lines) == 8 + 8 + 3 + 3
+    assert all(float(line["latency_ms"]) > 0 for line in lines)
+    assert {line["latency_provenance"] for line in lines if line["device"] == "ethos-u85-256"} == {"estimated"}
+
+
+def test_a_pair_without_a_record_is_an_error_with_its_reason(study: Path, params: Params) -> None:
+    paths.benchmark("int8", "host-cpu").unlink()
+    paths.benchmark("fp16", "host-cpu").unlink()
+    failure = {"variant": "fp16", "device": "host-cpu", "reason": "the runner was killed by signal 9"}
+    write_json(paths.failure("fp16", "host-cpu"), failure)
+    comparison = gather(params)
+    missing, failed = (row_of(comparison, variant, "host-cpu") for variant in ("int8", "fp16"))
+    assert (missing.measurement.status, missing.measurement.reason) == ("error", "not measured yet")
+    assert failed.verdict == "Failed: the runner was killed by signal 9."
+    assert failed.measurement.latency is None
+    assert len(comparison.rows) == 32
+
+
+def test_a_failure_of_another_time_does_not_hide_a_record(study: Path, params: Params) -> None:
+    failure = {"variant": "fp16", "device": "host-cpu", "reason": "device offline"}
+    write_json(paths.failure("fp16", "host-cpu"), failure)
+    assert row_of(gather(params), "fp16", "host-cpu").measurement.status == "ok"
+
+
+def test_a_record_of_an_earlier_artifact_does_not_count(study: Path, params: Params) -> None:
+    path = paths.benchmark("int8", "host-cpu")
+    path.write_text(path.read_text().replace('"artifact_sha256": "', '"artifact_sha256": "f'))
+    row = row_of(gather(params), "int8", "host-cpu")
+    assert row.measurement.status == "error"
+    assert "earlier artifact" in row.verdict
+
+
+@pytest.mark.parametrize("lost", [paths.artifact("int8") / "card.json", paths.evaluation("int8")])
+def test_a_failed_variant_is_named_and_left_out(study: Path, params: Params, lost: Path) -> None:
+    lost.unlink()
+    comparison = gather(params)
+    assert "int8" not in {row.variant for row in comparison.rows}
+    assert len(comparison.rows) == 28
+    (failure,) = comparison.failures
+    assert failure.startswith("int8: ")
+    assert str(lost) in failure
+
+
+def test_an_evaluation_of_an_earlier_artifact_does_not_count(study: Path, params: Params) -> None:
+    path = paths.evaluation("int8")
+    path.write_text(path.read_text().replace('"artifact_sha256": "', '"artifact_sha256": "f'))
+    assert "earlier artifact" in gather(params).failures[0]
+
+
+def test_files_that_params_does_not_name_are_ignored(study: Path, params: Params, comparison: Comparison) -> None:
+    shutil.copy(paths.benchmark("int8", "host-cpu"), paths.benchmark("int8", "old-device"))
+    paths.benchmark("gone", "host-cpu").write_text("not even JSON")
+    assert gather(params) == comparison
+
+
+def test_a_malformed_record_is_one_readable_error(study: Path, params: Params) -> None:
+    paths.benchmark("int8", "host-cpu").write_text('{"schema_version": 7}')
+    with pytest.raises(DataError, match=r"int8@host-cpu\.json: not a Measurement of schema 1"):
+        report(params)

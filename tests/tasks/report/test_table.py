@@ -1,0 +1,60 @@
+import pytest
+
+from tasks import table
+from tasks.records import Comparison
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    def show(comparison: Comparison, columns: int) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("NO_COLOR", "1")
+        table.show(comparison)
+        return capsys.readouterr().out.splitlines()
+
+    return show
+
+
+def line_of(lines: list[str], device: str, variant: str) -> str:
+    start = next(i for i, line in enumerate(lines) if line.startswith(device))
+    return next(line for line in lines[start:] if line.split()[:1] == [variant])
+
+
+@pytest.mark.parametrize("columns", [120, 80])
+def test_lines_fit_and_no_figure_is_cut(shown, comparison: Comparison, columns: int) -> None:
+    lines = shown(comparison, columns)
+    assert max(map(len, lines)) <= columns
+    cut = [line for line in lines if "…" in line]
+    assert all(line.startswith("  ") and ":" in line for line in cut)  # only a reason may be
+
+
+def test_a_measured_line(shown, comparison: Comparison) -> None:
+    words = line_of(shown(comparison, 120), "host-cpu", "int8").split()
+    expected = "int8 97.5 ±1.5 ● 0.196 0.48 [0.46–0.49] ○ 0.784 (0.20–2.4) 338 kB 272 kB faster"
+    assert words == expected.split()
+
+
+def test_an_estimated_line_is_marked_throughout(shown, comparison: Comparison) -> None:
+    line = line_of(shown(comparison, 120), "ethos-u55-128, against int8", "pruned80-int8")
+    assert "●" not in line
+    assert line.split()[3:8] == ["○", "1.61", "○", "0.88", "○"]
+
+
+def test_a_refused_line_has_dashes_and_a_reason(shown, comparison: Comparison) -> None:
+    lines = shown(comparison, 80)
+    words = line_of(lines, "ethos-u55-128", "fp32").split()
+    assert words == ["fp32", "97.8", "–", "–", "–", "1.32", "MB", "unsupported"]
+    assert "  fp32: Unsupported: the NPU runs integers only; fp32 is float32." in lines
+
+
+def test_flags_failures_notes_and_the_mode_are_told(shown, comparison: Comparison) -> None:
+    lines = shown(comparison.model_copy(update={"failures": ("int4: [no] such scheme",)}), 200)
+    assert line_of(lines, "host-cpu-2t", "dynamic").rstrip().endswith("faster, noisy")
+    assert "failed: int4: [no] such scheme" in lines
+    assert comparison.notes[0] in lines
+    assert "quick mode" in lines[-1]
+
+
+def test_a_comparison_without_rows_shows_its_failures(shown, comparison: Comparison) -> None:
+    empty = comparison.model_copy(update={"rows": (), "notes": (), "failures": ("fp32: not trained",)})
+    assert shown(empty, 80) == ["failed: fp32: not trained"]

@@ -1,0 +1,114 @@
+from types import SimpleNamespace
+
+import pytest
+
+from tasks import verdict
+from tasks.records import Comparison, Energy, Latency, Ratio
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "outcome"),
+    [
+        (0.50, 0.48, 0.52, "faster"),
+        (2.00, 1.90, 2.10, "slower"),
+        (0.90, 0.79, 1.02, "no change"),  # the interval holds 1
+        (1.20, 0.99, 1.40, "no change"),
+        (0.98, 0.97, 0.99, "no change"),  # sure, but under 3 %
+        (1.029, 1.02, 1.04, "no change"),
+        (0.96, 0.95, 0.97, "faster"),
+        (0.60, None, None, "faster"),  # an estimate
+    ],
+)
+def test_a_change_needs_an_interval_without_1_and_3_percent(
+    ratio: float, low: float | None, high: float | None, outcome: str
+) -> None:
+    assert verdict.Speed("fp32", ratio, low, high).outcome == outcome
+
+
+def verdicts(comparison: Comparison, device: str) -> dict[str, str]:
+    return {row.variant: row.verdict for row in comparison.rows if row.device == device}
+
+
+def test_verdicts_of_a_measured_device(comparison: Comparison) -> None:
+    told = verdicts(comparison, "host-cpu")
+    assert told["fp32"] == "The reference: ratios, changes and sizes are against it."
+    assert told["dynamic"] == (
+        "1.44× faster than fp32 [1.38–1.50]; no significant change of accuracy (−0.3 points, p = 1.00); "
+        "file 3.88× smaller, 4.45× smaller under gzip."
+    )
+    assert told["fp16"] == (
+        "No measurable change of latency against fp32 (ratio 1.01 [0.97–1.05]); accuracy as fp32's on every example; "
+        "file 1.99× smaller, 2.04× smaller under gzip. "
+        "Likely cause: 8 float16 tensors are expanded to float32 when the model loads."
+    )
+    assert told["int16x8"].startswith("9.51× slower than fp32 [9.13–9.90]; ")
+    assert told["int16x8"].endswith("Likely cause: this runtime has no optimised kernels for int16×8.")
+    assert "accuracy −4.7 points (p < 0.001)" in told["pruned80-clustered16-int8"]
+    assert told["longer-fp32"].endswith("file of the same size.")
+
+
+def test_zeros_that_bring_no_speed_are_told_against_the_same_scheme(comparison: Comparison) -> None:
+    told = verdicts(comparison, "host-cpu")
+    assert "No faster than int8: this runtime computes zeros like any" in told["pruned80-int8"]
+    assert "(2.83× smaller under gzip than int8)" in told["pruned80-int8"]
+    assert "computes zeros and shared values" in told["pruned80-clustered16-int8"]
+    assert "No faster" not in told["int8"]
+    assert "No faster" not in told["longer-fp32"]  # trained further: nothing to blame
+
+
+def test_zeros_that_do_bring_speed_are_not_blamed(make: SimpleNamespace) -> None:
+    quick = make.on_host("pruned80-int8", "host-cpu").model_copy(
+        update={"ratio": Ratio(value=0.3, low=0.29, high=0.31, pairs=3)}
+    )
+    rows = make.comparison([make.on_host("fp32", "host-cpu"), make.on_host("int8", "host-cpu"), quick]).rows
+    assert "No faster" not in rows[-1].verdict
+
+
+def test_estimates_are_compared_with_the_first_that_runs_and_say_so(comparison: Comparison) -> None:
+    told = verdicts(comparison, "ethos-u55-128")
+    assert told["int8"].startswith("The others are compared with it here, as fp32 does not run; ")
+    assert told["pruned80-int8"] == (
+        "Estimated 1.14× faster than int8; "  # 1.84 ms over 1.61 ms
+        "against fp32: no significant change of accuracy (−0.6 points, p = 0.69), "
+        "file 3.91× smaller, 12.8× smaller under gzip."
+    )
+    assert told["fp32"] == "Unsupported: the NPU runs integers only; fp32 is float32."
+    assert told["int16x8"].startswith("Invalid: 2 of 9 operators fall back to the CPU")
+    assert "No faster" not in told["pruned80-int8"]
+
+
+def test_noise_is_told(comparison: Comparison) -> None:
+    assert verdicts(comparison, "host-cpu-2t")["dynamic"].endswith("Noisy: the windows differ by 9 % (CV).")
+
+
+def test_drift_is_told(make: SimpleNamespace) -> None:
+    drifted = make.on_host("int8", "host-cpu").model_copy(update={"flags": ("drift",)})
+    assert "Drift: the reference ran at another level" in make.comparison([drifted]).rows[0].verdict
+
+
+def test_a_failure_tells_its_reason(make: SimpleNamespace) -> None:
+    failed = make.measurement("int8", "host-cpu", status="error", reason="the runner was killed")
+    (row,) = make.comparison([failed]).rows
+    assert row.verdict == "Failed: the runner was killed."
+    assert verdict.outcome(row, None) == "error"
+
+
+def test_measurements_that_were_not_paired_are_not_compared(make: SimpleNamespace) -> None:
+    alone = make.on_host("int8", "host-cpu").model_copy(update={"ratio": None})
+    reference, row = make.comparison([make.on_host("fp32", "host-cpu"), alone]).rows
+    assert verdict.speed(row, reference) is None
+    assert row.verdict.startswith("Latency not compared: no paired windows; ")
+
+
+def test_an_estimate_is_not_compared_with_a_measurement(make: SimpleNamespace) -> None:
+    estimate = make.measurement(
+        "int8", "host-cpu", latency=Latency(provenance="estimated", ms_p50=0.1), energy=Energy(kind="none")
+    )
+    reference, row = make.comparison([make.on_host("fp32", "host-cpu"), estimate]).rows
+    assert verdict.speed(row, reference) is None
+    assert verdict.outcome(row, reference) == "not compared"
+
+
+def test_no_anchor_where_nothing_ran(make: SimpleNamespace) -> None:
+    rows = make.comparison([make.on_npu("fp32", "ethos-u55-128")]).rows
+    assert verdict.anchor(rows, "fp32") is None

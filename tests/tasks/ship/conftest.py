@@ -1,0 +1,198 @@
+"""Records as the stages before would have written them, made by hand, and a look into the tracking server."""
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tasks import files, paths, track, tracking_server
+from tasks.deploy import deploy
+from tasks.params import Params
+from tasks.records import Comparison, Energy, Latency, Measurement, ModelCard, Row
+
+if TYPE_CHECKING:
+    import mlflow
+
+ROOT = Path(__file__).resolve().parents[3]
+GOLDEN = ROOT / "tests" / "golden"
+PARAMS = {
+    "name": "digits-cnn",
+    "prepare": {"source": "digits"},
+    "model": {"family": "cnn"},
+    "train": {"epochs": 2},
+    "compress": {"pruned": {"parent": "baseline", "method": "prune", "sparsity": 0.5, "epochs": 1}},
+    "quantize": {
+        "float32": {"model": "baseline", "scheme": "float32"},
+        "int8": {"model": "pruned", "scheme": "int8"},
+    },
+    "benchmark": {
+        "reference": "float32",
+        "devices": ["host-cpu", "ethos-u55-128"],
+        "protocol": {"mode": "quick"},
+    },
+    "deploy": {"default": {"max_quality_drop": 0.01}},
+}
+
+MakeRow = Callable[..., Row]
+
+
+@pytest.fixture
+def make_row() -> MakeRow:
+    """A function that makes a row; latency, energy, drop and sizes are what the tests vary."""
+
+    def make(variant: str = "float32", device: str = "host-cpu", **changes: Any) -> Row:
+        latency_ms: float | None = changes.pop("latency_ms", 1.0)
+        energy_mj: float | None = changes.pop("energy_mj", None)
+        energy_kind = changes.pop("energy_kind", "counter_rapl" if energy_mj is not None else "none")
+        provenance = changes.pop("provenance", "measured")
+        measured: dict[str, Any] = {
+            "variant": variant,
+            "device": device,
+            "device_kind": "litert",
+            "status": "ok",
+            "mode": "quick",
+            "artifact_sha256": hashlib.sha256(variant.encode()).hexdigest(),
+            "latency": None if latency_ms is None else Latency(provenance=provenance, ms_p50=latency_ms),
+            "energy": Energy(kind=energy_kind, mj=energy_mj),
+        }
+        measured |= {name: changes.pop(name) for name in list(changes) if name in Measurement.model_fields}
+        row = {
+            "variant": variant,
+            "device": device,
+            "model": "baseline",
+            "scheme": variant,
+            "total_epochs": 2,
+            "metric": "accuracy",
+            "quality": 0.97,
+            "quality_low": 0.95,
+            "quality_high": 0.98,
+            "quality_n": 360,
+            "validation_quality": 0.98,
+            "mcnemar": None,
+            "bytes": 1000,
+            "gzip_bytes": 900,
+            "verdict": "as fast",
+            "on_latency_front": True,
+            "on_energy_front": False,
+        }
+        return Row(**{**row, **changes, "measurement": Measurement(**measured)})
+
+    return make
+
+
+@pytest.fixture
+def params() -> Params:
+    """Two variants of two models on two devices."""
+    return Params.model_validate(PARAMS)
+
+
+@pytest.fixture
+def shipped(project: Path, params: Params, make_row: MakeRow) -> Path:
+    """A project whose report says that both golden models ran on the processor and int8 on the accelerator."""
+    rows = []
+    for variant in ("float32", "int8"):
+        artifact = paths.artifact(variant) / "model.tflite"
+        artifact.parent.mkdir(parents=True)
+        shutil.copyfile(GOLDEN / f"{variant}.tflite", artifact)
+        known = {"artifact_sha256": files.sha256(artifact), "bytes": artifact.stat().st_size, "model": "baseline"}
+        known |= {"model": "pruned"} if variant == "int8" else {}
+        rows.append(make_row(variant, latency_ms={"float32": 1.0, "int8": 0.5}[variant], **known))
+        estimate = {"provenance": "estimated", "latency_ms": 0.1, "kernels": "reference", "stand_in": "the host"}
+        refused = {"status": "unsupported", "reason": "float32 is not for this device", "latency_ms": None}
+        known |= estimate if variant == "int8" else refused
+        rows.append(make_row(variant, "ethos-u55-128", device_kind="ethos-u", **known))
+    Comparison(name=params.name, reference="float32", rows=tuple(rows)).save(paths.REPORT / "comparison.json")
+    for model, method in (("baseline", "train"), ("pruned", "prune")):
+        card(model, method).save(paths.model(model) / "card.json")
+    return project
+
+
+def card(model: str, method: str) -> ModelCard:
+    """A model trained for two epochs."""
+    return ModelCard(
+        model=model,
+        parent=None if method == "train" else "baseline",
+        method=method,
+        parameters=34,
+        epochs=2,
+        total_epochs=2,
+        layers=(),
+        history={"loss": (1.5, 0.7), "val_accuracy": (0.6, 0.8)},
+    )
+
+
+@dataclass(frozen=True)
+class Store:
+    """What a tracking server holds of the experiment."""
+
+    uri: str
+
+    @property
+    def client(self) -> "mlflow.MlflowClient":
+        import mlflow
+
+        return mlflow.MlflowClient(self.uri, self.uri)
+
+    def all_runs(self) -> list[Any]:
+        experiment = self.client.get_experiment_by_name("digits-cnn")
+        return list(self.client.search_runs([experiment.experiment_id])) if experiment else []
+
+    def runs(self) -> dict[str, Any]:
+        """By name; there is one of each name."""
+        found = self.all_runs()
+        assert max(Counter(run.info.run_name for run in found).values(), default=1) == 1, "something was sent twice"
+        return {run.info.run_name: run for run in found}
+
+    def versions(self) -> dict[str, str]:
+        """The variant of each version of the registered model."""
+        found = self.client.search_model_versions("name = 'digits-cnn'")
+        return {str(version.version): version.tags["variant"] for version in found}
+
+    def history(self, run: Any, key: str = "train_loss") -> list[tuple[int, float]]:
+        return sorted((metric.step, metric.value) for metric in self.client.get_metric_history(run.info.run_id, key))
+
+    def curve(self, name: str, key: str) -> list[tuple[int, float]]:
+        return self.history(self.runs()[name], key)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, made once: that takes seconds."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(shipped: Path, params: Params, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A project with everything to publish, and its empty store."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server.DEFAULT_URI)
+    shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
+    files.write_json(paths.DATA / "preprocess.json", {})
+    for device in params.benchmark.devices:
+        deploy(params, device)
+    shutil.copyfile(database, "mlflow.db")
+    yield Store(f"sqlite:///{shipped}/mlflow.db")
+    track.settle()
+
+
+@pytest.fixture
+def stream(params: Params) -> Callable[..., None]:
+    """A function that trains the baseline for some epochs, and may be killed after them."""
+
+    def train(epochs: range, *, kill: bool = False) -> None:
+        with track.curves("baseline", params) as on_epoch:
+            for epoch in epochs:
+                on_epoch(epoch, {"loss": (1.5, 0.7)[epoch], "val_accuracy": (0.6, 0.8)[epoch]})
+            if kill:
+                raise KeyboardInterrupt
+        track.settle()
+
+    return train

@@ -1,0 +1,205 @@
+"""Publishing: everything once, whatever happens."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import entries, files, paths, track, tracking_server
+from tasks.errors import DataError
+from tasks.params import Params
+from tasks.records import Comparison, Row, read
+
+ROOT = Path(__file__).resolve().parents[3]
+Store = Any  # of conftest.py
+RECORDS = 4 + 2 + 2 + 2  # runs of pairs, runs of models, artifacts, aliases
+MakeRow = Callable[..., Row]
+
+
+def test_a_run_holds_what_the_record_says(store: Store, params: Params) -> None:
+    published = track.publish(params)
+    assert published == track.Published(RECORDS, 0, 0, "sqlite:///mlflow.db")
+    found = store.runs()
+    assert set(found) == {
+        *("float32 @ host-cpu", "int8 @ host-cpu", "float32 @ ethos-u55-128", "int8 @ ethos-u55-128"),
+        *("model baseline", "model pruned"),
+    }
+    run = found["int8 @ ethos-u55-128"]
+    assert run.data.params == {"variant": "int8", "device": "ethos-u55-128", "model": "pruned", "scheme": "int8"}
+    assert run.data.metrics["accuracy"] == 0.97
+    assert run.data.metrics["latency_ms_p50"] == 0.1
+    assert "energy_mj" not in run.data.metrics, "what is not known is not 0"
+    assert run.data.tags["latency_provenance"] == "estimated"
+    assert run.data.tags["energy_kind"] == "none"
+    assert {found[name].info.status for name in found} == {"FINISHED"}
+    refused = found["float32 @ ethos-u55-128"]
+    assert refused.data.tags["status"] == "unsupported"
+    assert refused.data.tags["reason"] == "float32 is not for this device"
+    assert "latency_ms_p50" not in refused.data.metrics
+    assert store.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
+    assert store.curve("model pruned", "val_accuracy") == [(0, 0.6), (1, 0.8)]
+
+
+def test_the_registry_holds_each_artifact_and_names_the_champions(store: Store, params: Params) -> None:
+    import mlflow
+
+    track.publish(params)
+    assert sorted(store.versions().values()) == ["float32", "int8"]
+    fetched = mlflow.artifacts.download_artifacts(
+        "models:/digits-cnn@champion-host-cpu",
+        dst_path="fetched",
+        tracking_uri=tracking_server.absolute(tracking_server.DEFAULT_URI),
+    )
+    assert Path("mlartifacts/digits-cnn").is_dir(), "where .gitignore expects them"
+    assert files.sha256(Path(fetched) / "model.tflite") == files.sha256(paths.artifact("int8") / "model.tflite")
+    experiment = store.client.get_experiment_by_name("digits-cnn")
+    models = store.client.search_logged_models([experiment.experiment_id], "name = 'int8'")
+    linked = {(metric.key, metric.run_id): metric.value for metric in models[0].metrics}
+    run_id = {name: run.info.run_id for name, run in store.runs().items()}
+    assert linked["latency_ms_p50", run_id["int8 @ host-cpu"]] == 0.5
+    assert linked["latency_ms_p50", run_id["int8 @ ethos-u55-128"]] == 0.1
+
+
+def test_an_alias_follows_the_champion_there_and_back(store: Store, params: Params) -> None:
+    track.publish(params)
+
+    def champion() -> str | None:
+        alias = store.client.get_registered_model("digits-cnn").aliases.get("champion-host-cpu")
+        return store.versions()[str(alias)] if alias else None
+
+    manifest = paths.bundle("host-cpu") / "manifest.json"
+    original = json.loads(manifest.read_text())
+    other = {**original, "artifact_sha256": files.sha256(paths.artifact("float32") / "model.tflite")}
+    nobody = {**original, "variant": None, "artifact_sha256": None}
+    for bundle, expected in ((other, "float32"), (original, "int8"), (nobody, None), (original, "int8")):
+        files.write_json(manifest, bundle)
+        assert track.publish(params).sent == 1
+        assert champion() == expected
+
+
+def test_a_repeat_sends_nothing_also_without_the_ledger(store: Store, params: Params) -> None:
+    track.publish(params)
+    assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
+    track.LEDGER.unlink()
+    assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
+    track.LEDGER.write_text("{half", encoding="utf-8")
+    assert track.publish(params).sent == 0
+    assert len(store.runs()) == 6
+    assert len(store.versions()) == 2
+
+
+def test_a_database_that_was_deleted_gets_everything_although_the_ledger_knows_it(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Fake:
+        """A store that takes everything."""
+
+        def __init__(self, uri: str, name: str) -> None: ...
+
+        def send(self, entry: entries.Entry) -> str:
+            return "sent"
+
+    monkeypatch.setattr(track, "_Store", Fake)
+    assert [track.publish(params).sent for _ in range(2)] == [RECORDS, 0]
+    Path("mlflow.db").unlink()
+    assert track.publish(params).sent == RECORDS
+
+
+def test_only_what_changed_is_sent(store: Store, params: Params, make_row: MakeRow) -> None:
+    track.publish(params)
+    comparison = read(Comparison, paths.REPORT / "comparison.json")
+    first, *others = comparison.rows
+    changed = first.model_copy(update={"validation_quality": 0.5})
+    on_front = [row.model_copy(update={"on_latency_front": False, "verdict": "another"}) for row in others]
+    comparison.model_copy(update={"rows": (changed, *on_front)}).save(paths.REPORT / "comparison.json")
+    assert track.publish(params).sent == 1
+
+
+CALLS = (  # in the order in which a publisher makes them first
+    *("log_model_artifact", "finalize_logged_model", "create_model_version"),
+    *("create_run", "log_batch", "set_terminated", "set_registered_model_alias"),
+)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_publisher_killed_anywhere_is_completed_by_the_next(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    import mlflow
+
+    class Killed(BaseException):
+        """Not an Exception: nothing may handle it, as nothing handles a kill."""
+
+    for method in CALLS:
+        real = getattr(mlflow.MlflowClient, method)
+
+        def dies(self: Any, *args: Any, real: Any = real, **kwargs: Any) -> None:
+            if when == "after":
+                real(self, *args, **kwargs)
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(mlflow.MlflowClient, method, dies)
+            with pytest.raises(Killed):
+                track.publish(params)
+    track.publish(params)
+    assert len(store.runs()) == 6
+    assert {run.info.status for run in store.runs().values()} == {"FINISHED"}
+    assert sorted(store.versions().values()) == ["float32", "int8"]
+    assert store.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
+    assert store.curve("int8 @ host-cpu", "latency_ms_p50") == [(0, 0.5)]
+    track.LEDGER.unlink()
+    assert track.publish(params).sent == 0
+
+
+def test_two_publishers_at_once_send_everything_once(store: Store, params: Params) -> None:
+    published: list[track.Published] = []
+    threads = [threading.Thread(target=lambda: published.append(track.publish(params))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(each.sent for each in published) == [0, RECORDS]
+    assert len(store.runs()) == 6
+
+
+def test_nothing_new_costs_nothing(store: Store, params: Params) -> None:
+    track.publish(params)
+    script = """
+import sys, time
+from tasks import track
+from tasks.params import Params
+params = Params.model_validate_json(sys.stdin.read())
+start = time.perf_counter()
+published = track.publish(params)
+print(time.perf_counter() - start, published.sent, published.already, "mlflow" in sys.modules)
+"""
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, input=params.model_dump_json(), capture_output=True, text=True, timeout=60, check=True, env=environment
+    )
+    seconds, *rest = done.stdout.split()
+    assert rest == ["0", str(RECORDS), "False"]
+    assert float(seconds) < 0.05
+
+
+def test_a_file_that_is_elsewhere_waits(store: Store, params: Params) -> None:
+    artifact = paths.artifact("int8") / "model.tflite"
+    artifact.rename("kept")
+    published = track.publish(params)
+    assert (published.sent, published.waiting) == (RECORDS - 3, 3)  # the file, and the two aliases for it
+    Path("kept").rename(artifact)
+    published = track.publish(params)
+    assert (published.sent, published.already, published.waiting) == (3, RECORDS - 3, 0)
+
+
+def test_the_report_must_be_there(project: Path, params: Params) -> None:
+    with pytest.raises(DataError, match="has not run"):
+        track.publish(params)

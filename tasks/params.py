@@ -132,14 +132,20 @@ class Quantize(Section):
         return self
 
 
+class Protocol(Section):
+    """How long is measured: `quick` is for looking, `full` for reporting."""
+
+    mode: Literal["quick", "full"]
+    windows: Annotated[int, Field(ge=1)] | None = None  # null: 3 in quick mode, 5 in full
+    window_s: Annotated[float, Field(gt=0)] | None = None  # null: 0.3 s in quick mode, 10 s in full
+
+
 class Benchmark(Section):
-    """What is measured on each device, and how long."""
+    """What is measured, and where."""
 
     reference: Name  # the float32 variant that every other one is compared with
     devices: Annotated[tuple[Name, ...], Field(min_length=1)]
-    mode: Literal["quick", "full"] = "quick"
-    windows: Annotated[int, Field(ge=1)] | None = None  # null: 3 in quick mode, 5 in full
-    window_s: Annotated[float, Field(gt=0)] | None = None  # null: 0.3 s in quick mode, 10 s in full
+    protocol: Protocol
 
 
 class Budget(Section):
@@ -166,10 +172,10 @@ class Params(Section):
     prepare: Prepare
     model: Annotated[Cnn | Bow, Field(discriminator="family")]
     train: Train
-    compress: dict[Name, Compress] = {}
+    compress: dict[Name, Compress]
     quantize: Annotated[dict[Name, Quantize], Field(min_length=1)]
     benchmark: Benchmark
-    deploy: Deploy = Deploy()
+    deploy: Deploy
 
     @model_validator(mode="after")
     def _names_point_somewhere(self) -> Self:

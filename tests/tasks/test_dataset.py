@@ -14,7 +14,9 @@ def prepare_with(**section):
         "model": {"family": "cnn"},
         "train": {"epochs": 1},
         "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-        "benchmark": {"reference": "fp32", "devices": ["host-cpu"]},
+        "compress": {},
+        "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+        "deploy": {},
     }
     prepare(Params.model_validate(workload))
 

@@ -20,7 +20,9 @@ def params(**prepare):
             "model": {"family": "cnn"},
             "train": {"epochs": 1},
             "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-            "benchmark": {"reference": "fp32", "devices": ["host-cpu"]},
+            "compress": {},
+            "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+            "deploy": {},
         }
     )
 

@@ -1,0 +1,1 @@
+"""The orchestration: the order of the stages, written out, and the command line."""

@@ -1,0 +1,119 @@
+"""`tercet`: the command. It imports nothing heavy before it knows what to do."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+Command = Callable[[argparse.Namespace], int]
+PREFECT = {  # unless the user has set them; another level of logging shows what Prefect itself has to say
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def main() -> int:
+    """Run one command; an error of the user's is one line and exit code 1."""
+    options = _parser().parse_args()
+    from tasks.errors import TercetError
+
+    try:
+        _enter_project(needed=options.in_project)
+        return int(options.command(options))
+    except TercetError as error:
+        print(f"tercet: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tercet: interrupted; `tercet run` goes on from here", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tercet", description="Train, compress and measure: accuracy, latency and energy on every device."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, command: Command, text: str, *, in_project: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command, in_project=in_project)
+        return sub
+
+    add("run", _run, "Bring everything in params.yaml up to date and show the comparison.")
+    add("compare", _compare, "Show the comparison of the last run.")
+    add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
+    use = add("use", _use, "Make a preset of infra/presets the params.yaml.")
+    use.add_argument("preset", help="its name, such as digits-cnn")
+    use.add_argument("--force", action="store_true", help="replace a params.yaml that is no preset's")
+    add("ui", _ui, "Open the MLflow UI on the records, until interrupted.")
+    add("publish", _publish, "Send to MLflow the records that it does not have yet.")
+    add("doctor", _doctor, "Check this machine: runtimes, energy sources, services.", in_project=False)
+    return parser
+
+
+def _enter_project(*, needed: bool) -> None:
+    from tasks.errors import ParamsError
+
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file() and (folder / "infra" / "devices").is_dir():
+            os.chdir(folder)
+            return
+    if needed:
+        raise ParamsError(f"{here}: no Tercet project here or above (a folder with dvc.yaml and infra/devices/)")
+
+
+def _run(_options: argparse.Namespace) -> int:
+    from flows.run import run
+
+    for name, value in PREFECT.items():
+        os.environ.setdefault(name, value)
+    return run()
+
+
+def _compare(_options: argparse.Namespace) -> int:
+    from flows.show import compare
+
+    compare()
+    return 0
+
+
+def _devices(_options: argparse.Namespace) -> int:
+    from flows.show import devices
+
+    devices()
+    return 0
+
+
+def _use(options: argparse.Namespace) -> int:
+    from flows.presets import use
+
+    print(use(options.preset, force=options.force))
+    return 0
+
+
+def _ui(_options: argparse.Namespace) -> int:
+    from tasks import track
+
+    command = track.ui_command()
+    print(f"{command}\n(interrupt to stop)")
+    words = command.split()
+    os.execvp(words[0], words)  # noqa: S606  # its own words, no shell
+
+
+def _publish(_options: argparse.Namespace) -> int:
+    from tasks import params, track
+
+    done = track.publish(params.load())
+    print(f"{done.sent} records sent to {done.uri}, {done.already} were there, {done.waiting} wait for their files")
+    return 0
+
+
+def _doctor(_options: argparse.Namespace) -> int:
+    from flows.doctor import doctor
+
+    return doctor()

@@ -1,0 +1,115 @@
+"""The one cache: what DVC knows of each stage, asked and kept from inside the flow's process.
+
+`dvc repro` runs a stage as a command. Here DVC runs the same stage (its locks, its cache, its `dvc.lock`), but the
+command's function is called in this process, so TensorFlow is imported once and not once a stage. For that, one
+function of DVC is replaced, `dvc.stage.run.cmd_run`; its version is pinned, and its signature checked below.
+"""
+
+import inspect
+import logging
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from queue import Empty, SimpleQueue
+from typing import Any, Literal
+
+import dvc.stage.run
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from tasks.__main__ import call
+from tasks.errors import TercetError
+
+Outcome = Literal["ran", "restored", "up to date"]
+COMMAND = ["python", "-m", "tasks"]
+_ran: ContextVar[list[str] | None] = ContextVar("_ran", default=None)
+_run_command = dvc.stage.run.cmd_run
+_repos: SimpleQueue[Any] = SimpleQueue()  # a Repo is not thread-safe: each is lent to one stage at a time
+logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
+
+
+def _call_in_process(stage: Any, dry: bool = False, run_env: Any = None) -> None:  # noqa: FBT001, FBT002  # DVC's
+    argv = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
+    ran = _ran.get()
+    if dry or ran is None or argv[: len(COMMAND)] != COMMAND:
+        _run_command(stage, dry=dry, run_env=run_env)
+        return
+    ran.append(stage.addressing)
+    call(*argv[len(COMMAND) :])
+
+
+if list(inspect.signature(_run_command).parameters) != ["stage", "dry", "run_env"]:
+    raise ImportError("dvc.stage.run.cmd_run has changed; install the version that requirements.lock pins")
+dvc.stage.run.cmd_run = _call_in_process
+
+
+@contextmanager
+def _repo() -> Iterator[Any]:
+    try:
+        repo = _repos.get_nowait()
+    except Empty:
+        repo = Repo(".", _wait_for_lock=True)
+    try:
+        yield repo
+    finally:
+        _repos.put(repo)
+
+
+def reproduce(name: str) -> Outcome:
+    """Bring one stage of dvc.yaml up to date; its dependencies must be so.
+
+    Raises:
+        TercetError: what the stage itself raised, or DVC's own complaint in one line.
+    """
+    ran: list[str] = []
+    token = _ran.set(ran)
+    try:
+        with _repo() as repo:
+            done = repo.reproduce(name, single_item=True)
+    except DvcException as error:
+        raise _cause(name, error) from error
+    finally:
+        _ran.reset(token)
+    if ran:
+        return "ran"
+    return "restored" if done else "up to date"
+
+
+def stale() -> set[str]:
+    """The names of all stages that a run would have to look at: those changed and all that hang from them."""
+    import networkx
+
+    try:
+        with _repo() as repo:
+            changed = repo.status()
+            with repo.lock:
+                graph = repo.index.graph  # an edge leads from a stage to what it needs
+                stages = {stage.addressing: stage for stage in graph}
+                found = set(changed)
+                for name in changed:
+                    found |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
+    except DvcException as error:
+        raise _cause("dvc status", error) from error
+    return found
+
+
+def stage_names() -> dict[tuple[str, ...], str]:
+    """The name in dvc.yaml of each stage, by the words that its command ends in: ("benchmark", "int8", "host-cpu")."""
+    with _repo() as repo, repo.lock:
+        stages = [stage for stage in repo.index.stages if isinstance(stage.cmd, str)]
+        return {tuple(shlex.split(stage.cmd)[len(COMMAND) :]): stage.addressing for stage in stages}
+
+
+def _cause(name: str, error: BaseException) -> TercetError:
+    """The first error in the chain that is ours, else DVC's own words."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, TercetError):
+            return link
+        link = link.__cause__ or link.__context__
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    words = ": ".join(" ".join(str(link).split()) for link in chain if str(link))
+    return TercetError(f"{name}: {words}")

@@ -1,0 +1,128 @@
+"""The flow: prepare → train → compress → quantize → evaluate → benchmark → report → deploy → publish.
+
+The same graph as dvc.yaml, written out in order; `tests/test_contracts.py` holds the two equal.
+"""
+
+import csv
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import allow_failure, flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import dvc_bridge
+from flows.stages import stage
+from tasks import devices, params, paths, probe, track
+from tasks.__main__ import call
+from tasks.errors import TercetError, TrackingError
+from tasks.params import BASELINE, Params
+
+Future = PrefectFuture[Any]
+WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/stages.py
+log = logging.getLogger(__name__)
+
+
+class Graph:
+    """Submits stages by name and remembers what became of each."""
+
+    def __init__(self) -> None:
+        self.stale = frozenset(dvc_bridge.stale())
+        self.names = dvc_bridge.stage_names()
+        self.futures: dict[str, Future] = {}
+
+    def submit(self, name: str, *keys: str, label: str, after: Sequence[Any] = ()) -> Future:
+        """Start a stage once all of `after` have succeeded, or merely ended where wrapped in `allow_failure`."""
+        future = stage(name, *keys, label=label).submit(self.stale, self.names, wait_for=list(after))
+        self.futures[label] = future
+        return future
+
+    def failures(self) -> dict[str, str]:
+        """Wait for everything submitted; the label and the reason of each stage that failed or could not start."""
+        found = {}
+        for label, future in self.futures.items():
+            future.wait()
+            if not future.state.is_completed():
+                error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None
+                found[label] = str(error or "what it needs has failed")
+        return found
+
+
+runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type parameter is not the one `flow` asks for
+
+
+@flow(name="tercet", task_runner=runner)
+def pipeline() -> None:
+    """Bring every output of params.yaml up to date and publish the records.
+
+    Raises:
+        TercetError: params.yaml is wrong, or stages failed; all others have run, and the message names them.
+    """
+    settings = params.load()
+    refresh_fingerprints(settings)
+    graph = Graph()
+
+    prepared = graph.submit("prepare", label="prepare")
+    models = {BASELINE: graph.submit("train", label="train", after=[prepared])}
+    for name in settings.model_order():
+        method, parent = settings.compress[name].method, settings.compress[name].parent
+        models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[models[parent]])
+
+    artifacts, evaluations = {}, {}
+    for variant, entry in settings.quantize.items():
+        artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=[models[entry.model]])
+        evaluations[variant] = graph.submit(
+            "evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]]
+        )
+
+    quiet = [allow_failure(future) for future in (*models.values(), *artifacts.values(), *evaluations.values())]
+    for device in settings.benchmark.devices:
+        probed = graph.submit("probe", device, label=f"probe {device}")
+        needs: list[Any] = [probed, artifacts[settings.benchmark.reference]]
+        if devices.load(device).kind in devices.MEASURED:
+            needs += quiet  # no measurement beside a training
+        for variant, artifact in artifacts.items():
+            graph.submit(
+                "benchmark", variant, device, label=f"benchmark {variant} @ {device}", after=[artifact, *needs]
+            )
+
+    failures = graph.failures()
+    if failures:
+        call("report")  # of what there is; DVC knows it for incomplete, and makes it anew when all has run
+    else:
+        graph.submit("report", label="report").wait()
+    for device in settings.benchmark.devices:
+        graph.submit("deploy", device, label=f"deploy {device}")
+    failures |= graph.failures()
+    show_artifact()
+    publish(settings)
+    if failures:
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in failures.items())
+        raise TercetError(f"{len(failures)} of {len(graph.futures)} stages failed: {reasons}")
+
+
+def refresh_fingerprints(settings: Params) -> None:
+    """Look again at what the devices' figures hang from, so that DVC sees a machine that has changed."""
+    for device in settings.benchmark.devices:
+        if paths.fingerprint(device).exists():
+            probe.probe(settings, device)
+
+
+def show_artifact() -> None:
+    """Show the comparison as a table in Prefect's UI."""
+    with (paths.REPORT / "comparison.csv").open(encoding="utf-8", newline="") as file:
+        create_table_artifact(key="comparison", table=list(csv.DictReader(file)), description="Every pair that ran")
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish")
+def publish(settings: Params) -> None:
+    """Send the new records to MLflow; a server that is away fails nothing."""
+    try:
+        published = track.publish(settings)
+    except TrackingError as error:
+        log.warning("%s", error)
+    else:
+        log.info("MLflow: %d records sent to %s", published.sent, published.uri)

@@ -1,0 +1,25 @@
+"""`tercet use PRESET`: a ready-made params.yaml."""
+
+from tasks import files, params, paths
+from tasks.errors import ParamsError, suggest
+
+
+def use(name: str, *, force: bool) -> str:
+    """Write the preset to params.yaml and say so.
+
+    A params.yaml that is no preset's, word for word, is somebody's work: it is replaced only by `force`.
+
+    Raises:
+        ParamsError: no such preset, or a params.yaml that would be lost.
+    """
+    presets = {path.stem: path for path in sorted(paths.PRESETS.glob("*.yaml"))}
+    if name not in presets:
+        raise ParamsError(f"no preset is named {name!r}; {suggest(name, presets)}")
+    text = presets[name].read_text(encoding="utf-8")
+    params.load(presets[name])
+    if paths.PARAMS.exists() and not force:
+        present = paths.PARAMS.read_text(encoding="utf-8")
+        if present not in {path.read_text(encoding="utf-8") for path in presets.values()}:
+            raise ParamsError(f"{paths.PARAMS} has changes of yours; keep a copy and say `tercet use {name} --force`")
+    files.write_text(paths.PARAMS, text)
+    return f"{paths.PARAMS} is now the preset {name}; `tercet run` runs it"

@@ -1,0 +1,61 @@
+"""The only place where a stage becomes a Prefect task."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from threading import BoundedSemaphore, Lock
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows import dvc_bridge
+from tasks.errors import DeviceError
+
+_tensorflow = Lock()  # its seeds and its graph are the process's: one such stage at a time
+_processors = BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))  # for stages that compute in a process of their own
+LANES: dict[str, AbstractContextManager[Any]] = {
+    "train": _tensorflow,
+    "compress": _tensorflow,
+    "quantize": _tensorflow,
+    "evaluate": _processors,
+}
+RETRIES: dict[str, dict[str, Any]] = {
+    # a device may be away for a moment, and a download may break off; everything else fails twice alike
+    "benchmark": {"retries": 1, "retry_delay_seconds": 2},
+    "prepare": {"retries": 2, "retry_delay_seconds": 5},
+}
+
+
+def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, DeviceError | ConnectionError | TimeoutError)
+
+
+def stage(name: str, *keys: str, label: str) -> Task[..., State[Any]]:
+    """The Prefect task that brings one stage up to date.
+
+    Args:
+        name: of the stage: a key of `tasks.__main__.STAGES`.
+        keys: what it is fanned out over.
+        label: names the task run.
+    """
+
+    def run(stale: frozenset[str], names: dict[tuple[str, ...], str]) -> State[Any]:
+        address = names[(name, *keys)]
+        if address not in stale:
+            return Completed(name="UpToDate", message=f"{label}: up to date")
+        with LANES.get(name, nullcontext()):
+            outcome = dvc_bridge.reproduce(address)
+        return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
+
+    decorate = task(
+        name=name,
+        task_run_name=label,
+        cache_policy=NO_CACHE,  # the one cache is DVC's
+        persist_result=False,
+        retry_condition_fn=_is_worth_a_retry,
+        **RETRIES.get(name, {}),
+    )
+    return decorate(run)

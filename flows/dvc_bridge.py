@@ -9,7 +9,7 @@ import inspect
 import logging
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
@@ -25,6 +25,7 @@ Outcome = Literal["ran", "restored", "up to date"]
 COMMAND = ["python", "-m", "tasks"]
 _ran: ContextVar[list[str] | None] = ContextVar("_ran", default=None)
 _run_command = dvc.stage.run.cmd_run
+_done: SimpleQueue[Any] = SimpleQueue()  # stages whose entries dvc.lock does not have yet
 _repos: SimpleQueue[Any] = SimpleQueue()  # a Repo is not thread-safe: each is lent to one stage at a time
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
 
@@ -57,7 +58,7 @@ def _repo() -> Iterator[Any]:
 
 
 def reproduce(name: str) -> Outcome:
-    """Bring one stage of dvc.yaml up to date; its dependencies must be so.
+    """Bring one stage of dvc.yaml up to date; its dependencies must be so. Then, some time, `write_lock`.
 
     Raises:
         TercetError: what the stage itself raised, or DVC's own complaint in one line.
@@ -66,7 +67,7 @@ def reproduce(name: str) -> Outcome:
     token = _ran.set(ran)
     try:
         with _repo() as repo:
-            done = repo.reproduce(name, single_item=True)
+            done = repo.reproduce(name, single_item=True, repro_fn=_reproduce_unwritten)
     except DvcException as error:
         raise _cause(name, error) from error
     finally:
@@ -74,6 +75,29 @@ def reproduce(name: str) -> Outcome:
     if ran:
         return "ran"
     return "restored" if done else "up to date"
+
+
+def _reproduce_unwritten(stage: Any, **options: Any) -> Any:
+    done = stage.reproduce(**options)
+    if done:
+        _done.put(done)
+    return done
+
+
+def write_lock() -> None:
+    """Write the entries of the stages done so far to dvc.lock.
+
+    DVC takes seconds to parse and write a long lock, so this is not for each stage. A kill before it loses nothing:
+    the outputs are in DVC's cache, and its run cache restores them.
+    """
+    stages = []
+    with suppress(Empty):
+        while True:
+            stages.append(_done.get_nowait())
+    if stages:
+        stages.sort(key=lambda stage: str(stage.addressing))
+        with _repo() as repo, repo.lock:
+            stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
 
 
 def stale() -> set[str]:

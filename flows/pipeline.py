@@ -34,17 +34,30 @@ class Graph:
         self.names = dvc_bridge.stage_names()
         self.futures: dict[str, Future] = {}
 
-    def submit(self, name: str, *keys: str, label: str, after: Sequence[Any] = ()) -> Future:
-        """Start a stage once all of `after` have succeeded, or merely ended where wrapped in `allow_failure`."""
-        future = stage(name, *keys, label=label).submit(self.stale, self.names, wait_for=list(after))
-        self.futures[label] = future
-        return future
+    def submit(
+        self,
+        name: str,
+        *keys: str,
+        label: str,
+        after: Sequence[Future] = (),
+        once_ended: Sequence[Future] = (),
+        quiet: bool = False,
+    ) -> Future:
+        """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
+        task = stage(name, *keys, label=label, quiet=quiet)
+        needs = [*after, *(allow_failure(future) for future in once_ended)]
+        self.futures[label] = task.submit(self.stale, self.names, wait_for=needs)
+        return self.futures[label]
 
     def failures(self) -> dict[str, str]:
         """Wait for everything submitted; the label and the reason of each stage that failed or could not start."""
         found = {}
+        try:
+            for future in self.futures.values():
+                future.wait()
+        finally:
+            dvc_bridge.write_lock()
         for label, future in self.futures.items():
-            future.wait()
             if not future.state.is_completed():
                 error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None
                 found[label] = str(error or "what it needs has failed")
@@ -71,23 +84,20 @@ def pipeline() -> None:
         method, parent = settings.compress[name].method, settings.compress[name].parent
         models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[models[parent]])
 
-    artifacts, evaluations = {}, {}
+    artifacts = {}
     for variant, entry in settings.quantize.items():
         artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=[models[entry.model]])
-        evaluations[variant] = graph.submit(
-            "evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]]
-        )
+        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]])
 
-    quiet = [allow_failure(future) for future in (*models.values(), *artifacts.values(), *evaluations.values())]
-    for device in settings.benchmark.devices:
-        probed = graph.submit("probe", device, label=f"probe {device}")
-        needs: list[Any] = [probed, artifacts[settings.benchmark.reference]]
-        if devices.load(device).kind in devices.MEASURED:
-            needs += quiet  # no measurement beside a training
+    # estimates first: a measurement starts when nothing else runs any more
+    for device in sorted(settings.benchmark.devices, key=lambda name: devices.load(name).kind in devices.MEASURED):
+        measured = devices.load(device).kind in devices.MEASURED
+        before = list(graph.futures.values()) if measured else []
+        needs = [graph.submit("probe", device, label=f"probe {device}"), artifacts[settings.benchmark.reference]]
         for variant, artifact in artifacts.items():
-            graph.submit(
-                "benchmark", variant, device, label=f"benchmark {variant} @ {device}", after=[artifact, *needs]
-            )
+            label = f"benchmark {variant} @ {device}"
+            after = [artifact, *needs]
+            graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before, quiet=measured)
 
     failures = graph.failures()
     if failures:

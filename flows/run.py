@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from tasks import params, paths
+from tasks import fit, params, paths
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
 
@@ -25,10 +25,7 @@ def run() -> int:
     failure = None
     if stale := _stale(settings):
         print(f"{len(stale)} stages to look at", file=sys.stderr)
-        if any(name.startswith(TENSORFLOW) for name in stale):
-            # Prefect's server takes as long to come up: let the two overlap
-            threading.Thread(target=_import_tensorflow, daemon=True).start()
-        failure = _flow()
+        failure = _flow(trains=any(name.startswith(TENSORFLOW) for name in stale))
     else:
         _publish(settings)
         print("everything is up to date: no stage to run", file=sys.stderr)
@@ -59,13 +56,12 @@ def _stale(settings: params.Params) -> set[str]:
     return dvc_bridge.stale()
 
 
-def _import_tensorflow() -> None:
-    import tensorflow_model_optimization  # noqa: F401
-
-
-def _flow() -> TercetError | None:
+def _flow(*, trains: bool) -> TercetError | None:
     from flows.pipeline import pipeline
 
+    if trains:
+        # while Prefect's server comes up in a process of its own, TensorFlow is imported in this one
+        threading.Thread(target=fit.import_tensorflow, daemon=True).start()
     try:
         pipeline()
     except TercetError as error:

@@ -1,6 +1,8 @@
 """The only place where a stage becomes a Prefect task."""
 
+import logging
 import os
+import time
 from contextlib import AbstractContextManager, nullcontext
 from threading import BoundedSemaphore, Lock
 from typing import Any
@@ -13,13 +15,16 @@ from prefect.states import Completed
 from flows import dvc_bridge
 from tasks.errors import DeviceError
 
+log = logging.getLogger(__name__)
 _tensorflow = Lock()  # its seeds and its graph are the process's: one such stage at a time
-_processors = BoundedSemaphore(max(1, (os.cpu_count() or 2) - 1))  # for stages that compute in a process of their own
+_quiet = Lock()  # between two measurements DVC has work to do, which must not fall into a third
+_processors = BoundedSemaphore(os.cpu_count() or 1)  # for stages that compute in a process of their own
 LANES: dict[str, AbstractContextManager[Any]] = {
     "train": _tensorflow,
     "compress": _tensorflow,
     "quantize": _tensorflow,
     "evaluate": _processors,
+    "benchmark": _processors,
 }
 RETRIES: dict[str, dict[str, Any]] = {
     # a device may be away for a moment, and a download may break off; everything else fails twice alike
@@ -33,21 +38,25 @@ def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
     return isinstance(error, DeviceError | ConnectionError | TimeoutError)
 
 
-def stage(name: str, *keys: str, label: str) -> Task[..., State[Any]]:
+def stage(name: str, *keys: str, label: str, quiet: bool = False) -> Task[..., State[Any]]:
     """The Prefect task that brings one stage up to date.
 
     Args:
         name: of the stage: a key of `tasks.__main__.STAGES`.
         keys: what it is fanned out over.
         label: names the task run.
+        quiet: it measures this machine, so no other such task works meanwhile.
     """
+    lane = _quiet if quiet else LANES.get(name, nullcontext())
 
     def run(stale: frozenset[str], names: dict[tuple[str, ...], str]) -> State[Any]:
         address = names[(name, *keys)]
         if address not in stale:
             return Completed(name="UpToDate", message=f"{label}: up to date")
-        with LANES.get(name, nullcontext()):
+        with lane:
+            start = time.monotonic()
             outcome = dvc_bridge.reproduce(address)
+        log.info("%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
 
     decorate = task(

@@ -61,8 +61,8 @@ class Bow(Section):
 
     family: Literal["bow"]
     embedding: Annotated[int, Field(ge=1)] = 64
+    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # whole tokens, while training
     dense: tuple[Annotated[int, Field(ge=1)], ...] = ()
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Training(Section):
@@ -223,7 +223,7 @@ def load(path: Path = paths.PARAMS) -> Params:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top is a mapping."""
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; `tercet use digits-cnn` writes a params.yaml to start from") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -231,6 +231,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: a mapping of sections is expected; received {type(value).__name__}")
     return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML's default is that the second silently wins, and DVC refuses the file."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {key.value!r} stands there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return super().construct_mapping(node, deep)
 
 
 def check(schema: type[S], value: Mapping[str, Any], path: Path) -> S:

@@ -16,6 +16,7 @@ STYLES: dict[verdict.Outcome, str] = {
     "faster": "green",
     "slower": "red",
     "no change": "",
+    "inconclusive": "yellow",
     "not compared": "dim",
     "unsupported": "dim",
     "invalid": "yellow",

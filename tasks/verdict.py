@@ -10,7 +10,18 @@ from tasks.records import ArtifactCard, Evaluation, ModelCard, Row
 
 NEGLIGIBLE = 0.03  # a smaller change of latency is none
 SIGNIFICANT = 0.05  # McNemar's p-value
-Outcome = Literal["reference", "faster", "slower", "no change", "not compared", "unsupported", "invalid", "error"]
+SURE = 1.1  # an interval that holds 1 shows that nothing changed only where it is no wider than this factor
+Outcome = Literal[
+    "reference",
+    "faster",
+    "slower",
+    "no change",
+    "inconclusive",
+    "not compared",
+    "unsupported",
+    "invalid",
+    "error",
+]
 
 
 @dataclass(frozen=True)
@@ -43,9 +54,10 @@ class Speed:
 
     @property
     def outcome(self) -> Outcome:
-        """No change where the interval holds 1 or the effect is under 3 %."""
-        unsure = self.low is not None and self.high is not None and self.low <= 1 <= self.high
-        if unsure or abs(self.ratio - 1) < NEGLIGIBLE:
+        """No change under 3 % or where the interval holds 1 closely; inconclusive where it holds it widely."""
+        if self.low is not None and self.high is not None and self.low <= 1 <= self.high:
+            return "no change" if self.low >= 1 / SURE and self.high <= SURE else "inconclusive"
+        if abs(self.ratio - 1) < NEGLIGIBLE:
             return "no change"
         return "faster" if self.ratio < 1 else "slower"
 
@@ -125,9 +137,10 @@ def _speed(row: Row, against: Row | None) -> str:
         return "latency not compared: no paired windows"
     estimated = "" if row.measurement.latency is None else row.measurement.latency.provenance
     lead = "" if estimated == "measured" else f"{estimated} "
-    if found.outcome == "no change":
+    if found.outcome in ("no change", "inconclusive"):
         detail = figures.ratio(found.ratio) + _interval(found.low, found.high)
-        return f"{lead}no measurable change of latency against {found.against} (ratio {detail})".strip()
+        what = "no measurable change" if found.outcome == "no change" else "too unsteady to tell a change"
+        return f"{lead}{what} of latency against {found.against} (ratio {detail})".strip()
     faster = found.outcome == "faster"
     factor, low, high = found.ratio, found.low, found.high
     if faster:

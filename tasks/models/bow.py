@@ -1,4 +1,4 @@
-"""Averaged word embeddings for text, after Joulin et al., "Bag of Tricks for Efficient Text Classification" (2016)."""
+"""Averaged word embeddings for text: Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods" (2015)."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
-    """Build an embedding, its mean over the positions, dense layers, and a softmax.
+    """Build an embedding, word dropout (whole tokens), the mean over the positions, dense layers, and a softmax.
 
     Input: int32 [batch, length], token indices. Output: float32 [batch, classes], probabilities. Padding is a
     token like any other and learns its own vector, so the graph needs no mask, which integer runtimes lack.
@@ -27,10 +27,10 @@ def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
         raise ModelError(f"family bow takes one input of tokens; the data has {', '.join(spec.inputs)}")
     inputs = keras.Input(tensor.shape, dtype="int32", name=name)
     x = keras.layers.Embedding(tensor.vocabulary_size, params.embedding)(inputs)
+    if params.token_dropout:
+        x = keras.layers.Dropout(params.token_dropout, noise_shape=(None, *tensor.shape, 1))(x)
     x = keras.layers.GlobalAveragePooling1D()(x)
     for units in params.dense:
         x = keras.layers.Dense(units, activation="relu")(x)
-    if params.dropout:
-        x = keras.layers.Dropout(params.dropout)(x)
     outputs = keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="bow")

@@ -11,8 +11,9 @@ from tasks.records import Comparison, Energy, Latency, Ratio
     [
         (0.50, 0.48, 0.52, "faster"),
         (2.00, 1.90, 2.10, "slower"),
-        (0.90, 0.79, 1.02, "no change"),  # the interval holds 1
-        (1.20, 0.99, 1.40, "no change"),
+        (1.01, 0.95, 1.08, "no change"),  # the interval holds 1, closely
+        (0.90, 0.79, 1.02, "inconclusive"),  # widely
+        (1.20, 0.99, 1.40, "inconclusive"),
         (0.98, 0.97, 0.99, "no change"),  # sure, but under 3 %
         (1.029, 1.02, 1.04, "no change"),
         (0.96, 0.95, 0.97, "faster"),

@@ -53,7 +53,7 @@ def test_mnist_reaches_its_accuracy_and_keeps_it_when_compressed(project, data, 
     runs = [scores("mnist-cnn", data / "mnist", seed, variants) for seed in SEEDS]
     mean = {variant: fmean(run[variant][0].value for run in runs) for variant in variants}
     smaller = [run["fp32"][1].gzip_bytes / run["pruned80-int8"][1].gzip_bytes for run in runs]
-    print(f"mean accuracy {mean}, single {[{v: run[v][0].value for v in variants} for run in runs]}, smaller {smaller}")
+    print(f"mean accuracy {mean}, single {[{v: run[v][0].value for v in variants} for run in runs]}, smaller {smaller}")  # noqa: T201  # the figures are what one runs this for
     assert all(run["fp32"][0].n == 10_000 for run in runs)
     assert mean["fp32"] >= 0.9885
     assert abs(mean["int8"] - mean["fp32"]) <= 0.001
@@ -66,6 +66,6 @@ def test_mnist_reaches_its_accuracy_and_keeps_it_when_compressed(project, data, 
 def test_sst2_reaches_its_accuracy_and_keeps_it_in_int8(project, data, quiet_server):
     runs = [scores("text-bow", data / "sst2", seed, ("fp32", "dynamic")) for seed in SEEDS]
     mean = {variant: fmean(run[variant][0].value for run in runs) for variant in ("fp32", "dynamic")}
-    print(f"mean accuracy {mean}, single {[{v: run[v][0].value for v in mean} for run in runs]}")
+    print(f"mean accuracy {mean}, single {[{v: run[v][0].value for v in mean} for run in runs]}")  # noqa: T201  # the figures are what one runs this for
     assert mean["fp32"] >= 0.79
     assert all(abs(run["dynamic"][0].value - run["fp32"][0].value) <= 0.003 for run in runs)

@@ -120,9 +120,12 @@ def stale() -> set[str]:
 
 def stage_names() -> dict[tuple[str, ...], str]:
     """The name in dvc.yaml of each stage, by the words that its command ends in: ("benchmark", "int8", "host-cpu")."""
-    with _repo() as repo, repo.lock:
-        stages = [stage for stage in repo.index.stages if isinstance(stage.cmd, str)]
-        return {tuple(shlex.split(stage.cmd)[len(COMMAND) :]): stage.addressing for stage in stages}
+    try:
+        with _repo() as repo, repo.lock:
+            stages = [stage for stage in repo.index.stages if isinstance(stage.cmd, str)]
+            return {tuple(shlex.split(stage.cmd)[len(COMMAND) :]): stage.addressing for stage in stages}
+    except DvcException as error:
+        raise _cause("dvc.yaml", error) from error
 
 
 def _cause(name: str, error: BaseException) -> TercetError:

@@ -5,7 +5,7 @@ The same graph as dvc.yaml, written out in order; `tests/test_contracts.py` hold
 
 import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from prefect import allow_failure, flow, task
@@ -15,8 +15,9 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import dvc_bridge
+from flows.look import look
 from flows.stages import stage
-from tasks import devices, params, paths, probe, track
+from tasks import devices, params, paths, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.params import BASELINE, Params
@@ -29,8 +30,8 @@ log = logging.getLogger(__name__)
 class Graph:
     """Submits stages by name and remembers what became of each."""
 
-    def __init__(self) -> None:
-        self.stale = frozenset(dvc_bridge.stale())
+    def __init__(self, stale: Iterable[str]) -> None:
+        self.stale = frozenset(stale)
         self.names = dvc_bridge.stage_names()
         self.futures: dict[str, Future] = {}
 
@@ -68,15 +69,17 @@ runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type paramet
 
 
 @flow(name="tercet", task_runner=runner)
-def pipeline() -> None:
+def pipeline(stale: list[str] | None = None) -> None:
     """Bring every output of params.yaml up to date and publish the records.
+
+    Args:
+        stale: what `look` has found, where the caller has just looked.
 
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message names them.
     """
     settings = params.load()
-    refresh_fingerprints(settings)
-    graph = Graph()
+    graph = Graph(look(settings) if stale is None else stale)
 
     prepared = graph.submit("prepare", label="prepare")
     models = {BASELINE: graph.submit("train", label="train", after=[prepared])}
@@ -112,13 +115,6 @@ def pipeline() -> None:
     if failures:
         reasons = "; ".join(f"{label}: {reason}" for label, reason in failures.items())
         raise TercetError(f"{len(failures)} of {len(graph.futures)} stages failed: {reasons}")
-
-
-def refresh_fingerprints(settings: Params) -> None:
-    """Look again at what the devices' figures hang from, so that DVC sees a machine that has changed."""
-    for device in settings.benchmark.devices:
-        if paths.fingerprint(device).exists():
-            probe.probe(settings, device)
 
 
 def show_artifact() -> None:

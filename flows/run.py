@@ -8,6 +8,7 @@ import time
 from tasks import fit, params, paths
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
+from tasks.tracking_server import redact
 
 TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it
 
@@ -23,9 +24,11 @@ def run() -> int:
     settings = params.load()
     _check_devices(settings)
     failure = None
-    if stale := _stale(settings):
+    from flows.look import look  # imports DVC: only now that params.yaml is known to be right
+
+    if stale := look(settings):
         print(f"{len(stale)} stages to look at", file=sys.stderr)
-        failure = _flow(trains=any(name.startswith(TENSORFLOW) for name in stale))
+        failure = _flow(sorted(stale))
     else:
         _publish(settings)
         print("everything is up to date: no stage to run", file=sys.stderr)
@@ -46,27 +49,33 @@ def _check_devices(settings: params.Params) -> None:
         devices.load(name)
 
 
-def _stale(settings: params.Params) -> set[str]:
-    from flows import dvc_bridge
-    from tasks import probe
-
-    for device in settings.benchmark.devices:
-        if paths.fingerprint(device).exists():
-            probe.probe(settings, device)
-    return dvc_bridge.stale()
-
-
-def _flow(*, trains: bool) -> TercetError | None:
+def _flow(stale: list[str]) -> TercetError | None:
     from flows.pipeline import pipeline
 
-    if trains:
+    _check_server()
+    if any(name.startswith(TENSORFLOW) for name in stale):
         # while Prefect's server comes up in a process of its own, TensorFlow is imported in this one
         threading.Thread(target=fit.import_tensorflow, daemon=True).start()
     try:
-        pipeline()
+        pipeline(stale)
     except TercetError as error:
         return error
     return None
+
+
+def _check_server() -> None:
+    """One line where Prefect would end with a traceback: the server that its settings name does not answer."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    if url := get_current_settings().api.url:
+        with get_client(sync_client=True) as client:
+            error = client.api_healthcheck()
+        if error:
+            raise TercetError(
+                f"PREFECT_API_URL: no Prefect server answers at {redact(url)} ({error}); "
+                "start it (`prefect server start`), or unset the variable: a run needs none"
+            )
 
 
 def _publish(settings: params.Params) -> None:

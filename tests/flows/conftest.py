@@ -1,0 +1,134 @@
+"""A copy of the project that a test may run, break and kill, with an environment of its own."""
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+LIMIT_S = 600.0  # of one command
+RAN = re.compile(r"^(?P<label>.+): (?P<outcome>ran|restored|up to date) in [0-9.]+ s$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A working copy with git's history of one commit and without outputs."""
+
+    root: Path
+    env: dict[str, str]
+
+    def run(self, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
+        """Run a command of the environment to its end; what it printed, both streams together."""
+        with self.started(*words, env=env) as (process, log):
+            found = process.wait(LIMIT_S)
+        said = log.read_text()
+        assert found == code, f"{' '.join(words)} ended with {found}:\n{said}"
+        return said
+
+    @contextmanager
+    def started(
+        self, *words: str, env: dict[str, str] | None = None
+    ) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+        """A command that leads a process group, and the file that it prints to; all of it ends with the block."""
+        log = self.root.parent / f"{words[0]}-{len(list(self.root.parent.glob('*.log')))}.log"
+        command = [str(BIN / words[0]), *words[1:]]
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                command, cwd=self.root, env=self.env | (env or {}), stdin=subprocess.DEVNULL,
+                stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        try:
+            yield process, log
+        finally:
+            kill(process)
+
+    def change(self, change: Callable[[dict[str, Any]], None]) -> str:
+        """Change params.yaml in place; returns the text that it had."""
+        path = self.root / "params.yaml"
+        before = path.read_text()
+        params = yaml.safe_load(before)
+        change(params)
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
+        return before
+
+    def lock(self) -> dict[str, Any]:
+        """dvc.lock, parsed: its stages by name."""
+        stages: dict[str, Any] = yaml.safe_load((self.root / "dvc.lock").read_text())["stages"]
+        return stages
+
+    def hashes(self, *folders: str) -> dict[str, str]:
+        """The SHA-256 of every file below these folders."""
+        files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
+        return {str(path.relative_to(self.root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and its descendants with no chance to clean up."""
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+def outcomes(said: str) -> dict[str, set[str]]:
+    """What a run says of its stages: {"ran": {"prepare", …}, "restored": …, "up to date": …}."""
+    found: dict[str, set[str]] = {"ran": set(), "restored": set(), "up to date": set()}
+    for match in RAN.finditer(said):
+        found[match["outcome"]].add(match["label"])
+    return found
+
+
+@pytest.fixture(scope="session")
+def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
+    """Makes fresh copies of the project: what git has and what it would add, on the preset `smoke`."""
+
+    def make() -> Clone:
+        folder = tmp_path_factory.mktemp("clone")
+        root, temporary = folder / "tercet", folder / "tmp"
+        temporary.mkdir()
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+        for name in names.rstrip("\0").split("\0"):
+            if (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name)
+        shutil.copy2(root / "infra" / "presets" / "smoke.yaml", root / "params.yaml")
+        who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+        for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "--message", "all"]):
+            subprocess.run(["git", *words], cwd=root, timeout=60, check=True)
+        return Clone(root, environment(root, temporary))
+
+    return make
+
+
+def environment(root: Path, temporary: Path) -> dict[str, str]:
+    """The user's environment without his servers and settings; the copy's code, and homes below its own folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "DVC_"))}
+    return kept | {
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+        "PREFECT_HOME": str(temporary / "prefect"),
+        "DVC_SITE_CACHE_DIR": str(temporary / "dvc"),
+        "TMPDIR": str(temporary),  # the machine's lock too: a real measurement elsewhere would hold these runs up
+    }
+
+
+@pytest.fixture(scope="session", name="outcomes")
+def _outcomes() -> Callable[[str], dict[str, set[str]]]:
+    return outcomes

@@ -1,0 +1,278 @@
+"""The bridge to DVC, on a project of four trivial stages whose commands would take no TensorFlow to run."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from flows import dvc_bridge
+from tasks.errors import DataError, TercetError
+
+DVC_YAML = """
+stages:
+  prepare:
+    cmd: python -m tasks prepare
+    params: [source]
+    outs: [out/data]
+  train:
+    cmd: python -m tasks train
+    params: [rate]
+    deps: [out/data]
+    outs: [out/model.txt]
+  evaluate:
+    foreach: ${variants}
+    do:
+      cmd: python -m tasks evaluate ${key}
+      params: ["variants.${key}"]
+      deps: [out/model.txt]
+      outs: ["out/${key}.txt"]
+"""
+PARAMS = {"source": "digits", "rate": 1, "variants": {"int8": 8, "int16": 16}}
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's, of pygtrie
+ALL = ["prepare", "train", "evaluate@int8", "evaluate@int16"]
+# what the stages do: as `python -m tasks`, and, called by name, in the test's own process
+STAGES = """
+import sys
+from pathlib import Path
+
+import yaml
+
+
+def call(stage, *keys):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    Path("out").mkdir(exist_ok=True)
+    if stage == "prepare":
+        Path("out/data").mkdir()
+        for name in ("train", "test"):
+            Path("out/data", name).write_text(f"{name} {params['source']}")
+    elif stage == "train":
+        Path("out/model.txt").write_text(Path("out/data/train").read_text() + f" {params['rate']}")
+    else:
+        text = Path("out/model.txt").read_text()
+        Path(f"out/{keys[0]}.txt").write_text(f"{text} {params['variants'][keys[0]]}")
+
+
+if __name__ == "__main__":
+    call(*sys.argv[1:])
+"""
+
+
+def make(folder):
+    (folder / "tasks").mkdir(parents=True)
+    (folder / "tasks" / "__init__.py").touch()
+    (folder / "tasks" / "__main__.py").write_text(STAGES)
+    (folder / "dvc.yaml").write_text(DVC_YAML)
+    write_params(folder, PARAMS)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, timeout=60, check=True)
+    with Repo.init(str(folder)) as repo, repo.config.edit() as config:
+        config["core"].update(analytics=False, check_update=False)
+
+
+def write_params(folder, values):
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+
+
+@pytest.fixture
+def calls(project, monkeypatch, tmp_path):
+    """The project is the working directory, and the bridge is as fresh as in a new process; which stages it called."""
+    make(project)
+    scope = {"__name__": "stages"}
+    exec(compile(STAGES, "stages", "exec"), scope)  # the test's own text
+    done = []
+
+    def call(*words):
+        done.append(words)
+        scope["call"](*words)
+
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".site"))
+    monkeypatch.setattr(dvc_bridge, "call", call)
+    forget(monkeypatch)
+    return done
+
+
+def forget(monkeypatch):
+    """As in a new process: what was not written to dvc.lock is not known any more."""
+    monkeypatch.setattr(dvc_bridge, "_repos", SimpleQueue())
+    monkeypatch.setattr(dvc_bridge, "_done", SimpleQueue())
+
+
+def run(names=ALL):
+    found = {name: dvc_bridge.reproduce(name) for name in names}
+    dvc_bridge.write_lock()
+    return found
+
+
+def lock(folder):
+    return yaml.safe_load((folder / "dvc.lock").read_text())
+
+
+def test_a_stage_runs_in_this_process_once_and_is_then_up_to_date(project, calls):
+    assert run() == dict.fromkeys(ALL, "ran")
+    assert calls == [("prepare",), ("train",), ("evaluate", "int8"), ("evaluate", "int16")]
+    assert (project / "out/int8.txt").read_text() == "train digits 1 8"
+    assert run() == dict.fromkeys(ALL, "up to date")
+    assert dvc_bridge.stale() == set()
+    assert len(calls) == len(ALL)
+
+
+def test_what_a_changed_parameter_reaches_runs_and_returns_without_running(project, calls):
+    run()
+    first = lock(project)
+    write_params(project, PARAMS | {"rate": 2})
+    assert run() == {"prepare": "up to date", **dict.fromkeys(ALL[1:], "ran")}
+    assert (project / "out/int8.txt").read_text() == "train digits 2 8"
+    write_params(project, PARAMS)
+    del calls[:]
+    assert run() == {"prepare": "up to date", **dict.fromkeys(ALL[1:], "restored")}
+    assert calls == []
+    assert (project / "out/int8.txt").read_text() == "train digits 1 8"
+    assert lock(project) == first
+
+
+def test_one_variant_is_one_stage(project, calls):
+    run()
+    write_params(project, PARAMS | {"variants": {"int8": 9, "int16": 16}})
+    assert dvc_bridge.stale() == {"evaluate@int8"}
+    assert run() == {**dict.fromkeys(ALL, "up to date"), "evaluate@int8": "ran"}
+
+
+def test_stale_names_what_changed_and_all_that_hangs_from_it(project, calls):
+    assert dvc_bridge.stale() == set(ALL)
+    run()
+    write_params(project, PARAMS | {"rate": 2})
+    assert dvc_bridge.stale() == {"train", "evaluate@int8", "evaluate@int16"}
+    write_params(project, PARAMS)
+    assert dvc_bridge.stale() == set()
+    (project / "out/data/train").write_text("by hand")
+    assert dvc_bridge.stale() == set(ALL)
+
+
+def test_an_output_that_is_lost_or_changed_by_hand_is_restored(project, calls):
+    run()
+    (project / "out/model.txt").unlink()
+    (project / "out/int8.txt").write_text("by hand")
+    del calls[:]
+    assert run() == {"prepare": "up to date", "train": "restored", "evaluate@int8": "restored", ALL[3]: "up to date"}
+    assert calls == []
+    assert (project / "out/int8.txt").read_text() == "train digits 1 8"
+
+
+def test_the_stages_are_found_by_the_words_of_their_commands(project, calls):
+    assert dvc_bridge.stage_names() == {
+        ("prepare",): "prepare",
+        ("train",): "train",
+        ("evaluate", "int8"): "evaluate@int8",
+        ("evaluate", "int16"): "evaluate@int16",
+    }
+
+
+def test_the_lock_is_the_one_that_dvc_repro_writes(project, calls, tmp_path_factory):
+    run()
+    other = tmp_path_factory.mktemp("command")
+    make(other)
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "DVC_SITE_CACHE_DIR": str(other / ".site")}
+    command = [sys.executable, "-m", "dvc", "repro"]
+    done = subprocess.run(command, cwd=other, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert lock(project) == lock(other)
+    assert lock(project)["stages"].keys() == set(ALL)
+
+
+def test_a_kill_before_the_lock_is_written_loses_nothing(project, calls, monkeypatch):
+    for name in ALL:
+        dvc_bridge.reproduce(name)
+    assert not (project / "dvc.lock").exists()
+    forget(monkeypatch)
+    del calls[:]
+    assert run() == dict.fromkeys(ALL, "restored")
+    assert calls == []
+    assert lock(project)["stages"].keys() == set(ALL)
+
+
+def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, calls, monkeypatch):
+    working = dvc_bridge.call
+
+    def failing(stage, *keys):
+        if keys == ("int8",):
+            (project / "out/int8.txt").write_text("half")
+            raise DataError("int8: the file is torn")
+        working(stage, *keys)
+
+    monkeypatch.setattr(dvc_bridge, "call", failing)
+    for name in ("prepare", "train"):
+        dvc_bridge.reproduce(name)
+    with pytest.raises(DataError) as caught:
+        dvc_bridge.reproduce("evaluate@int8")
+    assert str(caught.value) == "int8: the file is torn"
+    assert dvc_bridge.reproduce("evaluate@int16") == "ran"
+    dvc_bridge.write_lock()
+    assert set(lock(project)["stages"]) == {"prepare", "train", "evaluate@int16"}
+    assert dvc_bridge.stale() == {"evaluate@int8"}
+    monkeypatch.setattr(dvc_bridge, "call", working)
+    assert run(["evaluate@int8"]) == {"evaluate@int8": "ran"}
+    assert (project / "out/int8.txt").read_text() == "train digits 1 8"
+
+
+def test_an_error_that_is_not_ours_becomes_one_line_with_its_cause(project, calls, monkeypatch):
+    def broken(*_words):
+        raise ZeroDivisionError("division\nby zero")
+
+    monkeypatch.setattr(dvc_bridge, "call", broken)
+    with pytest.raises(TercetError) as caught:
+        dvc_bridge.reproduce("prepare")
+    assert "\n" not in str(caught.value)
+    assert "prepare" in str(caught.value)
+    assert str(caught.value).endswith("division by zero")
+
+
+def test_what_dvc_complains_about_is_one_line(project, calls):
+    dvc_bridge.reproduce("prepare")
+    with pytest.raises(TercetError) as caught:
+        dvc_bridge.reproduce("nothing")
+    assert "\n" not in str(caught.value)
+    assert "nothing" in str(caught.value)
+
+
+def test_a_dvc_yaml_that_is_wrong_is_one_line(project, calls):
+    (project / "dvc.yaml").write_text("stages: [")
+    for ask in (dvc_bridge.stale, dvc_bridge.stage_names, lambda: dvc_bridge.reproduce("train")):
+        with pytest.raises(TercetError) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert "dvc.yaml" in str(caught.value)
+
+
+def test_a_command_that_is_not_ours_runs_as_a_command(project, calls):
+    stages = yaml.safe_load(DVC_YAML)
+    stages["stages"]["listing"] = {"cmd": "echo by the shell > listing.txt", "outs": ["listing.txt"]}
+    (project / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    dvc_bridge.reproduce("listing")
+    assert (project / "listing.txt").read_text() == "by the shell\n"
+    assert calls == []
+
+
+def test_stages_run_side_by_side_in_threads(project, calls, monkeypatch):
+    working, both = dvc_bridge.call, threading.Barrier(2, timeout=30)
+
+    def meeting(stage, *keys):
+        if stage == "evaluate":
+            both.wait()  # neither ends before the other has begun
+        working(stage, *keys)
+
+    for name in ("prepare", "train"):
+        dvc_bridge.reproduce(name)
+    monkeypatch.setattr(dvc_bridge, "call", meeting)
+    found = {}
+    threads = [threading.Thread(target=lambda n=name: found.update({n: dvc_bridge.reproduce(n)})) for name in ALL[2:]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    dvc_bridge.write_lock()
+    assert found == dict.fromkeys(ALL[2:], "ran")
+    assert dvc_bridge.stale() == set()

@@ -1,0 +1,114 @@
+"""A run that is killed in the middle is whole after the next one, and leaves the lock that `dvc repro` writes."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import psutil
+import pytest
+
+MEASURED = ("out/benchmarks", "out/report", "out/bundles")
+EPOCHS = 12
+LIMIT_S = 300.0
+GONE_S = 60.0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+
+
+def lengthen(params):
+    """So that a kill falls into the middle: epochs of a second's fraction, and windows of a second each."""
+    params["train"]["epochs"] = EPOCHS
+    params["compress"]["pruned50"]["epochs"] = EPOCHS
+    params["benchmark"]["protocol"].update(windows=2, window_s=1.0)
+
+
+def kill_when(clone, seen):
+    """Start `tercet run`, and kill its process group as soon as `seen(what it said, its descendants)`.
+
+    Returns what it had said.
+    """
+    with clone.started("tercet", "run") as (process, log):
+        end, family = time.monotonic() + LIMIT_S, []
+        while not seen(log.read_text(), family):
+            assert process.poll() is None, f"it ended before it was killed:\n{log.read_text()}"
+            assert time.monotonic() < end, f"nothing to kill in:\n{log.read_text()}"
+            family = psutil.Process(process.pid).children(recursive=True)
+            time.sleep(0.05)
+        family = psutil.Process(process.pid).children(recursive=True)
+        os.killpg(process.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(family, GONE_S)
+        left = [command(child) for child in alive]
+        for child in alive:
+            child.kill()
+    assert not left, "the killed run has left processes behind"
+    return log.read_text()
+
+
+def in_epoch(label):
+    return lambda said, family: re.search(rf"^{label}: epoch [3-9] of {EPOCHS} ", said, re.MULTILINE)
+
+
+def in_benchmark(said, family):
+    """A runner works, and nothing but measurements has yet to run."""
+    before = re.findall(r"^(evaluate \S+|benchmark \S+ @ ethos-u55-128): (ran|restored) in", said, re.MULTILINE)
+    return len(before) == 6 and any("runner.py" in " ".join(command(child)) for child in family)
+
+
+def command(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return []
+
+
+def assert_whole(clone):
+    """Every output is there, is what its card says, and nothing half-written lies beside it."""
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
+    assert not list((clone.root / "out").rglob("*.tmp"))
+    hashes = clone.hashes("out")
+    for card in (clone.root / "out/artifacts").glob("*/card.json"):
+        value = json.loads(card.read_text())
+        assert hashes[f"out/artifacts/{card.parent.name}/{value['file']}"] == value["sha256"]
+    for record in (clone.root / "out/benchmarks").glob("*.json"):
+        assert json.loads(record.read_text())["status"] in ("ok", "unsupported", "invalid")
+    rows = json.loads((clone.root / "out/report/comparison.json").read_text())["rows"]
+    assert len(rows) == 6
+
+
+def unmeasured(lock):
+    """The lock without what holds a measured value: {stage: {"deps": {path: md5}, …}}."""
+    found = {}
+    for name, stage in lock.items():
+        entry = {"cmd": stage["cmd"], "params": stage.get("params")}
+        for kind in ("deps", "outs"):
+            items = {item["path"]: item for item in stage.get(kind, [])}
+            entry[kind] = {path: item for path, item in items.items() if not path.startswith(MEASURED)}
+        found[name] = entry
+    return found
+
+
+def test_a_run_killed_three_times_ends_where_dvc_repro_ends(make_clone, outcomes):
+    clone, other = make_clone(), make_clone()
+    for each in (clone, other):
+        each.change(lengthen)
+
+    kill_when(clone, in_epoch("train baseline"))
+    assert not (clone.root / "out/models/baseline").exists()
+    said = kill_when(clone, in_epoch("prune"))
+    assert "train baseline: resumed after epoch " in said
+    assert (clone.root / "out/models/baseline").is_dir()
+    assert not (clone.root / "out/models/pruned50").exists()
+    kill_when(clone, in_benchmark)
+    ran = outcomes(clone.run("tercet", "run"))["ran"]
+    assert any(label.endswith(" @ host-cpu") for label in ran)
+    assert not {"train", "prune pruned50", "cluster pruned50-clustered8"} & ran
+    assert_whole(clone)
+
+    other.run("dvc", "repro")
+    again = other.run("tercet", "run")
+    assert not any(outcomes(again).values())
+    assert_whole(other)
+    assert unmeasured(clone.lock()) == unmeasured(other.lock())
+    deterministic = ("out/data", "out/models", "out/artifacts", "out/evaluations", "out/fingerprints")
+    assert clone.hashes(*deterministic) == other.hashes(*deterministic)

@@ -1,0 +1,216 @@
+"""A wrong params.yaml is told in one line: the key's path, what was there, what is allowed, a near match."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import paths
+from tasks.errors import ParamsError
+from tasks.params import BASELINE, load
+
+GONE = object()
+
+
+@pytest.fixture
+def values():
+    return {
+        "name": "small",
+        "prepare": {"source": "digits"},
+        "model": {"family": "cnn", "filters": [4], "dense": [8]},
+        "train": {"epochs": 2},
+        "compress": {
+            "pruned": {"method": "prune", "parent": "baseline", "sparsity": 0.5, "epochs": 1},
+            "clustered": {"method": "cluster", "parent": "pruned", "epochs": 1},
+        },
+        "quantize": {
+            "fp32": {"model": "baseline", "scheme": "float32"},
+            "int8": {"model": "clustered", "scheme": "int8"},
+        },
+        "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+        "deploy": {"budgets": {"host-cpu": {"max_latency_ms": 5}}},
+    }
+
+
+def put(values, path, value):
+    """Set the key at a dotted path, or take it out."""
+    *folders, last = path.split(".")
+    for name in folders:
+        values = values[name]
+    if value is GONE:
+        del values[last]
+    else:
+        values[last] = value
+
+
+def message(values):
+    paths.PARAMS.write_text(yaml.safe_dump(values, sort_keys=False))
+    with pytest.raises(ParamsError) as caught:
+        load()
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("params.yaml: ")
+    return text.removeprefix("params.yaml: ")
+
+
+def test_the_values_that_the_faults_start_from_are_right(project, values):
+    paths.PARAMS.write_text(yaml.safe_dump(values, sort_keys=False))
+    params = load()
+    assert params.compress["clustered"].clusters == 16
+    assert params.model_order() == ["pruned", "clustered"]
+    with pytest.raises(ValueError, match="frozen"):
+        params.name = "other"
+
+
+FAULTS = {
+    "unknown section": ("trian", {}, "trian: unknown key; allowed: .*train.*did you mean 'train'"),
+    "unknown key": ("train.epoch", 3, r"train\.epoch: unknown key; allowed: batch_size, .* did you mean 'epochs'\?"),
+    "unknown key of a member of a union": (
+        "compress.pruned.sparsty",
+        0.5,
+        r"compress\.pruned\.sparsty: unknown key; allowed: .*did you mean 'sparsity'\?",
+    ),
+    "key of another method": ("compress.pruned.clusters", 8, r"compress\.pruned\.clusters: unknown key; allowed: .*"),
+    "unknown key without a near match": (
+        "benchmark.protocol.colour",
+        "red",
+        r"benchmark\.protocol\.colour: unknown key; allowed: mode, window_s, windows\.",
+    ),
+    "missing section": ("train", GONE, "train: this key is missing"),
+    "missing key": ("train.epochs", GONE, r"train\.epochs: this key is missing"),
+    "missing key of a member of a union": (
+        "compress.pruned.sparsity",
+        GONE,
+        r"compress\.pruned\.sparsity: this key is missing",
+    ),
+    "missing method": ("compress.pruned.method", GONE, r"compress\.pruned\.method: this key is missing"),
+    "unknown method": (
+        "compress.pruned.method",
+        "prun",
+        r"compress\.pruned\.method: received 'prun'; allowed: cluster, finetune, prune\. did you mean 'prune'\?",
+    ),
+    "unknown family": (
+        "model.family",
+        "cn",
+        r"model\.family: received 'cn'; allowed: bow, cnn\. did you mean 'cnn'\?",
+    ),
+    "unknown scheme": (
+        "quantize.int8.scheme",
+        "int9",
+        r"quantize\.int8\.scheme: received 'int9'; allowed: dynamic, .*, int8\. did you mean 'int8'\?",
+    ),
+    "unknown source": (
+        "prepare.source",
+        "mnist",
+        r"prepare\.source: received 'mnist'; allowed: digits, idx, keras, tsv\.",
+    ),
+    "source without its path": ("prepare.source", "idx", r"prepare: source 'idx' needs the key 'path'"),
+    "wrong type": ("train.epochs", "two", r"train\.epochs: received 'two'; input should be a valid integer.*"),
+    "section that is a list": ("train", [1], r"train: received \[1\]; input should be a valid dictionary.*"),
+    "section that is empty": ("train", None, r"train: received None; input should be a valid dictionary.*"),
+    "too small": ("train.epochs", 0, r"train\.epochs: received 0; input should be greater than or equal to 1"),
+    "not a share": ("compress.pruned.sparsity", 80, r"compress\.pruned\.sparsity: received 80; .* be less than 1"),
+    "item of a list": ("model.filters", [4, 0], r"model\.filters\.1: received 0; input should be greater than.*"),
+    "no device": ("benchmark.devices", [], r"benchmark\.devices: received \[\]; tuple should have at least 1 item.*"),
+    "bad name": (
+        "name",
+        "Two Words",
+        r"name: received 'Two Words'; string should match pattern '\^\[a-z0-9\]\[a-z0-9-\]\*\$'",
+    ),
+    "bad name of a variant": (
+        "quantize.int8@pi",
+        {"model": "baseline", "scheme": "int8"},
+        r"quantize\.int8@pi.*: received 'int8@pi'; string should match pattern .*",
+    ),
+    "awareness of what is no int8": (
+        "quantize.fp32.aware_epochs",
+        2,
+        r"quantize\.fp32: aware_epochs trains for int8 and means nothing for scheme 'float32'",
+    ),
+    "parent that is not": (
+        "compress.clustered.parent",
+        "prund",
+        r"compress\.clustered\.parent: received 'prund'; allowed: baseline, pruned\. did you mean 'pruned'\?",
+    ),
+    "parent of itself": (
+        "compress.pruned.parent",
+        "pruned",
+        r"compress\.pruned\.parent: received 'pruned'; allowed: baseline, clustered\.",
+    ),
+    "each other's parents": (
+        "compress.pruned.parent",
+        "clustered",
+        "compress: pruned, clustered are each other's parents; one must come from another",
+    ),
+    "model named baseline": (
+        f"compress.{BASELINE}",
+        {"method": "finetune", "parent": "pruned", "epochs": 1},
+        r"compress\.baseline: the name 'baseline' is taken by the trained model",
+    ),
+    "variant of no model": (
+        "quantize.int8.model",
+        "clusterd",
+        r"quantize\.int8\.model: received 'clusterd'; allowed: baseline, .*, pruned\. did you mean 'clustered'\?",
+    ),
+    "reference that is no float32 baseline": (
+        "benchmark.reference",
+        "int8",
+        r"benchmark\.reference: received 'int8'; allowed: fp32\.",
+    ),
+    "budget of a device that is not measured": (
+        "deploy.budgets",
+        {"host-gpu": {}},
+        r"deploy\.budgets: received 'host-gpu'; allowed: host-cpu\. did you mean 'host-cpu'\?",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "expected"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_told_by_its_key(path, value, expected, project, values):
+    put(values, path, value)
+    text = message(values)
+    assert re.fullmatch(expected + r"\??( \(and \d+ more\))?", text), text
+
+
+def test_the_misspelled_key_is_named_before_what_it_makes_missing(project, values):
+    values["train"] = {"epoch": 2}
+    assert message(values).startswith("train.epoch: unknown key; ")
+    assert message(values).endswith("did you mean 'epochs'? (and 1 more)")
+
+
+def test_a_file_that_is_not_there_says_how_to_get_one(project):
+    with pytest.raises(ParamsError) as caught:
+        load()
+    assert str(caught.value) == "params.yaml: no such file; `tercet use digits-cnn` writes a params.yaml to start from"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "params.yaml: a mapping of sections is expected; received NoneType"),
+        (b"- a\n- b\n", "params.yaml: a mapping of sections is expected; received list"),
+        (b"name: [1\n", "params.yaml: not valid YAML: "),
+        (b"name: \xff\xfe\n", "params.yaml: not valid YAML: "),
+        (b"name: !!python/object/apply:os.system ['touch run']\n", "params.yaml: not valid YAML: could not"),
+        (b"name: a\n? [1]\n: b\n", "params.yaml: not valid YAML: "),
+    ],
+    ids=["empty", "a list", "unclosed", "not UTF-8", "a command", "a list as key"],
+)  # fmt: skip
+def test_what_is_no_mapping_of_sections_is_one_line(content, expected, project):
+    paths.PARAMS.write_bytes(content)
+    with pytest.raises(ParamsError) as caught:
+        load()
+    assert str(caught.value).startswith(expected)
+    assert "\n" not in str(caught.value)
+    assert not Path("run").exists()
+
+
+def test_a_key_that_is_there_twice_is_refused(project, values):
+    text = yaml.safe_dump(values, sort_keys=False).replace("train:\n", "train:\n  seed: 3\n  seed: 4\n")
+    paths.PARAMS.write_text(text)
+    with pytest.raises(
+        ParamsError, match=r"^params\.yaml: not valid YAML: the key 'seed' .* twice.* line [0-9]+"
+    ) as caught:
+        load()
+    assert "\n" not in str(caught.value)

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Literal
 
@@ -23,6 +24,7 @@ from tasks.errors import TercetError
 
 Outcome = Literal["ran", "restored", "up to date"]
 COMMAND = ["python", "-m", "tasks"]
+LOCK = Path("dvc.lock")
 _ran: ContextVar[list[str] | None] = ContextVar("_ran", default=None)
 _run_command = dvc.stage.run.cmd_run
 _done: SimpleQueue[Any] = SimpleQueue()  # stages whose entries dvc.lock does not have yet
@@ -106,10 +108,12 @@ def stale() -> set[str]:
 
     try:
         with _repo() as repo:
-            changed = repo.status()
+            changed = repo.status() if LOCK.exists() else None
             with repo.lock:
                 graph = repo.index.graph  # an edge leads from a stage to what it needs
                 stages = {stage.addressing: stage for stage in graph}
+                if changed is None:  # nothing has ever run: no need to look at each
+                    return set(stages)
                 found = set(changed)
                 for name in changed:
                     found |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}

@@ -9,7 +9,7 @@ import numpy as np
 from tasks import dataset, devices, paths
 from tasks.bench import transport
 from tasks.bench.targets import Artifact, Request, Samples, target
-from tasks.errors import DataError, DeviceError, TercetError, UnsupportedError
+from tasks.errors import DataError, TercetError, UnsupportedError
 from tasks.files import replaced, sha256, write_json
 from tasks.params import Params
 from tasks.records import ArtifactCard, Measurement, read
@@ -24,7 +24,7 @@ def benchmark(params: Params, variant: str, device: str) -> None:
     where the report finds its reason, and raised.
 
     Raises:
-        DeviceError: the device failed, and again when it was tried a second time.
+        DeviceError: the device failed; the flow tries once more.
         DataError, ParamsError: an input of the stage is missing or wrong.
     """
     record, raw, failure = (place(variant, device) for place in (paths.benchmark, paths.samples, paths.failure))
@@ -53,10 +53,7 @@ def _measure(params: Params, variant: str, device: str) -> tuple[Measurement, Sa
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
         with transport.hold("local", exclusive=found.kind in devices.MEASURED):
-            try:
-                return _attempt(request)
-            except DeviceError:
-                return _attempt(request)
+            return _attempt(request)
 
 
 def _attempt(request: Request) -> tuple[Measurement, Samples]:

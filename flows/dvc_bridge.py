@@ -27,8 +27,6 @@ COMMAND = ["python", "-m", "tasks"]
 LOCK = Path("dvc.lock")
 _ran: ContextVar[list[str] | None] = ContextVar("_ran", default=None)
 _run_command = dvc.stage.run.cmd_run
-_done: SimpleQueue[Any] = SimpleQueue()  # stages whose entries dvc.lock does not have yet
-_repos: SimpleQueue[Any] = SimpleQueue()  # a Repo is not thread-safe: each is lent to one stage at a time
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
 
 
@@ -47,59 +45,73 @@ if list(inspect.signature(_run_command).parameters) != ["stage", "dry", "run_env
 dvc.stage.run.cmd_run = _call_in_process
 
 
-@contextmanager
-def _repo() -> Iterator[Any]:
-    try:
-        repo = _repos.get_nowait()
-    except Empty:
-        repo = Repo(".", _wait_for_lock=True)
-    try:
-        yield repo
-    finally:
-        _repos.put(repo)
-
-
-def reproduce(name: str) -> Outcome:
-    """Bring one stage of dvc.yaml up to date; its dependencies must be so. Then, some time, `write_lock`.
+class Project:
+    """The stages of one run, as params.yaml, dvc.yaml and dvc.lock have them when it begins.
 
     Raises:
-        TercetError: what the stage itself raised, or DVC's own complaint in one line.
+        TercetError: dvc.yaml cannot be read, in DVC's own words.
     """
-    ran: list[str] = []
-    token = _ran.set(ran)
-    try:
-        with _repo() as repo:
-            done = repo.reproduce(name, single_item=True, repro_fn=_reproduce_unwritten)
-    except DvcException as error:
-        raise _cause(name, error) from error
-    finally:
-        _ran.reset(token)
-    if ran:
-        return "ran"
-    return "restored" if done else "up to date"
 
+    def __init__(self) -> None:
+        self._loans: SimpleQueue[dict[str, Any]] = SimpleQueue()  # stages and their Repo are not thread-safe
+        self._done: SimpleQueue[Any] = SimpleQueue()  # stages whose entries dvc.lock does not have yet
+        try:
+            with self._lent() as stages:
+                commands = {name: shlex.split(s.cmd) for name, s in stages.items() if isinstance(s.cmd, str)}
+        except DvcException as error:
+            raise _cause("dvc.yaml", error) from error
+        # the name in dvc.yaml by the words that the command ends in: ("benchmark", "int8", "host-cpu")
+        self.names = {tuple(words[len(COMMAND) :]): name for name, words in commands.items()}
 
-def _reproduce_unwritten(stage: Any, **options: Any) -> Any:
-    done = stage.reproduce(**options)
-    if done:
-        _done.put(done)
-    return done
+    @contextmanager
+    def _lent(self) -> Iterator[dict[str, Any]]:
+        """Stages by name, for one thread at a time: to read dvc.yaml takes as long as to look at a stage."""
+        try:
+            stages = self._loans.get_nowait()
+        except Empty:
+            repo = _repo()
+            with repo.lock:
+                stages = {stage.addressing: stage for stage in repo.index.stages}
+        try:
+            yield stages
+        finally:
+            self._loans.put(stages)
 
+    def reproduce(self, name: str) -> Outcome:
+        """Bring one stage of dvc.yaml up to date; its dependencies must be so. Then, some time, `write_lock`.
 
-def write_lock() -> None:
-    """Write the entries of the stages done so far to dvc.lock.
+        Raises:
+            TercetError: what the stage itself raised, or DVC's own complaint in one line.
+        """
+        ran: list[str] = []
+        token = _ran.set(ran)
+        try:
+            with self._lent() as stages, stages[name].repo.lock:
+                done = stages[name].reproduce()
+        except Exception as error:  # the boundary: whatever a stage or DVC raises, the flow gets one line
+            raise _cause(name, error) from error
+        finally:
+            _ran.reset(token)
+        if done:
+            self._done.put(done)
+        if ran:
+            return "ran"
+        return "restored" if done else "up to date"
 
-    DVC takes seconds to parse and write a long lock, so this is not for each stage. A kill before it loses nothing:
-    the outputs are in DVC's cache, and its run cache restores them.
-    """
-    stages = []
-    with suppress(Empty):
-        while True:
-            stages.append(_done.get_nowait())
-    if stages:
-        stages.sort(key=lambda stage: str(stage.addressing))
-        with _repo() as repo, repo.lock:
-            stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
+    def write_lock(self) -> None:
+        """Write the entries of the stages done so far to dvc.lock.
+
+        DVC takes seconds to parse and write a long lock, so this is not for each stage. A kill before it loses
+        nothing: the outputs are in DVC's cache, and its run cache restores them.
+        """
+        stages = []
+        with suppress(Empty):
+            while True:
+                stages.append(self._done.get_nowait())
+        if stages:
+            stages.sort(key=lambda stage: str(stage.addressing))
+            with stages[0].repo.lock:
+                stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
 
 
 def stale() -> set[str]:
@@ -107,29 +119,23 @@ def stale() -> set[str]:
     import networkx
 
     try:
-        with _repo() as repo:
-            changed = repo.status() if LOCK.exists() else None
-            with repo.lock:
-                graph = repo.index.graph  # an edge leads from a stage to what it needs
-                stages = {stage.addressing: stage for stage in graph}
-                if changed is None:  # nothing has ever run: no need to look at each
-                    return set(stages)
-                found = set(changed)
-                for name in changed:
-                    found |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
+        repo = _repo()
+        changed = repo.status() if LOCK.exists() else None
+        with repo.lock:
+            graph = repo.index.graph  # an edge leads from a stage to what it needs
+            stages = {stage.addressing: stage for stage in graph}
+            if changed is None:  # nothing has ever run: no need to look at each
+                return set(stages)
+            found = set(changed)
+            for name in changed:
+                found |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
     except DvcException as error:
         raise _cause("dvc status", error) from error
     return found
 
 
-def stage_names() -> dict[tuple[str, ...], str]:
-    """The name in dvc.yaml of each stage, by the words that its command ends in: ("benchmark", "int8", "host-cpu")."""
-    try:
-        with _repo() as repo, repo.lock:
-            stages = [stage for stage in repo.index.stages if isinstance(stage.cmd, str)]
-            return {tuple(shlex.split(stage.cmd)[len(COMMAND) :]): stage.addressing for stage in stages}
-    except DvcException as error:
-        raise _cause("dvc.yaml", error) from error
+def _repo() -> Any:
+    return Repo(".", _wait_for_lock=True)
 
 
 def _cause(name: str, error: BaseException) -> TercetError:

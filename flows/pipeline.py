@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import dvc_bridge
+from flows.dvc_bridge import Project
 from flows.look import look
 from flows.stages import stage
 from tasks import devices, params, paths, track
@@ -32,7 +32,7 @@ class Graph:
 
     def __init__(self, stale: Iterable[str]) -> None:
         self.stale = frozenset(stale)
-        self.names = dvc_bridge.stage_names()
+        self.project = Project()
         self.futures: dict[str, Future] = {}
 
     def submit(
@@ -47,7 +47,7 @@ class Graph:
         """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
         task = stage(name, *keys, label=label, quiet=quiet)
         needs = [*after, *(allow_failure(future) for future in once_ended)]
-        self.futures[label] = task.submit(self.stale, self.names, wait_for=needs)
+        self.futures[label] = task.submit(self.stale, self.project, wait_for=needs)
         return self.futures[label]
 
     def failures(self) -> dict[str, str]:
@@ -57,7 +57,7 @@ class Graph:
             for future in self.futures.values():
                 future.wait()
         finally:
-            dvc_bridge.write_lock()
+            self.project.write_lock()
         for label, future in self.futures.items():
             if not future.state.is_completed():
                 error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None

@@ -50,32 +50,40 @@ def _check_devices(settings: params.Params) -> None:
 
 
 def _flow(stale: list[str]) -> TercetError | None:
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    from flows.prefect_server import Server
+
+    url = get_current_settings().api.url
+    server = None if url else Server()
+    if any(name.startswith(TENSORFLOW) for name in stale):
+        # while the server comes up in a process of its own, TensorFlow is imported in this one
+        threading.Thread(target=fit.import_tensorflow, daemon=True).start()
     from flows.pipeline import pipeline
 
-    _check_server()
-    if any(name.startswith(TENSORFLOW) for name in stale):
-        # while Prefect's server comes up in a process of its own, TensorFlow is imported in this one
-        threading.Thread(target=fit.import_tensorflow, daemon=True).start()
+    if server:
+        server.wait()
+    else:
+        _check_server(str(url))
     try:
-        pipeline(stale)
+        with temporary_settings({PREFECT_API_URL: server.address if server else url}):
+            pipeline(stale)
     except TercetError as error:
         return error
     return None
 
 
-def _check_server() -> None:
+def _check_server(url: str) -> None:
     """One line where Prefect would end with a traceback: the server that its settings name does not answer."""
     from prefect.client.orchestration import get_client
-    from prefect.settings import get_current_settings
 
-    if url := get_current_settings().api.url:
-        with get_client(sync_client=True) as client:
-            error = client.api_healthcheck()
-        if error:
-            raise TercetError(
-                f"PREFECT_API_URL: no Prefect server answers at {redact(url)} ({error}); "
-                "start it (`prefect server start`), or unset the variable: a run needs none"
-            )
+    with get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error:
+        raise TercetError(
+            f"PREFECT_API_URL: no Prefect server answers at {redact(url)} ({error}); "
+            "start it (`prefect server start`), or unset the variable: a run needs none"
+        )
 
 
 def _publish(settings: params.Params) -> None:

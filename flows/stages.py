@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import dvc_bridge
+from flows.dvc_bridge import Project
 from tasks.errors import DeviceError
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ def stage(name: str, *keys: str, label: str, quiet: bool = False) -> Task[..., S
     """
     lane = _quiet if quiet else LANES.get(name, nullcontext())
 
-    def run(stale: frozenset[str], names: dict[tuple[str, ...], str]) -> State[Any]:
-        address = names[(name, *keys)]
+    def run(stale: frozenset[str], project: Project) -> State[Any]:
+        address = project.names[(name, *keys)]
         if address not in stale:
             return Completed(name="UpToDate", message=f"{label}: up to date")
         with lane:
             start = time.monotonic()
-            outcome = dvc_bridge.reproduce(address)
+            outcome = project.reproduce(address)
         log.info("%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
 

@@ -4,13 +4,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from queue import SimpleQueue
 
 import pytest
 import yaml
 from dvc.repo import Repo
 
 from flows import dvc_bridge
+from flows.dvc_bridge import Project
 from tasks.errors import DataError, TercetError
 
 DVC_YAML = """
@@ -91,19 +91,13 @@ def calls(project, monkeypatch, tmp_path):
 
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".site"))
     monkeypatch.setattr(dvc_bridge, "call", call)
-    forget(monkeypatch)
     return done
 
 
-def forget(monkeypatch):
-    """As in a new process: what was not written to dvc.lock is not known any more."""
-    monkeypatch.setattr(dvc_bridge, "_repos", SimpleQueue())
-    monkeypatch.setattr(dvc_bridge, "_done", SimpleQueue())
-
-
 def run(names=ALL):
-    found = {name: dvc_bridge.reproduce(name) for name in names}
-    dvc_bridge.write_lock()
+    bridge = Project()
+    found = {name: bridge.reproduce(name) for name in names}
+    bridge.write_lock()
     return found
 
 
@@ -163,7 +157,7 @@ def test_an_output_that_is_lost_or_changed_by_hand_is_restored(project, calls):
 
 
 def test_the_stages_are_found_by_the_words_of_their_commands(project, calls):
-    assert dvc_bridge.stage_names() == {
+    assert Project().names == {
         ("prepare",): "prepare",
         ("train",): "train",
         ("evaluate", "int8"): "evaluate@int8",
@@ -183,11 +177,11 @@ def test_the_lock_is_the_one_that_dvc_repro_writes(project, calls, tmp_path_fact
     assert lock(project)["stages"].keys() == set(ALL)
 
 
-def test_a_kill_before_the_lock_is_written_loses_nothing(project, calls, monkeypatch):
+def test_a_kill_before_the_lock_is_written_loses_nothing(project, calls):
+    bridge = Project()
     for name in ALL:
-        dvc_bridge.reproduce(name)
+        bridge.reproduce(name)
     assert not (project / "dvc.lock").exists()
-    forget(monkeypatch)
     del calls[:]
     assert run() == dict.fromkeys(ALL, "restored")
     assert calls == []
@@ -195,6 +189,7 @@ def test_a_kill_before_the_lock_is_written_loses_nothing(project, calls, monkeyp
 
 
 def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, calls, monkeypatch):
+    bridge = Project()
     working = dvc_bridge.call
 
     def failing(stage, *keys):
@@ -205,12 +200,12 @@ def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, ca
 
     monkeypatch.setattr(dvc_bridge, "call", failing)
     for name in ("prepare", "train"):
-        dvc_bridge.reproduce(name)
+        bridge.reproduce(name)
     with pytest.raises(DataError) as caught:
-        dvc_bridge.reproduce("evaluate@int8")
+        bridge.reproduce("evaluate@int8")
     assert str(caught.value) == "int8: the file is torn"
-    assert dvc_bridge.reproduce("evaluate@int16") == "ran"
-    dvc_bridge.write_lock()
+    assert bridge.reproduce("evaluate@int16") == "ran"
+    bridge.write_lock()
     assert set(lock(project)["stages"]) == {"prepare", "train", "evaluate@int16"}
     assert dvc_bridge.stale() == {"evaluate@int8"}
     monkeypatch.setattr(dvc_bridge, "call", working)
@@ -219,28 +214,30 @@ def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, ca
 
 
 def test_an_error_that_is_not_ours_becomes_one_line_with_its_cause(project, calls, monkeypatch):
+    bridge = Project()
     def broken(*_words):
         raise ZeroDivisionError("division\nby zero")
 
     monkeypatch.setattr(dvc_bridge, "call", broken)
     with pytest.raises(TercetError) as caught:
-        dvc_bridge.reproduce("prepare")
+        bridge.reproduce("prepare")
     assert "\n" not in str(caught.value)
     assert "prepare" in str(caught.value)
     assert str(caught.value).endswith("division by zero")
 
 
 def test_what_dvc_complains_about_is_one_line(project, calls):
-    dvc_bridge.reproduce("prepare")
+    bridge = Project()
+    bridge.reproduce("prepare")
     with pytest.raises(TercetError) as caught:
-        dvc_bridge.reproduce("nothing")
+        bridge.reproduce("nothing")
     assert "\n" not in str(caught.value)
     assert "nothing" in str(caught.value)
 
 
 def test_a_dvc_yaml_that_is_wrong_is_one_line(project, calls):
     (project / "dvc.yaml").write_text("stages: [")
-    for ask in (dvc_bridge.stale, dvc_bridge.stage_names, lambda: dvc_bridge.reproduce("train")):
+    for ask in (dvc_bridge.stale, Project):
         with pytest.raises(TercetError) as caught:
             ask()
         assert "\n" not in str(caught.value)
@@ -251,12 +248,13 @@ def test_a_command_that_is_not_ours_runs_as_a_command(project, calls):
     stages = yaml.safe_load(DVC_YAML)
     stages["stages"]["listing"] = {"cmd": "echo by the shell > listing.txt", "outs": ["listing.txt"]}
     (project / "dvc.yaml").write_text(yaml.safe_dump(stages))
-    dvc_bridge.reproduce("listing")
+    Project().reproduce("listing")
     assert (project / "listing.txt").read_text() == "by the shell\n"
     assert calls == []
 
 
 def test_stages_run_side_by_side_in_threads(project, calls, monkeypatch):
+    bridge = Project()
     working, both = dvc_bridge.call, threading.Barrier(2, timeout=30)
 
     def meeting(stage, *keys):
@@ -265,14 +263,14 @@ def test_stages_run_side_by_side_in_threads(project, calls, monkeypatch):
         working(stage, *keys)
 
     for name in ("prepare", "train"):
-        dvc_bridge.reproduce(name)
+        bridge.reproduce(name)
     monkeypatch.setattr(dvc_bridge, "call", meeting)
     found = {}
-    threads = [threading.Thread(target=lambda n=name: found.update({n: dvc_bridge.reproduce(n)})) for name in ALL[2:]]
+    threads = [threading.Thread(target=lambda n=name: found.update({n: bridge.reproduce(n)})) for name in ALL[2:]]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    dvc_bridge.write_lock()
+    bridge.write_lock()
     assert found == dict.fromkeys(ALL[2:], "ran")
     assert dvc_bridge.stale() == set()

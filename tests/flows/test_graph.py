@@ -21,7 +21,7 @@ class Recorder:
     """In the place of `Graph`: runs nothing, and remembers what is submitted and what that waits for."""
 
     def __init__(self, stale):
-        self.names = dvc_bridge.stage_names()
+        self.names = dvc_bridge.Project().names
         self.futures, self.needs, self.quiet, self.ended = {}, {}, set(), []
         Recorder.last = self
 
@@ -49,7 +49,6 @@ def submitted(request, project, monkeypatch):
     subprocess.run(["git", "init", "--quiet"], timeout=60, check=True)
     Repo.init(".").close()
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project / ".site"))
-    monkeypatch.setattr(dvc_bridge, "_repos", type(dvc_bridge._repos)())
     monkeypatch.setattr(pipeline, "Graph", Recorder)
     monkeypatch.setattr(pipeline, "show_artifact", lambda: None)
     monkeypatch.setattr(pipeline, "publish", lambda _settings: None)

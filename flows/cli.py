@@ -1,9 +1,11 @@
 """`tercet`: the command. It imports nothing heavy before it knows what to do."""
 
 import argparse
+import atexit
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 Command = Callable[[argparse.Namespace], int]
@@ -14,6 +16,23 @@ PREFECT = {  # unless the user has set them; another level of logging shows what
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "DO_NOT_TRACK": "1",
 }
+
+
+def console() -> None:
+    """The console script: `main`, and an end that leaves out the interpreter's teardown.
+
+    With TensorFlow and Prefect loaded that takes seconds, in which nothing is written any more.
+    """
+    code = [1]
+    atexit.register(_leave, code)  # the first to be registered is the last to be called
+    code[0] = main()
+
+
+def _leave(code: list[int]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a closed pipe
+            stream.flush()
+    os._exit(code[0])
 
 
 def main() -> int:

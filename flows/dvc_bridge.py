@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import dvc.stage.run
 from dvc.exceptions import DvcException
@@ -48,6 +48,9 @@ dvc.stage.run.cmd_run = _call_in_process
 class Project:
     """The stages of one run, as params.yaml, dvc.yaml and dvc.lock have them when it begins.
 
+    A context whose end writes dvc.lock, once: DVC takes seconds to parse and write a long one. A kill before it loses
+    nothing: the outputs are in DVC's cache, and its run cache restores them.
+
     Raises:
         TercetError: dvc.yaml cannot be read, in DVC's own words.
     """
@@ -62,6 +65,19 @@ class Project:
             raise _cause("dvc.yaml", error) from error
         # the name in dvc.yaml by the words that the command ends in: ("benchmark", "int8", "host-cpu")
         self.names = {tuple(words[len(COMMAND) :]): name for name, words in commands.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        stages = []
+        with suppress(Empty):
+            while True:
+                stages.append(self._done.get_nowait())
+        if stages:
+            stages.sort(key=lambda stage: str(stage.addressing))
+            with stages[0].repo.lock:
+                stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
 
     @contextmanager
     def _lent(self) -> Iterator[dict[str, Any]]:
@@ -78,7 +94,7 @@ class Project:
             self._loans.put(stages)
 
     def reproduce(self, name: str) -> Outcome:
-        """Bring one stage of dvc.yaml up to date; its dependencies must be so. Then, some time, `write_lock`.
+        """Bring one stage of dvc.yaml up to date; its dependencies must be so.
 
         Raises:
             TercetError: what the stage itself raised, or DVC's own complaint in one line.
@@ -97,21 +113,6 @@ class Project:
         if ran:
             return "ran"
         return "restored" if done else "up to date"
-
-    def write_lock(self) -> None:
-        """Write the entries of the stages done so far to dvc.lock.
-
-        DVC takes seconds to parse and write a long lock, so this is not for each stage. A kill before it loses
-        nothing: the outputs are in DVC's cache, and its run cache restores them.
-        """
-        stages = []
-        with suppress(Empty):
-            while True:
-                stages.append(self._done.get_nowait())
-        if stages:
-            stages.sort(key=lambda stage: str(stage.addressing))
-            with stages[0].repo.lock:
-                stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
 
 
 def stale() -> set[str]:

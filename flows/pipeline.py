@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 class Graph:
     """Submits stages by name and remembers what became of each."""
 
-    def __init__(self, stale: Iterable[str]) -> None:
+    def __init__(self, project: Project, stale: Iterable[str]) -> None:
+        self.project = project
         self.stale = frozenset(stale)
-        self.project = Project()
         self.futures: dict[str, Future] = {}
 
     def submit(
@@ -53,11 +53,8 @@ class Graph:
     def failures(self) -> dict[str, str]:
         """Wait for everything submitted; the label and the reason of each stage that failed or could not start."""
         found = {}
-        try:
-            for future in self.futures.values():
-                future.wait()
-        finally:
-            self.project.write_lock()
+        for future in self.futures.values():
+            future.wait()
         for label, future in self.futures.items():
             if not future.state.is_completed():
                 error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None
@@ -79,8 +76,21 @@ def pipeline(stale: list[str] | None = None) -> None:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message names them.
     """
     settings = params.load()
-    graph = Graph(look(settings) if stale is None else stale)
+    found = look(settings) if stale is None else stale
+    with Project() as project:
+        graph = Graph(project, found)
+        artifacts = compress(graph, settings)
+        measure(graph, settings, artifacts)
+        failures = conclude(graph, settings)
+    show_artifact()
+    publish(settings)
+    if failures:
+        reasons = "; ".join(f"{label}: {reason}" for label, reason in failures.items())
+        raise TercetError(f"{len(failures)} of {len(graph.futures)} stages failed: {reasons}")
 
+
+def compress(graph: Graph, settings: Params) -> dict[str, Future]:
+    """From the data to every variant; returns the variants' artifacts."""
     prepared = graph.submit("prepare", label="prepare")
     models = {BASELINE: graph.submit("train", label="train", after=[prepared])}
     for name in settings.model_order():
@@ -91,8 +101,11 @@ def pipeline(stale: list[str] | None = None) -> None:
     for variant, entry in settings.quantize.items():
         artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=[models[entry.model]])
         graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]])
+    return artifacts
 
-    # estimates first: a measurement starts when nothing else runs any more
+
+def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> None:
+    """Every variant on every device: estimates first, as a measurement starts when nothing else runs any more."""
     for device in sorted(settings.benchmark.devices, key=lambda name: devices.load(name).kind in devices.MEASURED):
         measured = devices.load(device).kind in devices.MEASURED
         before = list(graph.futures.values()) if measured else []
@@ -102,6 +115,9 @@ def pipeline(stale: list[str] | None = None) -> None:
             after = [artifact, *needs]
             graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before, quiet=measured)
 
+
+def conclude(graph: Graph, settings: Params) -> dict[str, str]:
+    """When all is measured: the report, and a bundle for every device; returns what failed, and why."""
     failures = graph.failures()
     if failures:
         call("report")  # of what there is; DVC knows it for incomplete, and makes it anew when all has run
@@ -109,12 +125,7 @@ def pipeline(stale: list[str] | None = None) -> None:
         graph.submit("report", label="report").wait()
     for device in settings.benchmark.devices:
         graph.submit("deploy", device, label=f"deploy {device}")
-    failures |= graph.failures()
-    show_artifact()
-    publish(settings)
-    if failures:
-        reasons = "; ".join(f"{label}: {reason}" for label, reason in failures.items())
-        raise TercetError(f"{len(failures)} of {len(graph.futures)} stages failed: {reasons}")
+    return failures | graph.failures()
 
 
 def show_artifact() -> None:

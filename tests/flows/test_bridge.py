@@ -95,10 +95,8 @@ def calls(project, monkeypatch, tmp_path):
 
 
 def run(names=ALL):
-    bridge = Project()
-    found = {name: bridge.reproduce(name) for name in names}
-    bridge.write_lock()
-    return found
+    with Project() as bridge:
+        return {name: bridge.reproduce(name) for name in names}
 
 
 def lock(folder):
@@ -205,7 +203,8 @@ def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, ca
         bridge.reproduce("evaluate@int8")
     assert str(caught.value) == "int8: the file is torn"
     assert bridge.reproduce("evaluate@int16") == "ran"
-    bridge.write_lock()
+    with bridge:
+        pass  # its end writes dvc.lock
     assert set(lock(project)["stages"]) == {"prepare", "train", "evaluate@int16"}
     assert dvc_bridge.stale() == {"evaluate@int8"}
     monkeypatch.setattr(dvc_bridge, "call", working)
@@ -215,6 +214,7 @@ def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, ca
 
 def test_an_error_that_is_not_ours_becomes_one_line_with_its_cause(project, calls, monkeypatch):
     bridge = Project()
+
     def broken(*_words):
         raise ZeroDivisionError("division\nby zero")
 
@@ -271,6 +271,7 @@ def test_stages_run_side_by_side_in_threads(project, calls, monkeypatch):
         thread.start()
     for thread in threads:
         thread.join(60)
-    bridge.write_lock()
+    with bridge:
+        pass  # its end writes dvc.lock
     assert found == dict.fromkeys(ALL[2:], "ran")
     assert dvc_bridge.stale() == set()

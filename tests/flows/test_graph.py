@@ -9,7 +9,7 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from flows import dvc_bridge, pipeline
+from flows import pipeline
 from tasks import devices, params, paths
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarni
 class Recorder:
     """In the place of `Graph`: runs nothing, and remembers what is submitted and what that waits for."""
 
-    def __init__(self, stale):
-        self.names = dvc_bridge.Project().names
+    def __init__(self, bridge, _stale):
+        self.names = bridge.names
         self.futures, self.needs, self.quiet, self.ended = {}, {}, set(), []
         Recorder.last = self
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import devices, paths, tracking_server
-from tasks.bench import runner
+from tasks.bench.runner import counters, machine
 
 Finding = tuple[bool, str, str]  # all is well, what was looked at, what was found and what to do
 NEEDED = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "ethos-u-vela", "prefect", "dvc")
@@ -36,10 +36,10 @@ def _needed() -> Iterator[Finding]:
 
 
 def _optional() -> Iterator[Finding]:
-    energy = runner.Counter(runner.POWERCAP).about
+    energy = counters.Powercap().about
     zones = ", ".join(zone["name"] for zone in energy["zones"])
     yield bool(zones), "energy counter", zones or _energy_mend(energy["reason"])
-    yield True, "processors", f"{runner.cpus_allowed()} usable; measure with nothing else running"
+    yield True, "processors", f"{machine.cpus_allowed()} usable; measure with nothing else running"
     uri = tracking_server.redact(os.environ.get("MLFLOW_TRACKING_URI", tracking_server.DEFAULT_URI))
     yield True, "MLflow", f"records go to {uri}"
     api = os.environ.get("PREFECT_API_URL")

@@ -1,5 +1,6 @@
 """Stage `benchmark`: measure one variant on one device."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -8,11 +9,12 @@ import numpy as np
 
 from tasks import dataset, devices, paths
 from tasks.bench import transport
-from tasks.bench.targets import Artifact, Request, Samples, target
+from tasks.bench.targets import Artifact, Request, Result, target
 from tasks.errors import DataError, TercetError, UnsupportedError
 from tasks.files import replaced, sha256, write_json
 from tasks.params import Params
-from tasks.records import ArtifactCard, Measurement, read
+from tasks.records import ArtifactCard, Split, read
+from tasks.score import score
 
 EXAMPLES = 32  # that a window cycles over
 
@@ -29,19 +31,19 @@ def benchmark(params: Params, variant: str, device: str) -> None:
     """
     record, raw, failure = (place(variant, device) for place in (paths.benchmark, paths.samples, paths.failure))
     try:
-        measurement, samples = _measure(params, variant, device)
+        result = _measure(params, variant, device)
     except TercetError as error:
         record.unlink(missing_ok=True)  # what it says is of an older artifact or machine
         raw.unlink(missing_ok=True)
         write_json(failure, {"variant": variant, "device": device, "reason": str(error)})
         raise
     with replaced(raw) as path, path.open("wb") as file:
-        np.savez_compressed(file, **samples)
-    measurement.save(record)
+        np.savez_compressed(file, **result.samples)
+    result.measurement.save(record)
     failure.unlink(missing_ok=True)
 
 
-def _measure(params: Params, variant: str, device: str) -> tuple[Measurement, Samples]:
+def _measure(params: Params, variant: str, device: str) -> Result:
     found = devices.load(device)
     with TemporaryDirectory(prefix="tercet-inputs-") as folder:
         request = Request(
@@ -50,20 +52,23 @@ def _measure(params: Params, variant: str, device: str) -> tuple[Measurement, Sa
             device=found,
             protocol=params.benchmark.protocol,
             inputs=_inputs(Path(folder)),
+            splits=_splits(Path(folder)) if found.kind in devices.OWN_KERNELS else {},
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
         with transport.hold("local", exclusive=found.kind in devices.MEASURED):
             return _attempt(request)
 
 
-def _attempt(request: Request) -> tuple[Measurement, Samples]:
+def _attempt(request: Request) -> Result:
     reason = devices.usable(request.device)
     if reason:
-        return request.result(status="unsupported", reason=reason), {}
+        return Result(request.result(status="unsupported", reason=reason))
     try:
-        return target(request.device.kind)(request)
+        result = target(request.device.kind)(request)
     except UnsupportedError as error:
-        return request.result(status="unsupported", reason=str(error)), {}
+        return Result(request.result(status="unsupported", reason=str(error)))
+    scores = [score(outputs, dataset.load(split), "default", split) for split, outputs in result.outputs.items()]
+    return replace(result, measurement=result.measurement.model_copy(update={"scores": tuple(scores)}))
 
 
 def _artifact(variant: str) -> Artifact:
@@ -81,3 +86,11 @@ def _inputs(folder: Path) -> Path:
     inputs: dict[str, Any] = {name: array[:EXAMPLES] for name, array in dataset.load("test").inputs.items()}
     np.savez(path, **inputs)
     return path
+
+
+def _splits(folder: Path) -> dict[Split, Path]:
+    """Every example of the splits that a device's own kernels are judged on."""
+    splits: dict[Split, Path] = {"validation": folder / "validation.npz", "test": folder / "test.npz"}
+    for split, path in splits.items():
+        np.savez(path, allow_pickle=False, **dataset.load(split).inputs)
+    return splits

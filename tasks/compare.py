@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks import figures, verdict
 from tasks.errors import DataError
-from tasks.records import Comparison, Evaluation, McNemar, Measurement, Row, Score
+from tasks.records import Comparison, Evaluation, McNemar, Measurement, Row, Score, Split
 from tasks.verdict import Subject
 
 Labels = NDArray[np.int64]  # [n] true classes of the test split
@@ -36,9 +36,7 @@ def build(
     return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
 
 
-def score(
-    evaluation: Evaluation, split: Literal["validation", "test"], kernels: Literal["default", "reference"]
-) -> Score:
+def score(evaluation: Evaluation, split: Split, kernels: Literal["default", "reference"]) -> Score:
     """The score on `split` by `kernels`, or by the default kernels where those were not evaluated.
 
     Raises:
@@ -52,6 +50,12 @@ def score(
             f"received {[f'{s.split}/{s.kernels}' for s in evaluation.scores]}; evaluate it again: `tercet run`"
         )
     return found
+
+
+def measured_score(evaluation: Evaluation, split: Split, measurement: Measurement) -> Score:
+    """The score that stands for the device: by its own kernels, or the evaluation's by those that stand in for them."""
+    own = [s for s in measurement.scores if s.split == split]
+    return own[0] if own else score(evaluation, split, measurement.kernels)
 
 
 def mcnemar(variant: Sequence[int], reference: Sequence[int], labels: Labels) -> McNemar:
@@ -92,7 +96,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def _row(subject: Subject, measurement: Measurement, base: Subject | None, labels: Labels | None) -> Row:
-    test = score(subject.evaluation, "test", measurement.kernels)
+    test = measured_score(subject.evaluation, "test", measurement)
     paired = None
     if base is not None and base.variant != subject.variant and labels is not None:
         # The reference is the float model as it runs here: its default kernels, even where the variant's
@@ -109,7 +113,7 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
         quality_low=test.low,
         quality_high=test.high,
         quality_n=test.n,
-        validation_quality=score(subject.evaluation, "validation", measurement.kernels).value,
+        validation_quality=measured_score(subject.evaluation, "validation", measurement).value,
         mcnemar=paired,
         bytes=subject.artifact.bytes,
         gzip_bytes=subject.artifact.gzip_bytes,

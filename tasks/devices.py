@@ -1,6 +1,5 @@
 """The catalog of devices: `infra/devices/<name>.yaml`, one device per file, no address and no secret in any."""
 
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version_tuple
 from typing import Annotated, Any, Literal, Self
@@ -8,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks import paths
-from tasks.bench import runner
+from tasks.bench.runner import machine
 from tasks.errors import ParamsError, suggest
 from tasks.params import Name, Section, check, read_yaml
 
@@ -55,6 +54,7 @@ class EthosU(Section):
 Device = Litert | EthosU
 KINDS: dict[str, type[Litert] | type[EthosU]] = {"litert": Litert, "ethos-u": EthosU}
 MEASURED = {"litert"}  # kinds that run on hardware, which must be quiet; the others are estimates
+OWN_KERNELS: set[str] = set()  # kinds whose accuracy is not the evaluation's: they answer the test split themselves
 PACKAGES = {"litert": "ai-edge-litert", "ethos-u": "ethos-u-vela"}
 DEDICATED = [f"Dedicated_Sram{size}" for size in ("", "_256KB", "_384KB", "_512KB")]
 ACCELERATORS = {
@@ -108,7 +108,7 @@ def fingerprint(device: Device) -> dict[str, Any]:
     package = PACKAGES[device.kind]
     if isinstance(device, EthosU):
         return {**device.model_dump(exclude={"name", "description"}), package: installed(package)}
-    here = runner.processor()
+    here = machine.processor()
     versions = {name: installed(name) for name in (package, "numpy")}
     return {"kind": device.kind, **here, "python": ".".join(python_version_tuple()[:2]), **versions}
 
@@ -118,14 +118,11 @@ def usable(device: Device) -> str | None:
     package = PACKAGES[device.kind]
     if installed(package) is None:
         return f"{package} is not installed: `pip install {package}`"
-    if isinstance(device, Litert) and device.threads > runner.cpus_allowed():
-        return f"{device.threads} threads need as many CPUs; this process may use {runner.cpus_allowed()}"
+    if isinstance(device, Litert) and device.threads > machine.cpus_allowed():
+        return f"{device.threads} threads need as many CPUs; this process may use {machine.cpus_allowed()}"
     return None
 
 
 def installed(package: str) -> str | None:
     """The version of an installed package, without importing it; null where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+    return machine.installed(package)

@@ -17,6 +17,7 @@ Provenance = Literal["measured", "estimated", "emulated", "none"]
 EnergyKind = Literal[
     "counter_nvml", "counter_rapl", "rail_hwmon", "meter_external", "estimate_compiler", "estimate_cpu_time", "none"
 ]
+Split = Literal["validation", "test"]
 Status = Literal["ok", "unsupported", "invalid", "error"]
 R = TypeVar("R", bound="Record")
 
@@ -117,7 +118,7 @@ class Score(Record):
     high: float
     n: int
     kernels: Literal["default", "reference"]  # the runtime's own choice, or its portable reference kernels
-    split: Literal["validation", "test"]
+    split: Split
     predictions: tuple[int, ...]  # one per example, in the split's order
     outputs_sha256: str  # of the float32 outputs, so that two runs can be told apart
 
@@ -211,6 +212,7 @@ class Measurement(Record):
     ratio: Ratio | None = None
     memory: Memory | None = None
     energy: Energy = Energy(kind="none", reason="not measured")
+    scores: tuple[Score, ...] = ()  # by the device's own kernels; none: those of the evaluation by `kernels`
     kernels: Literal["default", "reference"] = "default"  # whose accuracy stands for this device
     stand_in: str | None = None  # named where the accuracy comes from another machine's kernels
     flags: tuple[Literal["noisy", "drift"], ...] = ()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from tasks.records import Energy
+from tasks.records import Energy, EnergyKind
 
 UPDATES_NEEDED = 100  # of the counter, in one window: fewer, and its steps show in the figure
+KINDS: dict[str, EnergyKind] = {"powercap": "counter_rapl"}  # by the source that the runner read
 Reading = dict[str, Any]  # {"uj": [per zone], "ns": when}
 
 
@@ -42,20 +43,20 @@ def cpu_time_estimate(cpu_ms: float, watts: tuple[float, float, float]) -> Energ
     )
 
 
-def rapl(windows: Sequence[dict[str, Any]]) -> Energy:
-    """Energy per inference by the processor's own counters: the median over the windows.
+def counted(windows: Sequence[dict[str, Any]]) -> Energy:
+    """Energy per inference by the device's own counters: the median over the windows.
 
-    Gross is what the packages (and their memory, where it has a counter) used while the window ran; net is less by
-    what they used while idle, before and after.
+    Gross is what all zones used while the window ran; net is less by what they used while idle, before and after.
 
     Args:
         windows: the runner's responses to `time`, all with readable zones.
     """
-    zones = [zone["name"] for zone in windows[0]["powercap"]["zones"]]
+    zones = [zone["name"] for zone in windows[0]["energy"]["zones"]]
+    kind = KINDS[windows[0]["energy"]["source"]]
     for window in windows:
         fault = _fault(window)
         if fault:
-            return Energy(kind="counter_rapl", reason=fault)
+            return Energy(kind=kind, reason=fault)
     figures = [window_energy(window) for window in windows]
     gross_mj = median(figure.gross_mj for figure in figures)
     net_mj = median(
@@ -63,7 +64,7 @@ def rapl(windows: Sequence[dict[str, Any]]) -> Energy:
         for figure, window in zip(figures, windows, strict=True)
     )
     return Energy(
-        kind="counter_rapl",
+        kind=kind,
         mj=gross_mj,
         net_mj=net_mj if net_mj > 0 else None,
         scope=" + ".join(zones) + ": all that ran on them",
@@ -73,7 +74,7 @@ def rapl(windows: Sequence[dict[str, Any]]) -> Energy:
 
 def _fault(window: dict[str, Any]) -> str | None:
     """Why the counters' readings of a window are no measurement."""
-    update_s, seconds = window["powercap"]["update_s"], window["seconds"]
+    update_s, seconds = window["energy"]["update_s"], window["seconds"]
     if update_s is None:
         return "the counter did not move while it was watched"
     if seconds / update_s < UPDATES_NEEDED:
@@ -88,16 +89,16 @@ def _fault(window: dict[str, Any]) -> str | None:
 
 def window_energy(window: dict[str, Any]) -> WindowEnergy:
     """One window's figures from its raw readings."""
-    powercap = window["powercap"]
-    ranges = [zone["range_uj"] for zone in powercap["zones"]]
-    used_uj, seconds = _used(powercap["window"], ranges)
-    idle = [_used(pair, ranges) for pair in powercap["idle"]]
+    energy = window["energy"]
+    ranges = [zone["range_uj"] for zone in energy["zones"]]
+    used_uj, seconds = _used(energy["window"], ranges)
+    idle = [_used(pair, ranges) for pair in energy["idle"]]
     per_mj = [uj / 1e3 / window["runs"] for uj in used_uj]
     return WindowEnergy(
         gross_mj=sum(per_mj),
         idle_w=sum(sum(uj) for uj, _ in idle) / 1e6 / sum(s for _, s in idle),
         active_w=sum(used_uj) / 1e6 / seconds,
-        zones_mj={zone["zone"] + " " + zone["name"]: mj for zone, mj in zip(powercap["zones"], per_mj, strict=True)},
+        zones_mj={zone["zone"] + " " + zone["name"]: mj for zone, mj in zip(energy["zones"], per_mj, strict=True)},
     )
 
 

@@ -10,38 +10,66 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tasks.errors import DeviceError
 
-RUNNER = Path(__file__).with_name("runner.py")
+RUNNER = Path(__file__).with_name("runner")
+# as a module of a package, from the folder that it lies in, and with nothing of the caller's environment in its way
+START = "import sys; sys.path.insert(0, sys.argv[1]); from runner.__main__ import main; main()"
+STATUSES = ("ok", "unsupported", "error")
 SAY_AFTER_S = 2.0  # a shorter wait is not worth a line
 log = logging.getLogger(__name__)
 _held: Counter[str] = Counter()  # by this process, which need not be told that it waits for itself
 
 
-def run(request: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
-    """Have a fresh process on this machine answer one request of `runner.py`, which documents both.
+class Session(Protocol):
+    """A place where the runner answers requests, each in a fresh process."""
 
-    The process leads a group of its own, which is killed when the time is up or the caller is interrupted.
+    def run(
+        self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
+    ) -> dict[str, Any]:
+        """Have the runner answer one request; `runner/__main__.py` documents both.
 
-    Returns:
-        The response, whose `status` is "ok" or "unsupported".
+        Args:
+            request: all of it but the paths.
+            files: what the runner reads, by the request's key: "model", "inputs".
+            results: what the runner writes and where it shall be here afterwards, by key: "outputs", "samples".
+            timeout_s: when to give up.
+
+        Returns:
+            The response, whose `status` is "ok" or "unsupported".
+
+        Raises:
+            DeviceError: no answer within `timeout_s`, a crash, or an answer of status "error".
+        """
+        ...
+
+
+class Local:
+    """This machine. Each process leads a group of its own, which is killed when the time is up."""
+
+    def run(
+        self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
+    ) -> dict[str, Any]:
+        """Have a fresh process answer; see `Session`."""
+        full = request | {key: str(path) for key, path in {**files, **results}.items()}
+        command = [sys.executable, "-I", "-c", START, str(RUNNER.parent)]
+        return converse(command, full, f"{request['action']} of {files['model']}", timeout_s=timeout_s)
+
+
+def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_s: float) -> dict[str, Any]:
+    """Start a command that ends in the runner, put the request to it and read its answer.
 
     Raises:
-        DeviceError: no answer within `timeout_s`, a crash, or an answer of status "error".
+        DeviceError: see `Session`; the message begins with `what`.
     """
     process = subprocess.Popen(
-        [sys.executable, "-I", str(RUNNER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    what = f"{request['action']} of {request['model']}"
     try:
         out, err = process.communicate(json.dumps(request).encode(), timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -68,7 +96,7 @@ def _response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
         response = json.loads(out) if code == 0 else None
     except ValueError:
         response = None
-    if not isinstance(response, dict):
+    if not isinstance(response, dict) or response.get("status") not in STATUSES:
         raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}")
     if response["status"] == "error":
         raise DeviceError(f"{what}: {response['reason']}")

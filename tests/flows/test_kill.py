@@ -52,7 +52,7 @@ def in_epoch(label):
 def in_benchmark(said, family):
     """A runner works, and nothing but measurements has yet to run."""
     before = re.findall(r"^(evaluate \S+|benchmark \S+ @ ethos-u55-128): (ran|restored) in", said, re.MULTILINE)
-    return len(before) == 6 and any("runner.py" in " ".join(command(child)) for child in family)
+    return len(before) == 6 and any("runner.__main__" in " ".join(command(child)) for child in family)
 
 
 def command(process):

@@ -1,16 +1,16 @@
 """How each kind of device measures: one file per kind, all of one signature."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from typing import Protocol as Interface
 
 from tasks.devices import Device
 from tasks.params import Protocol
-from tasks.records import ArtifactCard, Measurement
+from tasks.records import ArtifactCard, Measurement, Split
 from tasks.registry import resolve
 
-Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window; none for an estimate
+Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
 TARGETS = {
     "litert": "tasks.bench.targets.litert:measure",
     "ethos-u": "tasks.bench.targets.ethos_u:measure",
@@ -33,7 +33,8 @@ class Request:
     reference: Artifact  # may be the artifact itself, which then has no ratio
     device: Device
     protocol: Protocol
-    inputs: Path  # `.npz` of model-ready arrays [n, ...] by input name
+    inputs: Path  # `.npz` of model-ready arrays [n, ...] by input name, to time with
+    splits: dict[Split, Path] = field(default_factory=dict)  # likewise the whole splits, for kinds with own kernels
 
     @property
     def variant(self) -> str:
@@ -52,6 +53,15 @@ class Request:
         )
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a target found out."""
+
+    measurement: Measurement
+    samples: Samples = field(default_factory=dict)  # none for an estimate
+    outputs: dict[Split, Any] = field(default_factory=dict)  # float32 [n, ...], where the device's own kernels answered
+
+
 class Target(Interface):
     """A kind of device.
 
@@ -60,7 +70,7 @@ class Target(Interface):
         DeviceError: the device did not answer, or crashed.
     """
 
-    def __call__(self, request: Request) -> tuple[Measurement, Samples]:
+    def __call__(self, request: Request) -> Result:
         """Measure one pair."""
         ...
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.bench.targets import Request, Samples
+from tasks.bench.targets import Request, Result
 from tasks.devices import Device, EthosU
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import replaced
@@ -43,7 +43,7 @@ class Report:
         return float(self.summary[column])
 
 
-def measure(request: Request) -> tuple[Measurement, Samples]:
+def measure(request: Request) -> Result:
     """Compile for the device and report the compiler's estimates.
 
     Raises:
@@ -54,7 +54,7 @@ def measure(request: Request) -> tuple[Measurement, Samples]:
         report = vela(request.artifact.path, request.device, Path(folder))
         if not report.npu or not report.number("nn_macs") or not report.number("inference_time"):
             raise UnsupportedError(f"nothing runs on the accelerator: {_first_refusal(report)}")
-        return _result(request, report), {}
+        return Result(_result(request, report))
 
 
 def compile(artifact: Path, device: Device, folder: Path) -> Path:  # noqa: A001 - the verb that fits

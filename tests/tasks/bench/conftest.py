@@ -10,7 +10,7 @@ import pytest
 
 from tasks import devices, paths
 from tasks.bench import transport
-from tasks.bench.targets import Artifact, Request
+from tasks.bench.targets import Artifact, Request, litert
 from tasks.errors import DeviceError
 from tasks.files import sha256
 from tasks.params import Params
@@ -34,14 +34,16 @@ def images() -> np.ndarray:
 def request_of(tmp_path: Path, images: np.ndarray) -> Callable[..., dict[str, Any]]:
     """A request to the runner about a golden file; keywords replace its fields."""
 
-    def build(name: str, action: str, arrays: dict[str, np.ndarray] | None = None, **fields: Any) -> dict[str, Any]:
+    def build(
+        name: str, action: str, arrays: dict[str, np.ndarray] | None = None, kernels: str = "default", **fields: Any
+    ) -> dict[str, Any]:
         inputs = tmp_path / "inputs.npz"
         np.savez(inputs, **(arrays or {"image": images}))
         return {
             "action": action,
+            "runtime": "litert",
             "model": str(GOLDEN / f"{name}.tflite"),
-            "kernels": "default",
-            "threads": 1,
+            "options": {"kernels": kernels, "threads": 1},
             "inputs": str(inputs),
             "outputs": str(tmp_path / "outputs.npz"),
             "samples": str(tmp_path / "samples.npy"),
@@ -50,7 +52,7 @@ def request_of(tmp_path: Path, images: np.ndarray) -> Callable[..., dict[str, An
             "min_runs": 5,
             "window_s": 0.0,
             "idle_s": 0.05,
-            "powercap": str(tmp_path / "powercap"),
+            "energy": {"powercap": str(tmp_path / "powercap")},
             **fields,
         }
 
@@ -128,7 +130,10 @@ class Machine:
         self.crashes = 0  # so many times, before it works
         self.requests: list[dict[str, Any]] = []
 
-    def run(self, request: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+    def run(
+        self, request: dict[str, Any], files: dict[str, Path], results: dict[str, Path], *, timeout_s: float
+    ) -> dict[str, Any]:
+        request = request | files | results
         self.requests.append(request)
         if len(self.requests) <= self.crashes:
             raise DeviceError("the cable is out")
@@ -147,12 +152,14 @@ class Machine:
             "load_ms": 1.0,
             "first_ms": 1.0,
             "memory": {"before_kib": 1000, "peak_kib": 1500 if variant == "int8" else 1800},
-            "powercap": {"zones": [], "reason": "no RAPL", "update_s": None, "idle": [None, None], "window": []},
+            "energy": {"zones": [], "reason": "no RAPL", "update_s": None, "idle": [None, None], "window": []},
+            "facts": {},
         }
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     machine = Machine()
-    monkeypatch.setattr(transport, "run", machine.run)
+    monkeypatch.setattr(transport, "Local", lambda: machine)
+    monkeypatch.setattr(litert, "Local", lambda: machine)
     return machine

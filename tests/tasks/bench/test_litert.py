@@ -12,12 +12,13 @@ Pair = Callable[[str, str], Request]
 
 
 def test_windows_interleave_reference_and_variant(pair: Pair, machine: Any) -> None:
-    measurement, samples = litert.measure(pair("int8", "host-cpu-2t"))
+    result = litert.measure(pair("int8", "host-cpu-2t"))
+    measurement, samples = result.measurement, result.samples
     order = ["float32", "int8", "float32", "int8"]
     assert [Path(request["model"]).parent.name for request in machine.requests] == order
     assert [window.variant for window in measurement.windows] == order
     assert list(samples) == ["00-float32", "01-int8", "02-float32", "03-int8"]
-    assert {request["threads"] for request in machine.requests} == {2}
+    assert {request["options"]["threads"] for request in machine.requests} == {2}
     assert measurement.status == "ok"
     assert measurement.reference == "float32"
     assert measurement.ratio is not None
@@ -32,7 +33,8 @@ def test_windows_interleave_reference_and_variant(pair: Pair, machine: Any) -> N
 
 
 def test_the_reference_is_not_compared_with_itself(pair: Pair, machine: Any) -> None:
-    measurement, samples = litert.measure(pair("float32", "host-cpu"))
+    result = litert.measure(pair("float32", "host-cpu"))
+    measurement, samples = result.measurement, result.samples
     assert len(samples) == len(machine.requests) == 2
     assert measurement.ratio is None
     assert measurement.reference is None
@@ -59,7 +61,9 @@ def test_the_modes(
 ) -> None:
     request = pair("float32", "host-cpu")
     asked = Protocol.model_validate(protocol)
-    measurement, _ = litert.measure(Request(request.artifact, request.reference, request.device, asked, request.inputs))
+    measurement = litert.measure(
+        Request(request.artifact, request.reference, request.device, asked, request.inputs)
+    ).measurement
     assert measurement.mode == protocol["mode"]
     assert len(machine.requests) == windows
     for sent in machine.requests:
@@ -78,7 +82,7 @@ def test_a_measurement_that_fails_its_checks_is_invalid(
     pair: Pair, machine: Any, ns: int, share: float, reason: str
 ) -> None:
     machine.ns["int8"], machine.cpu_share = ns, share
-    measurement, _ = litert.measure(pair("int8", "host-cpu"))
+    measurement = litert.measure(pair("int8", "host-cpu")).measurement
     assert measurement.status == "invalid"
     assert measurement.reason is not None
     assert reason in measurement.reason
@@ -86,13 +90,13 @@ def test_a_measurement_that_fails_its_checks_is_invalid(
 
 
 def test_drift_is_of_the_reference_against_its_earlier_levels(pair: Pair, machine: Any) -> None:
-    assert litert.measure(pair("int8", "host-cpu"))[0].flags == ()
+    assert litert.measure(pair("int8", "host-cpu")).measurement.flags == ()
     machine.ns["int8"] = 50_000  # the variant is not the machine
-    assert litert.measure(pair("int8", "host-cpu"))[0].flags == ()
+    assert litert.measure(pair("int8", "host-cpu")).measurement.flags == ()
     machine.ns["float32"] = 90_000
-    assert litert.measure(pair("int8", "host-cpu"))[0].flags == ("drift",)
-    assert litert.measure(pair("int8", "host-cpu-2t"))[0].flags == ()  # another device, another ledger
+    assert litert.measure(pair("int8", "host-cpu")).measurement.flags == ("drift",)
+    assert litert.measure(pair("int8", "host-cpu-2t")).measurement.flags == ()  # another device, another ledger
     request = pair("int8", "host-cpu")
     full = Protocol(mode="full")
     again = Request(request.artifact, request.reference, request.device, full, request.inputs)
-    assert litert.measure(again)[0].flags == ()  # and modes are not compared either
+    assert litert.measure(again).measurement.flags == ()  # and modes are not compared either

@@ -18,16 +18,16 @@ def response(
         return [{"uj": [start_uj, start_uj], "ns": 10**9}, {"uj": ends, "ns": 10**9 + int(s * 1e9)}]
 
     idle = readings([3_000_000, 1_000_000], 1.0)
-    about = {"zones": zones, "reason": None, "update_s": update_s}
+    about = {"source": "powercap", "zones": zones, "reason": None, "update_s": update_s}
     return {
         "runs": runs,
         "seconds": seconds,
-        "powercap": {**about, "idle": [idle, idle], "window": readings(used_uj, seconds)},
+        "energy": {**about, "idle": [idle, idle], "window": readings(used_uj, seconds)},
     }
 
 
 def test_gross_is_what_was_used_and_net_is_less_by_idle() -> None:
-    energy = meters.rapl([response([20_000_000, 4_000_000])])
+    energy = meters.counted([response([20_000_000, 4_000_000])])
     assert energy.kind == "counter_rapl"
     assert energy.mj == pytest.approx(24_000 / 100)  # 24 J over 100 inferences
     assert energy.net_mj == pytest.approx((24_000 - 4_000 * 2) / 100)  # idle: 4 W for 2 s
@@ -43,7 +43,7 @@ def test_a_counter_that_wraps_counts_on() -> None:
 
 def test_the_median_window_counts() -> None:
     windows = [response([10_000_000, 0]), response([30_000_000, 0]), response([11_000_000, 0])]
-    assert meters.rapl(windows).mj == pytest.approx(110)
+    assert meters.counted(windows).mj == pytest.approx(110)
 
 
 def test_power_is_energy_over_time() -> None:
@@ -62,7 +62,7 @@ def test_power_is_energy_over_time() -> None:
     ],
 )
 def test_a_counter_that_says_too_little_gives_a_reason_and_never_zero(window: dict[str, Any], reason: str) -> None:
-    energy = meters.rapl([response([20_000_000, 0]), window])
+    energy = meters.counted([response([20_000_000, 0]), window])
     assert energy.kind == "counter_rapl"
     assert energy.mj is None
     assert energy.reason is not None
@@ -70,7 +70,7 @@ def test_a_counter_that_says_too_little_gives_a_reason_and_never_zero(window: di
 
 
 def test_a_busy_machine_may_have_gross_but_no_net() -> None:
-    energy = meters.rapl([response([5_000_000, 0])])  # idle alone would have used 8 J
+    energy = meters.counted([response([5_000_000, 0])])  # idle alone would have used 8 J
     assert energy.mj == pytest.approx(50)
     assert energy.net_mj is None
     assert energy.reason is not None

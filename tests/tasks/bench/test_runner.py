@@ -18,7 +18,7 @@ Build = Callable[..., dict[str, Any]]
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    return transport.run(request, timeout_s=30)
+    return transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=30)
 
 
 def outputs(request: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -132,9 +132,10 @@ def test_stdout_is_one_line_whatever_else_is_printed_and_only_numpy_and_the_runt
 import os, runpy, sys
 talks = lambda event, args: event == "open" and str(args[0]).endswith(".tflite") and os.write(1, b"chatter\\n")
 sys.addaudithook(talks)  # prints past Python as soon as the model is opened
-runpy.run_path({str(transport.RUNNER)!r}, run_name="__main__")
+sys.path.insert(0, {str(transport.RUNNER.parent)!r})
+runpy.run_module("runner", run_name="__main__", alter_sys=True)
 roots = {{name.partition(".")[0] for name in sys.modules}} - set(sys.stdlib_module_names)
-print(*sorted(roots - {{"__main__", "_distutils_hack"}}), file=sys.stderr)
+print(*sorted(roots - {{"__main__", "_distutils_hack", "runner"}}), file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", code],
@@ -191,10 +192,10 @@ def test_energy_counters_are_read_around_the_window_and_in_idle(request_of: Buil
     zone(root / "intel-rapl:1", "psys", 900)
     with advancing(package, 5.0, 1_400_000, range_uj):
         response = run(request_of("int8", "time", window_s=0.25, idle_s=0.1))
-    powercap = response["powercap"]
-    assert [z["name"] for z in powercap["zones"]] == ["package-0", "dram"]
-    assert powercap["reason"] is None
-    assert 0.0005 < powercap["update_s"] < 0.02
+    energy = response["energy"]
+    assert [z["name"] for z in energy["zones"]] == ["package-0", "dram"]
+    assert energy["reason"] is None
+    assert 0.0005 < energy["update_s"] < 0.02
     energy = meters.window_energy(response)
     assert energy.active_w == pytest.approx(5, rel=0.15)
     assert energy.idle_w == pytest.approx(5, rel=0.25)
@@ -203,11 +204,11 @@ def test_energy_counters_are_read_around_the_window_and_in_idle(request_of: Buil
 
 def test_a_counter_that_cannot_be_read_gives_a_reason_and_no_number(request_of: Build, tmp_path: Path) -> None:
     root = tmp_path / "powercap"
-    assert "no RAPL package" in run(request_of("int8", "time"))["powercap"]["reason"]
+    assert "no RAPL package" in run(request_of("int8", "time"))["energy"]["reason"]
     counter = zone(root / "intel-rapl:0", "package-0", 5)
     counter.unlink()
     counter.mkdir()  # unreadable even for root
-    powercap = run(request_of("int8", "time"))["powercap"]
-    assert "cannot be read" in powercap["reason"]
-    assert powercap["zones"] == []
-    assert powercap["idle"] == [None, None]
+    energy = run(request_of("int8", "time"))["energy"]
+    assert "cannot be read" in energy["reason"]
+    assert energy["zones"] == []
+    assert energy["idle"] == [None, None]

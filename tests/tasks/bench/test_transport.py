@@ -48,12 +48,16 @@ def end(process: "subprocess.Popen[str]") -> None:
     process.stdout.close()
 
 
+def ask(request: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+    return transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=timeout_s)
+
+
 def runners() -> set[int]:
     """Processes that run the runner."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if str(transport.RUNNER).encode() in (folder / "cmdline").read_bytes().split(b"\0")[:4]:
+            if transport.START.encode() in (folder / "cmdline").read_bytes().split(b"\0")[:4]:
                 found.add(int(folder.name))
         except OSError:
             continue  # it has just ended
@@ -76,7 +80,7 @@ def gone(pids: set[int]) -> bool:
 def test_a_runner_that_does_not_answer_is_killed(request_of: Build) -> None:
     before, start = runners(), time.monotonic()
     with pytest.raises(DeviceError, match=r"no answer within 0\.5 s"):
-        transport.run(request_of("int8", "time", window_s=60), timeout_s=0.5)
+        ask(request_of("int8", "time", window_s=60), timeout_s=0.5)
     assert time.monotonic() - start < 5
     assert gone(runners() - before)
 
@@ -84,7 +88,9 @@ def test_a_runner_that_does_not_answer_is_killed(request_of: Build) -> None:
 def test_a_runner_does_not_outlive_its_caller(request_of: Build) -> None:
     before = runners()
     request = request_of("int8", "time", window_s=60)
-    caller = child(f"from tasks.bench import transport; print(flush=True); transport.run({request!r}, timeout_s=60)")
+    files = {"model": request["model"]}
+    ask_for = f"Local().run({request!r}, {files!r}, {{}}, timeout_s=60)"
+    caller = child(f"from tasks.bench.transport import Local; print(flush=True); {ask_for}")
     deadline = time.monotonic() + 20
     while not (mine := {pid for pid in runners() - before if measuring(pid)}) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -108,11 +114,9 @@ def test_a_runner_does_not_outlive_its_caller(request_of: Build) -> None:
 def test_a_crash_or_garbage_is_an_error_with_its_last_words(
     request_of: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, expected: str
 ) -> None:
-    broken = tmp_path / "broken.py"
-    broken.write_text(script)
-    monkeypatch.setattr(transport, "RUNNER", broken)
+    monkeypatch.setattr(transport, "START", script)
     with pytest.raises(DeviceError, match=expected):
-        transport.run(request_of("int8", "time"), timeout_s=10)
+        ask(request_of("int8", "time"), timeout_s=10)
 
 
 def test_an_exclusive_holder_keeps_everybody_out_until_it_is_killed(

@@ -1,0 +1,165 @@
+"""Runs one artifact where it lands: a JSON request on stdin, exactly one line of JSON on stdout, chatter on stderr.
+
+Request, for every action: `action`, `runtime` (a module of this package), `model` (path), `options` (the runtime's),
+and `inputs`, an `.npz` of model-ready arrays `[n, ...]` by input name. An integer input is quantized here: rounded and
+clipped. Where the names are not the model's, the order counts.
+
+`predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name.
+
+`time` adds `samples` (path: a uint64 array of nanoseconds), `warmup_runs`, `warmup_s`, `min_runs`, `window_s`,
+`idle_s` and `energy` (sources of energy readings, see `counters.find`). Both bounds of the warm-up and of the window
+must be reached. The clock covers the inference and reading every output back; the input is in place before it starts,
+as in MLPerf Tiny. Around the window stands an idle one, if there is an energy counter to read.
+
+Response: `schema`, `status` ("ok", "unsupported": the runtime refuses the model, or "error"), `reason`, `environment`,
+and the action's own figures. Energy counters are reported raw: start, end and where they wrap.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import time
+from array import array
+from importlib import import_module
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+CALLER = os.getppid()
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: else it starts threads nothing here needs
+
+import numpy as np  # noqa: E402
+
+from . import arrays, counters, machine  # noqa: E402
+from .arrays import Example, Model, RefusedError  # noqa: E402
+
+SCHEMA = 2
+RUNTIMES = ("litert",)
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+
+
+def predict(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
+    """Run every example once and write the outputs."""
+    model, examples = load(request, runtime)
+    rows = []
+    for i, example in enumerate(examples):
+        model.put(example)
+        if i:
+            model.invoke()
+        else:
+            first(model, runtime)
+        rows.append(model.read())
+    columns = model.floats(rows)
+    with Path(request["outputs"]).open("wb") as file:
+        np.savez(file, **columns)
+    return {"n": len(examples), "outputs": list(columns), "facts": model.facts()}
+
+
+def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
+    """One window of timed inferences."""
+    before_kib = machine.memory_kib(reset=True)
+    start = time.perf_counter_ns()
+    model, examples = load(request, runtime)
+    loaded = time.perf_counter_ns()
+    model.put(examples[0])
+    first(model, runtime)
+    ended = time.perf_counter_ns()
+    peak_kib = machine.memory_kib()
+    counter = counters.find(request["energy"])
+    idle = [counters.idle(counter, request["idle_s"])]
+    update_s = counters.update_s(counter)
+    repeat(model, examples, request["warmup_runs"], request["warmup_s"])
+    window, cpu_start = [counters.read(counter)], time.process_time_ns()
+    samples = repeat(model, examples, request["min_runs"], request["window_s"])
+    cpu_end = time.process_time_ns()
+    window.append(counters.read(counter))
+    idle.append(counters.idle(counter, request["idle_s"]))
+    np.save(request["samples"], np.frombuffer(samples, np.uint64))
+    return {
+        "runs": len(samples),
+        "seconds": (window[1]["ns"] - window[0]["ns"]) / 1e9,
+        "cpu_s": (cpu_end - cpu_start) / 1e9,
+        "load_ms": (loaded - start) / 1e6,
+        "first_ms": (ended - loaded) / 1e6,
+        "memory": {"before_kib": before_kib, "peak_kib": peak_kib},
+        "energy": {**counter.about, "update_s": update_s, "idle": idle, "window": window},
+        "facts": model.facts(),
+    }
+
+
+def load(request: dict[str, Any], runtime: Any) -> tuple[Model, list[Example]]:
+    """The model, and its examples in its own types."""
+    columns = arrays.load(request["inputs"])
+    model: Model = runtime.Model(request["model"], request["options"])
+    return model, model.prepare(arrays.match(columns, list(model.inputs)))
+
+
+def first(model: Model, runtime: Any) -> None:
+    """Infer for the first time."""
+    try:
+        model.invoke()
+        model.read()  # where the runtime works in the background, it refuses only here
+    except runtime.REFUSALS as error:
+        raise RefusedError(arrays.one_line(error)) from None
+
+
+def repeat(model: Model, examples: list[Example], runs: int, seconds: float) -> "array[int]":
+    """Infer back to back for at least so many runs and seconds; the nanoseconds of each."""
+    invoke, read, put = model.invoke, model.read, model.put
+    clock, samples = time.perf_counter_ns, array("Q")
+    gc.collect()
+    gc.disable()
+    end = clock() + int(seconds * 1e9)
+    for example in cycle(examples):
+        put(example)
+        start = clock()
+        invoke()
+        read()
+        stop = clock()
+        samples.append(stop - start)
+        if stop >= end and len(samples) >= runs:
+            break
+    gc.enable()
+    return samples
+
+
+def import_runtime(name: str) -> Any:
+    """The module of a runtime."""
+    if name not in RUNTIMES:
+        raise ValueError(f"runtime: received {name!r}; allowed: {', '.join(RUNTIMES)}")
+    return import_module(f".{name}", __package__)
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """The response to one request."""
+    environment: dict[str, Any] = {}
+    try:
+        runtime = import_runtime(request["runtime"])
+        environment = machine.environment(runtime.PACKAGE)
+        figures = {"predict": predict, "time": measure}[request["action"]](request, runtime)
+    except RefusedError as error:
+        return {"status": "unsupported", "reason": str(error), "environment": environment}
+    except Exception as error:  # the boundary: whatever it was, the caller gets its one line
+        reason = f"{type(error).__name__}: {arrays.one_line(error)}"
+        return {"status": "error", "reason": reason, "environment": environment}
+    return {"status": "ok", "reason": None, "environment": environment, **figures}
+
+
+def main() -> None:
+    """Serve the request on stdin."""
+    if sys.platform == "linux":  # a caller that was killed must leave nobody behind who disturbs the next measurement
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != CALLER:
+            raise SystemExit("the caller has ended")
+    stdout = os.dup(1)
+    os.dup2(2, 1)  # the runtime prints to stdout from C++
+    response = {"schema": SCHEMA, **answer(json.load(sys.stdin))}
+    with os.fdopen(stdout, "w", encoding="utf-8") as file:
+        file.write(json.dumps(response, allow_nan=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

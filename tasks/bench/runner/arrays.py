@@ -1,0 +1,86 @@
+"""What every runtime shares: the interface of a model in it, and how numbers go in and come out."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+Arrays = dict[str, Any]  # numpy arrays by name
+Example = list[tuple[Any, Any]]  # one input each: how the runtime calls it, and its array with a batch axis of 1
+
+
+class RefusedError(Exception):
+    """The runtime cannot run this model."""
+
+
+class Model(Protocol):
+    """An artifact in a runtime: `Model(path, options)`, in the module of the runtime's name.
+
+    The module also has `PACKAGE`, whose version is recorded, and `REFUSALS`, the exceptions by which a first
+    inference says that the runtime cannot run the model.
+
+    Raises:
+        RefusedError: the runtime cannot load it or give it memory.
+    """
+
+    inputs: dict[str, Any]  # by name, in the model's order
+    invoke: Callable[[], Any]  # infer once; timed
+
+    def prepare(self, columns: Arrays) -> list[Example]:
+        """Arrays `[n, ...]` by the model's input names become n examples in the model's own types."""
+        ...
+
+    def put(self, example: Example) -> None:
+        """Put one example in place, on the device; not timed."""
+        ...
+
+    def read(self) -> list[Any]:
+        """Every output, once it is there, in this machine's memory; timed."""
+        ...
+
+    def floats(self, rows: list[list[Any]]) -> Arrays:
+        """What `read` gave for each of n examples, as float32 arrays `[n, ...]` by output name."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the runtime alone can say of the model (operators, memory); may be empty."""
+        ...
+
+
+def load(path: str) -> Arrays:
+    """Read an `.npz`; nothing in it is executed."""
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def match(arrays: Arrays, names: list[str]) -> Arrays:
+    """The arrays under the model's own input names: by name, or in order where the names differ.
+
+    Raises:
+        ValueError: another number of inputs, or arrays of different lengths.
+    """
+    if len(arrays) != len(names) or len({len(a) for a in arrays.values()}) != 1:
+        shapes = {name: a.shape for name, a in arrays.items()}
+        raise ValueError(f"inputs: the model takes {names}, of one length; received {shapes}")
+    if arrays.keys() == set(names):
+        return {name: arrays[name] for name in names}
+    return dict(zip(names, arrays.values(), strict=True))
+
+
+def quantize(values: Any, dtype: Any, scale: float, zero_point: int) -> Any:
+    """Values in a model input's type; floats for an integer input are scaled, rounded and clipped."""
+    if scale and np.issubdtype(dtype, np.integer) and np.issubdtype(values.dtype, np.floating):
+        limits = np.iinfo(dtype)
+        values = np.clip(np.round(values / scale) + zero_point, limits.min, limits.max)
+    return values.astype(dtype)
+
+
+def dequantize(values: Any, scale: float, zero_point: int) -> Any:
+    """Values of a model output as float32."""
+    values = values.astype(np.float32)
+    return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
+
+
+def one_line(error: Exception) -> str:
+    """An exception as one line."""
+    return " ".join(str(error).split()) or type(error).__name__

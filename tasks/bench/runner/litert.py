@@ -1,0 +1,75 @@
+"""LiteRT: `.tflite` files."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import Arrays, Example, RefusedError, dequantize, one_line, quantize
+
+PACKAGE = "ai-edge-litert"
+REFUSALS = (RuntimeError,)  # some come only with the first inference
+
+
+class Model:
+    """An artifact in the runtime; `arrays` documents the interface.
+
+    `options`: `kernels` ("default", or "reference": the portable ones), `threads`.
+    """
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        Path(path).open("rb").close()  # a missing file is no verdict of the runtime
+        kernels = {"default": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[options["kernels"]]
+        try:
+            self.interpreter = Interpreter(path, num_threads=options["threads"], experimental_op_resolver_type=kernels)
+            self.interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise RefusedError(one_line(error)) from None
+        self.inputs, self._outputs = self._named("input"), self._named("output")
+        self._indices = [detail["index"] for detail in self._outputs.values()]
+        self.invoke = self.interpreter.invoke  # as it is: a call more would show in the figure of a small model
+
+    def _named(self, side: str) -> dict[str, Any]:
+        """Details by name: the signature's where the model has exactly one, else the tensors'."""
+        signatures = self.interpreter.get_signature_list()
+        if len(signatures) == 1:
+            runner = self.interpreter.get_signature_runner(next(iter(signatures)))
+            named: dict[str, Any] = getattr(runner, f"get_{side}_details")()
+            if named:
+                return named
+        return {detail["name"]: detail for detail in getattr(self.interpreter, f"get_{side}_details")()}
+
+    def prepare(self, columns: Arrays) -> list[Example]:
+        """Every example, batch of one, in the model's types; the model takes their shape from now on."""
+        pairs = [(self.inputs[name], column) for name, column in columns.items()]
+        wrong = [(d, a) for d, a in pairs if tuple(d["shape"]) != (1, *a.shape[1:])]
+        for detail, column in wrong:
+            self.interpreter.resize_tensor_input(detail["index"], (1, *column.shape[1:]), strict=True)
+        if wrong:
+            self.interpreter.allocate_tensors()
+        n = len(next(iter(columns.values())))
+        return [
+            [(d["index"], quantize(a[i : i + 1], d["dtype"], *d["quantization"])) for d, a in pairs] for i in range(n)
+        ]
+
+    def put(self, example: Example) -> None:
+        """Put one example in place."""
+        for index, value in example:
+            self.interpreter.set_tensor(index, value)
+
+    def read(self) -> list[Any]:
+        """The outputs, as the model gives them."""
+        return [self.interpreter.get_tensor(index) for index in self._indices]
+
+    def floats(self, rows: list[list[Any]]) -> Arrays:
+        """What `read` gave, example by example, as float32 arrays `[n, ...]` by output name."""
+        return {
+            name: dequantize(np.concatenate([row[k] for row in rows]), *detail["quantization"])
+            for k, (name, detail) in enumerate(self._outputs.items())
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What the runtime says of the model."""
+        return {}

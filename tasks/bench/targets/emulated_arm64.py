@@ -1,0 +1,72 @@
+"""An Arm core that QEMU imitates: its own kernels answer, and its instructions are counted. It tells no time.
+
+An emulated second inverts what is true of the processor (int8 costs six times less than float32 where it takes as many
+instructions), so no figure here is a time. The count is of one thread, whose runs repeat; two spin while they wait.
+"""
+
+from typing import Any
+
+from tasks.bench import arm64, timed
+from tasks.bench.targets import Artifact, Request, Result
+from tasks.devices import Device, EmulatedArm64
+from tasks.errors import DeviceError, UnsupportedError
+from tasks.records import Energy, Instructions
+
+RUNS = 10  # counted inferences, each of another example: they differ by what the example makes the kernels do
+COUNT_S = 900.0  # QEMU is up to 400 times slower than the host
+
+
+def usable(device: Device) -> str | None:  # noqa: ARG001 - every check has this signature
+    """What is missing here and how to get it; null for nothing."""
+    return "; ".join(arm64.missing()) or None
+
+
+def measure(request: Request) -> Result:
+    """Count the variant's and the reference's instructions, and have the Arm kernels answer both splits.
+
+    Raises:
+        UnsupportedError: the runtime refuses the variant or the reference.
+        DeviceError: the emulator crashed or did not end.
+    """
+    device = request.device
+    assert isinstance(device, EmulatedArm64)
+    setup = timed.Setup(  # nothing is timed, so there is no energy to tell
+        session=arm64.Emulated(device.cpu),
+        runtime="litert",
+        options={"kernels": "default", "threads": 1},
+        energy={},
+        watts_per_core=(0.0, 0.0, 0.0),
+    )
+    reference = request.reference.card.variant
+    response, counts = _count(request, setup, request.artifact)
+    others = counts if request.variant == reference else _count(request, setup, request.reference)[1]
+    measurement = request.result(
+        status="ok",
+        instructions=Instructions(per_inference=counts.per_inference, spread=counts.spread, cpu=device.cpu),
+        energy=Energy(kind="none", reason="an emulator's energy says nothing of the processor's"),
+        environment=response["environment"],
+        details={
+            **arm64.fingerprint(device),
+            "counted": f"{RUNS} inferences after the first, 1 thread, Python's call of each and not the reading",
+            "reference": reference,
+            "instructions_ratio": counts.per_inference / others.per_inference,
+            "dot_products": sum(counts.dots) / len(counts.dots),  # SDOT and UDOT executed in one inference
+            "dot_product_kernels": any(counts.dots),
+            "mark_instructions": counts.mark,
+            "limits_s": {"count": COUNT_S, "split": timed.PREDICT_S},
+            **response["facts"],
+        },
+    )
+    return Result(measurement, outputs=timed.outputs(request, setup))
+
+
+def _count(request: Request, setup: timed.Setup, artifact: Artifact) -> tuple[dict[str, Any], arm64.Counts]:
+    """What the runner answered, and what the plugin counted."""
+    files = {"model": setup.model(artifact), "inputs": request.inputs}
+    response = setup.session.run({**setup.ask("count", artifact), "runs": RUNS}, files, {}, timeout_s=COUNT_S)
+    if response["status"] == "unsupported":
+        raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {response['reason']}")
+    counts = arm64.counts(response["marks"])
+    if len(counts.inferences) != response["runs"]:
+        raise DeviceError(f"{artifact.card.variant}: {response['runs']} inferences, {len(counts.inferences)} counted")
+    return response, counts

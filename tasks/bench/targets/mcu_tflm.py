@@ -1,0 +1,90 @@
+"""A microcontroller board by TensorFlow Lite Micro on this host: what it answers, and whether it fits.
+
+The board is not touched. Its kernels run here, in their portable form, so the accuracy and the arena are measured; its
+time is not, and nothing here stands for it.
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tasks.bench import timed
+from tasks.bench.targets import Request, Result
+from tasks.bench.transport import Local
+from tasks.devices import Tflm
+from tasks.errors import UnsupportedError
+from tasks.records import Energy, Memory
+
+# What firmware takes beside the model. TensorFlow's own figure is 16 KB for the core runtime on a Cortex-M3 and 22 KB
+# with the operators of a keyword spotter (tensorflow.org/lite/microcontrollers, overview); optimised kernels, the C
+# library and start-up code come on top, so four times as much is set aside. Of RAM, the stack, the C library's and the
+# drivers' data. Both are judgements, and in every record.
+CODE_KIB = 64
+STACK_KIB = 16
+ANSWER_S = 120.0  # a few inferences
+STAND_IN = "TensorFlow Lite Micro's portable kernels on this host"
+ARENA = (
+    "the tensor arena of TensorFlow Lite Micro, as allocated on a 64-bit host: its head (activations) is exact for the"
+    " portable kernels, its tail (structures with pointers) is larger than on a 32-bit board; optimised kernels may ask"
+    " for scratch memory besides"
+)
+
+
+def measure(request: Request) -> Result:
+    """Have the runtime's kernels answer both splits, and weigh the arena and the file against the board.
+
+    Raises:
+        UnsupportedError: the runtime refuses the variant; the message names the operator.
+        DeviceError: the runtime crashed or did not end.
+    """
+    device = request.device
+    assert isinstance(device, Tflm)
+    response = _ask(request)
+    arena: dict[str, int] = response["facts"]["arena_bytes"]
+    file_bytes = request.artifact.path.stat().st_size
+    figures: dict[str, Any] = {
+        "memory": Memory(provenance="measured", peak_kib=arena["total"] / 1024, what=ARENA),
+        "energy": Energy(kind="none", reason="not executed on the board"),
+        "environment": {**response["environment"], **device.model_dump(include={"core", "clock_mhz", "datasheet"})},
+        "details": {
+            "arena_bytes": arena,
+            "file_bytes": file_bytes,
+            "ram": _share(arena["total"], STACK_KIB, device.ram_kib),
+            "flash": _share(file_bytes, CODE_KIB, device.flash_kib),
+        },
+    }
+    reason = misfit(device, arena["total"], file_bytes)
+    if reason:
+        return Result(request.result(status="unsupported", reason=reason, **figures))
+    setup = timed.Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
+    answers = timed.outputs(request, setup)
+    return Result(request.result(status="ok", stand_in=STAND_IN, **figures), outputs=answers)
+
+
+def misfit(device: Tflm, arena_bytes: int, file_bytes: int) -> str | None:
+    """Why a model does not fit into a board's memories beside the firmware; null where it does."""
+    needs = {
+        "RAM": (arena_bytes, STACK_KIB, "stack", device.ram_kib, "arena"),
+        "flash": (file_bytes, CODE_KIB, "code", device.flash_kib, "file"),
+    }
+    told = [
+        f"its {what} of {count / 1024:.1f} KiB and {beside} KiB for {other} exceed the {size:g} KiB of {memory}"
+        for memory, (count, beside, other, size, what) in needs.items()
+        if count / 1024 + beside > size
+    ]
+    return f"does not fit: {'; '.join(told)}" if told else None
+
+
+def _share(count: int, beside_kib: int, size_kib: float) -> dict[str, float]:
+    return {"kib": size_kib, "beside_kib": beside_kib, "share": (count / 1024 + beside_kib) / size_kib}
+
+
+def _ask(request: Request) -> dict[str, Any]:
+    """What the runtime says of the model after a few inferences."""
+    with TemporaryDirectory(prefix="tercet-tflm-") as folder:
+        ask = {"action": "predict", "runtime": "tflm", "options": {}}
+        files = {"model": request.artifact.path, "inputs": request.inputs}
+        response = Local().run(ask, files, {"outputs": Path(folder, "outputs.npz")}, timeout_s=ANSWER_S)
+    if response["status"] == "unsupported":
+        raise UnsupportedError(f"{request.variant}: TensorFlow Lite Micro refuses it: {response['reason']}")
+    return response

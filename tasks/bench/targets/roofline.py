@@ -1,0 +1,143 @@
+"""Hardware that is known by its datasheet alone: the range that its peak figures predict. Nothing is executed.
+
+The roofline model (S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for
+multicore architectures", CACM 52(4), 2009), operator by operator: none ends before its operations are computed at the
+peak rate of the variant's precision, nor before its bytes have crossed the memory bus.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.bench import graph
+from tasks.bench.targets import Request, Result
+from tasks.devices import Roofline
+from tasks.errors import UnsupportedError
+from tasks.records import Energy, Latency, Operator
+
+STAND_IN = "LiteRT's default kernels on the host"
+# by scheme: the precisions that its products can be computed in, the best first. float16 is of weights, which hardware
+# without halves expands; dynamic has int8 weights, and activations that are float outside of the products
+PRECISIONS = {
+    "float32": ("float32",),
+    "float16": ("float16", "float32"),
+    "dynamic": ("int8", "float32"),
+    "int8": ("int8",),
+}
+VIEWS = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}  # move nothing
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One operator's time at the peak figures, in milliseconds."""
+
+    operator: graph.Operator
+    compute_ms: float
+    memory_ms: float
+
+    @property
+    def ms(self) -> float:
+        """The later of the two ends."""
+        return max(self.compute_ms, self.memory_ms)
+
+
+def measure(request: Request) -> Result:
+    """Predict the latency as a range, and from it the energy.
+
+    Raises:
+        UnsupportedError: the datasheet has no figure for the variant's precision, or an operator cannot be counted.
+    """
+    device = request.device
+    assert isinstance(device, Roofline)
+    used = precision(request.artifact.card.scheme, device)
+    found = costs(graph.read(request.artifact.path), device, used)
+    latency = predict(found, device)
+    measurement = request.result(
+        status="ok",
+        latency=latency,
+        energy=energy(latency, device),
+        operators=[Operator(name=c.operator.name, kind=c.operator.kind, ran_on=None, ms=c.ms) for c in found],
+        stand_in=STAND_IN,
+        environment={"datasheet": device.datasheet},
+        details=_details(found, device, used),
+    )
+    return Result(measurement)
+
+
+def precision(scheme: str, device: Roofline) -> str:
+    """The precision whose peak the variant is held against.
+
+    Raises:
+        UnsupportedError: the datasheet gives no figure for any that the scheme can be computed in.
+    """
+    known = [name for name in PRECISIONS.get(scheme, ()) if name in device.peak_gops]
+    if scheme == "dynamic" and "float32" not in device.peak_gops:
+        known = []  # its activations are float
+    if not known:
+        allowed = ", ".join(sorted(device.peak_gops))
+        raise UnsupportedError(f"scheme {scheme}: the datasheet of {device.name} has figures for {allowed} alone")
+    return known[0]
+
+
+def costs(operators: Sequence[graph.Operator], device: Roofline, used: str) -> list[Cost]:
+    """Each operator's time at the peak rates of the precision `used`; views of the same memory are left out."""
+    ops_per_ms, bytes_per_ms = device.peak_gops[used] * 1e6, device.bandwidth_gb_s * 1e6  # type: ignore[index]  # one of its keys
+    return [
+        Cost(operator, operator.operations / ops_per_ms, _bytes(operator, used) / bytes_per_ms)
+        for operator in operators
+        if operator.kind not in VIEWS
+    ]
+
+
+def predict(found: Sequence[Cost], device: Roofline) -> Latency:
+    """From the sum at the peak figures to that at a poor share of them plus the overhead of every operator.
+
+    The figure between them is their geometric mean: no more likely than its neighbours.
+
+    Raises:
+        UnsupportedError: there is nothing to compute.
+    """
+    low = sum(cost.ms for cost in found)
+    if not low:
+        raise UnsupportedError("the model computes nothing, so there is nothing to predict")
+    high = low / device.efficiency_low + len(found) * device.overhead_us_per_operator / 1e3
+    return Latency(provenance="estimated", ms_p50=math.sqrt(low * high), ms_low=low, ms_high=high)
+
+
+def energy(latency: Latency, device: Roofline) -> Energy:
+    """From idle power over the shortest time to peak power over the longest; watts times milliseconds are mJ."""
+    assert latency.ms_low is not None
+    assert latency.ms_high is not None
+    low, high = latency.ms_low * device.idle_w, latency.ms_high * device.peak_w
+    return Energy(
+        kind="estimate_datasheet",
+        mj=math.sqrt(low * high),
+        low_mj=low,
+        high_mj=high,
+        scope="what the datasheet's power figures cover: see the device's file",
+        formula=f"{device.idle_w:g} W x {latency.ms_low:.3g} ms to {device.peak_w:g} W x {latency.ms_high:.3g} ms",
+    )
+
+
+def _bytes(operator: graph.Operator, used: str) -> float:
+    """What crosses the memory bus; where halves are computed, activations are halves, whatever the file says."""
+    activations = operator.input_bytes + operator.output_bytes
+    halved = used == "float16" and operator.dtype == "float32"
+    return operator.weight_bytes + (activations / 2 if halved else activations)
+
+
+def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, object]:
+    total = sum(cost.ms for cost in found)
+    waiting = sum(cost.ms for cost in found if cost.memory_ms >= cost.compute_ms) / total
+    return {
+        "precision": used,
+        "macs": sum(cost.operator.macs for cost in found),
+        "operations": sum(cost.operator.operations for cost in found),
+        "bytes": sum(_bytes(cost.operator, used) for cost in found),
+        "bound": "memory" if waiting >= 0.5 else "compute",
+        "memory_bound_share": waiting,
+        "operator_shares": [cost.ms / total for cost in found],
+        "efficiency_low": device.efficiency_low,
+        "overhead_us_per_operator": device.overhead_us_per_operator,
+        "measured_as": device.measured_as,
+    }

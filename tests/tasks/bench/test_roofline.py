@@ -1,0 +1,154 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import devices
+from tasks.bench.graph import Operator
+from tasks.bench.targets import Request, roofline
+from tasks.devices import Roofline
+from tasks.errors import ParamsError, UnsupportedError
+
+Pair = Callable[[str, str], Request]
+CATALOG = ["coral-edge-tpu", "h100-sxm", "h200-sxm", "jetson-orin-nano", "raspberry-pi-4", "raspberry-pi-5", "tpu-v5e"]
+
+
+def hardware(**changes: Any) -> Roofline:
+    fields = {
+        "name": "made-up",
+        "kind": "roofline",
+        "description": "",
+        "peak_gops": {"float32": 1.0, "int8": 4.0},
+        "bandwidth_gb_s": 1.0,
+        "idle_w": 2.0,
+        "peak_w": 8.0,
+        "efficiency_low": 0.25,
+        "overhead_us_per_operator": 3.0,
+        "datasheet": "none",
+    }
+    return Roofline.model_validate(fields | changes)
+
+
+def operator(**changes: Any) -> Operator:
+    fields = {
+        "kind": "CONV_2D",
+        "name": "a",
+        "dtype": "float32",
+        "macs": 500,
+        "operations": 1000,
+        "weight_bytes": 100,
+        "input_bytes": 200,
+        "output_bytes": 300,
+    }
+    return Operator(**(fields | changes))  # type: ignore[arg-type]  # by hand
+
+
+def test_the_range_is_that_of_the_golden_network_by_hand(pair: Pair) -> None:
+    request = pair("float32", "roofline-raspberry-pi-4")
+    device = hardware()
+    measurement = roofline.measure(
+        Request(request.artifact, request.reference, device, request.protocol, request.inputs)
+    ).measurement
+    # 1 operation and 1 byte a nanosecond: the convolution computes longer than it reads, the dense layer the other way
+    convolution, dense = 2 * 36 * 9 * 4, 4 * (144 + 144 * 4 + 4)
+    low = (convolution + dense) * 1e-6
+    latency = measurement.latency
+    assert latency is not None
+    assert latency.provenance == "estimated"
+    assert latency.ms_low == pytest.approx(low)
+    assert latency.ms_high == pytest.approx(4 * low + 2 * 0.003)
+    assert latency.ms_p50 == pytest.approx(math.sqrt(low * (4 * low + 0.006)))
+    assert latency.ms_p90 is None
+    assert [o.ms for o in measurement.operators] == [pytest.approx(convolution * 1e-6), pytest.approx(dense * 1e-6)]
+    assert measurement.details["macs"] == 1872
+    assert measurement.details["bound"] == "memory"
+    assert measurement.details["memory_bound_share"] == pytest.approx(dense / (convolution + dense))
+    energy = measurement.energy
+    assert energy.kind == "estimate_datasheet"
+    assert energy.low_mj == pytest.approx(2 * low)
+    assert energy.high_mj == pytest.approx(8 * (4 * low + 0.006))
+    assert energy.mj == pytest.approx(math.sqrt(2 * low * 8 * (4 * low + 0.006)))
+    assert energy.formula
+    assert measurement.memory is None
+    assert measurement.stand_in
+
+
+@pytest.mark.parametrize(
+    ("scheme", "peaks", "expected"),
+    [
+        ("float32", {"float32": 1, "float16": 2, "int8": 4}, "float32"),
+        ("float16", {"float32": 1, "float16": 2, "int8": 4}, "float16"),
+        ("float16", {"float32": 1, "int8": 4}, "float32"),
+        ("dynamic", {"float32": 1, "int8": 4}, "int8"),
+        ("dynamic", {"float32": 1}, "float32"),
+        ("int8", {"float32": 1, "int8": 4}, "int8"),
+        ("int8", {"float32": 1}, None),
+        ("int16x8", {"float32": 1, "int8": 4}, None),
+        ("float32", {"int8": 4}, None),
+        ("dynamic", {"int8": 4}, None),
+    ],
+)
+def test_a_scheme_is_held_against_a_precision_it_computes_in(
+    scheme: str, peaks: dict[str, float], expected: str | None
+) -> None:
+    device = hardware(peak_gops=peaks)
+    if expected is None:
+        with pytest.raises(UnsupportedError, match=f"scheme {scheme}: the datasheet of made-up has figures for "):
+            roofline.precision(scheme, device)
+    else:
+        assert roofline.precision(scheme, device) == expected
+
+
+def test_views_cost_nothing_and_halves_move_half() -> None:
+    device = hardware(peak_gops={"float32": 1, "float16": 2})
+    whole, half = (
+        roofline.costs([operator(), operator(kind="RESHAPE")], device, used) for used in ("float32", "float16")
+    )
+    assert len(whole) == len(half) == 1
+    assert whole[0].memory_ms == pytest.approx(600e-6)
+    assert half[0].memory_ms == pytest.approx(350e-6)
+    assert half[0].compute_ms == pytest.approx(whole[0].compute_ms / 2)
+    assert whole[0].ms == whole[0].compute_ms
+
+
+def test_nothing_to_compute_is_no_prediction_of_zero() -> None:
+    with pytest.raises(UnsupportedError, match="nothing to predict"):
+        roofline.predict(roofline.costs([operator(kind="RESHAPE")], hardware(), "float32"), hardware())
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_the_catalogs_hardware_predicts_a_range(pair: Pair, name: str) -> None:
+    request = pair("int8", f"roofline-{name}")
+    device = request.device
+    assert isinstance(device, Roofline)
+    latency = roofline.measure(request).measurement.latency
+    assert latency is not None
+    assert latency.ms_low is not None
+    assert latency.ms_high is not None
+    assert 0 < latency.ms_low < latency.ms_p50 < latency.ms_high
+    peaks = [device.peak_gops[p] for p in ("float32", "float16", "int8") if p in device.peak_gops]  # type: ignore[index]  # literal
+    assert peaks == sorted(peaks)
+
+
+def test_the_measured_twin_of_the_h200_is_named(workshop: Path) -> None:
+    device = devices.load("roofline-h200-sxm")
+    assert isinstance(device, Roofline)
+    assert device.measured_as == "nvidia-gpu"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("idle_w: 120", "idle_w: 800", "idle_w: received 800; at most peak_w, 700"),
+        ("efficiency_low: 0.01", "efficiency_low: 1.5", "efficiency_low: received 1.5; "),
+        ("float32: 494700", "float64: 1", "peak_gops.*float64"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(workshop: Path, old: str, new: str, message: str) -> None:
+    path = Path("infra/devices/roofline-h200-sxm.yaml")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ParamsError, match=message):
+        devices.load("roofline-h200-sxm")

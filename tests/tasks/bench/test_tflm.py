@@ -1,0 +1,172 @@
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks import devices
+from tasks.bench import transport
+from tasks.bench.targets import Artifact, Request, mcu_tflm
+from tasks.devices import Tflm
+from tasks.errors import UnsupportedError
+from tasks.quantize import litert
+from tasks.records import ArtifactCard
+
+Build = Callable[..., dict[str, Any]]
+Pair = Callable[[str, str], Request]
+BOARDS = ["esp32-s3", "nrf52840", "rp2040", "stm32h743", "stm32l4r5"]
+
+
+def answer(request: dict[str, Any], **fields: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    request = request | fields
+    response = transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=60)
+    if response["status"] != "ok":
+        return response, {}
+    with np.load(request["outputs"]) as file:
+        return response, dict(file)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("float32", 0), ("int8", 2), ("int16x8", 2)])
+def test_it_answers_as_litert_does(request_of: Build, name: str, steps: int) -> None:
+    ask = request_of(name, "predict", kernels="reference")
+    _, expected = answer(ask)
+    _, found = answer(ask, runtime="tflm", options={})
+    assert found.keys() == expected.keys()
+    (scale,) = (tensor.scale or 1e-6 for tensor in litert.inspect(Path(ask["model"]).read_bytes()).outputs)
+    for key, values in expected.items():
+        assert found[key].dtype == np.float32
+        np.testing.assert_allclose(found[key], values, rtol=0, atol=max(steps, 1) * scale * 1.001)
+    assert len(np.unique(np.concatenate(list(found.values())), axis=0)) == 6  # each example has its own answer
+
+
+def test_several_inputs_and_outputs_go_by_their_names(request_of: Build) -> None:
+    rng = np.random.default_rng(3)
+    columns = {"b": rng.random((4, 3), np.float32), "a": rng.random((4, 3), np.float32)}
+    _, found = answer(request_of("two", "predict", columns), runtime="tflm", options={})
+    np.testing.assert_array_equal(found["difference"], columns["a"] - columns["b"])
+    np.testing.assert_array_equal(found["product"], columns["a"] * columns["b"])
+
+
+@pytest.mark.parametrize(("name", "width"), [("float32", 4), ("int8", 1), ("int16x8", 2)])
+def test_the_arenas_head_is_the_activations_that_live_together(request_of: Build, name: str, width: int) -> None:
+    response, _ = answer(request_of(name, "predict"), runtime="tflm", options={})
+    arena = response["facts"]["arena_bytes"]
+    assert arena["head"] == 2 * 144 * width  # the convolution's output and its flat copy
+    assert arena["total"] == arena["head"] + arena["tail"]
+
+
+def patched(golden: Path, folder: Path) -> Path:
+    """The file of two operators with its first one changed to one that microcontrollers do not have."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf((golden / "two.tflite").read_bytes(), 0)
+    code = model.operatorCodes[model.subgraphs[0].operators[0].opcodeIndex]
+    code.builtinCode, code.deprecatedBuiltinCode = schema.BuiltinOperator.ATAN2, 127
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path = folder / "patched.tflite"
+    path.write_bytes(builder.Output())
+    return path
+
+
+def test_a_missing_operator_is_named(request_of: Build, golden: Path, tmp_path: Path) -> None:
+    columns = {"a": np.zeros((1, 3), np.float32), "b": np.zeros((1, 3), np.float32)}
+    ask = request_of("two", "predict", columns, runtime="tflm", options={}, model=str(patched(golden, tmp_path)))
+    response, _ = answer(ask)
+    assert response["status"] == "unsupported"
+    assert "ATAN2" in response["reason"]
+    response, _ = answer(request_of("custom", "predict", {"x": np.zeros((1, 3), np.float32)}), runtime="tflm")
+    assert response["status"] == "unsupported"
+    assert "Igamma" in response["reason"]
+
+
+def test_what_is_no_model_and_what_is_no_such_input_is_refused(request_of: Build, tmp_path: Path) -> None:
+    noise = tmp_path / "noise.tflite"
+    noise.write_bytes(np.random.default_rng(0).bytes(3000))
+    response, _ = answer(request_of("int8", "predict"), runtime="tflm", options={}, model=str(noise))
+    assert (response["status"], response["reason"]) == ("unsupported", "not a LiteRT file")
+    larger = {"image": np.zeros((2, 9, 9, 1), np.float32)}
+    response, _ = answer(request_of("int8", "predict", larger), runtime="tflm", options={})
+    assert response["status"] == "unsupported"
+    assert "fixed at (1, 8, 8, 1)" in response["reason"]
+
+
+@pytest.fixture
+def board(pair: Pair, golden: Path, images: np.ndarray, tmp_path: Path) -> Callable[..., Request]:
+    """A pair whose card tells its outputs, with 6 examples as the test split; keywords change the board."""
+    np.savez(tmp_path / "split.npz", image=images)
+
+    def build(variant: str, **changes: float) -> Request:
+        request = pair("int8", "stm32h743")
+        path = tmp_path / "model.tflite"
+        shutil.copy(golden / f"{variant}.tflite", path)
+        told = litert.inspect(path.read_bytes())
+        fields = {**request.artifact.card.model_dump(), "variant": variant, "scheme": variant, "outputs": told.outputs}
+        artifact = Artifact(ArtifactCard.model_validate(fields), path)
+        device = request.device.model_copy(update=changes)
+        return replace(request, artifact=artifact, device=device, splits={"test": tmp_path / "split.npz"})
+
+    return build
+
+
+def test_a_board_is_judged_by_its_kernels_and_never_timed(board: Callable[..., Request], request_of: Build) -> None:
+    result = mcu_tflm.measure(board("int8"))
+    measurement = result.measurement
+    assert measurement.status == "ok"
+    assert measurement.latency is None
+    assert (measurement.energy.kind, measurement.energy.mj) == ("none", None)
+    assert measurement.energy.reason == "not executed on the board"
+    assert measurement.memory is not None
+    assert measurement.memory.provenance == "measured"
+    assert measurement.memory.peak_kib * 1024 == measurement.details["arena_bytes"]["total"]
+    assert "64-bit host" in measurement.memory.what
+    assert measurement.stand_in
+    assert result.samples == {}
+    (expected,) = answer(request_of("int8", "predict"), runtime="tflm", options={})[1].values()
+    np.testing.assert_array_equal(result.outputs["test"], expected)
+    json.dumps(measurement.model_dump(mode="json"), allow_nan=False)
+
+
+@pytest.mark.parametrize(("variant", "word"), [("float16", "DEQUANTIZE"), ("custom", "CUSTOM")])
+def test_what_the_kernels_refuse_is_unsupported(board: Callable[..., Request], variant: str, word: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"TensorFlow Lite Micro refuses it: .*{word}") as caught:
+        mcu_tflm.measure(board(variant))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_does_not_fit_keeps_its_figures(board: Callable[..., Request]) -> None:
+    result = mcu_tflm.measure(board("int8", ram_kib=17))
+    assert result.measurement.status == "unsupported"
+    assert result.measurement.reason == (
+        "does not fit: its arena of 1.7 KiB and 16 KiB for stack exceed the 17 KiB of RAM"
+    )
+    assert result.measurement.memory is not None
+    assert result.outputs == {}
+
+
+def test_a_model_fits_to_the_last_byte() -> None:
+    device = Tflm(
+        name="b", kind="mcu-tflm", description="", core="", clock_mhz=1, ram_kib=100, flash_kib=200, datasheet=""
+    )
+    ram, flash = (100 - mcu_tflm.STACK_KIB) * 1024, (200 - mcu_tflm.CODE_KIB) * 1024
+    assert mcu_tflm.misfit(device, ram, flash) is None
+    too_large = mcu_tflm.misfit(device, ram + 1, flash)
+    assert too_large is not None
+    assert "100 KiB of RAM" in too_large
+    assert "flash" not in too_large
+    both = mcu_tflm.misfit(device, ram + 1, flash + 1)
+    assert both is not None
+    assert "200 KiB of flash" in both
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_boards_are_in_the_catalog_with_their_datasheets(workshop: Path, name: str) -> None:
+    device = devices.load(name)
+    assert isinstance(device, Tflm)
+    assert mcu_tflm.misfit(device, 0, 0) is None
+    assert device.datasheet

@@ -1,0 +1,123 @@
+"""A processor of this machine through ONNX Runtime, which takes the artifact as tf2onnx converts it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from tasks import paths
+from tasks.bench import agreement, meters, timed
+from tasks.bench.targets import Artifact, Request, Result
+from tasks.bench.transport import Local, Session
+from tasks.devices import Processor
+from tasks.errors import DeviceError, UnsupportedError
+from tasks.files import replaced
+
+OPSET = 18  # the newest that tf2onnx writes
+TIMEOUT_S = 600
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}  # the latter keeps Keras 3 out of TensorFlow's import
+
+
+def measure(request: Request) -> Result:
+    """Measure one pair, and answer the splits with the kernels that were timed.
+
+    Raises:
+        UnsupportedError: the variant or the reference cannot be converted, the runtime refuses it, or what the
+            conversion gave computes something else.
+        DeviceError: the conversion or a window did not end, or a window crashed.
+    """
+    device = request.device
+    assert isinstance(device, Processor)
+    ready = setup(device, Local())
+    agreement.check(request, ready)
+    return replace(timed.measure(request, ready), outputs=timed.outputs(request, ready))
+
+
+def setup(device: Processor, session: Session) -> timed.Setup:
+    """How the runtime is asked, here or elsewhere."""
+    return timed.Setup(
+        session=session,
+        runtime="onnxruntime",
+        options={"threads": device.threads},
+        energy=meters.HOST,
+        watts_per_core=device.watts_per_core,
+        model=convert,
+        profiles=True,
+        describe=True,
+    )
+
+
+def convert(artifact: Artifact) -> Path:
+    """The artifact as an ONNX file, made once for each artifact and version of the converter.
+
+    Raises:
+        UnsupportedError: tf2onnx cannot convert it.
+        DeviceError: the conversion did not end in time.
+    """
+    path = paths.STATE / "converted" / f"{artifact.card.sha256}.tf2onnx-{version('tf2onnx')}.onnx"
+    if not path.is_file():
+        with replaced(path) as file:
+            to_onnx(artifact.path, file)
+    return path
+
+
+def to_onnx(source: Path, file: Path) -> None:
+    """Convert a `.tflite` file, in a process of its own: it imports TensorFlow, and LiteRT within may crash on a file.
+
+    Raises:
+        UnsupportedError, DeviceError: as `convert`.
+    """
+    command = [sys.executable, "-I", "-m", "tf2onnx.convert", "--tflite", str(source)]
+    command += ["--output", str(file), "--opset", str(OPSET)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=os.environ | QUIET
+        )
+    except subprocess.TimeoutExpired:
+        raise DeviceError(f"{source}: tf2onnx did not end within {TIMEOUT_S} s") from None
+    if done.returncode or not file.is_file():
+        said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise UnsupportedError(f"tf2onnx cannot convert it (code {done.returncode}): {said}")
+    make_unsigned(file)
+
+
+def make_unsigned(path: Path) -> None:
+    """Let int8 activations be uint8, and their zero points 128 higher: the same numbers in another type.
+
+    The fast kernels for x86 take uint8 activations with int8 weights. The runtime itself turns what lies between a
+    quantization and a dequantization into uint8, and neither inputs nor outputs, so that layers beside those stay in
+    float32 and have their weights dequantized in each inference. A file that mixes activations with integers that were
+    never activations is left as it is.
+    """
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    model = onnx.load(path)
+    graph = model.graph
+    signed = {constant.name: constant for constant in graph.initializer if constant.data_type == TensorProto.INT8}
+    ends = [end for end in [*graph.input, *graph.output] if end.type.tensor_type.elem_type == TensorProto.INT8]
+    activations, moved = {end.name for end in ends if end in graph.input}, {}
+    for node in graph.node:  # in the order of their execution
+        zero_point = signed.get(node.input[-1]) if node.input else None
+        quantizes, dequantizes = (node.op_type == kind for kind in ("QuantizeLinear", "DequantizeLinear"))
+        if zero_point and (quantizes or (dequantizes and node.input[0] in activations)):
+            node.input[-1] = f"{zero_point.name}_unsigned"
+            wide = numpy_helper.to_array(zero_point).astype(np.int16) + 128
+            moved[node.input[-1]] = numpy_helper.from_array(wide.astype(np.uint8), node.input[-1])
+        if quantizes and zero_point:
+            activations.update(node.output)
+        elif not dequantizes and activations.intersection(node.input):  # it moves them around
+            if signed.keys() & set(node.input):
+                return
+            activations.update(node.output)
+    if any(end.name not in activations for end in ends):
+        return
+    graph.initializer.extend(moved.values())
+    for end in ends:
+        end.type.tensor_type.elem_type = TensorProto.UINT8
+    del graph.value_info[:]  # tells the old types
+    onnx.save(model, path)

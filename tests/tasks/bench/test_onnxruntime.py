@@ -1,0 +1,189 @@
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks import devices
+from tasks.bench import agreement, timed
+from tasks.bench.targets import Artifact, Request, onnxruntime
+from tasks.bench.transport import Local
+from tasks.errors import DeviceError, UnsupportedError
+from tasks.params import Protocol
+
+Described = Callable[[str], Artifact]
+Predict = Callable[..., dict[str, np.ndarray]]
+
+
+@pytest.fixture
+def setup(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> timed.Setup:
+    """ONNX Runtime on this machine, with golden files in place of the converter."""
+    monkeypatch.setattr(onnxruntime, "to_onnx", lambda source, file: shutil.copy(source.with_suffix(".onnx"), file))
+    return onnxruntime.setup(devices.load("host-cpu-onnxruntime"), Local())
+
+
+@pytest.fixture
+def predict(setup: timed.Setup, described: Described, tmp_path: Path) -> Predict:
+    """Every output of a golden file."""
+
+    def run(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        artifact, given, found = described(name), tmp_path / "given.npz", tmp_path / "found.npz"
+        np.savez(given, **inputs)
+        files = {"model": setup.model(artifact), "inputs": given}
+        response = setup.session.run(setup.ask("predict", artifact), files, {"outputs": found}, timeout_s=60)
+        if response["status"] != "ok":
+            raise UnsupportedError(response["reason"])
+        with np.load(found) as file:
+            return dict(file)
+
+    return run
+
+
+@pytest.mark.parametrize(("name", "tolerance"), [("float32", 1e-4), ("float16", 1e-4), ("int8", 0.0045)])
+def test_outputs_are_those_of_litert(
+    predict: Predict, by_litert: Callable[[str, np.ndarray], np.ndarray], name: str, tolerance: float
+) -> None:
+    # some are past both ends of the calibrated range
+    images = np.random.default_rng(3).random((200, 8, 8, 1), np.float32) * 1.2 - 0.1
+    (ours,), theirs = predict(name, {"image": images}).values(), by_litert(name, images)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=tolerance)  # int8: one step of its output
+    np.testing.assert_array_equal(ours.argmax(1), theirs.argmax(1))
+
+
+def test_inputs_and_outputs_have_the_artifact_s_names_whatever_the_file_s_order(predict: Predict) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((4, 3), np.float32), rng.random((4, 3), np.float32)
+    outputs = predict("two", {"a": a, "b": b})  # which lie there as b, a
+    np.testing.assert_allclose(outputs["difference"], a - b, rtol=1e-6)
+    np.testing.assert_allclose(outputs["product"], a * b, rtol=1e-6)
+
+
+def test_integers_that_are_no_quantities_stay_integers(predict: Predict) -> None:
+    tokens = np.array([[1, 1, 1, 1, 1], [2, 2, 2, 2, 2], [1, 2, 1, 2, 2]], np.int64)
+    (averages,) = predict("tokens", {"tokens": tokens}).values()
+    np.testing.assert_allclose(averages[2], 0.4 * averages[0] + 0.6 * averages[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "operator"), [("int16x8", "DequantizeLinear"), ("custom", "TFL_Igamma")])
+def test_what_it_refuses_names_the_operator_in_one_line(
+    predict: Predict, images: np.ndarray, name: str, operator: str
+) -> None:
+    inputs = {"image": images} if name != "custom" else {"x": np.ones((1, 3), np.float32)}
+    with pytest.raises(UnsupportedError, match=operator) as caught:
+        predict(name, inputs)
+    assert "\n" not in str(caught.value)
+    assert ".onnx" not in str(caught.value)
+
+
+def test_misshapen_inputs_are_an_error_and_no_verdict_of_the_runtime(predict: Predict, images: np.ndarray) -> None:
+    with pytest.raises(DeviceError, match="predict of"):
+        predict("float32", {"image": images[:, :4]})
+
+
+def test_int8_runs_in_integers_from_end_to_end(
+    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "given.npz", image=images)
+    artifact = described("int8")
+    files = {"model": setup.model(artifact), "inputs": tmp_path / "given.npz"}
+    operators = setup.session.run(setup.ask("profile", artifact), files, {}, timeout_s=60)["operators"]
+    kinds = [operator["kind"] for operator in operators]
+    assert "QLinearConv" in kinds
+    assert not {"QuantizeLinear", "DequantizeLinear", "Conv"} & set(kinds)
+    assert {operator["ran_on"] for operator in operators} == {"CPUExecutionProvider"}
+    assert all(0 <= operator["ms"] < 1000 for operator in operators)
+    assert len({operator["name"] for operator in operators}) == len(operators)
+
+
+def test_a_pair_is_measured_checked_and_answers_with_its_own_kernels(
+    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "inputs.npz", image=images)
+    device, quick = devices.load("host-cpu-onnxruntime"), Protocol(mode="quick", windows=1, window_s=0.02)
+    inputs = tmp_path / "inputs.npz"
+    request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": inputs})
+    result = onnxruntime.measure(request)
+    assert result.measurement.status == "ok"
+    assert list(result.samples) == ["00-float32", "01-int8"]
+    assert result.measurement.environment["runtime"].startswith("onnxruntime 1.")
+    assert result.measurement.operators
+    assert result.outputs["test"].shape == (6, 4)
+
+
+def test_what_computes_something_else_is_refused_by_name(
+    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "inputs.npz", image=images)
+    artifact = described("int8")
+    (output,) = artifact.card.outputs
+    wrong = replace(
+        artifact, card=artifact.card.model_copy(update={"outputs": (output.model_copy(update={"zero_point": 0}),)})
+    )
+    device = devices.load("host-cpu-onnxruntime")
+    request = Request(artifact, artifact, device, Protocol(mode="quick"), tmp_path / "inputs.npz")
+    agreement.check(request, setup)
+    with pytest.raises(UnsupportedError, match="int8: onnxruntime does not compute what the file says: outputs of 6"):
+        agreement.check(replace(request, artifact=wrong), setup)
+
+
+def test_the_distance_is_relative_to_the_spread() -> None:
+    b = np.array([[0.0, 2.0], [4.0, 6.0]], np.float32)  # its spread about the mean of 3 is the root of 5
+    assert agreement.apart(b + 0.1, b) == pytest.approx(0.1 / 5**0.5, rel=1e-5)
+    assert agreement.apart(1000 * b + 100, 1000 * b) == pytest.approx(0.1 / 5**0.5, rel=1e-3)
+    assert agreement.apart(b, b) == 0
+    assert agreement.apart(b[:1], b) == float("inf")
+    assert np.isnan(agreement.apart(np.full_like(b, np.nan), b))
+
+
+@pytest.mark.slow
+def test_a_conversion_is_made_once_and_computes_what_the_artifact_does(
+    workshop: Path, described: Described, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    np.savez(tmp_path / "inputs.npz", image=images)
+    artifact, device = described("int8"), devices.load("host-cpu-onnxruntime")
+    path = onnxruntime.convert(artifact)
+    graph = onnx.load(path).graph
+    ends = [*graph.input, *graph.output]
+    assert {end.type.tensor_type.elem_type for end in ends} == {onnx.TensorProto.UINT8}
+    monkeypatch.setattr(onnxruntime, "to_onnx", None)
+    assert onnxruntime.convert(artifact) == path
+    request = Request(artifact, artifact, device, Protocol(mode="quick"), tmp_path / "inputs.npz")
+    agreement.check(request, onnxruntime.setup(device, Local()))
+
+
+def test_integers_that_were_never_activations_keep_their_type(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, load, save
+
+    table = helper.make_tensor("table", TensorProto.INT8, [2, 1], [-5, 7])
+    rows = helper.make_tensor_value_info("rows", TensorProto.INT32, [1])
+    found = helper.make_tensor_value_info("found", TensorProto.INT8, [1, 1])
+    node = helper.make_node("Gather", ["table", "rows"], ["found"])
+    graph = helper.make_graph([node], "lookup", [rows], [found], [table])
+    save(helper.make_model(graph), tmp_path / "lookup.onnx")
+    onnxruntime.make_unsigned(tmp_path / "lookup.onnx")
+    assert load(tmp_path / "lookup.onnx").graph == graph
+
+
+def test_a_conversion_that_fails_or_hangs_is_named_and_leaves_nothing(
+    workshop: Path, described: Described, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*args: Any, **kwargs: Any) -> Any:
+        return subprocess.CompletedProcess([], -11, "", "INFO\nValueError: no such node")
+
+    def hang(*args: Any, **kwargs: Any) -> Any:
+        raise subprocess.TimeoutExpired([], 1)
+
+    monkeypatch.setattr(subprocess, "run", crash)
+    with pytest.raises(UnsupportedError, match=r"tf2onnx cannot convert it \(code -11\): ValueError: no such node"):
+        onnxruntime.convert(described("float32"))
+    monkeypatch.setattr(subprocess, "run", hang)
+    with pytest.raises(DeviceError, match="did not end within 600 s"):
+        onnxruntime.convert(described("float32"))
+    assert not list((workshop / ".tercet" / "converted").iterdir())

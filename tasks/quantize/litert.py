@@ -45,7 +45,7 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples") -> by
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(_batch_of_one(model))
+    converter = tf.lite.TFLiteConverter.from_keras_model(batch_of_one(model))
     if scheme != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if scheme == "float16":
@@ -105,7 +105,7 @@ def _reason(said: str) -> str:
     return next((line.strip() for line in said.splitlines() if line.strip()), "it did not say why")
 
 
-def _batch_of_one(model: "tf_keras.Model") -> "tf_keras.Model":
+def batch_of_one(model: "tf_keras.Model") -> "tf_keras.Model":
     """The same model with a batch axis of 1: a free one leaves shape arithmetic in the graph, which NPUs refuse."""
     import tf_keras as keras
 

@@ -5,6 +5,7 @@
 `two`: two float inputs `a`, `b` [3] and two outputs `difference`, `product` [3].
 `tokens`: an int32 input [5] through an averaged embedding.
 `custom`: an op that LiteRT does not have, so it refuses to run it.
+`.onnx`: the same as Tercet converts them for ONNX Runtime. `.stablehlo`: the first two for PJRT.
 """
 
 import os
@@ -15,6 +16,9 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
 import tf_keras
+
+from tasks.bench.targets.onnxruntime import to_onnx
+from tasks.quantize import litert, stablehlo
 
 HERE = Path(__file__).parent
 
@@ -79,6 +83,11 @@ def custom() -> bytes:
     return made.convert()
 
 
+def portable(model: tf_keras.Model, scheme: str) -> bytes:
+    """StableHLO, as the stage `quantize` writes it."""
+    return stablehlo.convert(model, scheme, litert.inspect(litert.convert(model, "float32", calibration=None)))
+
+
 def main() -> None:
     """Write every file."""
     tf_keras.utils.set_random_seed(0)
@@ -95,6 +104,9 @@ def main() -> None:
     }
     for name, content in files.items():
         (HERE / f"{name}.tflite").write_bytes(content)
+        to_onnx(HERE / f"{name}.tflite", HERE / f"{name}.onnx")
+    for scheme in stablehlo.SCHEMES:
+        (HERE / f"{scheme}.stablehlo").write_bytes(portable(model, scheme))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,110 @@
+"""A processor, NVIDIA GPU or TPU of this machine, through PJRT: jaxlib runs the variant's StableHLO."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tasks.bench import meters, timed
+from tasks.bench.runner import machine, nvml
+from tasks.bench.runner.pjrt import installed_plugin, plugin
+from tasks.bench.targets import Artifact, Request, Result
+from tasks.bench.transport import Local, Session
+from tasks.devices import Device, Pjrt, Processor, Ssh, installed
+from tasks.errors import DataError, UnsupportedError
+from tasks.files import sha256
+
+TPU_NODES = ("accel*", "vfio/[0-9]*")  # under /dev
+
+
+def measure(request: Request) -> Result:
+    """Measure one pair, and answer the splits with the kernels that were timed.
+
+    Raises:
+        UnsupportedError: the variant or the reference has no StableHLO, or the compiler refuses it.
+        DeviceError: a window crashed or did not end.
+    """
+    assert isinstance(request.device, Pjrt)
+    return measured(request, setup(request.device, Local()))
+
+
+def measured(request: Request, ready: timed.Setup) -> Result:
+    """The same by a session of any kind."""
+    result = timed.measure(request, ready)
+    card = request.artifact.card
+    details = {**result.measurement.details, "stablehlo_sha256": card.stablehlo and card.stablehlo.sha256}
+    measurement = result.measurement.model_copy(update={"details": details})
+    return replace(result, measurement=measurement, outputs=timed.outputs(request, ready))
+
+
+def setup(device: Processor, session: Session) -> timed.Setup:
+    """How the runtime is asked, here or elsewhere."""
+    assert isinstance(device, Pjrt | Ssh)
+    return timed.Setup(
+        session=session,
+        runtime="pjrt",
+        options={"platform": device.platform, "threads": device.threads},
+        energy={"cpu": meters.HOST, "cuda": meters.GPU, "tpu": {}}[device.platform],
+        watts_per_core=device.watts_per_core,
+        model=program,
+        describe=True,
+        offloads=device.platform != "cpu",
+    )
+
+
+def program(artifact: Artifact) -> Path:
+    """The variant's StableHLO.
+
+    Raises:
+        UnsupportedError: it has none; the message says why.
+        DataError: it is not the file that the card was written for.
+    """
+    card = artifact.card
+    if card.stablehlo is None:
+        raise UnsupportedError(f"{card.variant}: {card.no_stablehlo or 'it was converted before there was StableHLO'}")
+    path = artifact.path.parent / card.stablehlo.file
+    if not path.is_file() or sha256(path) != card.stablehlo.sha256:
+        raise DataError(f"{path}: not the file that its card was written for; `tercet run` makes it again")
+    return path
+
+
+def usable(device: Device) -> str | None:
+    """Why the device cannot be used here and what to do about it; null where it can."""
+    assert isinstance(device, Pjrt)
+    if device.platform == "cpu":
+        allowed = machine.cpus_allowed()
+        few = f"{device.threads} threads need as many CPUs; this process may use {allowed}"
+        return few if device.threads > allowed else None
+    return {"cuda": _without_cuda, "tpu": _without_tpu}[device.platform]()
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """What beside jaxlib's version and the machine the figures hang from: the plugin, the GPU, its driver."""
+    assert isinstance(device, Pjrt)
+    if device.platform == "cpu":
+        return {}
+    found: dict[str, Any] = {"platform": device.platform, "plugin": installed_plugin(device.platform)}
+    if device.platform == "cuda":
+        try:
+            found |= {key: value for key, value in nvml.Gpu().facts().items() if key in ("gpu", "driver")}
+        except nvml.GpuError as error:
+            found["gpu"] = str(error)
+    return found
+
+
+def _without_cuda() -> str | None:
+    try:
+        nvml.Gpu().name()
+    except nvml.GpuError as error:
+        return f"no NVIDIA GPU can be reached: {error}"
+    if plugin("cuda") is None:
+        wanted = f"jax-cuda13-plugin[with-cuda]=={installed('jaxlib')}"
+        return f'jaxlib has no CUDA plugin here: `pip install "{wanted}"`'
+    return None
+
+
+def _without_tpu() -> str | None:
+    if not any(any(Path("/dev").glob(node)) for node in TPU_NODES):
+        return "no TPU is attached to this machine: /dev has neither accel* nor vfio/*"
+    if plugin("tpu") is None:
+        return "jaxlib has no TPU plugin here: `pip install libtpu`"
+    return None

@@ -1,0 +1,184 @@
+"""NVML, from a library that answers like NVIDIA's: compiled here, so that the calls are those of a real one."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.bench import meters, transport
+from tasks.bench.runner import counters, nvml
+
+FAKE = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+typedef unsigned long long u64;
+static double setting(const char *name, double usual) { const char *s = getenv(name); return s ? atof(s) : usual; }
+int nvmlInit_v2(void) { return (int)setting("FAKE_INIT", 0); }
+const char *nvmlErrorString(int code) { return code == 9 ? "Driver Not Loaded" : "Not Supported"; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+  if (index > 7) return 2;
+  *device = (void *)(long)(index + 1);
+  return 0;
+}
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
+  *device = (void *)(long)100;
+  return strcmp(uuid, "GPU-abc") ? 6 : 0;
+}
+int nvmlDeviceGetName(void *device, char *name, unsigned length) {
+  snprintf(name, length, "Fake %ld", (long)device - 1);
+  return 0;
+}
+int nvmlSystemGetDriverVersion(char *version, unsigned length) { snprintf(version, length, "580.1"); return 0; }
+int nvmlDeviceGetTotalEnergyConsumption(void *device, u64 *mj) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  double step = setting("FAKE_STEP_S", 0.001), s = now.tv_sec % 100000 + now.tv_nsec / 1e9;
+  u64 moved = (u64)((u64)(s / step) * step * setting("FAKE_WATTS", 200) * 1000);
+  *mj = getenv("FAKE_FROZEN") ? 7 : moved;
+  return 0;
+}
+int nvmlDeviceGetPowerUsage(void *device, unsigned *mw) { *mw = setting("FAKE_METER_WATTS", 200) * 1000; return 0; }
+int nvmlDeviceGetClockInfo(void *device, unsigned kind, unsigned *mhz) { *mhz = kind == 1 ? 1980 : 3201; return 0; }
+int nvmlDeviceGetTemperature(void *device, unsigned sensor, unsigned *c) { *c = 41 + sensor; return 0; }
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *mw) { return 3; }
+"""
+
+
+def compiled(source: str, folder: Path) -> str:
+    """The path of a library made of C."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        pytest.skip("no C compiler to make the stand-in for NVIDIA's library")
+    (folder / "fake.c").write_text(source)
+    command = [compiler, "-shared", "-fPIC", "-o", str(folder / "libfake.so"), str(folder / "fake.c")]
+    subprocess.run(command, check=True, timeout=60)
+    return str(folder / "libfake.so")
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return compiled(FAKE, tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture
+def timed(
+    library: str, request_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
+    """The runner's response to `time` beside the library; keywords are the library's settings."""
+
+    def run(**settings: str) -> dict[str, Any]:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"FAKE_{name}", value)
+        ask = request_of("float32", "time", window_s=0.4, energy={"nvml": library, "powercap": "/nowhere"})
+        files = {key: Path(ask.pop(key)) for key in ("model", "inputs")}
+        return transport.Local().run(ask, files, {"samples": Path(ask.pop("samples"))}, timeout_s=60)
+
+    return run
+
+
+def test_energy_is_the_counter_s_and_agrees_with_the_power(timed: Callable[..., dict[str, Any]]) -> None:
+    response = timed()
+    energy = response["energy"]
+    assert energy["source"] == "nvml"
+    assert energy["zones"] == [{"zone": "gpu", "name": "Fake 0", "range_uj": 2**64 * 1000}]
+    assert energy["power_w"] == pytest.approx(200)
+    assert 0.0005 < energy["update_s"] < 0.004
+    found = meters.counted([response])
+    assert found.kind == "counter_nvml"
+    assert found.mj == pytest.approx(200e3 * response["seconds"] / response["runs"], rel=0.02)  # watts x time
+    assert found.scope == "Fake 0: the whole card, not the machine around it"
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"METER_WATTS": "230"}, r"the counter's (199|200)[.\d]* W are not the 230 W that were read meanwhile"),
+        ({"FROZEN": "1"}, "the counter did not move while it was watched"),
+        ({"STEP_S": "0.08"}, r"\d counter updates in a window of 0.4\d* s; at least 8"),
+    ],
+)
+def test_a_counter_that_fails_its_checks_gives_no_energy_but_the_reason(
+    timed: Callable[..., dict[str, Any]], settings: dict[str, str], reason: str
+) -> None:
+    found = meters.counted([timed(**settings)])
+    assert found.mj is None
+    assert re.search(reason, found.reason or "")
+
+
+def test_a_counter_that_wraps_gives_the_energy_across(library: str) -> None:
+    counter = counters.Nvml(library)
+    totals = iter([2**64 - 1000, 1000])
+    counter._gpu.millijoules = lambda: next(totals)  # type: ignore[method-assign]
+    readings = [{"uj": counter.microjoules(), "ns": ns, "epoch_ns": ns} for ns in (0, 10**9)]
+    idle = [[{"uj": [0], "ns": 0}, {"uj": [10**6], "ns": 10**9}]] * 2
+    response = {"runs": 10, "seconds": 1.0, "energy": {**counter.about, "window": readings, "idle": idle}}
+    assert meters.window_energy(response).gross_mj == pytest.approx(200.0)  # 2,000 mJ over 10 inferences
+
+
+@pytest.mark.parametrize(
+    ("visible", "name"), [(None, "Fake 0"), ("3,1", "Fake 3"), (" 2 ", "Fake 2"), ("GPU-abc", "Fake 99")]
+)
+def test_the_gpu_is_the_first_that_cuda_sees(
+    library: str, monkeypatch: pytest.MonkeyPatch, visible: str | None, name: str
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert nvml.Gpu(library).name() == name
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("CUDA_VISIBLE_DEVICES", "", "names no whole GPU"),
+        ("CUDA_VISIBLE_DEVICES", "MIG-1", "names no whole GPU"),
+        ("CUDA_VISIBLE_DEVICES", "9", "nvmlDeviceGetHandleByIndex_v2: Not Supported"),
+        ("FAKE_INIT", "9", "nvmlInit_v2: Driver Not Loaded"),
+    ],
+)
+def test_where_there_is_no_counter_the_reason_is_said(
+    library: str, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    about = counters.Nvml(library).about
+    assert not about["zones"]
+    assert reason in about["reason"]
+
+
+def test_without_the_driver_the_reason_is_said_and_the_next_source_is_tried(tmp_path: Path) -> None:
+    found = counters.find({"nvml": "libno-such-thing.so", "powercap": str(tmp_path)})
+    assert found.about["source"] == "powercap"
+    assert "NVIDIA's driver is not installed" in found.about["reason"]
+
+
+def test_a_device_without_any_source_has_no_counter_and_says_so() -> None:
+    counter = counters.find({})
+    assert "no energy counter" in counter.about["reason"]
+    assert counters.idle(counter, 0.0) is None
+    assert counters.update_s(counter) is None
+
+
+def test_facts_leave_out_what_the_gpu_does_not_tell(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert nvml.Gpu(library).facts() == {
+        "gpu": "Fake 0",
+        "driver": "580.1",
+        "gpu_mhz": 1980,
+        "gpu_memory_mhz": 3201,
+        "gpu_temperature_c": 41,
+        "gpu_power_limit_w": None,
+    }
+
+
+def test_a_driver_without_a_function_says_so(tmp_path: Path) -> None:
+    old = compiled(FAKE.replace("nvmlDeviceGetTotalEnergyConsumption", "not_yet"), tmp_path)
+    assert counters.Nvml(old).about["reason"] == (
+        "NVML cannot be read: NVIDIA's driver is too old: it has no nvmlDeviceGetTotalEnergyConsumption"
+    )

@@ -6,10 +6,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import devices, paths, tracking_server
+from tasks.bench import external
 from tasks.bench.runner import counters, machine
 
 Finding = tuple[bool, str, str]  # all is well, what was looked at, what was found and what to do
 NEEDED = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "ethos-u-vela", "prefect", "dvc")
+PROGRAMS = {  # what runs it here, the Debian package that has it, and which devices need it
+    "ssh": ("openssh-client", "kind ssh"),
+    "qemu-aarch64": ("qemu-user", "kind emulated-arm64"),
+    "debootstrap": ("debootstrap", "kind emulated-arm64, to build its root file system once"),
+    "gcc": ("gcc", "kind emulated-arm64, to build the counter of instructions once"),
+    "unshare": ("util-linux", "kind emulated-arm64"),
+}
+NO_COUNTER = {  # by source of energy: what to do where there is none
+    "powercap": "virtual machines and most Arm boards have none; energy is then an estimate with bounds, and says so",
+    "nvml": "without an NVIDIA GPU and its driver there is nothing to do",
+    "hwmon": "only boards with such a sensor have one (Jetson, or an INA2xx that you wire up); else nothing to do",
+}
+NO_PERMISSION = {  # where there is one that this user may not read: what to do at once, and for every start
+    "powercap": "let every user read it, which on a shared machine tells others what runs (CVE-2020-8694):"
+    " `sudo chmod -R a+r /sys/class/powercap/intel-rapl:*`; for every start, a line in /etc/udev/rules.d/70-rapl.rules:"
+    ' SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/chmod a+r /sys%p/energy_uj"',
+    "nvml": "let this user open the GPU: `ls -l /dev/nvidia*` shows its group; `sudo usermod -aG GROUP $USER`",
+    "hwmon": "`sudo chmod a+r /sys/class/hwmon/hwmon*/*_input`, at each start",
+}
 FREE_GIB = 5
 
 
@@ -19,8 +39,9 @@ def doctor() -> int:
     for well, what, found in _needed():
         print(f"{'ok     ' if well else 'MISSING'}  {what}: {found}")
         missing |= not well
-    for well, what, found in _optional():
-        print(f"{'ok     ' if well else 'absent '}  {what}: {found}")
+    for look in (_runtimes, _energy, _programs, _services, _devices):
+        for well, what, found in look():
+            print(f"{'ok     ' if well else 'absent '}  {what}: {found}")
     return 1 if missing else 0
 
 
@@ -35,23 +56,45 @@ def _needed() -> Iterator[Finding]:
     yield free_gib >= FREE_GIB, "disk", f"{free_gib:.0f} GiB free (a run wants {FREE_GIB})"
 
 
-def _optional() -> Iterator[Finding]:
-    energy = counters.Powercap().about
-    zones = ", ".join(zone["name"] for zone in energy["zones"])
-    yield bool(zones), "energy counter", zones or _energy_mend(energy["reason"])
+def _runtimes() -> Iterator[Finding]:
     yield True, "processors", f"{machine.cpus_allowed()} usable; measure with nothing else running"
+    for kind, package in devices.PACKAGES.items():
+        version = devices.installed(package)
+        yield version is not None, f"runtime of kind {kind}", f"{package} {version or _install(package)}"
+
+
+def _install(package: str) -> str:
+    return f"is not installed: `pip install {package}`, at the version of requirements.lock"
+
+
+def _energy() -> Iterator[Finding]:
+    for source in NO_COUNTER:
+        if source in counters.SOURCES:
+            about = counters.SOURCES[source]().about
+            zones = ", ".join(zone["name"] for zone in about["zones"])
+            yield bool(zones), f"energy by {source}", zones or _mend(source, str(about["reason"]))
+    reason = external.usable()
+    yield reason is None, "energy by an external meter", reason or f"{os.environ[external.VARIABLE]} can be read"
+
+
+def _mend(source: str, reason: str) -> str:
+    return f"{reason}; {(NO_PERMISSION if 'permission' in reason.lower() else NO_COUNTER)[source]}"
+
+
+def _programs() -> Iterator[Finding]:
+    for program, (package, use) in PROGRAMS.items():
+        path = shutil.which(program)
+        yield path is not None, program, path or f"not found; {use}: `sudo apt-get install {package}`"
+
+
+def _services() -> Iterator[Finding]:
     uri = tracking_server.redact(os.environ.get("MLFLOW_TRACKING_URI", tracking_server.DEFAULT_URI))
     yield True, "MLflow", f"records go to {uri}"
     api = os.environ.get("PREFECT_API_URL")
     yield True, "Prefect", f"runs are reported to {api}" if api else "no server: each run starts its own for itself"
+
+
+def _devices() -> Iterator[Finding]:
     for name in devices.names() if paths.DEVICES.is_dir() else []:
         reason = devices.usable(devices.load(name))
         yield reason is None, f"device {name}", reason or "usable"
-
-
-def _energy_mend(reason: str) -> str:
-    if "cannot be read" in reason:
-        mend = "let this user read them: `sudo chmod -R a+r /sys/class/powercap/intel-rapl:*`, at each start"
-    else:
-        mend = "virtual machines and most Arm boards have none; energy is then an estimate with bounds, and says so"
-    return f"{reason}; {mend}"

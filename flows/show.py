@@ -2,6 +2,8 @@
 
 from tasks import devices as catalog
 from tasks import paths, records, table, track
+from tasks.bench.reach import reach
+from tasks.errors import TercetError
 
 
 def compare() -> None:
@@ -15,9 +17,34 @@ def compare() -> None:
 
 
 def devices() -> None:
-    """Print each device of the catalog: its kind, what it is, and why it cannot be used here if so."""
-    for name in catalog.names():
-        device = catalog.load(name)
-        reason = catalog.usable(device)
-        print(f"{name:<20} {device.kind:<10} {'usable' if reason is None else 'not usable here: ' + reason}")
-        print(f"{'':<20} {device.description}")
+    """Print each device of the catalog, kind by kind: what it is, and why it cannot be used here if so."""
+    found = [catalog.load(name) for name in catalog.names()]
+    width = max((len(device.name) for device in found), default=0)
+    for kind, schema in catalog.KINDS.items():
+        members = [device for device in found if device.kind == kind]
+        if members:
+            print(f"{kind}: {schema.__doc__}")
+        for device in members:
+            reason = catalog.usable(device)
+            print(f"  {device.name:<{width}}  {'absent' if reason else 'usable'}  {device.description}")
+            if reason:
+                print(f"  {'':<{width}}          {reason}")
+
+
+def probe(name: str) -> bool:
+    """Connect to or start one device, or every one for an empty name; a line for each. Whether all answered.
+
+    Raises:
+        ParamsError: there is no such device.
+    """
+    names = [name] if name else catalog.names()
+    answered = True
+    for device in [catalog.load(each) for each in names]:
+        try:
+            reason = catalog.usable(device)
+            said = reason or reach(device)
+        except TercetError as error:
+            reason = said = str(error)
+        answered &= reason is None
+        print(f"{'ok    ' if reason is None else 'absent'}  {device.name}: {said}", flush=True)
+    return answered

@@ -11,6 +11,7 @@ FEATURES = (  # what the kernels of a runtime choose by
     *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "asimdhp", "fphp", "i8mm", "bf16", "sve", "sve2", "neon"),
 )
+X86 = ("x86_64", "AMD64", "i386", "i486", "i586", "i686")
 
 
 def environment(package: str) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def environment(package: str) -> dict[str, Any]:
     load = os.getloadavg() if hasattr(os, "getloadavg") else (None,)
     return {
         **processor(),
+        "emulated": emulated(),
         "python": platform.python_version(),
         "numpy": installed("numpy"),
         "runtime": f"{package} {installed(package)}",
@@ -33,6 +35,11 @@ def environment(package: str) -> dict[str, Any]:
         "cpu_limit": cpu_limit(),
         "container": container(),
     }
+
+
+def state() -> dict[str, float | None]:
+    """What throttling shows in: the clock and the temperature now."""
+    return {"mhz": clock_mhz(), "temperature_c": temperature_c()}
 
 
 def installed(package: str) -> str | None:
@@ -54,6 +61,18 @@ def processor() -> dict[str, Any]:
         "features": [feature for feature in FEATURES if feature in flags],
         "cpus": os.cpu_count(),
     }
+
+
+def emulated() -> bool:
+    """Whether an emulator runs this process on another architecture's processor, so that no time of it means anything.
+
+    QEMU's user mode answers for the machine alone: of the kernel and its processor, it shows the real ones. An Arm
+    kernel with 32-bit programs is no emulator, so only x86 and all others are told apart.
+    """
+    kernel = text("/proc/sys/kernel/arch")  # since Linux 6.1
+    if not kernel:
+        kernel = "x86_64" if "\nvendor_id" in text("/proc/cpuinfo") else platform.machine()
+    return (kernel in X86) != (platform.machine() in X86)
 
 
 def clock_mhz() -> float | None:

@@ -1,0 +1,147 @@
+"""A power meter beside the device, whose own software writes a CSV while the windows run; read here afterwards.
+
+The device's file says `meter: external`, the environment variable TERCET_METER_CSV names the CSV: a header and one row
+per sample, in any order of columns, others ignored. Time is `time_s` (or `epoch_s`, `timestamp`), seconds since 1970
+by a clock that agrees with the device's; power is `power_w` (or `watts`, `power`), watts. Times rise.
+"""
+
+import csv
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import DataError
+
+VARIABLE = "TERCET_METER_CSV"
+TIME = ("time_s", "epoch_s", "timestamp")
+POWER = ("power_w", "watts", "power")
+FLUSH_S = 5.0  # that the meter's software is given to write its last samples
+GAP = 5  # sampling intervals without a sample: more, and something was missed
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a meter saw: rising seconds of the epoch, and watts."""
+
+    s: Floats
+    w: Floats
+
+    @property
+    def interval_s(self) -> float:
+        """Its usual sampling interval."""
+        return float(np.median(np.diff(self.s)))
+
+    @cached_property
+    def _totals(self) -> Floats:
+        """Joules up to each sample, by trapezoids."""
+        return np.concatenate(([0.0], np.cumsum(np.diff(self.s) * (self.w[1:] + self.w[:-1]) / 2)))
+
+    def joules(self, at_s: float) -> float:
+        """Energy since the first sample; between two the power goes straight, beyond either end it stays."""
+        k = max(0, int(np.searchsorted(self.s, at_s, "right")) - 1)
+        power = float(np.interp(at_s, self.s, self.w))
+        return float(self._totals[k] + (at_s - self.s[k]) * (self.w[k] + power) / 2)
+
+    def missing(self, start_s: float, end_s: float) -> tuple[float, float] | None:
+        """The longest time between the two moments without a sample, if that is more than `GAP` intervals."""
+        marks = np.concatenate(([start_s], self.s[(self.s > start_s) & (self.s < end_s)], [end_s]))
+        k = int(np.argmax(np.diff(marks)))
+        gap = float(marks[k]), float(marks[k + 1])
+        return gap if gap[1] - gap[0] > GAP * self.interval_s else None
+
+
+def usable() -> str | None:
+    """Why there is no meter and what to do about it; null where its CSV can be read."""
+    name = os.environ.get(VARIABLE)
+    if not name:
+        return f"no external meter: set {VARIABLE} to the CSV ({TIME[0]},{POWER[0]}) that the meter's software writes"
+    try:
+        load(Path(name))
+    except DataError as error:
+        return f"no external meter: {error}"
+    return None
+
+
+def load(path: Path) -> Trace:
+    """Read the meter's CSV; a last line without an end is still being written, and left out.
+
+    Raises:
+        DataError: no such file, no such columns, a row that is no number, or times that do not rise.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: the meter's CSV cannot be read: {error}") from None
+    rows = csv.reader(line for line in lines if line.endswith("\n"))
+    header = [name.strip().lower() for name in next(rows, [])]
+    columns = [next((header.index(name) for name in names if name in header), None) for names in (TIME, POWER)]
+    if None in columns:
+        raise DataError(f"{path}: received the columns {header}; one of {TIME} and one of {POWER} are needed")
+    try:
+        values = np.array([[float(row[k]) for k in columns if k is not None] for row in rows if row], np.float64)
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{path}: a row is no sample: {error}") from None
+    if len(values) < 2 or not np.isfinite(values).all() or not (np.diff(values[:, 0]) > 0).all():
+        raise DataError(f"{path}: {len(values)} samples; at least two are needed, finite, their times rising")
+    return Trace(values[:, 0], values[:, 1])
+
+
+def filled(responses: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runner's responses with the meter's energy where it had none to read.
+
+    Each reading gets the microjoules of the trace at its moment, and `update_s` its samples' distance. Where the trace
+    does not hold all of a window or of the idle time beside it, `reason` says what is missing.
+    """
+    last_ns = max(reading["epoch_ns"] for response in responses for reading in _readings(response["energy"]))
+    try:
+        trace = _written(Path(os.environ.get(VARIABLE, "")), last_ns / 1e9)
+    except DataError as error:
+        return [{**response, "energy": {**response["energy"], "reason": str(error)}} for response in responses]
+    return [{**response, "energy": _energy(trace, response["energy"])} for response in responses]
+
+
+def _written(path: Path, until_s: float) -> Trace:
+    """The trace, once it reaches the moment or has had the time to."""
+    end = time.monotonic() + FLUSH_S
+    while (trace := load(path)).s[-1] < until_s and time.monotonic() < end:
+        time.sleep(0.2)
+    return trace
+
+
+def _readings(energy: dict[str, Any]) -> list[dict[str, Any]]:
+    return [reading for pair in (*energy["idle"], energy["window"]) for reading in pair]
+
+
+def _energy(trace: Trace, energy: dict[str, Any]) -> dict[str, Any]:
+    named = {"the idle": energy["idle"][0], "a": energy["window"], "the last idle": energy["idle"][1]}
+    reason = next((fault for name, pair in named.items() if (fault := _fault(trace, name, pair))), None)
+    start_s, end_s = (reading["epoch_ns"] / 1e9 for reading in energy["window"])
+    samples = int(((trace.s >= start_s) & (trace.s < end_s)).sum())
+    return {
+        **energy,
+        "idle": [[_read(trace, reading) for reading in pair] for pair in energy["idle"]],
+        "window": [_read(trace, reading) for reading in energy["window"]],
+        "update_s": (end_s - start_s) / samples if samples else None,
+        "reason": reason,
+    }
+
+
+def _read(trace: Trace, reading: dict[str, Any]) -> dict[str, Any]:
+    return {**reading, "uj": [round(trace.joules(reading["epoch_ns"] / 1e9) * 1e6)]}
+
+
+def _fault(trace: Trace, name: str, pair: Sequence[dict[str, Any]]) -> str | None:
+    start_s, end_s = (reading["epoch_ns"] / 1e9 for reading in pair)
+    gap = trace.missing(start_s, end_s)
+    if gap is None:
+        return None
+    low, high = (moment - start_s for moment in gap)
+    return f"the meter has no sample from {low:.2f} to {high:.2f} s of {name} window of {end_s - start_s:.2f} s"

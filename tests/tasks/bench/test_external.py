@@ -1,0 +1,129 @@
+"""An external meter's CSV against energies that can be worked out by hand."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.bench import external, meters
+from tasks.errors import DataError
+
+BEGUN_S = 1_700_000_000.0
+NS = 10**9
+
+
+def write(path: Path, hz: float = 200.0, *, skip: tuple[float, float] = (0, 0), seconds: float = 14.0) -> None:
+    """A meter that saw 2 W, and 2 W more for each second of the window from 2 to 12 s."""
+    times = np.arange(0, seconds, 1 / hz)
+    watts = np.where((times >= 2) & (times <= 12), 2 + 2 * (times - 2), 2.0)
+    kept = [(t, w) for t, w in zip(times, watts, strict=True) if not skip[0] < t < skip[1]]
+    rows = "".join(f"{w},{BEGUN_S + t:.6f},x\n" for t, w in kept)
+    path.write_text("Power_W, time_s ,note\n" + rows)
+
+
+def readings(low_s: float, high_s: float) -> list[dict[str, Any]]:
+    """The clock of the epoch, and another that started at some other time."""
+    return [{"uj": [0], "ns": int((5 + s) * NS), "epoch_ns": int((BEGUN_S + s) * NS)} for s in (low_s, high_s)]
+
+
+@pytest.fixture
+def response() -> dict[str, Any]:
+    zone = {"zone": "meter", "name": "external meter", "range_uj": None}
+    energy = {"source": "external", "zones": [zone], "reason": None, "update_s": None}
+    spans = {"idle": [readings(0.5, 1.5), readings(12.5, 13.5)], "window": readings(2.0, 12.0)}
+    return {"runs": 1000, "seconds": 10.0, "energy": {**energy, **spans}}
+
+
+@pytest.fixture
+def meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(external, "FLUSH_S", 0.0)
+    path = tmp_path / "meter.csv"
+    monkeypatch.setenv(external.VARIABLE, str(path))
+    return path
+
+
+def test_the_area_under_the_meters_power_is_the_windows_energy(meter: Path, response: dict[str, Any]) -> None:
+    write(meter)
+    before = copy.deepcopy(response)
+    (found,) = external.filled([response])
+    assert response == before
+    energy = meters.counted([found])
+    assert energy.kind == "meter_external"
+    assert energy.mj == pytest.approx((2 * 10 + 10**2) * 1e3 / 1000, rel=1e-3)  # 2 W for 10 s, and a triangle
+    assert energy.net_mj == pytest.approx(10**2 * 1e3 / 1000, rel=2e-3)
+    assert found["energy"]["update_s"] == pytest.approx(1 / 200)
+    figures = meters.window_energy(found)
+    assert figures.idle_each_w == pytest.approx((2, 2))
+
+
+def test_the_energy_between_two_samples_follows_the_line_between_them() -> None:
+    trace = external.Trace(np.array([0.0, 2.0, 3.0]), np.array([0.0, 4.0, 4.0]))
+    assert [trace.joules(s) for s in (0, 1, 2, 2.5, 3, 4)] == pytest.approx([0, 1, 4, 6, 8, 12])
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ({"hz": 9.0}, "90 counter updates in a window of 10 s; at least 11"),
+        ({"skip": (5, 7.0)}, "the meter has no sample from 3.00 to 5.00 s of a window of 10.00 s"),
+        ({"seconds": 11.0}, "the meter has no sample from 8.99 to 10.00 s of a window of 10.00 s"),
+        ({"skip": (-1, 1.0)}, "the meter has no sample from 0.00 to 0.50 s of the idle window of 1.00 s"),
+        ({"seconds": 12.4}, "the meter has no sample from 0.00 to 1.00 s of the last idle window of 1.00 s"),
+    ],
+)
+def test_a_meter_that_saw_too_little_gives_a_reason(
+    meter: Path, response: dict[str, Any], written: dict[str, Any], reason: str
+) -> None:
+    write(meter, **written)
+    energy = meters.counted(external.filled([response]))
+    assert energy.mj is None
+    assert energy.reason is not None
+    assert energy.reason.startswith(f"invalid: {reason}")
+
+
+def test_a_meter_that_is_not_there_spoils_no_latency(meter: Path, response: dict[str, Any]) -> None:
+    energy = meters.counted(external.filled([response]))
+    assert energy.kind == "meter_external"
+    assert energy.mj is None
+    assert energy.reason is not None
+    assert "meter.csv: the meter's CSV cannot be read" in energy.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("time_s,volts\n1,2\n2,3\n", r"received the columns \['time_s', 'volts'\]; one of .*'power_w'"),
+        ("time_s,power_w\n1,2\n2,many\n", "a row is no sample: .*many"),
+        ("time_s,power_w\n2,2\n1,2\n", "2 samples; .*their times rising"),
+        ("time_s,power_w\n1,2\n2,nan\n", "2 samples; .*finite"),
+        ("time_s,power_w\n1,2\n2,3", "1 samples; at least two"),  # the last is still being written
+        ("", r"received the columns \[\]"),
+    ],
+)
+def test_a_file_that_is_no_meters_says_so(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        external.load(path)
+
+
+def test_the_last_samples_are_waited_for(
+    meter: Path, response: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(meter, seconds=11.0)
+    monkeypatch.setattr(external, "FLUSH_S", 5.0)
+    monkeypatch.setattr(external.time, "sleep", lambda _: write(meter))
+    assert meters.counted(external.filled([response])).mj is not None
+
+
+def test_a_meter_that_is_not_set_up_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(external.VARIABLE, raising=False)
+    assert external.usable() == (
+        "no external meter: set TERCET_METER_CSV to the CSV (time_s,power_w) that the meter's software writes"
+    )
+    path = tmp_path / "m.csv"
+    monkeypatch.setenv(external.VARIABLE, str(path))
+    write(path)
+    assert external.usable() is None

@@ -102,6 +102,8 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
 FIGURES: dict[str, Callable[[Row], float | None]] = {
     "latency_ms": lambda row: row.measurement.latency.ms_p50 if row.measurement.latency else None,
     "energy_mj": lambda row: row.measurement.energy.mj,
+    "memory_kib": lambda row: row.measurement.memory.peak_kib if row.measurement.memory else None,
+    "instructions": lambda row: row.measurement.instructions.per_inference if row.measurement.instructions else None,
     "bytes": lambda row: row.bytes,
     "gzip_bytes": lambda row: row.gzip_bytes,
 }
@@ -112,7 +114,7 @@ def _goals(comparison: Comparison, rows: Sequence[Row], budget: Budget) -> dict[
     goals: dict[str, Callable[[Row], float]] = {}
     if (limit := budget.max_quality_drop) is not None:
         goals["quality_drop"] = _drop_goal(_reference_quality(comparison, rows), limit)
-    for name in ("latency_ms", "energy_mj", "bytes"):
+    for name in ("latency_ms", "energy_mj", "memory_kib", "bytes"):
         if (limit := getattr(budget, f"max_{name}")) is not None:
             goals[name] = _limit_goal(FIGURES[name], limit)
     return goals
@@ -159,6 +161,8 @@ def _source(row: Row, figure: str) -> str:
         return row.measurement.energy.kind
     if figure == "latency_ms" and row.measurement.latency:
         return row.measurement.latency.provenance
+    if figure == "memory_kib" and row.measurement.memory:
+        return row.measurement.memory.provenance
     return "measured"  # sizes are what the files have
 
 

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from tasks import figures, verdict
 from tasks.errors import DataError
-from tasks.records import Comparison, Evaluation, McNemar, Measurement, Row, Score, Split
-from tasks.verdict import Subject
+from tasks.records import Comparison, Evaluation, McNemar, Measurement, Row, Score, Split, Subject
 
 Labels = NDArray[np.int64]  # [n] true classes of the test split
 

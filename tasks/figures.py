@@ -13,6 +13,7 @@ ENERGY_KINDS: dict[EnergyKind, str] = {
     "meter_external": "external meter",
     "estimate_compiler": "compiler's estimate",
     "estimate_cpu_time": "estimate from CPU time",
+    "estimate_datasheet": "estimate from the datasheet",
     "none": "none",
 }
 
@@ -49,6 +50,15 @@ def size(count: int) -> str:
     if count < 1000:
         return f"{count} B"
     return f"{significant(count / 1000)} kB" if count < 1_000_000 else f"{significant(count / 1_000_000)} MB"
+
+
+def factor(smaller: float) -> str:
+    """How a size compares with another one that is `smaller` times as large."""
+    if abs(smaller - 1) < 0.01:
+        return "of the same size"
+    if smaller > 1:
+        return f"{significant(smaller)}× smaller"
+    return f"{significant(1 / smaller)}× larger"
 
 
 def probability(p: float) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import figures, verdict
+from tasks import figures, speed
 from tasks.chart import Chart, Point, scatter
 from tasks.records import Comparison, Measurement, Provenance, Row
 
@@ -24,9 +24,9 @@ class Line:
     """A variant on a device, ready to be set."""
 
     row: Row
-    word: verdict.Outcome
+    word: speed.Outcome
     quality: Figure
-    latency: Figure
+    cost: Figure  # latency, or an emulator's instructions
     ratio: Figure
     energy: Figure
     memory: Figure
@@ -54,6 +54,7 @@ class Device:
     kind: str
     provenance: str
     against: str | None  # the variant that ratios are against
+    cost: str  # what its lines' cost is, and the unit
     lines: tuple[Line, ...]
     plots: tuple[Plot, ...]
     facts: tuple[tuple[str, str], ...]
@@ -86,7 +87,7 @@ def render(comparison: Comparison) -> str:
 def _used(devices: Sequence[Device]) -> set[Provenance]:
     """The provenances that occur, for the legend."""
     lines = [line for device in devices for line in device.lines]
-    return {f.provenance for line in lines for f in (line.latency, line.energy, line.memory)}
+    return {f.provenance for line in lines for f in (line.cost, line.energy, line.memory)}
 
 
 def _overview(devices: Sequence[Device]) -> list[tuple[Line, list[Line | None]]]:
@@ -100,7 +101,7 @@ def _overview(devices: Sequence[Device]) -> list[tuple[Line, list[Line | None]]]
 
 
 def _device(name: str, rows: Sequence[Row], reference: str) -> Device:
-    against = verdict.anchor(rows, reference)
+    against = speed.anchor(rows, reference)
     ok = [row.measurement for row in rows if row.measurement.status == "ok"]
     provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
     kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
@@ -109,6 +110,7 @@ def _device(name: str, rows: Sequence[Row], reference: str) -> Device:
         kind=kinds[0] if kinds else "",
         provenance=" and ".join(provenances) or "no figures",
         against=against.variant if against is not None else None,
+        cost="Instructions, millions" if any(m.instructions for m in ok) else "Latency ms",
         lines=tuple(_line(row, against) for row in rows),
         plots=(_latency_plot(name, rows, against), _energy_plot(name, rows, against)),
         facts=tuple(_facts(ok)),
@@ -121,9 +123,9 @@ def _line(row: Row, against: Row | None) -> Line:
     memory = m.memory if m.status == "ok" else None
     return Line(
         row=row,
-        word=verdict.outcome(row, against),
+        word=speed.outcome(row, against),
         quality=Figure(figures.percent(row.quality, row.quality_n), f"{low}–{high}"),
-        latency=_latency(m),
+        cost=_instructions(m) if m.instructions else _latency(m),
         ratio=_ratio(row, against),
         energy=_energy(m),
         memory=Figure(figures.significant(memory.peak_kib), "", memory.provenance)
@@ -138,14 +140,24 @@ def _latency(m: Measurement) -> Figure:
     if m.status != "ok" or m.latency is None:
         return Figure(figures.UNKNOWN)
     tail = f"p90 {figures.significant(m.latency.ms_p90)}" if m.latency.ms_p90 is not None else ""
+    if m.latency.ms_low is not None and m.latency.ms_high is not None:
+        tail = f"{figures.significant(m.latency.ms_low, 2)}–{figures.significant(m.latency.ms_high, 2)}"
     return Figure(figures.significant(m.latency.ms_p50), tail, m.latency.provenance)
 
 
-def _ratio(row: Row, against: Row | None) -> Figure:
-    found = verdict.speed(row, against)
-    latency = row.measurement.latency
-    if found is None or latency is None:
+def _instructions(m: Measurement) -> Figure:
+    if m.instructions is None:
         return Figure(figures.UNKNOWN)
+    return Figure(figures.significant(m.instructions.per_inference / 1e6), m.instructions.cpu, "emulated")
+
+
+def _ratio(row: Row, against: Row | None) -> Figure:
+    found = speed.compared(row, against)
+    latency = row.measurement.latency
+    if found is None:
+        return Figure(figures.UNKNOWN)
+    if latency is None:
+        return Figure(figures.ratio(found.ratio), found.of, "emulated")
     known = found.low is not None and found.high is not None
     interval = f"{figures.ratio(found.low)}–{figures.ratio(found.high)}" if known else ""
     return Figure(figures.ratio(found.ratio), interval, latency.provenance)
@@ -215,6 +227,7 @@ def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
         "energy formula": [f"{m.variant}: {m.energy.formula}" if m.energy.formula else None for m in ok],
         "memory counts": [m.memory.what if m.memory else None for m in ok],
         "windows": [_windows(m) for m in ok],
+        "time goes into": [_operators(m) for m in ok],
     }
     return facts + [(name, value) for name, values in told.items() for value in dict.fromkeys(values) if value]
 
@@ -224,3 +237,16 @@ def _windows(m: Measurement) -> str | None:
     if not own:
         return None
     return f"{len(own)} of {figures.significant(min(window.seconds for window in own), 2)} s or more ({m.mode} mode)"
+
+
+def _operators(m: Measurement) -> str | None:
+    """The kinds of operator that take most of a variant's time, where the runtime can say it."""
+    times: dict[str, float] = {}
+    for operator in m.operators:
+        if operator.ms is not None:
+            times[operator.kind] = times.get(operator.kind, 0.0) + operator.ms
+    total = sum(times.values())
+    if not total:
+        return None
+    most = sorted(times.items(), key=lambda kind: -kind[1])[:3]
+    return f"{m.variant}: " + ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in most)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import compare, dataset, page, paths
+from tasks import compare, dataset, page, paths, roofline_error
 from tasks.errors import DataError
 from tasks.files import replaced_folder, write_json, write_text
 from tasks.params import Params
@@ -14,6 +14,7 @@ from tasks.records import (
     Comparison,
     Energy,
     Evaluation,
+    Instructions,
     Latency,
     Measurement,
     Memory,
@@ -21,9 +22,9 @@ from tasks.records import (
     Ratio,
     Record,
     Row,
+    Subject,
     read,
 )
-from tasks.verdict import Subject
 
 
 class Failure(Record):
@@ -38,7 +39,8 @@ def report(params: Params) -> None:
     """Compare the variants and devices that `params` names and write `out/report/` whole.
 
     Files: `comparison.json` (the record), `comparison.csv` (a line per pair), `metrics.json` and `plot.csv` (for
-    `dvc metrics` and `dvc plots`) and `index.html`, which needs nothing else.
+    `dvc metrics` and `dvc plots`) and `index.html`, which needs nothing else; `roofline.json`, where hardware that was
+    predicted was measured too.
 
     Raises:
         DataError: a record is malformed, or an evaluation was made on other test data.
@@ -50,6 +52,9 @@ def report(params: Params) -> None:
         write_json(folder / "metrics.json", metrics(comparison))
         write_text(folder / "plot.csv", _csv(list(_points(comparison))))
         write_text(folder / "index.html", page.render(comparison))
+        errors = roofline_error.find(row.measurement for row in comparison.rows)
+        if errors:
+            write_json(folder / "roofline.json", [error.model_dump(mode="json") for error in errors])
 
 
 def gather(params: Params) -> Comparison:
@@ -62,7 +67,8 @@ def gather(params: Params) -> Comparison:
             failures.append(f"{variant}: {error}")
     measurements = [_measurement(s, device, params) for device in params.benchmark.devices for s in subjects]
     comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, _labels())
-    return comparison.model_copy(update={"failures": tuple(failures)})
+    notes = (*comparison.notes, *roofline_error.notes(roofline_error.find(row.measurement for row in comparison.rows)))
+    return comparison.model_copy(update={"failures": tuple(failures), "notes": notes})
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
@@ -86,7 +92,8 @@ def _subject(variant: str) -> Subject:
     evaluation = read(Evaluation, paths.evaluation(variant))
     if evaluation.artifact_sha256 != artifact.sha256:
         raise DataError(f"{paths.evaluation(variant)}: evaluates an earlier artifact; evaluate again: `tercet run`")
-    return Subject(artifact, read(ModelCard, paths.model(artifact.model) / "card.json"), evaluation)
+    model = read(ModelCard, paths.model(artifact.model) / "card.json")
+    return Subject(artifact=artifact, model=model, evaluation=evaluation)
 
 
 def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
@@ -133,6 +140,7 @@ def _line(row: Row) -> dict[str, Any]:
         **_fields("ratio", Ratio, m.ratio),
         **_fields("energy", Energy, m.energy),
         **_fields("memory", Memory, m.memory),
+        **_fields("instructions", Instructions, m.instructions),
         **row.model_dump(include={"bytes", "gzip_bytes", "on_latency_front", "on_energy_front", "verdict"}),
     }
 

@@ -1,9 +1,9 @@
 """The comparison in the terminal: one table per device, as wide as the terminal allows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tasks import figures, verdict
+from tasks import figures, speed
 from tasks.records import Comparison, Row
 
 if TYPE_CHECKING:
@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDE = 110  # columns from which intervals and the download's size have room
-STYLES: dict[verdict.Outcome, str] = {
+STYLES: dict[speed.Outcome, str] = {
     "reference": "bold",
     "faster": "green",
     "slower": "red",
+    "fewer instructions": "green",
+    "more instructions": "red",
     "no change": "",
     "inconclusive": "yellow",
     "not compared": "dim",
@@ -51,7 +53,7 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
     from rich.table import Table
     from rich.text import Text
 
-    against = verdict.anchor(rows, reference)
+    against = speed.anchor(rows, reference)
     title = device if against is None or against.variant == reference else f"{device}, against {against.variant}"
     table = Table(
         title=title,
@@ -63,14 +65,15 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
         collapse_padding=True,
     )
     table.add_column("variant", overflow="fold")  # the only one that gives way: figures are never cut
-    names = [f"{rows[0].metric}\n%", "latency\nms", "ratio", "energy\nmJ", "size"] + (["gzip"] if wide else [])
+    heading, cost = _cost(rows)
+    names = [f"{rows[0].metric}\n%", heading, "ratio", "energy\nmJ", "size"] + (["gzip"] if wide else [])
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
-        word = verdict.outcome(row, against)
+        word = speed.outcome(row, against)
         flags = "".join(f", {flag}" for flag in row.measurement.flags)
-        cells = [quality(row, wide=wide), latency(row), ratio(row, against, wide=wide), energy(row, wide=wide)]
+        cells = [quality(row, wide=wide), cost(row), ratio(row, against, wide=wide), energy(row, wide=wide)]
         sizes = [figures.size(row.bytes)] + ([figures.size(row.gzip_bytes)] if wide else [])
         table.add_row(Text(row.variant), *cells, *sizes, Text(word + flags, style=STYLES[word]))
     return table
@@ -91,14 +94,40 @@ def latency(row: Row) -> str:
     return f"{figures.MARKS[m.latency.provenance]} {figures.significant(m.latency.ms_p50)}"
 
 
+def instructions(row: Row) -> str:
+    """Millions of an emulated processor's instructions behind the mark of their provenance."""
+    counted = row.measurement.instructions
+    return (
+        f"{figures.MARKS['emulated']} {figures.significant(counted.per_inference / 1e6)}"
+        if counted
+        else figures.UNKNOWN
+    )
+
+
+def memory(row: Row) -> str:
+    """Working memory in KiB behind the mark of its provenance."""
+    used = row.measurement.memory
+    return f"{figures.MARKS[used.provenance]} {figures.significant(used.peak_kib)}" if used else figures.UNKNOWN
+
+
+def _cost(rows: Sequence[Row]) -> tuple[str, Callable[[Row], str]]:
+    """What a device's rows are told by: latency, else instructions, else memory; the heading and the cell."""
+    if not any(row.measurement.latency for row in rows):
+        if any(row.measurement.instructions for row in rows):
+            return "instr.\nmillions", instructions
+        if any(row.measurement.memory for row in rows):
+            return "memory\nKiB", memory
+    return "latency\nms", latency
+
+
 def ratio(row: Row, against: Row | None, *, wide: bool) -> str:
     """Latency over that of the device's anchor; marked where it is between estimates."""
-    found = verdict.speed(row, against)
+    found = speed.compared(row, against)
     if found is None:
         return figures.UNKNOWN
     value = figures.ratio(found.ratio)
     if found.low is None or found.high is None:
-        provenance = row.measurement.latency.provenance if row.measurement.latency else "none"
+        provenance = row.measurement.latency.provenance if row.measurement.latency else "emulated"
         return f"{figures.MARKS[provenance]} {value}"
     return f"{value} [{figures.ratio(found.low)}–{figures.ratio(found.high)}]" if wide else value
 
@@ -119,7 +148,7 @@ def _legend(comparison: Comparison, console: "Console") -> None:
 
     marks = [f"{mark} {name}" for name, mark in figures.MARKS.items() if mark]
     quick = any(row.measurement.mode == "quick" for row in comparison.rows)
-    parts = [*marks, f"{figures.UNKNOWN} not known", "ratio: latency over the reference's", "± and []: 95 %"]
+    parts = [*marks, f"{figures.UNKNOWN} not known", "ratio: over the reference's", "± and []: 95 %"]
     if quick:
         parts.append("quick mode: short windows, for a look and not for a claim")
     console.print(Text(" · ".join(parts), style="dim"))

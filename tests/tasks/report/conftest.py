@@ -22,9 +22,9 @@ from tasks.records import (
     ModelCard,
     Ratio,
     Score,
+    Subject,
     Window,
 )
-from tasks.verdict import Subject
 
 N = 360
 LABELS = np.arange(N, dtype=np.int64) % 10

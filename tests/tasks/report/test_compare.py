@@ -93,7 +93,7 @@ def test_the_quality_is_that_of_the_kernels_that_stand_for_the_device(make: Simp
     scores = [s for s in subject.evaluation.scores if (s.split, s.kernels) != ("test", "reference")]
     imitated = make.score(range(100, 130), "test", "reference")
     evaluation = subject.evaluation.model_copy(update={"scores": (*scores, imitated)})
-    subjects = [make.subject("fp32"), type(subject)(subject.artifact, subject.model, evaluation)]
+    subjects = [make.subject("fp32"), subject.model_copy(update={"evaluation": evaluation})]
     measurements = [make.on_host("int8", "host-cpu"), make.on_npu("int8", "ethos-u55-128")]
     host, npu = compare.build("x", "fp32", subjects, measurements, np.arange(360) % 10).rows
     assert (host.quality, npu.quality) == (1 - 9 / 360, 1 - 30 / 360)

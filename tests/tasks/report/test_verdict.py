@@ -2,8 +2,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import verdict
-from tasks.records import Comparison, Energy, Latency, Ratio
+from tasks import speed
+from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from tasks.records import Comparison, Energy, Latency, Ratio
 def test_a_change_needs_an_interval_without_1_and_3_percent(
     ratio: float, low: float | None, high: float | None, outcome: str
 ) -> None:
-    assert verdict.Speed("fp32", ratio, low, high).outcome == outcome
+    assert speed.Speed("fp32", ratio, low, high).outcome == outcome
 
 
 def verdicts(comparison: Comparison, device: str) -> dict[str, str]:
@@ -91,13 +91,13 @@ def test_a_failure_tells_its_reason(make: SimpleNamespace) -> None:
     failed = make.measurement("int8", "host-cpu", status="error", reason="the runner was killed")
     (row,) = make.comparison([failed]).rows
     assert row.verdict == "Failed: the runner was killed."
-    assert verdict.outcome(row, None) == "error"
+    assert speed.outcome(row, None) == "error"
 
 
 def test_measurements_that_were_not_paired_are_not_compared(make: SimpleNamespace) -> None:
     alone = make.on_host("int8", "host-cpu").model_copy(update={"ratio": None})
     reference, row = make.comparison([make.on_host("fp32", "host-cpu"), alone]).rows
-    assert verdict.speed(row, reference) is None
+    assert speed.compared(row, reference) is None
     assert row.verdict.startswith("Latency not compared: no paired windows; ")
 
 
@@ -106,10 +106,63 @@ def test_an_estimate_is_not_compared_with_a_measurement(make: SimpleNamespace) -
         "int8", "host-cpu", latency=Latency(provenance="estimated", ms_p50=0.1), energy=Energy(kind="none")
     )
     reference, row = make.comparison([make.on_host("fp32", "host-cpu"), estimate]).rows
-    assert verdict.speed(row, reference) is None
-    assert verdict.outcome(row, reference) == "not compared"
+    assert speed.compared(row, reference) is None
+    assert speed.outcome(row, reference) == "not compared"
 
 
 def test_no_anchor_where_nothing_ran(make: SimpleNamespace) -> None:
     rows = make.comparison([make.on_npu("fp32", "ethos-u55-128")]).rows
-    assert verdict.anchor(rows, "fp32") is None
+    assert speed.anchor(rows, "fp32") is None
+
+
+def counted(make: SimpleNamespace, variant: str, millions: float) -> object:
+    return make.measurement(
+        variant,
+        "emulated-cortex-a76",
+        energy=Energy(kind="none", reason="emulated"),
+        instructions=Instructions(per_inference=millions * 1e6, spread=0.0, cpu="cortex-a76"),
+    )
+
+
+def test_instructions_are_compared_and_never_called_speed(make: SimpleNamespace) -> None:
+    reference, row = make.comparison([counted(make, "fp32", 1.2), counted(make, "int8", 0.4)]).rows
+    assert speed.outcome(row, reference) == "fewer instructions"
+    assert row.verdict.startswith("3.00× fewer instructions than fp32 (a proxy of cost, no time); ")
+    assert "faster" not in row.verdict
+
+
+def test_a_gpu_that_draws_no_more_than_idle_is_launch_bound(make: SimpleNamespace) -> None:
+    ratio = Ratio(value=1.0, low=0.99, high=1.01, pairs=5)
+    same = make.on_host("int8", "host-cpu").model_copy(
+        update={"device_kind": "pjrt", "ratio": ratio, "energy": Energy(kind="counter_nvml", mj=18.0)}
+    )
+    told = {}
+    for watts in (121.4, 300.0):
+        windows = [w.model_copy(update={"variant": "int8", "idle_w": 120.3, "active_w": watts}) for w in same.windows]
+        row = make.comparison([make.on_host("fp32", "host-cpu"), same.model_copy(update={"windows": windows})]).rows[1]
+        told[watts] = row.verdict
+    assert told[121.4].endswith("Likely cause: launch-bound: the GPU draws only 1% more than idle, so it mostly waits.")
+    assert "launch-bound" not in told[300.0]
+
+
+def test_time_that_goes_into_conversions_is_blamed(make: SimpleNamespace) -> None:
+    slower = Ratio(value=1.4, low=1.3, high=1.5, pairs=3)
+    operators = tuple(
+        Operator(name=str(i), kind=kind, ran_on="CPU", ms=ms)
+        for i, (kind, ms) in enumerate([("Conv", 0.6), ("DequantizeLinear", 0.3), ("QuantizeLinear", 0.1)])
+    )
+    row = make.on_host("int8", "host-cpu").model_copy(update={"ratio": slower, "operators": operators})
+    told = make.comparison([make.on_host("fp32", "host-cpu"), row]).rows[1].verdict
+    assert told.endswith("Likely cause: 40% of the operators' time goes into converting numbers, not computing.")
+
+
+def test_predicted_ranges_are_compared_end_with_end(make: SimpleNamespace) -> None:
+    def predicted(variant: str, low: float, high: float) -> object:
+        latency = Latency(provenance="estimated", ms_p50=(low * high) ** 0.5, ms_low=low, ms_high=high)
+        return make.measurement(variant, "roofline", latency=latency, energy=Energy(kind="none", reason="none"))
+
+    ranges = [predicted("fp32", 0.0002, 0.16), predicted("int8", 0.0001, 0.15), predicted("fp16", 0.0001, 0.17)]
+    reference, int8, fp16 = make.comparison(ranges).rows
+    assert speed.outcome(int8, reference) == "faster"
+    assert "[1.07–2.00]" in int8.verdict
+    assert speed.outcome(fp16, reference) == "inconclusive"

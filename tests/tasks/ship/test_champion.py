@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tasks.champion import select
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
-from tasks.records import Comparison, Row
+from tasks.records import Comparison, Instructions, Memory, Row
 
 MakeRow = Callable[..., Row]
 
@@ -147,3 +147,22 @@ def test_no_candidate_beats_the_champion(
     assert choice.within_budget == bool(within) == fits(champion)
     assert cost(champion) == min(map(cost, within), default=cost(champion))
     assert choice.within_budget == (not any(choice.distances.values()))
+
+
+def test_where_no_time_is_known_memory_or_instructions_can_decide(make_row: MakeRow) -> None:
+    def memory(kib: float) -> Memory:
+        return Memory(provenance="measured", peak_kib=kib, what="arena")
+
+    def counted(n: float) -> Instructions:
+        return Instructions(per_inference=n, spread=0.0, cpu="cortex-a72")
+
+    rows = [
+        make_row("float32", latency_ms=None, memory=memory(108), instructions=counted(1.1e6)),
+        make_row("int8", latency_ms=None, memory=memory(30), instructions=counted(1.4e6)),
+    ]
+    assert select(compare(*rows), "host-cpu", Budget(minimize="memory_kib")).champion == "int8"
+    assert select(compare(*rows), "host-cpu", Budget(minimize="instructions")).champion == "float32"
+    nearest = select(compare(*rows), "host-cpu", Budget(minimize="instructions", max_memory_kib=64))
+    assert nearest.champion == "int8"
+    with pytest.raises(UnsupportedError, match="latency_ms"):
+        select(compare(*rows), "host-cpu", Budget())

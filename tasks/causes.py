@@ -1,0 +1,100 @@
+"""Why a variant is no faster on a device, where the records tell: what ran each operator, what the meter says. Pure."""
+
+from collections.abc import Sequence
+
+from tasks import figures
+from tasks.params import BASELINE
+from tasks.records import Measurement, Row, Subject
+from tasks.speed import NEGLIGIBLE, compared, outcome
+
+KEPT = {"sparsity": "zeros", "clusters": "shared values"}
+NO_GAIN = ("no change", "slower")
+CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "QUANTIZE", "DEQUANTIZE", "Convert", "FakeQuantize", "Reorder")
+MUCH = 0.2  # of the operators' time
+IDLING = 0.05  # active power above idle power, as a share: the device had next to nothing to do
+
+
+def causes(row: Row, device: Sequence[Row], subject: Subject, against: Row | None) -> list[str]:
+    """The likely causes of a missing gain.
+
+    Args:
+        row: the variant on the device.
+        device: all rows of that device, `row` among them.
+        subject: the variant's cards.
+        against: the row that the device's others are compared with.
+    """
+    m = row.measurement
+    found = []
+    if m.device_kind in ("litert", "ssh"):
+        found += _litert(row, subject, outcome(row, against))
+    if m.device_kind not in ("ethos-u", "roofline"):  # whose estimates know of zeros or count every weight
+        found += _weights(row, device, subject, against)
+    if outcome(row, against) in NO_GAIN:
+        found += [*_conversions(m), *_reference_kernels(m), *_launches(m)]
+    return found
+
+
+def _litert(row: Row, subject: Subject, word: str) -> list[str]:
+    expanded = subject.artifact.operators.get("DEQUANTIZE", 0)
+    if row.scheme == "float16" and expanded and word in NO_GAIN:
+        return [f"likely cause: {expanded} float16 tensors are expanded to float32 when the model loads"]
+    if row.scheme == "int16x8" and word in NO_GAIN:
+        return ["likely cause: this runtime has no optimised kernels for int16×8"]
+    return []
+
+
+def _weights(row: Row, device: Sequence[Row], subject: Subject, against: Row | None) -> list[str]:
+    """No sparse kernel: zeros and shared values cost as much as any other weights."""
+    twin = _twin(row, device)
+    if not subject.model.preserves or twin is None or _faster_than(row, twin, against):
+        return []
+    what = " and ".join(KEPT[kept] for kept in subject.model.preserves)
+    packed = figures.factor(twin.gzip_bytes / row.gzip_bytes)
+    return [
+        f"no faster than {twin.variant}: this runtime computes {what} like any other weights, "
+        f"so the gain is in the download alone ({packed} under gzip than {twin.variant})"
+    ]
+
+
+def _conversions(m: Measurement) -> list[str]:
+    """Numbers that are only turned into others."""
+    total = sum(operator.ms or 0.0 for operator in m.operators)
+    spent = sum(operator.ms or 0.0 for operator in m.operators if operator.kind in CONVERSIONS)
+    if not total or spent / total < MUCH:
+        return []
+    return [f"likely cause: {spent / total:.0%} of the operators' time goes into converting numbers, not computing"]
+
+
+def _reference_kernels(m: Measurement) -> list[str]:
+    """Operators that this processor has no kernel of its own for."""
+    plain = [operator.kind for operator in m.operators if (operator.ran_on or "").startswith("ref")]
+    if not plain:
+        return []
+    return [f"likely cause: {len(plain)} operators run on reference kernels: {', '.join(sorted(set(plain)))}"]
+
+
+def _launches(m: Measurement) -> list[str]:
+    """A GPU that draws hardly more than when idle waits for its next launch."""
+    own = [w for w in m.windows if w.variant == m.variant and w.idle_w and w.active_w]
+    if not own or m.energy.kind != "counter_nvml":
+        return []
+    share = max(w.active_w / w.idle_w - 1 for w in own if w.active_w and w.idle_w)
+    if share > IDLING:
+        return []
+    return [f"likely cause: launch-bound: the GPU draws only {max(share, 0):.0%} more than idle, so it mostly waits"]
+
+
+def _twin(row: Row, device: Sequence[Row]) -> Row | None:
+    """The same scheme without compression, on the same device."""
+    same = [r for r in device if r.scheme == row.scheme and r.model == BASELINE and r.measurement.status == "ok"]
+    return same[0] if same and row.model != BASELINE else None
+
+
+def _faster_than(row: Row, twin: Row, against: Row | None) -> bool:
+    """Whether `row` is faster than its twin beyond doubt: their intervals against the reference are apart."""
+    if against is not None and twin.variant == against.variant:
+        return outcome(row, against) == "faster"
+    own, other = compared(row, against), compared(twin, against)
+    if own is None or other is None or own.high is None or other.low is None:
+        return True  # nothing can be said
+    return own.high < other.low and own.ratio < (1 - NEGLIGIBLE) * other.ratio

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tasks.bench.runner import processor
+from tasks.bench.runner.machine import processor
 
 ROOT = Path(__file__).resolve().parent.parent
 START_LOAD = os.getloadavg()[0]

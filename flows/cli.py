@@ -25,7 +25,10 @@ def console() -> None:
     """
     code = [1]
     atexit.register(_leave, code)  # the first to be registered is the last to be called
-    code[0] = main()
+    try:
+        code[0] = main()
+    except SystemExit as left:  # argparse's: --help was said, or a wrong word
+        code[0] = int(left.code or 0)
 
 
 def _leave(code: list[int]) -> None:
@@ -64,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add("run", _run, "Bring everything in params.yaml up to date and show the comparison.")
     add("compare", _compare, "Show the comparison of the last run.")
-    add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
+    known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
+    known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
+    known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
     use = add("use", _use, "Make a preset of infra/presets the params.yaml.")
     use.add_argument("preset", help="its name, such as digits-cnn")
     use.add_argument("--force", action="store_true", help="replace a params.yaml that is no preset's")
@@ -101,9 +106,16 @@ def _compare(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _devices(_options: argparse.Namespace) -> int:
-    from flows.show import devices
+def _devices(options: argparse.Namespace) -> int:
+    from flows.show import devices, probe
 
+    if options.support:
+        from flows.support import support
+
+        support()
+        return 0
+    if options.probe is not None:
+        return 0 if probe(options.probe) else 1
     devices()
     return 0
 

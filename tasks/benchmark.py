@@ -55,7 +55,9 @@ def _measure(params: Params, variant: str, device: str) -> Result:
             splits=_splits(Path(folder)) if found.kind in devices.OWN_KERNELS else {},
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
-        with transport.hold("local", exclusive=found.kind in devices.MEASURED):
+        far = found.kind == "ssh"
+        here = devices.MEASURED
+        with transport.hold(f"device-{device}" if far else "local", exclusive=far or found.kind in here):
             return _attempt(request)
 
 

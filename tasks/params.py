@@ -151,10 +151,11 @@ class Benchmark(Section):
 class Budget(Section):
     """What a device's champion must keep to; of those that do, the one with the least of `minimize` wins."""
 
-    minimize: Literal["latency_ms", "energy_mj", "bytes", "gzip_bytes"] = "latency_ms"
+    minimize: Literal["latency_ms", "energy_mj", "memory_kib", "instructions", "bytes", "gzip_bytes"] = "latency_ms"
     max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # below the reference, on validation data
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_energy_mj: Annotated[float, Field(gt=0)] | None = None
+    max_memory_kib: Annotated[float, Field(gt=0)] | None = None
     max_bytes: Annotated[int, Field(gt=0)] | None = None
 
 

@@ -15,7 +15,14 @@ from tasks.files import write_json
 SCHEMA_VERSION = 1
 Provenance = Literal["measured", "estimated", "emulated", "none"]
 EnergyKind = Literal[
-    "counter_nvml", "counter_rapl", "rail_hwmon", "meter_external", "estimate_compiler", "estimate_cpu_time", "none"
+    "counter_nvml",
+    "counter_rapl",
+    "rail_hwmon",
+    "meter_external",
+    "estimate_compiler",
+    "estimate_cpu_time",
+    "estimate_datasheet",
+    "none",
 ]
 Split = Literal["validation", "test"]
 Status = Literal["ok", "unsupported", "invalid", "error"]
@@ -82,6 +89,16 @@ class ModelCard(Record):
     history: dict[str, tuple[float, ...]]  # one value an epoch
 
 
+class Program(Record):
+    """The network of an artifact once more, for another runtime, in a file beside it."""
+
+    file: str
+    sha256: str
+    bytes: int
+    inputs: tuple[str, ...]  # the names of its arguments, in order
+    outputs: tuple[str, ...]
+
+
 class ArtifactCard(Record):
     """`out/artifacts/<variant>/card.json`: a file that can be deployed."""
 
@@ -98,6 +115,8 @@ class ArtifactCard(Record):
     operators: dict[str, int]  # how many of each
     aware_epochs: int = 0
     converter: str  # name and version
+    stablehlo: Program | None = None
+    no_stablehlo: str | None = None  # why there is none
 
 
 class ClassFigures(Record):
@@ -135,6 +154,24 @@ class Evaluation(Record):
     confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted
 
 
+class Subject(Record):
+    """What is known of a variant before any device is asked."""
+
+    artifact: ArtifactCard
+    model: ModelCard
+    evaluation: Evaluation
+
+    @property
+    def variant(self) -> str:
+        """The variant's name."""
+        return self.artifact.variant
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs since the first weights, quantization-aware ones among them."""
+        return self.model.total_epochs + self.artifact.aware_epochs
+
+
 class Window(Record):
     """One timed window: a fresh process that ran the artifact back to back."""
 
@@ -164,6 +201,26 @@ class Latency(Record):
     ms_p99: float | None = None  # from 662
     ms_mean: float | None = None
     window_cv: float | None = None  # of the windows' p50
+
+    ms_low: float | None = None  # of an estimate: the range that it predicts
+    ms_high: float | None = None
+
+
+class Instructions(Record):
+    """Instructions that an emulated processor executed for one inference: a proxy of cost, never a time."""
+
+    per_inference: float
+    spread: float  # between the inferences that were counted: highest less lowest, over the mean
+    cpu: str
+
+
+class Operator(Record):
+    """One operator of an artifact, as the runtime ran it."""
+
+    name: str
+    kind: str
+    ran_on: str | None  # a delegate, a kernel or a unit; null where the runtime does not say
+    ms: float | None  # per inference, with profiling on, so their sum is not the latency
 
 
 class Ratio(Record):
@@ -211,6 +268,8 @@ class Measurement(Record):
     latency: Latency | None = None
     ratio: Ratio | None = None
     memory: Memory | None = None
+    instructions: Instructions | None = None
+    operators: tuple[Operator, ...] = ()
     energy: Energy = Energy(kind="none", reason="not measured")
     scores: tuple[Score, ...] = ()  # by the device's own kernels; none: those of the evaluation by `kernels`
     kernels: Literal["default", "reference"] = "default"  # whose accuracy stands for this device

@@ -58,7 +58,8 @@ class Local:
         """Have a fresh process answer; see `Session`."""
         full = request | {key: str(path) for key, path in {**files, **results}.items()}
         command = [sys.executable, "-I", "-c", START, str(RUNNER.parent)]
-        return converse(command, full, f"{request['action']} of {files['model']}", timeout_s=timeout_s)
+        what = f"{request['action']} of {files.get('model', 'this machine')}"
+        return converse(command, full, what, timeout_s=timeout_s)
 
 
 def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_s: float) -> dict[str, Any]:
@@ -75,12 +76,12 @@ def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_
     except subprocess.TimeoutExpired:
         raise DeviceError(f"{what}: no answer within {timeout_s:g} s; the process was killed") from None
     finally:
-        _kill(process)
-    return _response(what, process.returncode, out, err)
+        kill(process)
+    return response(what, process.returncode, out, err)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    """End the process's group: harmless where it has ended by itself."""
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and its group: harmless where it has ended by itself."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -90,17 +91,23 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
                 pipe.close()
 
 
-def _response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
+def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
+    """The runner's answer, from its exit code and what it wrote.
+
+    Raises:
+        DeviceError: see `Session`; the message begins with `what`.
+    """
     said = (err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     try:
-        response = json.loads(out) if code == 0 else None
+        answer = json.loads(out) if code == 0 else None
     except ValueError:
-        response = None
-    if not isinstance(response, dict) or response.get("status") not in STATUSES:
-        raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}")
-    if response["status"] == "error":
-        raise DeviceError(f"{what}: {response['reason']}")
-    return response
+        answer = None
+    if not isinstance(answer, dict) or answer.get("status") not in STATUSES:
+        printed = f"; instead of an answer: {out[:60].decode(errors='replace')!r}" if out else ""
+        raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}{printed}")
+    if answer["status"] == "error":
+        raise DeviceError(f"{what}: {answer['reason']}")
+    return answer
 
 
 @contextmanager
@@ -138,5 +145,6 @@ def _wait(descriptor: int, kind: int, resource: str) -> None:
             return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         time.sleep(0.02)
     if not _held[resource]:
-        log.warning("waiting for %r: another process measures or trains on this machine", resource)
+        doing = "measures or trains on this machine" if resource == "local" else "measures there"
+        log.warning("waiting for %r: another process %s", resource, doing)
     return fcntl.flock(descriptor, kind)

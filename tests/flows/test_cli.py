@@ -5,12 +5,17 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
+from types import SimpleNamespace
 
 import pytest
 
-from flows import cli, presets
+from flows import cli, doctor, presets
 from tasks import devices, paths
+from tasks.bench import external, reach
+from tasks.bench.runner import counters
 from tasks.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +49,7 @@ def subprocess_of(command, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["use", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["devices", "--help"]], ids=" ".join)
 def test_help_answers_at_once(words, tmp_path):
     command = [sys.executable, "-c", "import sys; from flows.cli import main; sys.exit(main())", *words]
     took = []
@@ -57,6 +62,12 @@ def test_help_answers_at_once(words, tmp_path):
         if took[-1] < ANSWERS_IN_S:
             break
     assert min(took) < ANSWERS_IN_S
+
+
+@pytest.mark.parametrize(("words", "expected"), [(["--help"], 0), (["devises"], 2), (["devices"], 1)])
+def test_the_console_script_ends_with_the_commands_own_code(words, expected, tmp_path):
+    command = [sys.executable, "-c", "from flows.cli import console; console()", *words]
+    assert subprocess_of(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == expected
 
 
 def test_help_imports_nothing_heavy(tmp_path):
@@ -159,17 +170,54 @@ def test_use_refuses_a_preset_that_is_wrong(clone):
     assert paths.PARAMS.read_bytes() == before
 
 
-def test_devices_tells_each_and_why_it_cannot_be_used(clone, tercet):
+def test_devices_tells_each_by_kind_and_why_it_cannot_be_used(clone, tercet):
     many = paths.device("host-cpu").read_text().replace("threads: 1", "threads: 64")
     paths.device("host-cpu-64t").write_text(many)
     code, out, _ = tercet("devices")
-    lines = {line.split()[0]: line.split(maxsplit=2)[1:] for line in out.splitlines()[::2]}
     assert code == 0
-    assert sorted(lines) == devices.names()
-    assert lines["host-cpu"] == ["litert", "usable"]
-    assert lines["ethos-u55-128"] == ["ethos-u", "usable"]
-    assert lines["host-cpu-64t"][1].startswith("not usable here: 64 threads need as many CPUs; ")
-    assert [line.strip() for line in out.splitlines()[1::2]] == [devices.load(n).description for n in sorted(lines)]
+    lines, kind, told = out.splitlines(), "", {}
+    for line in lines:
+        if not line.startswith(" "):
+            kind = line.partition(":")[0]
+        elif not line.startswith("    "):
+            name, mark, description = line.split(maxsplit=2)
+            told[name] = (kind, mark, description)
+    assert sorted(told) == devices.names()
+    assert {name: (kind, text) for name, (kind, _, text) in told.items()} == {
+        name: (device.kind, device.description) for name in told for device in [devices.load(name)]
+    }
+    assert told["host-cpu"][1] == told["ethos-u55-128"][1] == "usable"
+    assert told["host-cpu-64t"][1] == "absent"
+    after = lines[next(i for i, line in enumerate(lines) if "host-cpu-64t" in line) + 1]
+    assert after.strip().startswith("64 threads need as many CPUs; ")
+
+
+def test_probe_says_what_a_device_answers(clone, tercet):
+    code, out, _ = tercet("devices", "--probe", "host-cpu")
+    assert code == 0
+    assert out.startswith(
+        f"ok      host-cpu: ai-edge-litert {version('ai-edge-litert')} on Python {python_version()}; "
+    )
+    code, out, _ = tercet("devices", "--probe", "ethos-u55-128")
+    assert (code, out) == (0, f"ok      ethos-u55-128: Vela {version('ethos-u-vela')} answers for ethos-u55-128\n")
+    code, _, err = tercet("devices", "--probe", "host-cpi")
+    assert code == 1
+    assert "did you mean 'host-cpu'?" in err
+
+
+def test_probe_of_all_goes_on_where_one_does_not_answer(clone, tercet, monkeypatch):
+    for path in paths.DEVICES.glob("*.yaml"):
+        if path.stem not in ("host-cpu", "host-cpu-2t", "ethos-u55-128"):
+            path.unlink()
+    monkeypatch.setattr(reach, "local", lambda device: reach.compiler(device) if "2t" in device.name else "here")
+    monkeypatch.setattr(reach, "LIMIT_S", 0.01)
+    code, out, _ = tercet("devices", "--probe")
+    assert code == 1
+    assert out.splitlines() == [
+        "absent  ethos-u55-128: Vela did not say its version within 0.01 s",
+        "ok      host-cpu: here",
+        "absent  host-cpu-2t: Vela did not say its version within 0.01 s",
+    ]
 
 
 def test_doctor_in_a_whole_project(clone, tercet, monkeypatch):
@@ -183,6 +231,35 @@ def test_doctor_in_a_whole_project(clone, tercet, monkeypatch):
     assert "ok       MLflow: records go to http://tracking.invalid\n" in out
     assert "ok       Prefect: runs are reported to http://prefect.invalid/api\n" in out
     assert "ok       device host-cpu: usable\n" in out
+
+
+def test_doctor_names_runtimes_energy_sources_and_programs_with_the_mend_of_each(clone, tercet, monkeypatch, tmp_path):
+    barred = SimpleNamespace(about={"zones": [], "reason": "RAPL cannot be read: [Errno 13] Permission denied: 'x'"})
+    rails = tmp_path / "hwmon" / "hwmon1"
+    rails.mkdir(parents=True)
+    for name, text in {"name": "ina226", "power1_input": "5", "power1_label": "VDD_IN"}.items():
+        (rails / name).write_text(text)
+    monkeypatch.setitem(counters.SOURCES, "powercap", lambda: barred)
+    monkeypatch.setitem(counters.SOURCES, "hwmon", lambda: counters.Hwmon(str(rails.parent)))
+    monkeypatch.delenv(external.VARIABLE, raising=False)
+    monkeypatch.setattr(devices, "installed", lambda package: None if package == "openvino" else "1.0")
+    monkeypatch.setattr(doctor.shutil, "which", lambda program: None if program == "debootstrap" else "/bin/" + program)
+    _, out, _ = tercet("doctor")
+    lines = {line[9:].partition(":")[0]: (line[:7].strip(), line[9:].partition(": ")[2]) for line in out.splitlines()}
+    assert lines["runtime of kind onnxruntime"] == ("ok", "onnxruntime 1.0")
+    assert lines["runtime of kind openvino"][0] == "absent"
+    assert "`pip install openvino`" in lines["runtime of kind openvino"][1]
+    mark, said = lines["energy by powercap"]
+    assert mark == "absent"
+    assert said.startswith("RAPL cannot be read: ")
+    assert "`sudo chmod -R a+r /sys/class/powercap/intel-rapl:*`" in said
+    assert lines["energy by hwmon"] == ("ok", "VDD_IN")
+    assert "set TERCET_METER_CSV" in lines["energy by an external meter"][1]
+    assert lines["ssh"] == ("ok", "/bin/ssh")
+    assert lines["debootstrap"][0] == "absent"
+    assert "`sudo apt-get install debootstrap`" in lines["debootstrap"][1]
+    monkeypatch.setitem(counters.SOURCES, "powercap", lambda: counters.Powercap(str(tmp_path)))
+    assert "virtual machines and most Arm boards have none" in tercet("doctor")[1]
 
 
 def test_doctor_says_what_is_missing_and_how_to_mend_it(project, tercet, monkeypatch):

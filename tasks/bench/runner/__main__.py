@@ -11,6 +11,13 @@ clipped. Where the names are not the model's, the order counts.
 must be reached. The clock covers the inference and reading every output back; the input is in place before it starts,
 as in MLPerf Tiny. Around the window stands an idle one, if there is an energy counter to read.
 
+`look` needs `action` and `runtime` alone, and gives no figures: the environment is in every response.
+
+`profile` tells what ran each operator, and for how long where the runtime can say so, outside of any window.
+
+`count` adds `runs`: so many inferences after the first, each between two marks for an emulator that counts
+instructions, and as many pairs of marks with nothing between them. A mark is a system call that every kernel refuses.
+
 Response: `schema`, `status` ("ok", "unsupported": the runtime refuses the model, or "error"), `reason`, `environment`,
 and the action's own figures. Energy counters are reported raw: start, end and where they wrap.
 """
@@ -24,7 +31,7 @@ import sys
 import time
 from array import array
 from importlib import import_module
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +44,9 @@ from . import arrays, counters, machine  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
 
 SCHEMA = 2
-RUNTIMES = ("litert",)
+RUNTIMES = ("litert", "onnxruntime", "openvino", "pjrt", "tflm")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+MARK, EMPTY, INFERENCE = 0x5EED, 0, 1  # a mark is getpriority(MARK, what stands between this pair)
 
 
 def predict(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
@@ -72,11 +80,15 @@ def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
     idle = [counters.idle(counter, request["idle_s"])]
     update_s = counters.update_s(counter)
     repeat(model, examples, request["warmup_runs"], request["warmup_s"])
+    state = [machine.state()]
     window, cpu_start = [counters.read(counter)], time.process_time_ns()
-    samples = repeat(model, examples, request["min_runs"], request["window_s"])
+    with counters.watts(counter) as watts:
+        samples = repeat(model, examples, request["min_runs"], request["window_s"])
     cpu_end = time.process_time_ns()
     window.append(counters.read(counter))
+    state.append(machine.state())
     idle.append(counters.idle(counter, request["idle_s"]))
+    power_w = sum(watts) / len(watts) if watts else None
     np.save(request["samples"], np.frombuffer(samples, np.uint64))
     return {
         "runs": len(samples),
@@ -85,9 +97,46 @@ def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
         "load_ms": (loaded - start) / 1e6,
         "first_ms": (ended - loaded) / 1e6,
         "memory": {"before_kib": before_kib, "peak_kib": peak_kib},
-        "energy": {**counter.about, "update_s": update_s, "idle": idle, "window": window},
+        "state": state,
+        "energy": {**counter.about, "update_s": update_s, "power_w": power_w, "idle": idle, "window": window},
         "facts": model.facts(),
     }
+
+
+def profile(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
+    """What ran each operator, and for how long: at the cost of a slower model, so never in a window."""
+    model, examples = load({**request, "options": {**request["options"], "profile": True}}, runtime)
+    for example in examples:
+        model.put(example)
+        first(model, runtime)
+    return {"operators": model.operators()}
+
+
+def look(_request: dict[str, Any], _runtime: Any) -> dict[str, Any]:
+    """Nothing beside the environment."""
+    return {}
+
+
+def count(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
+    """Inferences between marks, which whoever emulates this processor counts by."""
+    mark = ctypes.CDLL(None).getpriority
+    model, examples = load(request, runtime)
+    model.put(examples[0])
+    first(model, runtime)
+    gc.collect()
+    gc.disable()
+    for example in islice(cycle(examples), request["runs"]):
+        model.put(example)
+        mark(MARK, EMPTY)
+        mark(MARK, EMPTY)
+        mark(MARK, INFERENCE)
+        model.invoke()
+        mark(MARK, INFERENCE)
+    gc.enable()
+    return {"runs": request["runs"], "facts": model.facts()}
+
+
+ACTIONS = {"predict": predict, "time": measure, "profile": profile, "count": count, "look": look}
 
 
 def load(request: dict[str, Any], runtime: Any) -> tuple[Model, list[Example]]:
@@ -139,7 +188,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         runtime = import_runtime(request["runtime"])
         environment = machine.environment(runtime.PACKAGE)
-        figures = {"predict": predict, "time": measure}[request["action"]](request, runtime)
+        figures = ACTIONS[request["action"]](request, runtime)
+        environment |= figures.get("facts", {}).pop("environment", {})
     except RefusedError as error:
         return {"status": "unsupported", "reason": str(error), "environment": environment}
     except Exception as error:  # the boundary: whatever it was, the caller gets its one line

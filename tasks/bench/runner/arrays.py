@@ -43,7 +43,17 @@ class Model(Protocol):
         ...
 
     def facts(self) -> dict[str, Any]:
-        """What the runtime alone can say of the model (operators, memory); may be empty."""
+        """What the runtime alone can say of the model (its arena, its delegates); may be empty.
+
+        Under `environment`, what it can say of the device; that goes to the others of its kind.
+        """
+        ...
+
+    def operators(self) -> list[dict[str, Any]]:
+        """Each operator: `name`, `kind`, `ran_on` and `ms`, the median of all inferences; null where it cannot say.
+
+        Complete only where the options held `profile`.
+        """
         ...
 
 

@@ -73,3 +73,7 @@ class Model:
     def facts(self) -> dict[str, Any]:
         """What the runtime says of the model."""
         return {}
+
+    def operators(self) -> list[dict[str, Any]]:
+        """Each operator of the main graph; the runtime does not tell their times."""
+        return []

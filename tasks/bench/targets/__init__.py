@@ -13,7 +13,21 @@ from tasks.registry import resolve
 Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
 TARGETS = {
     "litert": "tasks.bench.targets.litert:measure",
+    "onnxruntime": "tasks.bench.targets.onnxruntime:measure",
+    "openvino": "tasks.bench.targets.openvino:measure",
+    "pjrt": "tasks.bench.targets.pjrt:measure",
+    "ssh": "tasks.bench.targets.ssh:measure",
     "ethos-u": "tasks.bench.targets.ethos_u:measure",
+    "mcu-tflm": "tasks.bench.targets.mcu_tflm:measure",
+    "emulated-arm64": "tasks.bench.targets.emulated_arm64:measure",
+    "roofline": "tasks.bench.targets.roofline:measure",
+}
+
+SETUPS = {  # how each runtime is asked, on this machine or another one
+    "litert": "tasks.bench.targets.litert:setup",
+    "onnxruntime": "tasks.bench.targets.onnxruntime:setup",
+    "openvino": "tasks.bench.targets.openvino:setup",
+    "pjrt": "tasks.bench.targets.pjrt:setup",
 }
 
 

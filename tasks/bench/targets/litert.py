@@ -1,10 +1,9 @@
 """A processor of this machine through LiteRT."""
 
-from tasks.bench import timed
-from tasks.bench.runner import counters
+from tasks.bench import meters, timed
 from tasks.bench.targets import Request, Result
-from tasks.bench.transport import Local
-from tasks.devices import Litert
+from tasks.bench.transport import Local, Session
+from tasks.devices import Litert, Processor
 
 
 def measure(request: Request) -> Result:
@@ -16,12 +15,15 @@ def measure(request: Request) -> Result:
     """
     device = request.device
     assert isinstance(device, Litert)
-    setup = timed.Setup(
-        session=Local(),
+    return timed.measure(request, setup(device, Local()))
+
+
+def setup(device: Processor, session: Session) -> timed.Setup:
+    """How the runtime is asked, here or elsewhere."""
+    return timed.Setup(
+        session=session,
         runtime="litert",
         options={"kernels": "default", "threads": device.threads},
-        energy={"powercap": counters.POWERCAP},
+        energy=meters.HOST,
         watts_per_core=device.watts_per_core,
-        model=lambda artifact: artifact.path,
     )
-    return timed.measure(request, setup)

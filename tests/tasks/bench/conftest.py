@@ -1,20 +1,27 @@
 """What the tests of measuring share: golden artifacts, requests to the runner, a small params.yaml."""
 
+import getpass
+import os
 import shutil
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from tasks import devices, paths
-from tasks.bench import transport
+from tasks.bench import ssh, transport
 from tasks.bench.targets import Artifact, Request, litert
 from tasks.errors import DeviceError
 from tasks.files import sha256
-from tasks.params import Params
-from tasks.records import ArtifactCard
+from tasks.params import Params, Scheme
+from tasks.quantize.litert import inspect
+from tasks.records import ArtifactCard, Tensor
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests" / "golden"
@@ -57,6 +64,55 @@ def request_of(tmp_path: Path, images: np.ndarray) -> Callable[..., dict[str, An
         }
 
     return build
+
+
+@pytest.fixture
+def described() -> Callable[[str], Artifact]:
+    """A golden file as an artifact whose card tells its inputs and outputs."""
+
+    def build(name: str) -> Artifact:
+        path = GOLDEN / f"{name}.tflite"
+        graph = inspect(path.read_bytes())
+        card = ArtifactCard(
+            variant=name,
+            model="baseline",
+            scheme=name if name in get_args(Scheme) else "float32",
+            file=path.name,
+            sha256=sha256(path),
+            bytes=path.stat().st_size,
+            gzip_bytes=1,
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+            operators=graph.operators,
+            converter="golden",
+        )
+        return Artifact(card, path)
+
+    return build
+
+
+@pytest.fixture
+def by_litert() -> Callable[[str, np.ndarray], np.ndarray]:
+    """The output of a golden file for images, by LiteRT in this process."""
+
+    def run(name: str, images: np.ndarray) -> np.ndarray:
+        from ai_edge_litert.interpreter import Interpreter
+
+        interpreter = Interpreter(str(GOLDEN / f"{name}.tflite"), num_threads=1)
+        interpreter.allocate_tensors()
+        (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+        if scale := taken["quantization"][0]:
+            limits = np.iinfo(taken["dtype"])
+            images = np.clip(np.round(images / scale) + taken["quantization"][1], limits.min, limits.max)
+        rows = []
+        for image in images.astype(taken["dtype"]):
+            interpreter.set_tensor(taken["index"], image[None])
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(given["index"])[0].astype(float))
+        scale, zero_point = given["quantization"]
+        return (np.array(rows) - zero_point) * (scale or 1)
+
+    return run
 
 
 @pytest.fixture
@@ -127,6 +183,8 @@ class Machine:
         self.ns = {"float32": 80_000, "int8": 40_000}
         self.cpu_share = 1.0
         self.refuses: str | None = None
+        self.clock_jump_s = 0.0  # in each window
+        self.energy: dict[str, Any] = {"zones": [], "reason": "no RAPL", "update_s": None, "idle": [None, None]}
         self.crashes = 0  # so many times, before it works
         self.requests: list[dict[str, Any]] = []
 
@@ -134,6 +192,8 @@ class Machine:
         self, request: dict[str, Any], files: dict[str, Path], results: dict[str, Path], *, timeout_s: float
     ) -> dict[str, Any]:
         request = request | files | results
+        if request["action"] == "profile":
+            return {"status": "ok", "operators": [{"name": "a", "kind": "ADD", "ran_on": None, "ms": 0.1}]}
         self.requests.append(request)
         if len(self.requests) <= self.crashes:
             raise DeviceError("the cable is out")
@@ -143,6 +203,8 @@ class Machine:
         samples = np.full(100, self.ns[variant], np.uint64)
         np.save(request["samples"], samples)
         seconds = samples.sum() / 1e9
+        ends_ns = [int(s * 1e9) for s in (seconds, seconds + self.clock_jump_s)]
+        readings = [{"uj": [], "ns": 0, "epoch_ns": 0}, {"uj": [], "ns": ends_ns[0], "epoch_ns": ends_ns[1]}]
         return {
             "status": "ok",
             "environment": {"cpu": "made up"},
@@ -152,7 +214,8 @@ class Machine:
             "load_ms": 1.0,
             "first_ms": 1.0,
             "memory": {"before_kib": 1000, "peak_kib": 1500 if variant == "int8" else 1800},
-            "energy": {"zones": [], "reason": "no RAPL", "update_s": None, "idle": [None, None], "window": []},
+            "state": [{"mhz": 3000.0, "temperature_c": 50.0}, {"mhz": 2800.0, "temperature_c": 60.0}],
+            "energy": {**self.energy, "window": readings},
             "facts": {},
         }
 
@@ -163,3 +226,114 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(transport, "Local", lambda: machine)
     monkeypatch.setattr(litert, "Local", lambda: machine)
     return machine
+
+
+class Board:
+    """A device named `board` behind an sshd on this machine, which is the device itself."""
+
+    SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/sbin")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.tmp = folder, folder / "board's tmp"  # where its sessions live; the name needs quotes
+        self.tmp.mkdir(parents=True)
+        for key in ("host", "user"):
+            self.make_key(key)
+        shutil.copy(folder / "user.pub", folder / "authorized_keys")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {(folder / 'host.pub').read_text()}")
+        self.config = folder / "config"
+        self.config.write_text(
+            f"Host board\n HostName 127.0.0.1\n Port {self.port}\n User {getpass.getuser()}\n IdentitiesOnly yes\n"
+            f" IdentityFile {folder}/user\n UserKnownHostsFile {folder}/known_hosts\n GlobalKnownHostsFile /dev/null\n"
+        )
+        self._sshd: subprocess.Popen[bytes] | None = None
+
+    def make_key(self, name: str) -> None:
+        """A new key pair, in place of the old one."""
+        for old in self.folder.glob(f"{name}*"):
+            old.unlink()
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(self.folder / name)]
+        subprocess.run(command, check=True, timeout=20)
+
+    def start(self, *settings: str, within: Sequence[str] = ()) -> None:
+        """Listen; with more lines of sshd_config, or within another command."""
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists
+        lines = [
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {self.folder}/host",
+            f"AuthorizedKeysFile {self.folder}/authorized_keys",
+            f"PidFile {self.folder}/pid",
+            f'SetEnv "TMPDIR={self.tmp}" "HOME={self.folder}"',  # this user's start-up files take their time
+            "KexAlgorithms curve25519-sha256",  # the usual one is safer and takes half a second more
+            *("StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password"),
+            *settings,
+        ]
+        (self.folder / "sshd_config").write_text("\n".join(lines) + "\n")
+        assert self.SSHD
+        command = [*within, self.SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
+        with (self.folder / "log").open("ab") as log:
+            self._sshd = subprocess.Popen(command, stderr=log, start_new_session=True)
+        assert self.eventually(self._listens), (self.folder / "log").read_text()
+
+    def stop(self) -> None:
+        """Listen no more; connections that are open go on."""
+        if self._sshd:
+            self._sshd.terminate()
+            self._sshd.wait(10)
+            self._sshd = None
+            assert self.eventually(lambda: not self._listens())  # a child of it may hold the socket for a moment
+
+    def eventually(self, condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+        """What the condition gives as soon as it is true."""
+        end = time.monotonic() + seconds
+        while not (found := condition()) and time.monotonic() < end:
+            time.sleep(0.02)
+        return found
+
+    def processes(self, word: str = "") -> list[int]:
+        """Of the sessions there, the processes whose command line or loaded files hold a word."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if os.fsencode(f"\0TMPDIR={self.tmp}") in b"\0" + (folder / "environ").read_bytes():
+                    text = (folder / "cmdline").read_text() + (folder / "maps").read_text()
+                    found += [int(folder.name)] if word in text else []
+            except OSError:
+                continue  # it has just ended, or is another user's
+        return found
+
+    def clean(self) -> bool:
+        """Whether nothing is left there: no file and no process."""
+        return not any(self.tmp.iterdir()) and not self.processes()
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@pytest.fixture
+def board(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A device that ssh reaches, listening, in a project that knows it; left clean by every test."""
+    if Board.SSHD is None or shutil.which("ssh") is None:
+        pytest.skip("no sshd: `apt-get install openssh-server openssh-client`")
+    board = Board(tmp_path / "ssh")
+    monkeypatch.setenv(ssh.CONFIG, str(board.config))
+    monkeypatch.setattr(transport.tempfile, "tempdir", str(tmp_path))  # a lock of this test's own
+    shutil.copy(ROOT / paths.LOCK, workshop)
+    paths.device("board").write_text(
+        f"kind: ssh\ndescription: this machine by ssh\npython: {sys.executable}\nwatts_per_core: [1, 2, 3]\n"
+    )
+    for variant in ("float32", "int8"):
+        path = paths.artifact(variant) / "card.json"
+        card = ArtifactCard.model_validate_json(path.read_bytes())
+        card.model_copy(update={"outputs": (Tensor(name="out", shape=(3,), dtype="float32"),)}).save(path)
+    board.start()
+    try:
+        yield board
+        assert board.eventually(board.clean), ([*board.tmp.iterdir()], board.processes())
+    finally:
+        board.stop()

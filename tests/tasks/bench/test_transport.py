@@ -140,7 +140,7 @@ def test_an_exclusive_holder_keeps_everybody_out_until_it_is_killed(
         signal.signal(signal.SIGALRM, previous)
         end(holder)
     assert [r.message for r in caplog.records] == [
-        "waiting for 'test': another process measures or trains on this machine"
+        "waiting for 'test': another process measures there"
     ]
 
 

@@ -1,0 +1,355 @@
+"""Another machine, reached through the user's own ssh: host keys are checked, and a session leaves nothing there.
+
+A session is one connection. Its first command, the keeper, makes a folder on the device, says where, and waits for the
+end of its input. That end comes however the session does (closed, killed, cut off), and the keeper then removes the
+folder. Every other step shares the connection: files go by tar, the runner's answer comes on standard output. Beside
+each runner waits a leash, likewise: when nobody listens any more, it kills the runner.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO, Any, Self
+
+from tasks.bench import transport
+from tasks.errors import DeviceError
+from tasks.files import replaced, sha256
+
+CONFIG = "TERCET_SSH_CONFIG"  # environment variable: the file to read instead of the user's ssh configuration
+CONNECT_S, PROBE_S, CLOSE_S, TRANSFER_S = 30.0, 60.0, 20.0, 900.0
+SOCKETS = "/tmp"  # noqa: S108 - not where TMPDIR says: a socket's path has hardly a hundred characters
+ALIVE_S = 15  # a silent device is asked so often whether it is there, and given up after three silences
+OPTIONS = {
+    "BatchMode": "yes",  # never a question
+    "StrictHostKeyChecking": "yes",
+    "UpdateHostKeys": "no",
+    "ConnectTimeout": "10",
+    "ServerAliveCountMax": "3",
+    "LogLevel": "ERROR",
+    "ControlPersist": "no",
+    "RequestTTY": "no",
+    "RemoteCommand": "none",
+    "PermitLocalCommand": "no",
+    "ClearAllForwardings": "yes",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+}
+KEEPER = (
+    'umask 077; d=$(mktemp -d "${TMPDIR:-/tmp}/tercet-XXXXXXXX") || exit 1;'
+    """ trap 'rm -rf "$d" || { sleep 1; rm -rf "$d"; }' EXIT; trap 'exit 1' HUP INT TERM;"""
+    ' mkdir "$d/site" && echo "tercet $d" && cat >/dev/null'
+)
+# the leash lets go of every stream but the caller's, lest the connection wait for it; runtimes litter their TMPDIR
+RUN = (
+    "cd {folder} && IFS= read -r request || exit 1; exec 3<&0; export TMPDIR={folder} XDG_CACHE_HOME={folder};"
+    ' printf %s "$request" | {command} 3<&- & runner=$!;'
+    ' {{ cat <&3; kill -9 "$runner"; }} >/dev/null 2>&1 & leash=$!;'
+    ' exec 3<&-; wait "$runner"; code=$?; kill "$leash"; exit "$code"'
+)
+PROBE = """
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("Python %d.%d there; 3.11 or later is needed" % sys.version_info[:2])
+sys.path.insert(0, sys.argv[1])
+import json, os, platform, shutil
+from runner import machine
+print(json.dumps({
+    "system": platform.system(), "machine": platform.machine(), "python": platform.python_version(),
+    "libc": " ".join(platform.libc_ver()), "cpus": machine.cpus_allowed(), "load1": os.getloadavg()[0],
+    "free_bytes": shutil.disk_usage(sys.argv[1]).free, "emulated": machine.emulated(),
+    "installed": {name: machine.installed(name) for name in sys.argv[2:]},
+}))
+"""
+REFUSALS = {  # what ssh says, and what it means; the first that is found
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": "the host key of {name} is not the one in known_hosts. Either the device"
+    " was set up anew or this is another machine: compare its fingerprint at the device itself, then remove the old key"
+    " (`ssh-keygen -R HOSTNAME`) and connect once by hand",
+    "host key is known for": "the host key of {name} is not known yet: connect once by hand (`ssh {name}`) and compare"
+    " the fingerprint that it shows with the device's own",
+    "Permission denied": "permission denied: {name} takes none of this user's keys; `ssh-copy-id {name}` gives it one,"
+    " and a key with a passphrase needs an agent",
+    "Could not resolve hostname": "the address of {name} is unknown: see HostName in your ssh configuration",
+    "Connection refused": "ssh refused: {name} is there, but no ssh server listens at its port",
+    "timed out": "{name} does not answer at its address: is it switched on and connected?",
+    "No route to host": "{name} cannot be reached from this network",
+    "Network is unreachable": "{name} cannot be reached from this network",
+}
+DISK_FULL = "No space left on device"
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a device says of itself."""
+
+    system: str  # "Linux"
+    machine: str  # "aarch64"
+    python: str  # "3.11.2"
+    libc: str  # "glibc 2.36"; empty where it does not say
+    cpus: int
+    load1: float
+    free_bytes: int  # where the session's folder is
+    emulated: bool
+    installed: dict[str, str | None]  # version by package, null where it is not importable
+
+
+class Remote:
+    """A session on the device that the user's ssh configuration calls `name`: a `transport.Session`, within `with`.
+
+    Args:
+        name: the host alias.
+        python: the interpreter there.
+        packages: whose versions `host.installed` shall tell.
+
+    Raises:
+        DeviceError: on every fault of the connection or the device, of which one line says which.
+    """
+
+    host: Host
+
+    def __init__(self, name: str, python: str = "python3", packages: Sequence[str] = ()) -> None:
+        self.name = name
+        self._python, self._packages = python, packages
+        self._sent: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._local = TemporaryDirectory(prefix="tercet-", dir=SOCKETS)
+        self._socket = Path(self._local.name, "s")
+        self._said = TemporaryFile()
+        keeper = connect(self.name, KEEPER, "-M", "-S", str(self._socket))
+        self._heard = TemporaryFile()
+        self._keeper = subprocess.Popen(
+            keeper, stdin=subprocess.PIPE, stdout=self._heard, stderr=self._said, start_new_session=True
+        )
+        try:
+            self._folder = self._greeting()
+            self._send({"site/runner": transport.RUNNER})
+            self.host = self._probe()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def run(
+        self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
+    ) -> dict[str, Any]:
+        """Have a fresh process there answer; see `transport.Session`."""
+        there = {key: sha256(path)[:16] + path.suffix for key, path in files.items()}
+        self._send({there[key]: path for key, path in files.items() if there[key] not in self._sent})
+        self._sent.update(there.values())
+        written = {key: f"{key}{path.suffix}" for key, path in results.items()}
+        what = f"{self.name}: {request['action']} of {files['model']}"
+        code, out, err = self._converse(request | there | written, what, timeout_s=timeout_s)
+        self._check(what, code if code == 255 else 0, out + err)  # what any step can meet; the rest is the runner's
+        if code > 128:
+            killed = f"the runner was killed there by signal {code - 128}, not by Tercet"
+            raise DeviceError(f"{what}: {killed}; its last words: {_line(err)}")
+        response = transport.response(what, code, out, err)
+        if response["status"] == "ok":
+            for key, path in results.items():
+                self._fetch(written[key], path)
+        return response
+
+    def unpack(self, archive: Path) -> None:
+        """Send a `.tar.gz` of Python packages; the runner imports from it."""
+        with archive.open("rb") as file:
+            self._do(f"tar xzmf - -C {shlex.quote(self._folder + '/site')}", "sending packages", stdin=file)
+
+    def _greeting(self) -> str:
+        """The folder that the keeper has made."""
+        end, heard = time.monotonic() + CONNECT_S, b""
+        while b"\n" not in heard and self._keeper.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+            heard = os.pread(self._heard.fileno(), 4096, 0)
+        line = heard.decode(errors="replace").partition("\n")[0]
+        word, _, folder = line.partition(" ")
+        if word == "tercet" and folder:
+            return folder
+        if heard:
+            raise DeviceError(
+                f"{self.name}: what its shell prints at the start is in the way: {line[:100]!r}; its start-up files"
+                " must print only at a terminal"
+            )
+        if self._keeper.poll() is None:
+            raise DeviceError(f"{self.name}: connected to no shell within {CONNECT_S:g} s")
+        raise DeviceError(refusal(self.name, os.pread(self._said.fileno(), 65536, 0).decode(errors="replace")))
+
+    def _probe(self) -> Host:
+        command = [self._python, "-I", "-", f"{self._folder}/site", *self._packages]
+        with TemporaryFile() as script, TemporaryFile() as answer:
+            script.write(PROBE.encode())
+            script.seek(0)
+            self._do(shlex.join(command), f"asking its {self._python}", stdin=script, stdout=answer, timeout_s=PROBE_S)
+            answer.seek(0)
+            said = answer.read(65536)
+        try:
+            return Host(**json.loads(said))
+        except (ValueError, TypeError):
+            raise DeviceError(f"{self.name}: its {self._python} answers rubbish: {_line(said)!r}") from None
+
+    def _converse(self, request: dict[str, Any], what: str, *, timeout_s: float) -> tuple[int, bytes, bytes]:
+        """The runner's code and what it wrote; our end of its input stays open until then, for the leash."""
+        runner = shlex.join([self._python, "-I", "-c", transport.START, f"{self._folder}/site"])
+        process = subprocess.Popen(
+            self._command(RUN.format(folder=shlex.quote(self._folder), command=runner)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        leash, process.stdin = process.stdin, None  # which `communicate` would close
+        assert leash
+        try:
+            with suppress(BrokenPipeError):  # it has ended already; its code says why
+                leash.write(json.dumps(request).encode() + b"\n")
+                leash.flush()
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise DeviceError(f"{what}: no answer within {timeout_s:g} s; the process there was killed") from None
+        finally:
+            transport.kill(process)
+            with suppress(BrokenPipeError):
+                leash.close()
+        return process.returncode, out, err
+
+    def _send(self, files: Mapping[str, Path]) -> None:
+        """Files and folders, by their names there."""
+        if not files:
+            return
+        with TemporaryFile() as stream:
+            with tarfile.open(fileobj=stream, mode="w") as archive:
+                for name, path in files.items():
+                    archive.add(path, name, filter=_plain)
+            stream.seek(0)
+            # m: the times of now, for clocks differ and tar complains
+            what = f"sending {', '.join(path.name for path in files.values())}"
+            self._do(f"tar xmf - -C {shlex.quote(self._folder)}", what, stdin=stream)
+
+    def _fetch(self, name: str, path: Path) -> None:
+        with replaced(path) as temporary, temporary.open("wb") as file:
+            self._do(f"cat {shlex.quote(f'{self._folder}/{name}')}", f"fetching {path.name}", stdout=file)
+
+    def _do(
+        self,
+        script: str,
+        what: str,
+        *,
+        stdin: IO[bytes] | int = subprocess.DEVNULL,
+        stdout: IO[bytes] | int = subprocess.DEVNULL,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Run one command there, in the time of a transfer or another."""
+        what, timeout_s = f"{self.name}: {what}", timeout_s or TRANSFER_S
+        with TemporaryFile() as said:
+            command = self._command(script)
+            try:
+                done = subprocess.run(
+                    command,
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=said,
+                    timeout=timeout_s,
+                    check=False,
+                    start_new_session=True,
+                )
+            except subprocess.TimeoutExpired:
+                raise DeviceError(f"{what}: not done within {timeout_s:g} s") from None
+            said.seek(0)
+            self._check(what, done.returncode, said.read(65536))
+
+    def _check(self, what: str, code: int, said: bytes) -> None:
+        """Raise what a command's code and words mean."""
+        if code == 255 or self._keeper.poll() is not None:
+            raise DeviceError(f"{what}: the connection was lost")
+        if DISK_FULL.encode() in said:
+            raise DeviceError(f"{what}: the disk is full there: {self._folder} is on it")
+        if code == 127:
+            raise DeviceError(f"{what}: no such command there: {_line(said)}")
+        if code:
+            raise DeviceError(f"{what}: failed with code {code}: {_line(said)}")
+
+    def _command(self, script: str) -> list[str]:
+        # without its keeper's connection a step must fail and not connect anew
+        return connect(self.name, script, "-S", str(self._socket), "-o", "ControlMaster=no", "-o", "ProxyCommand=false")
+
+    def _close(self) -> None:
+        """End the keeper's input and wait until it has cleaned up."""
+        assert self._keeper.stdin
+        with suppress(BrokenPipeError):
+            self._keeper.stdin.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(CLOSE_S)
+        transport.kill(self._keeper)
+        self._heard.close()
+        self._said.close()
+        self._local.cleanup()
+
+
+def connect(name: str, script: str, *options: str) -> list[str]:
+    """The command that runs a line of POSIX shell on a device, whichever shell its user has."""
+    settings = OPTIONS | {"ServerAliveInterval": str(ALIVE_S)}
+    pairs = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+    return [*_ssh(), *options, *pairs, "--", name, f"exec sh -c {shlex.quote(script)}"]
+
+
+def refusal(name: str, said: str) -> str:
+    """One line for what ssh said when it could not connect."""
+    meaning = next((meaning for words, meaning in REFUSALS.items() if words in said), None)
+    return f"{name}: " + (meaning.format(name=name) if meaning else f"ssh failed: {_line(said.encode())}")
+
+
+def unknown(name: str) -> str | None:
+    """Why ssh does not know the device, and what to do; null where it is configured. Connects to nothing."""
+    if shutil.which("ssh") is None:
+        return "ssh is not installed: `apt-get install openssh-client`"
+    mine, nobodys = (_settings(alias) for alias in (name, "tercet-knows-no-such-host"))
+    if isinstance(mine, str):
+        return mine
+    if mine == nobodys:
+        where = os.environ.get(CONFIG) or "~/.ssh/config"
+        return f"no host {name} in your ssh configuration; add one to {where} (Host {name}, HostName ..., User ...)"
+    return None
+
+
+def _settings(alias: str) -> set[str] | str:
+    """What ssh would use, with the alias itself made nameless; or why it cannot say."""
+    try:
+        done = subprocess.run([*_ssh(), "-G", "--", alias], capture_output=True, text=True, timeout=10, check=False)
+    except subprocess.TimeoutExpired:
+        return "ssh does not read its configuration within 10 s"
+    if done.returncode:
+        return f"ssh: {done.stderr.partition(chr(10))[0].strip()}"
+    lines = re.sub(rf"(?<![\w.-]){re.escape(alias)}(?![\w.-])", "*", done.stdout).splitlines()
+    return {line for line in lines if not line.startswith("controlpath ")}  # which may hold the alias as a digest
+
+
+def _ssh() -> list[str]:
+    config = os.environ.get(CONFIG)
+    return ["ssh", *(["-F", config] if config else []), "-T", "-e", "none"]
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """A member of nobody in particular; compiled Python stays here."""
+    if member.name.endswith("__pycache__"):
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+def _line(said: bytes) -> str:
+    """The last words of what was said: the very last of tar, for one, say only that it failed."""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return "; ".join(line.strip() for line in lines[-2:])[-200:] or "it said nothing"

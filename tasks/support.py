@@ -164,6 +164,9 @@ def _made(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, str, Path
 
 def make(folder: Path, names: list[str], skip: list[str]) -> None:
     """The child's part: write the files of each operator and scheme, and say on standard output which is begun."""
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(0)
     for operator, build in operators().items():
         if names and operator not in names:
             continue
@@ -229,9 +232,12 @@ def _answers(request: Request) -> Any:
 
 def _agreement(artifact: Artifact, inputs: Path, answers: Any | None) -> tuple[Outcome, str | None]:
     """Whether the runtime's answers are those of LiteRT's reference kernels; an estimate has none to compare."""
-    expected = _predict(artifact, inputs, "reference")
     if answers is None:
         return "runs", None
+    try:
+        expected = _predict(artifact, inputs, "reference")
+    except DeviceError:
+        return "runs", "not compared: LiteRT's reference kernels crash on it"
     reach = float(np.ptp(expected)) or 1.0
     off = float(np.abs(answers.reshape(expected.shape) - expected).max()) / reach
     if np.isfinite(off) and off <= ALLOWED:

@@ -125,11 +125,12 @@ def ratio(row: Row, against: Row | None, *, wide: bool) -> str:
     found = speed.compared(row, against)
     if found is None:
         return figures.UNKNOWN
-    value = figures.ratio(found.ratio)
-    if found.low is None or found.high is None:
-        provenance = row.measurement.latency.provenance if row.measurement.latency else "emulated"
-        return f"{figures.MARKS[provenance]} {value}"
-    return f"{value} [{figures.ratio(found.low)}–{figures.ratio(found.high)}]" if wide else value
+    provenance = row.measurement.latency.provenance if row.measurement.latency else "emulated"
+    mark = "" if provenance == "measured" else f"{figures.MARKS[provenance]} "
+    value = f"{mark}{figures.ratio(found.ratio)}"
+    if not wide or found.low is None or found.high is None:
+        return value
+    return f"{value} [{figures.ratio(found.low)}–{figures.ratio(found.high)}]"
 
 
 def energy(row: Row, *, wide: bool) -> str:

@@ -121,3 +121,12 @@ def test_the_stored_matrix_is_of_the_versions_that_are_locked() -> None:
     ] == []
     assert {cell.outcome for cell in matrix.cells} > {"runs", "refused"}
     assert json.loads((ROOT / paths.SUPPORT).read_text(encoding="utf-8"))["schema_version"] == 1
+
+
+def test_a_reference_that_crashes_is_told(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise DeviceError("code -6")
+
+    monkeypatch.setattr(support, "_predict", crash)
+    found = cell(golden(tmp_path / "int8", "int8"), "litert")
+    assert (found.outcome, "crash" in str(found.reason)) == ("runs", True)

@@ -139,9 +139,7 @@ def test_an_exclusive_holder_keeps_everybody_out_until_it_is_killed(
     finally:
         signal.signal(signal.SIGALRM, previous)
         end(holder)
-    assert [r.message for r in caplog.records] == [
-        "waiting for 'test': another process measures there"
-    ]
+    assert [r.message for r in caplog.records] == ["waiting for 'test': another process measures there"]
 
 
 def test_shared_holders_do_not_wait_for_each_other_and_say_nothing(

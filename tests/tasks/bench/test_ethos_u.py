@@ -118,3 +118,19 @@ def test_more_macs_per_cycle_never_take_longer(pair: Pair) -> None:
     assert slower.latency is not None
     assert faster.latency is not None
     assert slower.latency.ms_p50 >= faster.latency.ms_p50
+
+
+def test_a_network_without_products_runs_all_the_same(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = dict.fromkeys(
+        (
+            *("cycles_total", "sram_memory_used", "off_chip_flash_memory_used", "dram_memory_used"),
+            *("total_npu_encoded_weights", "total_original_weights"),
+        ),
+        1.0,
+    )
+    added = report(npu=1, inference_time=2e-6, **figures)  # an addition, say
+    monkeypatch.setattr(ethos_u, "vela", lambda *_: added)
+    measurement = ethos_u.measure(pair("int8", "ethos-u55-128")).measurement
+    assert measurement.status == "ok"
+    assert measurement.latency is not None
+    assert measurement.latency.ms_p50 == pytest.approx(0.002)

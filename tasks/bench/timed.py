@@ -115,6 +115,15 @@ def measure(request: Request, setup: Setup) -> Result:
     return Result(measurement, {f"{i:02d}-{shot.variant}": shot.samples for i, shot in enumerate(shots)})
 
 
+def judge(request: Request, setup: Setup) -> Result:
+    """Measure the pair, and answer the splits with the kernels that were timed.
+
+    Raises:
+        UnsupportedError, DeviceError: as `measure`.
+    """
+    return replace(measure(request, setup), outputs=outputs(request, setup))
+
+
 def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
     """What the device itself answers: the artifact's first output, float32 [n, ...], for each split of the request.
 

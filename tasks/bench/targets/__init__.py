@@ -13,8 +13,8 @@ from tasks.registry import resolve
 Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
 TARGETS = {
     "litert": "tasks.bench.targets.litert:measure",
-    "onnxruntime": "tasks.bench.targets.onnxruntime:measure",
-    "openvino": "tasks.bench.targets.openvino:measure",
+    "onnxruntime": "tasks.bench.agreement:measure",
+    "openvino": "tasks.bench.agreement:measure",
     "pjrt": "tasks.bench.targets.pjrt:measure",
     "ssh": "tasks.bench.targets.ssh:measure",
     "ethos-u": "tasks.bench.targets.ethos_u:measure",

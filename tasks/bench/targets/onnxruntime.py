@@ -3,16 +3,15 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from tasks import paths
-from tasks.bench import agreement, meters, timed
-from tasks.bench.targets import Artifact, Request, Result
-from tasks.bench.transport import Local, Session
+from tasks.bench import meters, timed
+from tasks.bench.targets import Artifact
+from tasks.bench.transport import Session
 from tasks.devices import Processor
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import replaced
@@ -20,21 +19,6 @@ from tasks.files import replaced
 OPSET = 18  # the newest that tf2onnx writes
 TIMEOUT_S = 600
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}  # the latter keeps Keras 3 out of TensorFlow's import
-
-
-def measure(request: Request) -> Result:
-    """Measure one pair, and answer the splits with the kernels that were timed.
-
-    Raises:
-        UnsupportedError: the variant or the reference cannot be converted, the runtime refuses it, or what the
-            conversion gave computes something else.
-        DeviceError: the conversion or a window did not end, or a window crashed.
-    """
-    device = request.device
-    assert isinstance(device, Processor)
-    ready = setup(device, Local())
-    agreement.check(request, ready)
-    return replace(timed.measure(request, ready), outputs=timed.outputs(request, ready))
 
 
 def setup(device: Processor, session: Session) -> timed.Setup:

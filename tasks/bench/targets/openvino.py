@@ -1,25 +1,8 @@
 """A processor of this machine through OpenVINO, which reads the artifact as it is."""
 
-from dataclasses import replace
-
-from tasks.bench import agreement, meters, timed
-from tasks.bench.targets import Request, Result
-from tasks.bench.transport import Local, Session
+from tasks.bench import meters, timed
+from tasks.bench.transport import Session
 from tasks.devices import Processor
-
-
-def measure(request: Request) -> Result:
-    """Measure one pair, and answer the splits with the kernels that were timed.
-
-    Raises:
-        UnsupportedError: the runtime refuses the variant or the reference, or computes something else.
-        DeviceError: a window crashed or did not end.
-    """
-    device = request.device
-    assert isinstance(device, Processor)
-    ready = setup(device, Local())
-    agreement.check(request, ready)
-    return replace(timed.measure(request, ready), outputs=timed.outputs(request, ready))
 
 
 def setup(device: Processor, session: Session) -> timed.Setup:

@@ -29,11 +29,11 @@ def measure(request: Request) -> Result:
 
 def measured(request: Request, ready: timed.Setup) -> Result:
     """The same by a session of any kind."""
-    result = timed.measure(request, ready)
+    result = timed.judge(request, ready)
     card = request.artifact.card
     details = {**result.measurement.details, "stablehlo_sha256": card.stablehlo and card.stablehlo.sha256}
     measurement = result.measurement.model_copy(update={"details": details})
-    return replace(result, measurement=measurement, outputs=timed.outputs(request, ready))
+    return replace(result, measurement=measurement)
 
 
 def setup(device: Processor, session: Session) -> timed.Setup:

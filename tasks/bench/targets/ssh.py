@@ -5,7 +5,6 @@ sent, and gone after each pair.
 """
 
 import re
-from dataclasses import replace
 
 from tasks.bench import agreement, timed, wheels
 from tasks.bench.ssh import Remote, unknown
@@ -36,7 +35,7 @@ def measure(request: Request) -> Result:
         setup = resolve(SETUPS, device.runtime, "runtime")(device, session)
         if device.runtime in READERS:
             agreement.check(request, setup)
-        return replace(timed.measure(request, setup), outputs=timed.outputs(request, setup))
+        return timed.judge(request, setup)
 
 
 def usable(device: Device) -> str | None:

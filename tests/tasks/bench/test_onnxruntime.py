@@ -107,7 +107,7 @@ def test_a_pair_is_measured_checked_and_answers_with_its_own_kernels(
     device, quick = devices.load("host-cpu-onnxruntime"), Protocol(mode="quick", windows=1, window_s=0.02)
     inputs = tmp_path / "inputs.npz"
     request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": inputs})
-    result = onnxruntime.measure(request)
+    result = agreement.measure(request)
     assert result.measurement.status == "ok"
     assert list(result.samples) == ["00-float32", "01-int8"]
     assert result.measurement.environment["runtime"].startswith("onnxruntime 1.")

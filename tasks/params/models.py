@@ -1,0 +1,84 @@
+"""The families of `model`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.params.section import Count, Section
+
+Width = Annotated[float, Field(gt=0, le=4)]  # multiplies every layer's channels
+
+
+class Cnn(Section):
+    """Convolutions, each with pooling, then dense layers."""
+
+    family: Literal["cnn"]
+    filters: tuple[Count, ...] = (32, 64)
+    dense: tuple[Count, ...] = (64,)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class Bow(Section):
+    """Averaged embeddings (a bag of words), then dense layers."""
+
+    family: Literal["bow"]
+    embedding: Count = 64
+    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # whole tokens, while training
+    dense: tuple[Count, ...] = ()
+
+
+class Resnet(Section):
+    """Residual blocks in three stacks: 6 * blocks + 2 layers, so 1 is ResNet-8 and 9 is ResNet-56."""
+
+    family: Literal["resnet"]
+    filters: tuple[Count, Count, Count] = (16, 32, 64)
+    blocks: Count = 1  # of each stack
+
+
+class Dscnn(Section):
+    """A convolution, then depthwise-separable ones."""
+
+    family: Literal["dscnn"]
+    filters: Count = 64
+    blocks: Count = 4
+
+
+class MobilenetV1(Section):
+    """Depthwise-separable convolutions in thirteen blocks."""
+
+    family: Literal["mobilenet_v1"]
+    width: Width = 0.25
+
+
+class MobilenetV2(Section):
+    """Inverted residuals with linear bottlenecks."""
+
+    family: Literal["mobilenet_v2"]
+    width: Width = 1.0
+
+
+class Autoencoder(Section):
+    """Dense layers to a bottleneck and back: what it cannot reconstruct is an anomaly."""
+
+    family: Literal["autoencoder"]
+    hidden: tuple[Count, ...] = (128, 128, 128, 128)  # before the bottleneck, and once more behind it
+    latent: Count = 8
+
+
+class Stored(Section):
+    """A model of one's own, in a file: training is skipped (`epochs: 0`) or goes on from its weights."""
+
+    source: str  # a .keras, .h5 or SavedModel of tf_keras, a .keras of Keras 3, or a .tflite
+    layers: str | None = None  # a Python module that registers the file's own layers; it is imported, so it is run
+    lambdas: bool = False  # run the Python code that Lambda layers carry in the file
+
+
+class File(Stored):
+    """A model of one's own as the baseline."""
+
+    family: Literal["file"]
+
+
+Family = Annotated[
+    Cnn | Bow | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File, Field(discriminator="family")
+]

@@ -1,0 +1,31 @@
+"""Where the data comes from."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.params.section import Section, Share
+
+
+class Prepare(Section):
+    """Where the data comes from and how it is split and normalised."""
+
+    source: Literal["digits", "idx", "keras", "npz", "tsv"]
+    path: str | None = None  # idx, npz, tsv: the folder
+    dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
+    task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
+    normalize: Literal["unit", "standard"] = "unit"  # images, and arrays, which unit leaves as they are
+    vocabulary: Annotated[int, Field(ge=3)] = 10_000  # text: tokens kept, padding and unknown among them
+    length: Annotated[int, Field(ge=1)] = 64  # text: tokens of a sentence
+    validation: Share = 0.1  # of the training split
+    test: Share = 0.2  # only for a source without a test split of its own
+    calibration: Annotated[int, Field(ge=1)] = 100  # examples, drawn from the training split
+    limit: Annotated[int, Field(ge=10)] | None = None  # at most so many examples in each split, for trying out
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _source_has_what_it_needs(self) -> Self:
+        needed = {"idx": "path", "npz": "path", "tsv": "path", "keras": "dataset"}.get(self.source)
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"source {self.source!r} needs the key {needed!r}")
+        return self

@@ -1,0 +1,54 @@
+"""The variants of `quantize`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.params.section import Name, Section
+
+Scheme = Literal[
+    "float32", "float16", "dynamic", "int8", "int16x8", "int8-weights", "int4-weights", "int4-dynamic", "as-is"
+]
+
+
+class Quantize(Section):
+    """One variant: a model at one numeric scheme."""
+
+    model: Name
+    scheme: Scheme
+    ranges: Literal["min-max", "percentile", "mse"] = "min-max"  # int8, int16x8: of the activations, by calibration
+    percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99  # of the values that the range percentile holds
+    exclude: tuple[str, ...] = ()  # int8: layers that stay at `exclude_scheme`
+    exclude_scheme: Literal["float32", "int16x8"] = "float32"
+    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # int8: exclude layers until it holds
+    bits: dict[str, Literal[4, 8]] = Field(
+        default_factory=dict
+    )  # weights of the layers named here, where they differ from the scheme's
+    sparse: bool = False  # float32: zeros are not stored; kernels that use it are Arm's
+    aware_epochs: Annotated[int, Field(ge=0)] = 0  # quantization-aware training before the conversion
+    aware_learning_rate: Annotated[float, Field(gt=0)] = 0.0001
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _keys_fit_the_scheme(self) -> Self:
+        for key, schemes in FOR.items():
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if getattr(self, key) != default and self.scheme not in schemes:
+                raise ValueError(f"{key} means nothing for scheme {self.scheme!r}; it is for {', '.join(schemes)}")
+        others = (self.ranges != "min-max", self.exclude, self.bits, self.max_quality_drop is not None)
+        if self.aware_epochs and any(others):
+            raise ValueError("aware_epochs trains all layers alike; leave out ranges, exclude, bits, max_quality_drop")
+        if self.exclude_scheme != "float32" and not self.exclude and self.max_quality_drop is None:
+            raise ValueError("exclude_scheme means nothing without exclude or max_quality_drop")
+        return self
+
+
+FOR = {
+    "aware_epochs": ("int8",),
+    "ranges": ("int8", "int16x8"),
+    "exclude": ("int8",),
+    "max_quality_drop": ("int8",),
+    "bits": ("int8", "int8-weights", "int4-weights", "dynamic", "int4-dynamic"),
+    "sparse": ("float32",),
+}

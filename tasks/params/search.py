@@ -1,0 +1,181 @@
+"""What `tercet search` looks for, on which devices, and among what."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from tasks.errors import suggest
+from tasks.params.compress import Compress
+from tasks.params.quantize import Scheme
+from tasks.params.section import Count, Name, Section
+from tasks.params.training import Training
+
+Of = Literal[
+    "quality", "bytes", "gzip_bytes", "latency_ms", "latency_ratio", "energy_mj", "memory_kib", "instructions"
+]  # fmt: skip
+FILE = ("bytes", "gzip_bytes")  # figures that no device has a say in
+Step = Literal["slim", "prune", "cluster", "factorize", "distill", "finetune"]
+Scalar = int | float | str | bool | None
+
+
+class Figure(Section):
+    """A figure of a variant, on the device that it is meant on."""
+
+    of: Of  # latency_ratio: over the reference's, window by window, where the device is measured
+    device: Name | None = None  # quality: null is this machine's LiteRT
+
+    @model_validator(mode="after")
+    def _device_fits(self) -> Self:
+        if self.of in FILE and self.device is not None:
+            raise ValueError(f"{self.of} is the file's own on every device; leave `device` out")
+        if self.of not in (*FILE, "quality") and self.device is None:
+            raise ValueError(f"{self.of} needs `device`, a device of the catalog")
+        return self
+
+    @property
+    def key(self) -> str:
+        """How the figure is named: `bytes`, `latency_ms@host-cpu`."""
+        return self.of if self.device is None else f"{self.of}@{self.device}"
+
+
+class Objective(Figure):
+    """What shall be as good as possible: quality high, everything else low."""
+
+
+class Goal(Figure):
+    """What is enough, and asked for; what keeps to all goals is preferred to all that does not."""
+
+    min: float | None = None  # quality
+    max_drop: Annotated[float, Field(ge=0)] | None = None  # quality: below the reference's
+    max: Annotated[float, Field(gt=0)] | None = None  # everything else
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        allowed = ("min", "max_drop") if self.of == "quality" else ("max",)
+        given = [name for name in ("min", "max_drop", "max") if getattr(self, name) is not None]
+        if len(given) != 1 or given[0] not in allowed:
+            raise ValueError(f"a goal of {self.of} has {' or '.join(allowed)}; received {', '.join(given) or 'none'}")
+        return self
+
+
+class Interval(Section):
+    """Every number between two; whole ones where both ends are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False  # drawn by its logarithm
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError(f"low must be below high, and above 0 for log; received {self.low:g} and {self.high:g}")
+        return self
+
+    @property
+    def ends(self) -> tuple[Scalar, ...]:
+        """The least and the most."""
+        return self.low, self.high
+
+
+Choices = Annotated[tuple[Scalar, ...], Field(min_length=1)]
+Range = Interval | Choices
+SPACE: dict[str, Range] = {  # the methods' parameters that are searched unless params.yaml says otherwise
+    "slim.keep": Interval(low=0.1, high=0.9),
+    "slim.score": ("taylor", "l1"),
+    "slim.scope": ("global", "uniform"),
+    "prune.sparsity": Interval(low=0.4, high=0.95),
+    "cluster.clusters": (8, 16, 32, 64),
+    "factorize.energy": Interval(low=0.7, high=0.98),
+    "distill.teacher": ("baseline",),
+    "distill.temperature": (2, 4, 8),
+}
+CHAINS: tuple[tuple[Step, ...], ...] = (
+    (),
+    ("prune",),
+    ("cluster",),
+    ("prune", "cluster"),
+    ("slim",),
+    ("slim", "prune"),
+    ("slim", "prune", "cluster"),
+    ("slim", "distill"),
+)
+
+
+class TrialTraining(Training):
+    """How the models of a trial are fitted, as `compress` has it; params.yaml's own models keep theirs."""
+
+    epochs: Annotated[int, Field(ge=1)] = 3
+    schedule: Literal["constant", "cosine", "exponential", "step"] = "cosine"
+    examples: Count | None = None  # of the training split, evenly drawn; null: all, as `tercet run` trains
+
+
+class Search(Section):
+    """A search for the chains of methods, and their parameters, that serve some devices best."""
+
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=2, max_length=3)]
+    goals: tuple[Goal, ...] = ()
+    trials: Count = 30  # those of params.yaml's own variants, which come first, among them
+    sampler: Literal["nsga2", "tpe", "qubo"] = "nsga2"
+    seed: Annotated[int, Field(ge=0)] = 0
+    parallel: Count = 2  # trials under way at once; training and measuring stay one at a time
+    chains: Annotated[tuple[tuple[Step, ...], ...], Field(min_length=1)] = CHAINS
+    schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)] = ("dynamic", "int8")
+    space: dict[str, Range] = Field(default_factory=dict)  # by method.key, beside or instead of SPACE
+    bits: tuple[Literal[4, 8], ...] = ()  # of each layer's weights, every layer a choice; none: as the scheme has it
+    training: TrialTraining = TrialTraining()
+    winners: Annotated[int, Field(ge=0)] = 3  # at most so many are written into params.yaml
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """Everything that the methods of the chains may vary in."""
+        used = {method for chain in self.chains for method in chain}
+        return {key: found for key, found in (SPACE | self.space).items() if key.partition(".")[0] in used}
+
+    def entry(self, method: str, parent: str, values: dict[str, Any]) -> Compress:
+        """An entry of `compress`.
+
+        Raises:
+            ValidationError: the values do not fit the method.
+        """
+        training = self.training.model_dump(exclude={"examples"})
+        found: Compress = _ENTRY.validate_python({"method": method, "parent": parent, **training, **values})
+        return found
+
+    @model_validator(mode="after")
+    def _names_are_there_once(self) -> Self:
+        lists: dict[str, list[Any]] = {
+            "objectives": [objective.key for objective in self.objectives],
+            "chains": list(self.chains),
+            "schemes": list(self.schemes),
+            **{f"chains: {'+'.join(chain)}": list(chain) for chain in self.chains},
+        }
+        for what, names in lists.items():
+            if len(set(names)) < len(names):
+                raise ValueError(f"{what}: received {names}; each may stand there once")
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_fit_the_methods(self) -> Self:
+        for key in self.space:
+            method = key.partition(".")[0]
+            if method not in METHODS:
+                raise ValueError(f"space.{key}: a key is method.parameter; {suggest(method, METHODS)}")
+        for method in dict.fromkeys(method for chain in self.chains for method in chain):
+            own = {key: found for key, found in self.ranges.items() if key.partition(".")[0] == method}
+            for end in (0, -1):
+                values = {key.partition(".")[2]: _ends(found)[end] for key, found in own.items()}
+                try:
+                    self.entry(method, "baseline", values)
+                except ValidationError as error:
+                    fault = error.errors()[0]
+                    where = ".".join(str(step) for step in fault["loc"])
+                    raise ValueError(f"space: {where or method}: received {fault['input']!r}; {fault['msg']}") from None
+        return self
+
+
+def _ends(found: Range) -> tuple[Scalar, ...]:
+    return found.ends if isinstance(found, Interval) else found
+
+
+METHODS = Step.__args__  # type: ignore[attr-defined]  # of a Literal
+_ENTRY: TypeAdapter[Any] = TypeAdapter(Compress)

@@ -1,0 +1,114 @@
+"""What every section of params.yaml is made of, and the one line that says what is wrong in one."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from tasks.errors import ParamsError, suggest
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+S = TypeVar("S", bound=BaseModel)
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file whose top is a mapping."""
+    try:
+        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; `tercet use digits-cnn` writes a params.yaml to start from") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path}: a mapping of sections is expected; received {type(value).__name__}")
+    return value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice: YAML's default is that the second silently wins, and DVC refuses the file."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {key.value!r} stands there twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+        return super().construct_mapping(node, deep)
+
+
+def check(schema: type[S], value: Mapping[str, Any], path: Path) -> S:
+    """Validate `value`; the first fault becomes a ParamsError of one line that names the key in `path`."""
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        # a misspelled key is both unknown and missing: name the spelling
+        faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise ParamsError(f"{path}: {_explain(schema, value, faults[0])}{more}") from None
+
+
+def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
+    keys: list[str] = []
+    annotation: Any = schema
+    for step in fault["loc"]:
+        inside = isinstance(value, Mapping) and step in value
+        absent = step == fault["loc"][-1] and fault["type"] != "value_error"  # of which the last is a union's tag
+        if inside or isinstance(step, int) or absent:
+            keys.append(str(step))
+            value = value[step] if inside or isinstance(step, int) else None
+        parent, annotation = _present(annotation), _descend(annotation, step)
+    where = ".".join(keys)
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"{where}: unknown key; {suggest(keys[-1], parent.model_fields)}"
+        case "missing":
+            return f"{where}: this key is missing"
+        case "value_error":
+            return (f"{where}: " if where else "") + str(fault["ctx"]["error"])
+        case "literal_error" | "union_tag_invalid":
+            allowed = fault["ctx"].get("expected") or fault["ctx"]["expected_tags"]
+            received = fault["ctx"].get("tag", fault["input"])
+            if "discriminator" in fault["ctx"]:
+                where += "." + fault["ctx"]["discriminator"].strip("'")
+            names = re.findall(r"'([^']*)'", allowed)
+            return f"{where}: received {received!r}; {suggest(str(received), names)}"
+        case "union_tag_not_found":
+            key = fault["ctx"]["discriminator"].strip("'")
+            return f"{where}.{key}: this key is missing"
+        case _:
+            return f"{where}: received {fault['input']!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _present(annotation: Any) -> Any:
+    """The section that an optional one is where it is there."""
+    members = [member for member in get_args(annotation) if member is not type(None)]
+    return members[0] if type(None) in get_args(annotation) and len(members) == 1 else annotation
+
+
+def _descend(annotation: Any, step: str | int) -> Any:
+    """The annotation behind one step of an error's location: a field, a value of a mapping, a member of a union."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation.model_fields[str(step)].annotation if step in annotation.model_fields else None
+    if get_origin(annotation) is dict:
+        return get_args(annotation)[1]
+    for member in get_args(annotation):
+        for field in getattr(member, "model_fields", {}).values():
+            if get_origin(field.annotation) is Literal and step in get_args(field.annotation):
+                return member
+        if step in getattr(member, "model_fields", {}):  # Optional[Section]
+            return member.model_fields[str(step)].annotation
+    return None

@@ -1,7 +1,10 @@
 """What every test may ask for."""
 
 import os
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -22,3 +25,14 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set TERCET_DATA to the folder that holds mnist/ and sst2/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def architectures() -> ModuleType:
+    """The module of random small models, tests/architectures.py: tests are no package to import it from."""
+    spec = spec_from_file_location("architectures", ROOT / "tests" / "architectures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules["architectures"] = module_from_spec(spec)  # which dataclasses look for
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,70 @@
+"""What a device is estimated to take for one inference of a Keras model, while it is being compressed."""
+
+import hashlib
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks import devices
+from tasks.bench.targets import Artifact, Request, target
+from tasks.errors import ModelError, ParamsError
+from tasks.params import Protocol
+from tasks.quantize import litert
+from tasks.records import ArtifactCard
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.dataset import Examples
+
+SCHEMES = {"ethos-u": "int8", "roofline": "float32"}  # by kind of device that estimates: what it is asked about
+CALIBRATION = 8  # examples: ranges change no time
+
+
+def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float:
+    """The latency of the model at batch 1, in int8 for an Ethos-U and in float32 by a roofline.
+
+    Raises:
+        ParamsError: there is no such device, or it is measured and not estimated.
+        ModelError: the device cannot run the whole model.
+        ConversionError: the model cannot be converted.
+        UnsupportedError: the device refuses it.
+    """
+    found = devices.load(device)
+    if found.kind not in SCHEMES:
+        raise ParamsError(
+            f"device: received {device!r}, of kind {found.kind!r}; "
+            f"only the kinds {', '.join(sorted(SCHEMES))} estimate a latency"
+        )
+    scheme = SCHEMES[found.kind]
+    calibration = train.take(np.arange(min(CALIBRATION, len(train))))
+    content = litert.convert(model, scheme, calibration)
+    with TemporaryDirectory(prefix="tercet-estimate-") as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(content)
+        artifact = Artifact(card(model.name, scheme, content), path)
+        request = Request(artifact, artifact, found, Protocol(mode="quick"), inputs=path)
+        measurement = target(found.kind)(request).measurement
+    if measurement.latency is None:
+        raise ModelError(f"slim: {device} gives no latency for the model: {measurement.reason}")
+    return measurement.latency.ms_p50
+
+
+def card(name: str, scheme: str, content: bytes) -> ArtifactCard:
+    """What a target asks of an artifact, for a file that is no variant."""
+    digest = hashlib.sha256(content).hexdigest()
+    return ArtifactCard(
+        variant=name,
+        model=name,
+        scheme=scheme,
+        file="model.tflite",
+        sha256=digest,
+        bytes=len(content),
+        gzip_bytes=len(content),
+        inputs=(),
+        outputs=(),
+        operators={},
+        converter="",
+    )

@@ -50,6 +50,13 @@ def _weights(row: Row, device: Sequence[Row], subject: Subject, against: Row | N
         return []
     what = " and ".join(KEPT[kept] for kept in subject.model.preserves)
     packed = figures.factor(twin.gzip_bytes / row.gzip_bytes)
+    if subject.artifact.operators.get("DENSIFY"):  # what a sparse file holds for a kernel that needs all weights
+        raw = figures.factor(twin.bytes / row.bytes)
+        return [
+            f"no faster than {twin.variant}: this runtime fills in the zeros that the file leaves out when it loads, "
+            f"and computes them like any other weights, so the gain is in the file alone ({raw}, {packed} under gzip "
+            f"than {twin.variant})"
+        ]
     return [
         f"no faster than {twin.variant}: this runtime computes {what} like any other weights, "
         f"so the gain is in the download alone ({packed} under gzip than {twin.variant})"

@@ -1,9 +1,11 @@
 """Classify raw inputs with the model in this folder. It needs Python 3.11, numpy and ai-edge-litert, and no more.
 
-python classify.py INPUT    prints one line of JSON per example: {"label": name, "index": class, "score": output}
+python classify.py INPUT    prints one line of JSON per example: {"label": name, "index": class, "score": output}, or
+{"error": mean squared error} where the model reconstructs its input: the larger, the less normal the example is
 
-INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; texts: str [n]), a
-`.txt` file with one text a line, or `-` for such lines on standard input. It serves models of one input and one output.
+INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; arrays: numbers of
+the model's shape, or [n, ...]; texts: str [n]), a `.txt` file with one text a line, or `-` for such lines on standard
+input. It serves models of one input and one output.
 """
 
 import hashlib
@@ -109,17 +111,25 @@ def only(described: dict[str, Any], what: str) -> Any:
 
 
 def classify(source: str) -> Iterator[dict[str, Any]]:
-    """The class of each example of `source`."""
+    """The answer for each example of `source`."""
     shipped = manifest()
     preprocess = runpy.run_path(str(HERE / "preprocess.py"))
     described = preprocess["read"](HERE / "preprocess.json")
     spec, target = only(described["inputs"], "inputs"), only(described["targets"], "targets")
-    if target["kind"] != "class":
-        raise UserError(f"the model's target is of kind {target['kind']!r}; this script serves classes")
+    if target["kind"] not in ("class", "anomaly"):
+        raise UserError(f"the model's target is of kind {target['kind']!r}; this script serves classes and anomalies")
     examples = preprocess["apply"](spec, read(source, spec))
-    for scores in Classifier(HERE / "model.tflite", shipped["kernels"]).scores(examples):
-        index = int(np.argmax(scores))
-        yield {"label": target["classes"][index], "index": index, "score": float(scores[index])}
+    outputs = Classifier(HERE / "model.tflite", shipped["kernels"]).scores(examples)
+    for example, output in zip(examples, outputs, strict=True):
+        yield answer(target, example, output)
+
+
+def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
+    """What is printed of one model-ready example and the model's output for it."""
+    if target["kind"] == "anomaly":
+        return {"error": float(np.mean(np.square(output - example)))}
+    index = int(np.argmax(output))
+    return {"label": target["classes"][index], "index": index, "score": float(output[index])}
 
 
 def main(arguments: list[str]) -> int:

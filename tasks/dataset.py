@@ -13,6 +13,9 @@ from tasks.errors import DataError, suggest
 
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that holds class numbers
+TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
+RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
+NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 Array = NDArray[Any]
 
 
@@ -38,11 +41,12 @@ class Examples:
 class Source:
     """What a data source gives: raw examples.
 
-    Images are uint8 [n, height, width, channels], texts are `<U` [n]; class numbers are int64 [n] under the target
-    "label" and count into `classes`.
+    Images are uint8 [n, height, width, channels], texts are `<U` [n], arrays are integers or float32 [n, ...]; class
+    numbers are int64 [n] under the target "label" and count into `classes`. Further targets are class numbers of
+    their own, int64 [n], or values, float32 [n, ...].
     """
 
-    kind: Literal["image", "text"]
+    kind: Literal["image", "text", "array"]
     train: Examples
     test: Examples | None  # None: `prepare` takes its own from `train`
     classes: tuple[str, ...]
@@ -64,18 +68,22 @@ class Spec:
 
     inputs: dict[str, TensorSpec]
     classes: tuple[str, ...]
+    task: Literal["classification", "reconstruction"] = "classification"
 
 
 def load(split: str) -> Examples:
     """The model-ready examples of a split: inputs as `spec` describes them, targets as they were stored.
 
+    Where the task is reconstruction, the input is a target too.
+
     Raises:
         DataError: no such split, or `prepare` has not written it.
     """
-    raw = load_raw(split)
-    entries = _described()["inputs"]
+    raw, described = load_raw(split), _described()
+    entries = described["inputs"]
     ready = {name: preprocess.apply(entries[name], array) for name, array in raw.inputs.items()}
-    return Examples(ready, raw.targets)
+    again = {RECONSTRUCTION: next(iter(ready.values()))} if _task(described) == "reconstruction" else {}
+    return Examples(ready, raw.targets | again)
 
 
 def load_raw(split: str) -> Examples:
@@ -101,14 +109,18 @@ def spec() -> Spec:
     """
     described = _described()
     inputs = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
-    return Spec(inputs, tuple(described["targets"][LABEL]["classes"]))
+    return Spec(inputs, tuple(described["targets"][LABEL]["classes"]), _task(described))
 
 
 def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
     """The model-ready array that one input's entry of preprocess.json leads to."""
     if entry["kind"] == "text":
         return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
-    return TensorSpec(tuple(entry["shape"]), "float32")
+    return TensorSpec(tuple(entry["shape"]), entry.get("dtype", "float32"))
+
+
+def _task(described: Mapping[str, Any]) -> Literal["classification", "reconstruction"]:
+    return "reconstruction" if described["targets"][LABEL]["kind"] == "anomaly" else "classification"
 
 
 def _described() -> dict[str, Any]:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks import files
-from tasks.dataset import LABEL
 from tasks.errors import ModelError
+from tasks.objective import objective
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.dataset import Array, Examples
     from tasks.params import Training
 
 History = dict[str, list[float]]
@@ -65,13 +65,13 @@ def fit(
     patience: int | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> History:
-    """Fit `model` in place on a classification target and return one value per epoch of each metric.
+    """Fit `model` in place and return one value per epoch of each metric.
 
     Args:
-        model: takes the inputs of `train` by name, gives class probabilities [batch, classes].
-        train: n examples; each epoch sees all of them once.
+        model: takes the inputs of `train` by name; `objective` says which targets its outputs learn.
+        train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
-        params: epochs, batch size, optimizer, learning rate and its schedule, seed.
+        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, seed.
         label: names the progress bar.
         callbacks: further Keras callbacks.
         checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
@@ -79,10 +79,13 @@ def fit(
         on_epoch: called with the epoch (from 0) and its metrics.
 
     Raises:
-        ModelError: the loss is not finite.
+        ModelError: the loss is not finite, or the outputs and the targets do not fit.
     """
+    if not params.epochs:
+        return {}
     steps = math.ceil(len(train) / params.batch_size)
-    model.compile(_optimizer(params, steps), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    aim = objective(model, train, validation, params)
+    model.compile(_optimizer(params, steps), loss=aim.losses, metrics=aim.metrics)
     model.optimizer.build(model.trainable_variables)
     history: History = _resume(model, checkpoint) if checkpoint else {}
     done = len(history.get("loss", []))
@@ -91,11 +94,11 @@ def fit(
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
         model.fit(
-            _batches(train, params, done),
+            _batches(train.inputs, aim.train, params, done),
             epochs=params.epochs,
             initial_epoch=done,
             steps_per_epoch=steps,
-            validation_data=(validation.inputs, validation.targets[LABEL]),
+            validation_data=(aim.judged.inputs, aim.validation),
             validation_batch_size=EVALUATION_BATCH,
             verbose=0,
             callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
@@ -148,13 +151,12 @@ def _learning_rate(params: "Training", steps: int) -> Any:
             return schedules.PiecewiseConstantDecay([steps // 2, steps * 3 // 4], [rate, rate / 10, rate / 100])
 
 
-def _batches(train: "Examples", params: "Training", first_epoch: int) -> Any:
+def _batches(inputs: "dict[str, Array]", targets: "dict[str, Array]", params: "Training", first_epoch: int) -> Any:
     """The batches of every epoch from `first_epoch` on, each epoch in an order drawn from (seed, epoch)."""
     import tensorflow as tf
 
-    examples = (train.inputs, train.targets[LABEL])
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, examples)
-    count = len(train)
+    tensors = tf.nest.map_structure(tf.convert_to_tensor, (inputs, targets))
+    count = len(next(iter(inputs.values())))
 
     def epoch_indices(epoch: Any) -> Any:
         seed = tf.stack([tf.constant(params.seed, tf.int64), epoch])

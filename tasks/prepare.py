@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tasks import paths
 from tasks.data import preprocess
 from tasks.data.split import draw
-from tasks.dataset import LABEL, Examples, Source, tensor_spec
+from tasks.dataset import LABEL, NORMAL, Examples, Source, tensor_spec
 from tasks.errors import DataError
 from tasks.files import replaced_folder, sha256, write_json
 from tasks.params import Params, Prepare
@@ -20,6 +20,7 @@ SOURCES = {
     "digits": "tasks.data.digits:load",
     "idx": "tasks.data.idx:load",
     "keras": "tasks.data.keras:load",
+    "npz": "tasks.data.npz:load",
     "tsv": "tasks.data.tsv:load",
 }
 CHUNK = 1024  # images squared at a time, so that deviations need little memory
@@ -47,17 +48,27 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     """The four splits, stratified by class and in the source's order.
 
     Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
+    Where the task is reconstruction, train holds normal examples only.
 
     Raises:
-        DataError: there is one class only, or a split would be empty.
+        DataError: there is one class only, or a split would be empty, or lack what the task needs.
     """
     if len(source.classes) < 2:
         raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
+    reconstruction = params.task == "reconstruction"
+    if reconstruction and (len(source.classes) > 2 or len(source.train.inputs) > 1):
+        raise DataError(
+            "prepare.task: a reconstruction is of one input, of class 0 (normal) or 1 (anomalous); received "
+            f"{len(source.train.inputs)} inputs and {len(source.classes)} classes"
+        )
     rng = np.random.default_rng(params.seed)
     train, test = source.train, source.test
     if test is None:
         train, test = _part(train, params.test, rng)
     train, validation = _part(train, params.validation, rng)
+    if reconstruction:
+        train = train.take(np.flatnonzero(train.targets[LABEL] == NORMAL))
+        _check_both(validation=validation, test=test)
     if params.limit is not None:
         train, validation, test = (_at_most(part, params.limit, rng) for part in (train, validation, test))
     splits = {
@@ -73,13 +84,23 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     return splits
 
 
+def _check_both(**splits: Examples) -> None:
+    for name, examples in splits.items():
+        if len(examples) and len(np.unique(examples.targets[LABEL])) < 2:
+            raise DataError(
+                f"prepare: the {name} split needs normal and anomalous examples to judge a reconstruction; it has one "
+                "kind only: add the other to the training data, which keeps the normal ones for training alone"
+            )
+
+
 def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
     """What preprocess.json says; everything that is learnt from data is learnt from the training split."""
-    if source.kind == "image":
-        inputs = {name: _describe_image(raw, params) for name, raw in train.inputs.items()}
-    else:
-        inputs = {name: _describe_text(raw, params) for name, raw in train.inputs.items()}
-    targets = {name: {"kind": "class", "classes": list(source.classes)} for name in train.targets}
+    inputs = {name: _describe_input(source.kind, raw, params) for name, raw in train.inputs.items()}
+    targets = {name: _describe_target(values) for name, values in source.train.targets.items()}
+    targets[LABEL] = {
+        "kind": "anomaly" if params.task == "reconstruction" else "class",
+        "classes": list(source.classes),
+    }
     return {"schema_version": preprocess.SCHEMA_VERSION, "inputs": inputs, "targets": targets}
 
 
@@ -118,6 +139,12 @@ def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Exampl
     return examples.take(draw(examples.targets[LABEL], count / len(examples), rng))
 
 
+def _describe_input(kind: str, raw: NDArray[Any], params: Prepare) -> dict[str, Any]:
+    if kind == "image":
+        return _describe_image(raw, params)
+    return _describe_text(raw, params) if kind == "text" else _describe_array(raw, params)
+
+
 def _describe_image(raw: NDArray[np.uint8], params: Prepare) -> dict[str, Any]:
     channels = raw.shape[-1]
     mean, scale = [0.0] * channels, [255.0] * channels
@@ -129,6 +156,22 @@ def _describe_image(raw: NDArray[np.uint8], params: Prepare) -> dict[str, Any]:
 
 def _describe_text(raw: NDArray[np.str_], params: Prepare) -> dict[str, Any]:
     return {"kind": "text", "length": params.length, "vocabulary": vocabulary(raw, params.vocabulary)}
+
+
+def _describe_array(raw: NDArray[Any], params: Prepare) -> dict[str, Any]:
+    entry: dict[str, Any] = {"kind": "array", "shape": list(raw.shape[1:])}
+    if params.normalize == "unit":
+        return entry | {"dtype": "float32" if raw.dtype.kind == "f" else "int32"}
+    axes = tuple(range(raw.ndim - 1))
+    mean, deviation = raw.mean(axis=axes, dtype=np.float64), raw.std(axis=axes, dtype=np.float64)
+    scale = np.where(deviation == 0, 1.0, deviation)  # what never changes becomes 0, not 0 / 0
+    return entry | {"dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}
+
+
+def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
+    if values.dtype.kind == "f":
+        return {"kind": "value", "shape": list(values.shape[1:])}
+    return {"kind": "class", "classes": [str(number) for number in range(int(values.max()) + 1)]}
 
 
 def _save(folder: Path, examples: Examples) -> None:

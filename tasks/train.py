@@ -3,21 +3,25 @@
 import hashlib
 import shutil
 
-from tasks import dataset, files, fit, keras_models, paths, track
-from tasks.params import BASELINE, Params
+from tasks import custom, dataset, files, fit, keras_models, paths, track
+from tasks.models import FAMILIES
+from tasks.params import BASELINE, File, Params
 from tasks.records import ModelCard
 from tasks.registry import resolve
-
-FAMILIES = {"cnn": "tasks.models.cnn:build", "bow": "tasks.models.bow:build"}
+from tasks.stored.keep import keep
 
 
 def train(params: Params) -> None:
     """Fit `params.model` on the training split; write `out/models/baseline/`.
 
-    A killed run goes on after its last finished epoch: the checkpoint's folder is named by all that the result
-    depends on, so a changed parameter or other data never resume it.
+    A model of one's own that is trained already (`epochs: 0`) is taken over as it is. A killed run goes on after its
+    last finished epoch: the checkpoint's folder is named by all that the result depends on, so a changed parameter,
+    file or other data never resume it.
     """
     fit.reset(params.train.seed)
+    if not params.train.epochs and isinstance(params.model, File):
+        keep(paths.model(BASELINE), BASELINE, params.model, parent=None, method="train")
+        return
     model = resolve(FAMILIES, params.model.family, "model family")(params.model, dataset.spec())
     checkpoint = paths.STATE / "checkpoints" / _digest(params)
     stopping = params.train.early_stopping
@@ -42,6 +46,7 @@ def train(params: Params) -> None:
         total_epochs=epochs,
         layers=keras_models.layers(model),
         history={name: tuple(values) for name, values in history.items()},
+        code=custom.code(params.model.layers) if isinstance(params.model, File) else None,
     )
     with files.replaced_folder(paths.model(BASELINE)) as folder:
         keras_models.save(model, folder)
@@ -51,4 +56,6 @@ def train(params: Params) -> None:
 
 def _digest(params: Params) -> str:
     parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
+    if isinstance(params.model, File) and paths.origin("model").exists():
+        parts.append(files.sha256(paths.origin("model")))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

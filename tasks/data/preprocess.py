@@ -4,6 +4,8 @@
 
     {"kind": "image", "shape": [28, 28, 1], "mean": [0.0], "scale": [255.0]}     one mean and scale per channel
     {"kind": "text", "length": 64, "vocabulary": ["[padding]", "[unknown]", "the", ...]}
+    {"kind": "array", "shape": [49, 10], "dtype": "int32"}     as they are, int32 or float32, or standardised:
+    {"kind": "array", "shape": [2], "dtype": "float32", "mean": [0.1, 7.0], "scale": [1.0, 2.5]}     along the last axis
 
 Errors are ValueErrors, because nothing of the project is there on a device.
 """
@@ -41,10 +43,11 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
 
     Args:
         spec: the input's entry of preprocess.json.
-        raw: a batch: uint8 [n, height, width, channels] for images, str [n] for text.
+        raw: a batch: uint8 [n, height, width, channels] for images, str [n] for text, numbers [n, ...] for arrays.
 
     Returns:
-        (raw - mean) / scale as float32 [n, height, width, channels], or token numbers as int32 [n, length].
+        (raw - mean) / scale as float32 [n, height, width, channels], token numbers as int32 [n, length], or the
+        numbers in the array's own type [n, ...].
 
     Raises:
         ValueError: `raw` is not what `spec` describes.
@@ -53,7 +56,9 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         return _image(spec, raw)
     if spec["kind"] == "text":
         return _text(spec, raw)
-    raise ValueError(f"an input of kind image or text expected; received {spec['kind']!r}")
+    if spec["kind"] == "array":
+        return _array(spec, raw)
+    raise ValueError(f"an input of kind image, text or array expected; received {spec['kind']!r}")
 
 
 def tokens(text: str) -> list[str]:
@@ -65,6 +70,19 @@ def _image(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     shape = tuple(spec["shape"])
     if raw.dtype != np.uint8 or raw.shape[1:] != shape or raw.ndim != len(shape) + 1:
         raise ValueError(f"images of uint8 [n, {str(shape)[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
+    return _standardised(spec, raw)
+
+
+def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
+    shape = tuple(spec["shape"])
+    integers = spec["dtype"] == "int32"
+    if raw.dtype.kind not in ("iu" if integers else "iuf") or raw.shape[1:] != shape or raw.ndim != len(shape) + 1:
+        kind = "integers" if integers else "numbers"
+        raise ValueError(f"{kind} [n, {str(list(shape))[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
+    return _standardised(spec, raw) if "mean" in spec else raw.astype(spec["dtype"])
+
+
+def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     ready = raw.astype(np.float32)
     ready -= np.asarray(spec["mean"], np.float32)
     ready /= np.asarray(spec["scale"], np.float32)

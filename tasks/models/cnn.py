@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tasks.errors import ModelError
+from tasks.models.image import KERNEL, image
 
 if TYPE_CHECKING:
     import tf_keras
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from tasks.dataset import Spec
     from tasks.params import Cnn
 
-KERNEL = 3
 POOL = 2
 
 
@@ -24,16 +24,13 @@ def build(params: "Cnn", spec: "Spec") -> "tf_keras.Model":
     """
     import tf_keras as keras
 
-    (name, tensor), *others = spec.inputs.items()
-    if others or len(tensor.shape) != 3:
-        shapes = {key: value.shape for key, value in spec.inputs.items()}
-        raise ModelError(f"family cnn takes one input [height, width, channels]; the data has {shapes}")
-    side = min(tensor.shape[:2])
+    inputs = image("cnn", spec)
+    shape = inputs.shape[1:]
+    side = min(shape[:2])
     for _ in params.filters:
         side = (side - KERNEL + 1) // POOL
     if side < 1:
-        raise ModelError(f"family cnn: {len(params.filters)} convolutions with pooling leave nothing of {tensor.shape}")
-    inputs = keras.Input(tensor.shape, name=name)
+        raise ModelError(f"family cnn: {len(params.filters)} convolutions with pooling leave nothing of {tuple(shape)}")
     x = inputs
     for filters in params.filters:
         x = keras.layers.Conv2D(filters, KERNEL, activation="relu")(x)

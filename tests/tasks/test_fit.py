@@ -60,7 +60,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, optimizer):
 
 def test_each_epoch_sees_every_example_once_and_in_another_order():
     data = Examples({"x": np.arange(10, dtype=np.float32)}, {"label": np.arange(10)})
-    batches = list(fit._batches(data, Training(epochs=2, batch_size=4), 0).as_numpy_iterator())
+    batches = list(fit._batches(data.inputs, data.targets, Training(epochs=2, batch_size=4), 0).as_numpy_iterator())
+    batches = [(inputs, targets["label"]) for inputs, targets in batches]
     assert [len(labels) for _, labels in batches] == [4, 4, 2] * 2
     first, second = (np.concatenate([labels for _, labels in batches[i : i + 3]]) for i in (0, 3))
     assert sorted(first) == sorted(second) == list(range(10))

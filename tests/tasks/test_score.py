@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, mannwhitneyu
 
-from tasks.dataset import LABEL, Examples
-from tasks.score import score, wilson
+from tasks.dataset import LABEL, RECONSTRUCTION, Examples
+from tasks.records import Tensor, judged
+from tasks.score import auc, hanley_mcneil, reconstruction_errors, score, wilson
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 7), (7, 7), (1, 3), (339, 360), (9885, 10_000)])
@@ -22,3 +23,43 @@ def test_the_predicted_class_is_the_highest_score() -> None:
     assert (found.value, found.n, found.split) == (0.75, 4, "test")
     moved = score(outputs + np.float32(1e-3), examples, "default", "test")
     assert moved.outputs_sha256 != found.outputs_sha256
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])  # many ties, some and none
+def test_the_area_is_the_statistic_of_mann_and_whitney(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    positive = rng.random(80) < 0.3
+    values = np.round(rng.normal(size=80) + positive, decimals)
+    wins = mannwhitneyu(values[positive], values[~positive]).statistic
+    assert auc(values, positive) == pytest.approx(wins / (positive.sum() * (~positive).sum()), abs=1e-12)
+
+
+def test_the_interval_of_an_area_is_hanley_and_mcneils() -> None:
+    rng = np.random.default_rng(0)  # exponential scores, which their formula is of: P(a > b) = 1 / (1 + 1 / 3)
+    positive = np.arange(60) < 20
+    drawn = [auc(rng.exponential(np.where(positive, 3.0, 1.0)), positive) for _ in range(3000)]
+    low, high = hanley_mcneil(0.75, 20, 40)
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.005)
+    assert (high - low) / (2 * 1.959963984540054) == pytest.approx(np.std(drawn), rel=0.04)
+    assert hanley_mcneil(1.0, 20, 40) == (1.0, 1.0)
+
+
+def test_a_reconstruction_is_scored_by_the_area_under_its_errors() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(60, 4, 3)).astype(np.float32)
+    label = (np.arange(60) % 3 == 0).astype(np.int64)
+    outputs = inputs + rng.normal(size=inputs.shape) * (0.5 + 0.5 * label[:, None, None])
+    examples = Examples({"x": inputs}, {LABEL: label, RECONSTRUCTION: inputs})
+    found = score(outputs.astype(np.float32), examples, "default", "test")
+    errors = [float(np.mean((a - b) ** 2)) for a, b in zip(outputs, inputs, strict=True)]
+    assert np.allclose(reconstruction_errors(outputs, inputs), errors)
+    wins = mannwhitneyu(np.array(errors)[label == 1], np.array(errors)[label == 0]).statistic
+    assert (found.metric, found.n, found.predictions) == ("auc", 60, ())
+    assert found.value == pytest.approx(wins / (20 * 40), abs=0.01)
+    assert found.low < found.value < found.high
+
+
+def test_of_several_outputs_the_one_named_label_is_judged() -> None:
+    first, label = (Tensor(name=name, shape=(4,), dtype="float32") for name in ("depth", LABEL))
+    assert judged((first, label)) == "label"
+    assert judged((first, first)) == "depth"

@@ -169,6 +169,20 @@ def test_texts_come_from_a_file_or_from_standard_input(ready: Path, params: Para
         assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == expected, done.stderr
 
 
+def test_arrays_are_classified_as_the_images_that_they_are(ready: Path, params: Params) -> None:
+    np.save("images.npy", images())
+    np.save("numbers.npy", images().astype(np.float64))
+    np.save("number.npy", images()[0].astype(np.float64))
+    deploy(params, "host-cpu")
+    expected = classify(paths.bundle("host-cpu"), "images.npy").stdout
+    described = json.loads((paths.DATA / "preprocess.json").read_text())
+    described["inputs"] = {name: {**IMAGE, "kind": "array", "dtype": "float32"} for name in described["inputs"]}
+    files.write_json(paths.DATA / "preprocess.json", described)
+    deploy(params, "host-cpu")
+    assert classify(paths.bundle("host-cpu"), "numbers.npy").stdout == expected
+    assert classify(paths.bundle("host-cpu"), "number.npy").stdout == expected.splitlines(keepends=True)[0]
+
+
 def replace(bundle: Path, name: str, content: Path) -> None:
     """Put another file into a bundle, and its digest into the manifest."""
     shutil.copyfile(content, bundle / name)

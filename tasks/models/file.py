@@ -1,0 +1,22 @@
+"""A model of one's own, from a file: see `tasks.stored`."""
+
+from typing import TYPE_CHECKING
+
+from tasks.stored import adapt, load
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.dataset import Spec
+    from tasks.params import Stored
+
+
+def build(params: "Stored", spec: "Spec") -> "tf_keras.Model":
+    """Read the model in `params.source` with its weights, for the inputs and classes of the data.
+
+    Input: as `spec` says, by name. Output: float32 [batch, classes], probabilities.
+
+    Raises:
+        ModelError: the file cannot be read safely, or its model does not fit the data.
+    """
+    return adapt.adapt(load.load(params), spec, params.source)

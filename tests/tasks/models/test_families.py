@@ -1,0 +1,145 @@
+"""The reference families: published sizes, published shapes, small images, and every integer and portable form."""
+
+import numpy as np
+import pytest
+
+from tasks import fit
+from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.errors import ModelError
+from tasks.models import FAMILIES, autoencoder, mobilenet_v1, mobilenet_v2, resnet
+from tasks.params import Autoencoder, Dscnn, MobilenetV1, MobilenetV2, Resnet
+from tasks.quantize import litert, stablehlo
+from tasks.registry import resolve
+
+keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+IMAGES = {"resnet": Resnet, "dscnn": Dscnn, "mobilenet_v1": MobilenetV1, "mobilenet_v2": MobilenetV2}
+
+
+def spec(*shape, classes=10, task="classification", dtype="float32"):
+    return Spec({"image": TensorSpec(shape, dtype)}, tuple(map(str, range(classes))), task)
+
+
+def build(family, *shape, classes=10, **keys):
+    fit.reset(0)
+    task = "reconstruction" if family == "autoencoder" else "classification"
+    section = {**IMAGES, "autoencoder": Autoencoder}[family](family=family, **keys)
+    return resolve(FAMILIES, family, "model family")(section, spec(*shape, classes=classes, task=task))
+
+
+# of MLPerf Tiny's reference models, moving statistics counted: the sums over the layers that it publishes as code
+PUBLISHED = {
+    "resnet": ((32, 32, 3), 10, 78_666),
+    "dscnn": ((49, 10, 1), 12, 24_908),
+    "mobilenet_v1": ((96, 96, 3), 2, 221_794),
+    "autoencoder": ((640,), 2, 269_992),
+}
+
+
+@pytest.mark.parametrize("family", PUBLISHED)
+def test_the_parameters_are_as_many_as_published(family):
+    shape, classes, parameters = PUBLISHED[family]
+    assert build(family, *shape, classes=classes).count_params() == parameters
+
+
+def test_nine_blocks_are_the_56_layers_of_the_paper():
+    model = build("resnet", 32, 32, 3, blocks=9)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len([layer for layer in convolutions if layer.kernel_size == (3, 3)]) + 1 == 56  # and the classes' layer
+    weights = sum(layer.kernel.shape.num_elements() for layer in convolutions)
+    assert 0.85e6 < weights < 0.86e6
+
+
+@pytest.mark.parametrize("width", [0.35, *(pytest.param(width, marks=pytest.mark.slow) for width in (1.0, 1.4))])
+def test_mobilenet_v2_is_the_one_of_keras(width):
+    ours = build("mobilenet_v2", 96, 96, 3, width=width)
+    theirs = keras.applications.MobileNetV2((96, 96, 3), alpha=width, weights=None, classes=10)
+    assert ours.count_params() == theirs.count_params()
+    theirs.set_weights([3 * w if w.ndim == 4 else w for w in theirs.get_weights()])  # so that ReLU6 cuts off
+    ours.set_weights(theirs.get_weights())
+    images = np.random.default_rng(0).normal(size=(2, 96, 96, 3)).astype(np.float32)
+    answers = theirs(images).numpy()
+    assert np.ptp(answers) > 0.01
+    assert np.allclose(ours(images), answers, atol=1e-5)
+
+
+def test_mobilenet_v1_is_the_one_of_keras_but_for_its_biases_and_its_head():
+    ours = build("mobilenet_v1", 96, 96, 3, width=0.5)
+    theirs = keras.applications.MobileNet((96, 96, 3), alpha=0.5, weights=None, include_top=False)
+    kinds = keras.layers.Conv2D, keras.layers.DepthwiseConv2D
+    kernels, expected = (
+        [layer.get_weights()[0].shape for layer in model.layers if isinstance(layer, kinds)] for model in (ours, theirs)
+    )
+    assert kernels == expected
+    assert ours.layers[-2].input_shape[1:] == theirs.output_shape[1:]
+
+
+@pytest.mark.parametrize(
+    ("family", "shape"), [*((family, (12, 13, 2)) for family in IMAGES), ("mobilenet_v1", (28, 28, 1))]
+)
+def test_small_images_are_not_halved_away(family, shape):
+    model = build(family, *shape, classes=4)
+    assert model.output_shape == (None, 4)
+    pooled = next(layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D))
+    assert min(pooled.input_shape[1:3]) >= 3
+    answers = np.asarray(model(np.zeros((2, *shape), np.float32)))
+    assert np.allclose(answers.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("family", "shape", "least"),
+    [("resnet", (3, 8, 1), "4 x 4"), ("dscnn", (9, 10, 1), "10 x 4"), ("mobilenet_v2", (2, 2, 3), "3 x 3")],
+)
+def test_an_image_too_small_is_refused(family, shape, least):
+    with pytest.raises(ModelError, match=f"family {family} needs images of at least {least} pixels; the data has"):
+        build(family, *shape)
+
+
+def test_data_of_another_kind_is_refused():
+    section = Resnet(family="resnet")
+    two = Spec({"a": TensorSpec((8, 8, 1), "float32"), "b": TensorSpec((8, 8, 1), "float32")}, ("x", "y"))
+    for wrong in (two, spec(8), spec(8, 8, 1, dtype="int32")):
+        with pytest.raises(ModelError, match="family resnet takes one input"):
+            resnet.build(section, wrong)
+    with pytest.raises(ModelError, match="use the family autoencoder"):
+        resnet.build(section, spec(8, 8, 1, task="reconstruction"))
+    with pytest.raises(ModelError, match="the task reconstruction"):
+        autoencoder.build(Autoencoder(family="autoencoder"), spec(8))
+
+
+SMALL = {
+    "resnet": ((12, 12, 1), {"filters": (4, 8, 8)}),
+    "dscnn": ((12, 8, 1), {"filters": 8, "blocks": 1}),
+    "mobilenet_v1": ((12, 12, 1), {"width": 0.05}),
+    "mobilenet_v2": ((12, 12, 1), {"width": 0.05}),
+    "autoencoder": ((4, 3), {"hidden": (8,), "latent": 2}),
+}
+
+
+def convert_all(family):
+    shape, keys = SMALL[family]
+    model = build(family, *shape, classes=3, **keys)
+    images = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
+    graph = litert.inspect(litert.convert(model, "int8", Examples({"image": images}, {"label": np.zeros(8, np.int64)})))
+    assert not graph.float_operators
+    assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"int8"}
+    assert stablehlo.convert(model, "float32", graph)[:4] == b"ML\xefR"
+
+
+@pytest.mark.parametrize("family", [family for family in SMALL if family != "resnet"])
+def test_every_family_becomes_integers_throughout_and_stablehlo(family, monkeypatch):
+    monkeypatch.setattr(mobilenet_v1, "BLOCKS", mobilenet_v1.BLOCKS[:2])  # deep ones take a minute to convert, and
+    monkeypatch.setattr(mobilenet_v2, "STACKS", mobilenet_v2.STACKS[:2])  # repeat the same few kinds of layers
+    convert_all(family)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["resnet", "mobilenet_v1", "mobilenet_v2"])
+def test_the_deep_families_become_integers_throughout_and_stablehlo(family):
+    convert_all(family)
+
+
+def test_the_autoencoder_answers_in_the_shape_that_it_reads():
+    model = build("autoencoder", 4, 3, hidden=(8, 6), latent=2)
+    assert (model.output_shape, model.output_names) == ((None, 4, 3), ["reconstruction"])
+    widths = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert widths == [8, 6, 2, 6, 8, 12]

@@ -17,7 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.dvc_bridge import Project
 from flows.look import look
 from flows.stages import stage
-from tasks import devices, params, paths, track
+from tasks import devices, origin, params, paths, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.params import BASELINE, Params
@@ -91,11 +91,12 @@ def pipeline(stale: list[str] | None = None) -> None:
 
 def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     """From the data to every variant; returns the variants' artifacts."""
-    prepared = graph.submit("prepare", label="prepare")
-    models = {BASELINE: graph.submit("train", label="train", after=[prepared])}
+    given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
+    needs = [graph.submit("prepare", label="prepare", after=[given["data"]]), given["model"]]
+    models = {BASELINE: graph.submit("train", label="train", after=needs)}
     for name in settings.model_order():
         method, parent = settings.compress[name].method, settings.compress[name].parent
-        models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[models[parent]])
+        models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[*needs, models[parent]])
 
     artifacts = {}
     for variant, entry in settings.quantize.items():

@@ -10,6 +10,7 @@ from tasks import paths
 from tasks.errors import ParamsError, TercetError
 
 STAGES = {
+    "origin": "tasks.origin:origin",
     "prepare": "tasks.prepare:prepare",
     "train": "tasks.train:train",
     "compress": "tasks.compress.stage:compress",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import paths
+from tasks import custom, paths
 from tasks.errors import ModelError
 from tasks.records import Layer, ModelCard, read
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 FILE = "model.h5"
+LITERT = "model.tflite"  # in its place: a file of one's own, which has no layers any more
 
 
 def save(model: "tf_keras.Model", folder: Path) -> None:
@@ -25,15 +26,27 @@ def save(model: "tf_keras.Model", folder: Path) -> None:
 
 
 def load(name: str) -> tuple["tf_keras.Model", ModelCard]:
-    """Read the model `name` and its card.
+    """Read the model `name` and its card; see `load_from`."""
+    return load_from(paths.model(name))
+
+
+def load_from(folder: Path) -> tuple["tf_keras.Model", ModelCard]:
+    """Read the model in `folder` and its card.
 
     Raises:
-        ModelError: there is no such model, or the file is damaged.
+        ModelError: there is no such model, the file is damaged, or it is a LiteRT file.
     """
     import tf_keras as keras
 
-    path = paths.model(name) / FILE
-    card = read(ModelCard, paths.model(name) / "card.json")
+    path = folder / FILE
+    card = read(ModelCard, folder / "card.json")
+    if (folder / LITERT).exists():
+        raise ModelError(
+            f"model {card.model!r} is a LiteRT file, which can be neither trained nor converted; it goes as it is into "
+            "a variant (scheme as-is), to be evaluated and measured"
+        )
+    if card.code:
+        custom.register(card.code.module)
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True), card
     except (OSError, ValueError) as error:

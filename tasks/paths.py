@@ -39,6 +39,11 @@ def fingerprint(device: str) -> Path:
     return OUT / "fingerprints" / f"{device}.json"
 
 
+def origin(kind: str) -> Path:
+    """Which files from outside the project's data, or its models, come from, by their content."""
+    return OUT / "origins" / f"{kind}.json"
+
+
 def benchmark(variant: str, device: str) -> Path:
     """The measurement of one variant on one device."""
     return BENCHMARKS / f"{variant}@{device}.json"

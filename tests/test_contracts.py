@@ -10,10 +10,14 @@ import pytest
 import yaml
 
 from tasks.__main__ import STAGES
+from tasks.compress.stage import METHODS
+from tasks.models import FAMILIES
 from tasks.params import Params
+from tasks.prepare import SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+CHOICES = [("compress", "method", METHODS), ("train", "family", FAMILIES), ("prepare", "source", SOURCES)]
 OBSERVERS = {
     "tasks/track.py",  # watches the training and changes nothing of what it gives
     "tasks/entries.py",
@@ -36,10 +40,14 @@ def imports(path):
         else:
             continue
         for name in names:
-            file = ROOT / (name.replace(".", "/") + ".py")
-            if file.is_file():
-                found.add(file)
+            place = ROOT / name.replace(".", "/")
+            found |= {file for file in (place.with_suffix(".py"), place / "__init__.py") if has_code(file)}
     return found
+
+
+def has_code(file):
+    """Whether there is such a file, with more in it than the docstring of a package."""
+    return file.is_file() and len(ast.parse(file.read_text()).body) > 1
 
 
 def closure(path):
@@ -73,6 +81,17 @@ def test_a_stage_depends_on_all_the_code_it_imports(stage):
     for dep in declared:
         if "$" not in dep:
             assert (ROOT / dep).exists(), f"{stage}: {dep} does not exist"
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "registry"), CHOICES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_stage_depends_on_the_code_of_what_params_choose(stage, key, registry):
+    for name, target in registry.items():
+        declared = [re.sub(rf"\$\{{[\w.]*{key}\}}", name, dep) for dep in definition(stage)["deps"]]
+        file = ROOT / (target.partition(":")[0].replace(".", "/") + ".py")
+        missing = [f for f in closure(file) if not any(f == dep or f.startswith(f"{dep}/") for dep in declared)]
+        assert not missing, f"{stage} with {key} {name}: add to deps in dvc.yaml: {missing}"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,29 +1,68 @@
 """Compress a model into another one, by the method that its entry in `compress` names."""
 
-from tasks import dataset, files, fit, keras_models, paths, track
-from tasks.params import Params
-from tasks.records import Layer, ModelCard
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import custom, dataset, files, fit, keras_models, paths, track
+from tasks.dataset import TEACHER, Examples
+from tasks.params import Compress, Distill, External, Params, Stored
+from tasks.records import Code, Layer, ModelCard
 from tasks.registry import resolve
 
+if TYPE_CHECKING:
+    import tf_keras
+
 METHODS = {
+    "slim": "tasks.compress.slim:apply",
     "prune": "tasks.compress.prune:apply",
     "cluster": "tasks.compress.cluster:apply",
+    "factorize": "tasks.compress.factorize:apply",
+    "distill": "tasks.compress.distill:apply",
     "finetune": "tasks.compress.finetune:apply",
+    "external": "tasks.compress.external:write",
 }
-CLUSTERED = 256  # a kernel of so few values, and many more weights than that, was clustered
+CLUSTERED = 256  # a kernel of so few values, each shared by two or more of its weights that are not zero, was clustered
 PRUNED = 0.05  # a share of exact zeros that training alone never gives
 
 
 def compress(params: Params, model: str) -> None:
     """Apply the method of `params.compress[model]` to its parent; write `out/models/<model>/`."""
-    entry = params.compress[model]
-    fit.reset(entry.seed)
-    parent, parent_card = keras_models.load(entry.parent)
-    train, validation = dataset.load("train"), dataset.load("validation")
     with track.curves(model, params) as on_epoch:
-        result, history = resolve(METHODS, entry.method, "method of compression")(
-            parent, entry, train, validation, on_epoch
-        )
+        make(paths.model(model), model, params.compress[model], paths.model, dataset.load("train"), on_epoch)
+
+
+def make(
+    folder: Path,
+    model: str,
+    entry: Compress,
+    place: Callable[[str], Path],
+    train: Examples,
+    on_epoch: fit.OnEpoch,
+) -> None:
+    """Write the model that an entry of `compress` asks for.
+
+    Args:
+        folder: where to; a kill leaves there what there was.
+        model: its name.
+        entry: the method and its parameters.
+        place: where models lie, by name: the parent, and the teacher if there is one.
+        train: what it is fitted to.
+        on_epoch: called with each epoch and its metrics.
+
+    Raises:
+        ModelError: the method cannot be applied.
+    """
+    fit.reset(entry.seed)
+    if isinstance(entry, External):
+        resolve(METHODS, entry.method, "method of compression")(folder, model, entry)
+        return
+    parent, parent_card = keras_models.load_from(place(entry.parent))
+    if entry.teacher is not None:
+        train.targets[TEACHER] = answers(keras_models.load_from(place(entry.teacher))[0], train)
+    result, history = resolve(METHODS, entry.method, "method of compression")(
+        parent, entry, train, dataset.load("validation"), on_epoch
+    )
     layers = keras_models.layers(result)
     card = ModelCard(
         model=model,
@@ -35,10 +74,22 @@ def compress(params: Params, model: str) -> None:
         layers=layers,
         preserves=preserved(layers),
         history={name: tuple(values) for name, values in history.items()},
+        code=_code(entry, parent_card),
     )
-    with files.replaced_folder(paths.model(model)) as folder:
-        keras_models.save(result, folder)
-        card.save(folder / "card.json")
+    with files.replaced_folder(folder) as temporary:
+        keras_models.save(result, temporary)
+        card.save(temporary / "card.json")
+
+
+def _code(entry: Compress, parent: ModelCard) -> Code | None:
+    """The module that the new model's layers come from: its parent's, unless it is a student from another file."""
+    student = entry.model if isinstance(entry, Distill) else None
+    return custom.code(student.layers) if isinstance(student, Stored) else parent.code
+
+
+def answers(teacher: "tf_keras.Model", examples: Examples) -> Any:
+    """What a teacher says of each example: float32 [n, classes], probabilities."""
+    return teacher.predict(examples.inputs, batch_size=fit.EVALUATION_BATCH, verbose=0)
 
 
 def preserved(layers: tuple[Layer, ...]) -> tuple[str, ...]:
@@ -47,6 +98,6 @@ def preserved(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     found = []
     if largest.sparsity > PRUNED:
         found.append("sparsity")
-    if largest.unique_values <= CLUSTERED < largest.parameters:
+    if largest.unique_values <= min(CLUSTERED, largest.parameters * (1 - largest.sparsity) / 2):
         found.append("clusters")
     return tuple(found)

@@ -53,7 +53,7 @@ def clone(first):
 def test_a_first_run_runs_every_stage_and_ends_with_the_table(first, outcomes):
     clone, said = first
     models = {"prepare", "train", "prune pruned50", "cluster pruned50-clustered8"}
-    probes = {f"probe {device}" for device in DEVICES}
+    probes = {f"probe {device}" for device in DEVICES} | {"origin data", "origin model"}
     assert outcomes(said)["ran"] == models | probes | ENDED | set.union(*map(steps, VARIANTS))
     assert not outcomes(said)["restored"]
     assert "Traceback" not in said
@@ -153,14 +153,17 @@ def test_a_prefect_server_that_is_away_is_one_line(clone):
 
 
 def test_outputs_return_from_the_default_remote(clone):
-    """As on another machine: the fingerprints are its own, so they are made there and not pulled."""
+    """As on another machine: fingerprints and the files from outside are its own, so they are looked at there."""
     before = clone.hashes("out")
     clone.run("dvc", "push", "--quiet")
     shutil.rmtree(clone.root / "out")
     shutil.rmtree(clone.root / ".dvc" / "cache")
     clone.run("dvc", "pull", "--quiet")
     pulled = clone.hashes("out")
-    assert pulled == {path: value for path, value in before.items() if not path.startswith("out/fingerprints/")}
+    own = ("out/fingerprints/", "out/origins/")
+    assert pulled == {path: value for path, value in before.items() if not path.startswith(own)}
     said = clone.run("dvc", "repro")
-    assert set(re.findall(r"Running stage '([^']+)'", said)) == {f"probe@{device}" for device in DEVICES}
+    assert set(re.findall(r"Running stage '([^']+)'", said)) == {
+        "origin@data", "origin@model", *(f"probe@{device}" for device in DEVICES)
+    }  # fmt: skip
     assert clone.hashes("out") == before

@@ -1,0 +1,68 @@
+"""The Python module that registers a user's own layers: the only code of his that runs, because he named it."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ModelError
+from tasks.files import sha256
+from tasks.records import Code
+
+
+def files(module: str) -> list[Path]:
+    """The source files of a module, or of the package that it is, without importing it.
+
+    Raises:
+        ModelError: there is no such module, neither in the project nor in the environment.
+    """
+    place = Path(*module.split("."))
+    for path in (place.with_suffix(".py"), place / "__init__.py"):
+        if path.is_file():
+            return _with_siblings(path)
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ModelError(f"layers: no Python module {module!r} in {Path.cwd()} or the environment")
+    return _with_siblings(Path(spec.origin))
+
+
+def code(module: str | None) -> Code | None:
+    """What a model's card says of the module that its layers come from; None where it needs none."""
+    if module is None:
+        return None
+    sources = "\n".join(sha256(path) for path in files(module))
+    return Code(module=module, sha256=hashlib.sha256(sources.encode()).hexdigest())
+
+
+def register(module: str) -> None:
+    """Import a module from the project or the environment, so that Keras knows the layers that it registers.
+
+    Raises:
+        ModelError: there is no such module, or it cannot be imported.
+    """
+    files(module)
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # the boundary: the user's code may raise whatever it likes
+        raise ModelError(f"layers: {module!r} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(here)
+
+
+def objects() -> dict[str, Any]:
+    """What has been registered, by its registered name (`package>Name`) and by its short one."""
+    import tf_keras as keras
+
+    found = dict(keras.saving.get_custom_objects())
+    return {key.rpartition(">")[2]: value for key, value in found.items()} | found
+
+
+def _with_siblings(path: Path) -> list[Path]:
+    return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]

@@ -1,0 +1,78 @@
+"""Stage `origin`: write down which files from outside a stage reads, so that a change of one makes its output old."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks import custom, paths
+from tasks.errors import DataError, ParamsError, suggest
+from tasks.files import sha256, write_json
+from tasks.params import Params, Stored
+
+KINDS = ("data", "model")
+KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large ones are not read on every look
+
+
+def origin(params: Params, kind: str) -> None:
+    """Write `out/origins/<kind>.json`, `{path: sha256}`, and only where it would say something else than it does.
+
+    `data` is of what `prepare.path` names, `model` of the models of one's own and the modules of their layers; both are
+    empty where there is nothing of the kind.
+
+    Raises:
+        DataError: a file is not there.
+        ParamsError: there is no such kind.
+    """
+    if kind not in KINDS:
+        raise ParamsError(f"no origin is named {kind!r}; {suggest(kind, KINDS)}")
+    sources = _of_data(params) if kind == "data" else _of_models(params)
+    path, value = paths.origin(kind), _hashes(sources)
+    if value != _read(path):
+        write_json(path, value)
+
+
+def _of_data(params: Params) -> list[Path]:
+    given = params.prepare.path
+    return _below(Path(given), f"prepare.path: {given}") if given else []
+
+
+def _of_models(params: Params) -> list[Path]:
+    entries: dict[str, Any] = {"model": params.model}
+    for name, entry in params.compress.items():
+        entries |= {f"compress.{name}": entry, f"compress.{name}.model": getattr(entry, "model", None)}
+    found = []
+    for key, entry in entries.items():
+        if isinstance(entry, Stored):
+            found += _below(Path(entry.source), f"{key}.source: {entry.source}")
+            found += custom.files(entry.layers) if entry.layers else []
+    return found
+
+
+def _below(path: Path, told: str) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{told}: no such file or folder")
+    return [file for file in path.rglob("*") if file.is_file()]
+
+
+def _hashes(files: list[Path]) -> dict[str, str]:
+    known: dict[str, list[Any]] = _read(KNOWN) or {}
+    new, found = {}, {}
+    for file in sorted(files):
+        key, stat = str(file.resolve()), file.stat()
+        size, time, value = known.get(key, (None, None, None))
+        if (size, time) != (stat.st_size, stat.st_mtime_ns):
+            value = sha256(file)
+            new[key] = [stat.st_size, stat.st_mtime_ns, value]
+        found[file.as_posix()] = str(value)
+    if new:
+        write_json(KNOWN, known | new)
+    return found
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # not there, or not whole
+        return None

@@ -1,0 +1,107 @@
+"""A LiteRT file of one's own as a variant: not a byte of it is changed."""
+
+import hashlib
+import struct
+from pathlib import Path
+from typing import Any
+
+from tasks import dataset, keras_models
+from tasks.dataset import LABEL, Spec, TensorSpec
+from tasks.errors import ModelError
+from tasks.quantize import encode, litert
+from tasks.records import ArtifactCard, Tensor
+
+FILE = keras_models.LITERT
+
+
+def write(folder: Path, variant: str, model: str, place: Path) -> None:
+    """Copy the LiteRT file of a model into `folder`, and write its card.
+
+    Args:
+        folder: an empty one.
+        variant: its name.
+        model: the name of a model that came as a `.tflite` file.
+        place: that model's folder.
+
+    Raises:
+        ModelError: the model is a Keras model, or the file is damaged or does not fit the data.
+    """
+    source, spec = place / FILE, dataset.spec()
+    if not source.exists():
+        raise ModelError(
+            f"variant {variant!r}: scheme as-is takes a .tflite file as it is; {model!r} is a Keras model: choose the "
+            "scheme that it shall be converted at"
+        )
+    content = source.read_bytes()
+    try:
+        graph, shapes = litert.inspect(content), _shapes(content)
+    # the flatbuffer is a stranger's: its offsets may lead anywhere
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+        raise ModelError(f"model {model!r}: not a whole LiteRT file: {type(error).__name__}: {error}") from None
+    inputs = tuple(
+        _checked(model, tensor, shape, spec.inputs[name])
+        for name, tensor, shape in zip(_names(model, graph, spec), graph.inputs, shapes, strict=True)
+    )
+    _check_answer(model, graph, spec)
+    (folder / FILE).write_bytes(content)
+    ArtifactCard(
+        variant=variant,
+        model=model,
+        scheme="as-is",
+        file=FILE,
+        sha256=hashlib.sha256(content).hexdigest(),
+        **encode.sizes(content),
+        inputs=inputs,
+        outputs=graph.outputs,
+        operators=graph.operators,
+        converter="none",
+        no_stablehlo="scheme as-is: there is no Keras model to make StableHLO of",
+    ).save(folder / "card.json")
+
+
+def _shapes(content: bytes) -> list[list[int]]:
+    """The inputs' shapes with their batch axis; -1 where the file leaves a size open."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    tensors = [graph.tensors[i] for i in graph.inputs]
+    shapes: list[Any] = [t.shape if t.shapeSignature is None else t.shapeSignature for t in tensors]
+    return [[int(size) for size in shape] for shape in shapes]
+
+
+def _names(model: str, graph: litert.Graph, spec: Spec) -> list[str]:
+    """The data's names of the file's inputs: one may have any, several are matched by name."""
+    names = [tensor.name for tensor in graph.inputs]
+    if len(names) == len(spec.inputs) == 1:
+        return list(spec.inputs)
+    if sorted(names) != sorted(spec.inputs):
+        raise ModelError(
+            f"model {model!r}: takes the inputs {', '.join(names)}; the data has {', '.join(spec.inputs)}; several are "
+            "matched by name"
+        )
+    return names
+
+
+def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -> Tensor:
+    """An input as it is for the data, of one example at a time."""
+    fits = len(shape) == len(wanted.shape) + 1 and all(
+        size in (-1, expected) for size, expected in zip(shape, (1, *wanted.shape), strict=True)
+    )
+    if not fits:
+        raise ModelError(f"model {model!r}: input {tensor.name!r} takes {shape}; the data has {[1, *wanted.shape]}")
+    real = tensor.dtype.startswith("float") or tensor.scale is not None
+    if real != wanted.dtype.startswith("float"):
+        raise ModelError(f"model {model!r}: input {tensor.name!r} takes {tensor.dtype}; the data has {wanted.dtype}")
+    return tensor.model_copy(update={"shape": wanted.shape})
+
+
+def _check_answer(model: str, graph: litert.Graph, spec: Spec) -> None:
+    answers = [tensor for tensor in graph.outputs if len(graph.outputs) == 1 or tensor.name == LABEL]
+    wanted: tuple[int, ...] = (len(spec.classes),)
+    if spec.task == "reconstruction":
+        wanted = next(iter(spec.inputs.values())).shape
+    if [answer.shape for answer in answers] != [wanted]:
+        shapes = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in graph.outputs)
+        raise ModelError(
+            f"model {model!r}: gives {shapes}; one output of {list(wanted)} is expected, called {LABEL!r} among several"
+        )

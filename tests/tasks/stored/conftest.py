@@ -1,0 +1,50 @@
+"""One process of Keras 3 for all tests: it makes the files, and answers for them in the place of many processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from tasks.stored import keras3
+
+HERE = Path(__file__).parent
+LIMIT_S = 200
+
+
+@pytest.fixture(scope="session")
+def _keras3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
+    folder = tmp_path_factory.mktemp("keras3")
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("TF_USE_LEGACY_KERAS", None)
+    with (folder / "chatter.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(HERE / "keras3_files.py"), str(folder)], env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        )  # fmt: skip
+        try:
+            line = process.stdout.readline() if process.stdout else ""
+            assert line == "ready\n", (folder / "chatter.log").read_text()[-3000:]
+            yield folder, process
+        finally:
+            process.kill()
+            process.communicate(timeout=30)
+
+
+@pytest.fixture
+def files(_keras3: tuple[Path, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the files that Keras 3 has made; who would start it again asks the one that runs."""
+    folder, process = _keras3
+
+    def run(command: list[str], **_settings: object) -> "CompletedProcess[str]":
+        process.stdin.write(json.dumps([str(Path.cwd()), *command[3:]]) + "\n")
+        process.stdin.flush()
+        said = process.stdout.readline().strip()
+        return CompletedProcess(command, int(bool(said)), "", said)
+
+    monkeypatch.setattr(keras3.subprocess, "run", run)
+    return folder

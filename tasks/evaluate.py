@@ -1,21 +1,15 @@
 """Evaluate a variant: the quality of the artifact itself, by the runtime that is timed."""
 
-import tempfile
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tasks import dataset, paths
-from tasks.bench.transport import Local
-from tasks.dataset import LABEL, Examples
-from tasks.errors import UnsupportedError
+from tasks.dataset import LABEL
 from tasks.params import Params
-from tasks.records import ArtifactCard, ClassFigures, Evaluation, Split, read
+from tasks.predict import Kernels, predict
+from tasks.records import ArtifactCard, ClassFigures, Evaluation, Split, judged, read
 from tasks.score import score
-
-TIMEOUT_S = 1800.0
-Kernels = Literal["default", "reference"]
 
 
 def evaluate(params: Params, variant: str) -> None:  # noqa: ARG001  # every stage takes the parameters
@@ -35,18 +29,19 @@ def evaluate(params: Params, variant: str) -> None:  # noqa: ARG001  # every sta
     scores, runtime = [], ""
     for kernels in kinds:
         for split in splits:
-            outputs, runtime = _outputs(card, examples[split], kernels)
-            scores.append(score(outputs, examples[split], kernels, split))
+            outputs, runtime = predict(paths.artifact(variant) / card.file, examples[split], kernels)
+            scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split))
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
-    confusion = confusion_matrix(
-        examples["test"].targets[LABEL], np.array(test.predictions), len(dataset.spec().classes)
-    )
+    names = dataset.spec().classes
+    confusion = np.zeros((0, 0), np.int64)
+    if test.predictions:
+        confusion = confusion_matrix(examples["test"].targets[LABEL], np.array(test.predictions), len(names))
     Evaluation(
         variant=variant,
         artifact_sha256=card.sha256,
         runtime=runtime,
         scores=tuple(scores),
-        classes=class_figures(confusion, dataset.spec().classes),
+        classes=class_figures(confusion, names) if test.predictions else (),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
     ).save(paths.evaluation(variant))
 
@@ -68,17 +63,3 @@ def class_figures(confusion: Any, names: tuple[str, ...]) -> tuple[ClassFigures,
         )
         for i, name in enumerate(names)
     )
-
-
-def _outputs(card: ArtifactCard, examples: Examples, kernels: Kernels) -> tuple[Any, str]:
-    """The class scores float32 [n, classes], and the runtime that gave them."""
-    with tempfile.TemporaryDirectory() as folder:
-        inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        np.savez(inputs, allow_pickle=False, **examples.inputs)
-        request = {"action": "predict", "runtime": "litert", "options": {"kernels": kernels, "threads": 1}}
-        files = {"model": paths.artifact(card.variant) / card.file, "inputs": inputs}
-        response = Local().run(request, files, {"outputs": outputs}, timeout_s=TIMEOUT_S)
-        if response["status"] != "ok":
-            raise UnsupportedError(f"{card.variant}: {response['reason']}")
-        with np.load(outputs, allow_pickle=False) as arrays:
-            return arrays[card.outputs[0].name], response["environment"]["runtime"]

@@ -22,7 +22,7 @@ from tasks.bench.runner import machine
 from tasks.bench.targets import SETUPS, Artifact, Request, target
 from tasks.bench.transport import Local
 from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedError
-from tasks.params import Protocol, Scheme
+from tasks.params import Protocol, Quantize, Scheme
 from tasks.quantize import stage as quantization
 from tasks.records import ArtifactCard, Record
 from tasks.registry import resolve
@@ -40,6 +40,7 @@ RUNTIMES = {  # the device of the catalog that stands for each
     "ethos-u55": "ethos-u55-128",
     "ethos-u85": "ethos-u85-256",
 }
+SCHEMES = tuple(scheme for scheme in get_args(Scheme) if scheme != "as-is")
 EXAMPLES = 16
 ALLOWED = (
     0.08  # of the output's range, between a runtime and LiteRT's reference kernels: int8 steps, not another result
@@ -170,7 +171,7 @@ def make(folder: Path, names: list[str], skip: list[str]) -> None:
     for operator, build in operators().items():
         if names and operator not in names:
             continue
-        for scheme in get_args(Scheme):
+        for scheme in SCHEMES:
             what, made = f"{operator}/{scheme}", folder / operator / scheme
             if what in skip:
                 continue
@@ -195,8 +196,7 @@ def _write(folder: Path, scheme: Scheme, model: "tf_keras.Model") -> None:
         integer = tensor.dtype.is_integer
         inputs[tensor.name] = rng.integers(0, 20, shape, np.int32) if integer else rng.normal(size=shape).astype("f4")
     np.savez(folder / "inputs.npz", allow_pickle=False, **inputs)
-    entry = {"variant": "one", "model": "one", "scheme": scheme, "aware_epochs": 0}
-    quantization.write(folder, model, Examples(inputs, {}), entry)
+    quantization.write(folder, "one", Quantize(model="one", scheme=scheme), model, Examples(inputs, {}))
 
 
 def _cell(operator: str, scheme: str, runtime: str, device: devices.Device, made: Path | str) -> Cell:

@@ -18,7 +18,7 @@ from tasks.bench.transport import Session
 from tasks.devices import Processor
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import write_text
-from tasks.records import Energy, Measurement, Memory, Operator, Split, Window
+from tasks.records import Energy, Measurement, Memory, Operator, Split, Window, judged
 
 log = logging.getLogger(__name__)
 STEPS_MS = 0.001  # a median below this is the clock's own cost
@@ -125,13 +125,13 @@ def judge(request: Request, setup: Setup) -> Result:
 
 
 def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
-    """What the device itself answers: the artifact's first output, float32 [n, ...], for each split of the request.
+    """What the device itself answers: the artifact's judged output, float32 [n, ...], for each split of the request.
 
     Raises:
         UnsupportedError, DeviceError: as `measure`.
     """
     found: dict[Split, Any] = {}
-    model, name = setup.model(request.artifact), request.artifact.card.outputs[0].name
+    model, name = setup.model(request.artifact), judged(request.artifact.card.outputs)
     with TemporaryDirectory(prefix="tercet-bench-") as folder:
         for split, inputs in request.splits.items():
             path = Path(folder, "outputs.npz")

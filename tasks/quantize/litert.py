@@ -30,17 +30,20 @@ class Graph:
     float_operators: tuple[str, ...]  # that read or write a float32 tensor
 
 
-def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples") -> bytes:
+def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples | None", *, sparse: bool = False) -> bytes:
     """Convert `model`, at batch 1, to the bytes of a LiteRT file.
 
     Args:
         model: a Keras model; after quantization-aware training its ranges are those it was trained with.
         scheme: float32, float16 (weights), dynamic (int8 weights), int8 (integer throughout, inputs and outputs
             too) or int16x8 (int16 activations, int8 weights).
-        calibration: model-ready examples that set the ranges of the activations for int8 and int16x8.
+        calibration: model-ready examples that set the ranges of the activations for int8 and int16x8, and for no
+            other scheme.
+        sparse: float32: store the zeros of weights that have many of them by their places alone.
 
     Raises:
-        ConversionError: the converter refuses, or an operator of an integer variant stays float.
+        ConversionError: the converter refuses, an operator of an integer variant stays float, or no weight has
+            zeros enough to be stored sparse.
     """
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
@@ -48,9 +51,14 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples") -> by
     converter = tf.lite.TFLiteConverter.from_keras_model(batch_of_one(model))
     if scheme != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if sparse:
+        converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if scheme in INTEGER_SCHEMES:
+        if _looping(model):  # a loop crashes the converter's calibration, and this process with it
+            refuse_loops(model, convert(model, "float32", None), scheme)
+        assert calibration is not None
         converter.representative_dataset = lambda: _one_by_one(calibration)
         operators, kind = {
             "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
@@ -67,6 +75,11 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples") -> by
         raise ConversionError(
             f"scheme {scheme}: {', '.join(kept)} stayed float32, so the variant would not run on an integer device; "
             "use scheme dynamic, or a model without that operator"
+        )
+    if sparse and not _sparse_tensors(content):
+        raise ConversionError(
+            f"scheme {scheme}, sparse: no weight of the model has zeros enough to be stored sparse; prune the model "
+            "first, or leave out sparse"
         )
     return content
 
@@ -97,6 +110,44 @@ def inspect(content: bytes) -> Graph:
     )
 
 
+def refuse_loops(model: "tf_keras.Model", content: bytes, scheme: str) -> None:
+    """Refuse a model that became a loop, for a scheme of integers.
+
+    Args:
+        model: a Keras model.
+        content: what it was converted to at float32.
+        scheme: what it is to be converted to.
+
+    Raises:
+        ConversionError: there is a loop.
+    """
+    if "WHILE" in inspect(content).operators:
+        raise ConversionError(
+            f"scheme {scheme}: the model has a loop, which there are no integers for: {', '.join(_looping(model))}; "
+            "use scheme dynamic, or a layer that is unrolled"
+        )
+
+
+def _looping(model: "tf_keras.Model") -> list[str]:
+    """The layers that may become a loop: recurrent ones, and those that run somebody's own code."""
+    import tf_keras as keras
+
+    known = ("tf_keras.", "tensorflow_model_optimization.")
+    return [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in model.submodules
+        if isinstance(layer, keras.layers.RNN | keras.layers.Lambda)
+        or (isinstance(layer, keras.layers.Layer) and not type(layer).__module__.startswith(known))
+    ]
+
+
+def _sparse_tensors(content: bytes) -> int:
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    return sum(tensor.sparsity is not None for tensor in graph.tensors)
+
+
 def _reason(said: str) -> str:
     """What the converter complains of, out of the pages that it says."""
     operators = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", said, re.MULTILINE)
@@ -106,16 +157,28 @@ def _reason(said: str) -> str:
 
 
 def batch_of_one(model: "tf_keras.Model") -> "tf_keras.Model":
-    """The same model with a batch axis of 1: a free one leaves shape arithmetic in the graph, which NPUs refuse."""
+    """The same model with a batch axis of 1: a free one leaves shape arithmetic in the graph, which NPUs refuse.
+
+    Several outputs keep their names; a single one is called like the model.
+
+    Raises:
+        ConversionError: another axis of an input is open.
+    """
+    import tensorflow as tf
     import tf_keras as keras
 
+    for name, tensor in zip(model.input_names, model.inputs, strict=True):
+        if None in tensor.shape[1:]:
+            raise ConversionError(f"input {name!r} has the shape {tensor.shape}; only the first axis may be open")
     inputs = [
         keras.Input(batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
-    outputs = model(inputs if len(inputs) > 1 else inputs[0])
-    flat = outputs if isinstance(outputs, list | tuple) else [outputs]
-    return keras.Model(inputs, dict(zip(model.output_names, flat, strict=True)))
+    outputs = tf.nest.flatten(model(inputs if len(inputs) > 1 else inputs[0]))
+    if len(outputs) > 1:  # the converter calls an output as the layer that it comes from
+        named = zip(model.output_names, outputs, strict=True)
+        outputs = [keras.layers.Activation("linear", name=name)(tensor) for name, tensor in named]
+    return keras.Model(inputs, dict(zip(model.output_names, outputs, strict=True)))
 
 
 def _one_by_one(examples: "Examples") -> Iterator[dict[str, "np.ndarray[Any, Any]"]]:

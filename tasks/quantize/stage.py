@@ -1,19 +1,18 @@
 """Quantize a model into a variant: a file that can be deployed, and its card."""
 
-import gzip
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import dataset, files, fit, keras_models, paths
 from tasks.dataset import Examples
-from tasks.errors import ConversionError
-from tasks.params import Params
-from tasks.quantize import aware, litert, stablehlo
-from tasks.records import ArtifactCard, Program
+from tasks.errors import ConversionError, ParamsError
+from tasks.params import Params, Quantize
+from tasks.quantize import ai_edge, as_is, aware, encode, litert, mixed, stablehlo
+from tasks.records import ArtifactCard, Program, Sensitivity
 
 if TYPE_CHECKING:
     import tf_keras
@@ -24,49 +23,111 @@ log = logging.getLogger(__name__)
 
 def quantize(params: Params, variant: str) -> None:
     """Convert the model of `params.quantize[variant]` at its scheme; write `out/artifacts/<variant>/`."""
-    entry = params.quantize[variant]
+    make(paths.artifact(variant), variant, params.quantize[variant], paths.model)
+
+
+def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Path]) -> None:
+    """Write the variant that an entry of `quantize` asks for.
+
+    Args:
+        folder: where to; a kill leaves there what there was.
+        variant: its name.
+        entry: the model and the scheme.
+        place: where models lie, by name.
+
+    Raises:
+        ConversionError, ModelError: the model cannot be converted, or trained, as the entry asks.
+    """
+    if entry.scheme == "as-is":
+        with files.replaced_folder(folder) as temporary:
+            as_is.write(temporary, variant, entry.model, place(entry.model))
+        return
     fit.reset(entry.seed)
-    model, card = keras_models.load(entry.model)
+    model, card = keras_models.load_from(place(entry.model))
     if entry.aware_epochs:
         model = aware.apply(model, card, entry, dataset.load("train"), dataset.load("validation"))
-    with files.replaced_folder(paths.artifact(variant)) as folder:
-        write(folder, model, dataset.load("calibration"), {"variant": variant, **entry.model_dump()})
+    validation = dataset.load("validation") if entry.max_quality_drop is not None else None
+    with files.replaced_folder(folder) as temporary:
+        write(temporary, variant, entry, model, dataset.load("calibration"), validation)
 
 
-def write(folder: Path, model: "tf_keras.Model", calibration: Examples, entry: Mapping[str, Any]) -> None:
+def write(
+    folder: Path,
+    variant: str,
+    entry: Quantize,
+    model: "tf_keras.Model",
+    calibration: Examples,
+    validation: Examples | None = None,
+) -> None:
     """Convert a Keras model into `folder`: the files of a variant and their card.
 
     Args:
         folder: an empty one.
+        variant: its name.
+        entry: how; quantization-aware training has happened already.
         model: a Keras model.
         calibration: examples that set the ranges of integer activations.
-        entry: `variant` (its name), `model` (its model's), `scheme` and `aware_epochs`.
+        validation: examples that decide which layers are excluded; for `max_quality_drop`.
 
     Raises:
         ConversionError: the model cannot be converted as the scheme promises.
+        ParamsError: the entry names a layer that the artifact does not have.
     """
-    content = litert.convert(model, entry["scheme"], calibration)
-    graph = litert.inspect(content)
-    program, lacks = _program(model, entry["scheme"], graph)
-    (folder / FILE).write_bytes(content)
+    made, converter = _convert(variant, entry, model, calibration, validation)
+    graph = litert.inspect(made.content)
+    program, lacks = _program(model, entry.scheme, graph)
+    (folder / FILE).write_bytes(made.content)
     if program:
         (folder / stablehlo.FILE).write_bytes(program)
     ArtifactCard(
-        variant=entry["variant"],
-        model=entry["model"],
-        scheme=entry["scheme"],
+        variant=variant,
+        model=entry.model,
+        scheme=entry.scheme,
         file=FILE,
-        sha256=hashlib.sha256(content).hexdigest(),
-        bytes=len(content),
-        gzip_bytes=len(gzip.compress(content, 9, mtime=0)),
+        sha256=hashlib.sha256(made.content).hexdigest(),
+        **encode.sizes(made.content),
         inputs=graph.inputs,
         outputs=graph.outputs,
         operators=graph.operators,
-        aware_epochs=entry["aware_epochs"],
-        converter=f"tensorflow {version('tensorflow')}",
+        aware_epochs=entry.aware_epochs,
+        ranges=entry.ranges,
+        excluded=made.excluded,
+        allowed_drop=entry.max_quality_drop,
+        validation_drop=made.drop,
+        sensitivity=made.sensitivity,
+        converter=converter,
         stablehlo=_about(program, graph) if program else None,
         no_stablehlo=lacks,
     ).save(folder / "card.json")
+
+
+def sensitivity(params: Params, variant: str) -> tuple[Sensitivity, ...]:
+    """What each layer of a variant's model loses where it alone is at the variant's scheme, the most sensitive first.
+
+    Raises:
+        ParamsError: the scheme quantizes no layer by itself.
+        ConversionError, ModelError: the model cannot be read or converted.
+    """
+    entry = params.quantize[variant]
+    if entry.scheme not in ai_edge.SCHEMES:
+        schemes = ", ".join(ai_edge.SCHEMES)
+        raise ParamsError(f"sensitivity of {variant}: scheme {entry.scheme!r} quantizes no layers; {schemes} do")
+    fit.reset(entry.seed)
+    model, _ = keras_models.load_from(paths.model(entry.model))
+    return mixed.sensitivity(mixed.job(model, entry, dataset.load("calibration")), dataset.load("validation"))
+
+
+def _convert(
+    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Examples, validation: Examples | None
+) -> tuple[mixed.Made, str]:
+    """The file, and the names and versions of what made it."""
+    tensorflow = f"tensorflow {version('tensorflow')}"
+    if not mixed.asked(entry):
+        return mixed.Made(litert.convert(model, entry.scheme, calibration, sparse=entry.sparse)), tensorflow
+    try:
+        return mixed.convert(model, entry, calibration, validation), f"{tensorflow}, {ai_edge.converter()}"
+    except ParamsError as error:
+        raise ParamsError(f"quantize.{variant}.{error}") from None
 
 
 def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple[bytes | None, str | None]:

@@ -1,0 +1,41 @@
+"""Running an artifact on examples, in a process of its own: a runtime that crashes takes nobody with it."""
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tasks.bench.transport import Local
+from tasks.dataset import Array, Examples
+from tasks.errors import UnsupportedError
+
+TIMEOUT_S = 1800.0
+Kernels = Literal["default", "reference"]
+
+
+def predict(artifact: Path, examples: Examples, kernels: Kernels = "default") -> tuple[dict[str, Array], str]:
+    """What a LiteRT file answers.
+
+    Args:
+        artifact: the file.
+        examples: model-ready ones, by the names of its inputs; their targets are not looked at.
+        kernels: the runtime's own choice, or its portable reference kernels.
+
+    Returns:
+        The outputs, float32 [n, ...] by name, in the file's order, and the runtime's name and version.
+
+    Raises:
+        UnsupportedError: the runtime refuses the artifact.
+        DeviceError: it crashed, or did not end in time.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
+        np.savez(inputs, allow_pickle=False, **examples.inputs)
+        request = {"action": "predict", "runtime": "litert", "options": {"kernels": kernels, "threads": 1}}
+        files = {"model": artifact, "inputs": inputs}
+        response = Local().run(request, files, {"outputs": outputs}, timeout_s=TIMEOUT_S)
+        if response["status"] != "ok":
+            raise UnsupportedError(f"{artifact}: {response['reason']}")
+        with np.load(outputs, allow_pickle=False) as arrays:
+            return dict(arrays), response["environment"]["runtime"]

@@ -1,0 +1,102 @@
+"""LiteRT files from float32 ones by ai-edge-quantizer: weights of 8 and 4 bits, ranges of one's own, mixed precision.
+
+Unlike TensorFlow's converter it takes a finished file, so it needs no TensorFlow, and says for each operator apart how
+it is to compute.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+
+from tasks.errors import ConversionError
+
+Activations = Literal["float32", "dynamic", "int8", "int16"]
+KINDS = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the quantizer's names, where they are not the schema's
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What an operator computes with."""
+
+    weights: Literal[4, 8]  # bits
+    activations: Activations  # dynamic: float32 outside of it, int8 within
+
+    @property
+    def static(self) -> bool:
+        """Whether its activations have ranges of their own, which must be known."""
+        return self.activations in ("int8", "int16")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How the operators meant shall compute; of several rules that mean one operator the last holds."""
+
+    numbers: Numbers | None  # None: float32
+    scope: str | None = None  # the operator that has these outputs, see `layers.Operator`; None: all
+    kind: str = "*"  # as in the schema of LiteRT files
+
+
+SCHEMES = {
+    "int8": Numbers(8, "int8"),
+    "int16x8": Numbers(8, "int16"),
+    "dynamic": Numbers(8, "dynamic"),
+    "int8-weights": Numbers(8, "float32"),
+    "int4-weights": Numbers(4, "float32"),
+    "int4-dynamic": Numbers(4, "dynamic"),
+}
+
+
+def converter() -> str:
+    """Name and version, for the cards of artifacts."""
+    return f"ai-edge-quantizer {version('ai-edge-quantizer')}"
+
+
+def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[float, float]] | None = None) -> bytes:
+    """Quantize a float32 LiteRT file; the same arguments give the same bytes.
+
+    Args:
+        content: the file.
+        rules: what computes how. A rule that the quantizer has no way to keep for an operator is passed over there,
+            and the one before it holds: 4 bits fall back to 8 where a rule of 8 bits goes before.
+        ranges: of the activations, by the names of their tensors; needed where a rule is static.
+
+    Raises:
+        ConversionError: the quantizer refuses the file.
+    """
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    known = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in (ranges or {}).items()}
+    try:
+        quantizer = Quantizer(content)
+        for i, rule in enumerate(rules):
+            _add(quantizer, rule, i)
+        with warnings.catch_warnings():
+            # it looks for the names of all tensors with an interpreter that keeps them
+            warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")
+            done = quantizer.quantize(known or None, enable_progress_bar=False, enable_progress_report=False)
+    except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise ConversionError(f"{converter()} refused: {' '.join(str(error).split())}") from None
+    return bytes(done.quantized_model)
+
+
+def _add(quantizer: Any, rule: Rule, place: int) -> None:
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    # the quantizer keeps its rules by their expressions, and one that it has already would not go to the end
+    scope = (f"^{re.escape(rule.scope)}$" if rule.scope else ".*") + f"(?#{place})"
+    kind = TFLOperationName(KINDS.get(rule.kind, rule.kind))
+    match rule.numbers:
+        case None:
+            quantizer.update_quantization_recipe(scope, kind, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        case Numbers(weights, "float32"):
+            quantizer.add_weight_only_config(scope, kind, weights)
+        case Numbers(weights, "dynamic"):
+            quantizer.add_dynamic_config(scope, kind, weights)
+        case Numbers(weights, activations):
+            quantizer.add_static_config(scope, kind, {"int8": 8, "int16": 16}[activations], weights)

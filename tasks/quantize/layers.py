@@ -1,0 +1,128 @@
+"""Which operators of a LiteRT file a layer of the Keras model has become, by the names that the converter leaves."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.errors import ParamsError, suggest
+
+if TYPE_CHECKING:
+    import tf_keras
+
+# they pass values on and compute none
+MOVES = {
+    "CAST", "DEPTH_TO_SPACE", "DEQUANTIZE", "EXPAND_DIMS", "MAX_POOL_2D", "PACK", "PAD", "PADV2", "QUANTIZE", "RESHAPE",
+    "REVERSE_V2", "SHAPE", "SLICE", "SPACE_TO_DEPTH", "SPLIT", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE", "UNPACK",
+}  # fmt: skip
+WEIGHTS = {  # where an operator has its weights among its inputs, if it has any
+    "BATCH_MATMUL": 1, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "EMBEDDING_LOOKUP": 1, "FULLY_CONNECTED": 1, "GATHER": 0,
+    "TRANSPOSE_CONV": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the main graph."""
+
+    kind: str  # as in the schema: CONV_2D
+    scope: str  # the names of its outputs, each with a semicolon: how ai-edge-quantizer tells operators apart
+    layers: tuple[str, ...]  # the Keras layers that it is made of; the first one owns it
+    weights: str | None  # the type of its weights: float32, int8, int4; None: it has none
+
+
+def names(model: "tf_keras.Model") -> dict[str, bool]:
+    """The name of every layer, those of nested models too, and whether it has a kernel: a weight of several axes."""
+    import tf_keras as keras
+
+    found: dict[str, bool] = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found |= names(layer)
+        else:
+            found[layer.name] = any(len(weight.shape) > 1 for weight in layer.weights)
+    return found
+
+
+def read(content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = ()) -> tuple[Operator, ...]:
+    """The operators of a file's main graph, in its order.
+
+    Args:
+        content: the file.
+        known: see `names`.
+        ends: the Keras layers of the model's outputs: the converter renames what stands at the end of a graph.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    kinds, dtypes = _words(schema.BuiltinOperator), _words(schema.TensorType)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    tensors = [tensor.name.decode() for tensor in graph.tensors]
+    constant = [model.buffers[tensor.buffer].data is not None for tensor in graph.tensors]
+    stored = {i: dtypes[tensor.type].lower() for i, tensor in enumerate(graph.tensors) if constant[i]}
+    made: dict[int, tuple[str, ...]] = {}  # by tensor: the layers of what computes it
+    found = []
+    for operator in graph.operators:
+        kind = kinds[codes[operator.opcodeIndex]]
+        inputs, outputs = ([int(i) for i in side if i >= 0] for side in (operator.inputs, operator.outputs))
+        layers = _layers([tensors[i] for i in outputs], known) or _layers(
+            [tensors[i] for i in inputs if constant[i]], known
+        )
+        if not layers and set(outputs) & set(graph.outputs):
+            layers = tuple(name for name in ends if name in known)[:1] if len(ends) == 1 else ()
+        layers = layers or next((made[i] for i in inputs if i in made), ())
+        made |= dict.fromkeys(outputs, layers)
+        if kind == "DEQUANTIZE" and inputs[0] in stored:
+            stored[outputs[0]] = stored[inputs[0]]
+        weights = stored.get(inputs[WEIGHTS[kind]]) if kind in WEIGHTS else None
+        found.append(Operator(kind, "".join(f"{tensors[i]};" for i in outputs), layers, weights))
+    return tuple(found)
+
+
+def of(operators: Iterable[Operator], name: str, key: str) -> list[Operator]:
+    """The operators that a layer is part of.
+
+    Args:
+        operators: of the file.
+        name: of the layer.
+        key: of params.yaml, for the error.
+
+    Raises:
+        ParamsError: no operator is made of it; the message has a near match and all layers that there are.
+    """
+    operators = list(operators)
+    found = [operator for operator in operators if name in operator.layers]
+    if not found:
+        allowed = {layer for operator in operators for layer in operator.layers}
+        raise ParamsError(f"{key}: no operator of the artifact comes from a layer {name!r}; {suggest(name, allowed)}")
+    return found
+
+
+def owners(operators: Iterable[Operator], *, weighted: bool) -> dict[str, list[Operator]]:
+    """The operators by the layer that owns them, in the graph's order, without layers that only move values.
+
+    Args:
+        operators: of the file.
+        weighted: only layers that have weights.
+    """
+    found: dict[str, list[Operator]] = {}
+    for operator in operators:
+        if operator.layers:
+            found.setdefault(operator.layers[0], []).append(operator)
+    return {
+        name: owned
+        for name, owned in found.items()
+        if any(operator.weights if weighted else operator.kind not in MOVES for operator in owned)
+    }
+
+
+def _layers(tensors: list[str], known: Mapping[str, bool]) -> tuple[str, ...]:
+    """The layers in names like `model/relu/Relu;model/conv/Conv2D`, those with a kernel first."""
+    # what stands last in a path is the operation
+    steps = [step for name in tensors for path in name.split(";") for step in path.split("/")[:-1]]
+    found = dict.fromkeys(step for step in steps if step in known)
+    return tuple(sorted(found, key=lambda name: not known[name]))
+
+
+def _words(enumeration: Any) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}

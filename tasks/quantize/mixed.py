@@ -1,0 +1,268 @@
+"""Variants whose layers do not all compute alike: by ai-edge-quantizer, from a float32 file and what was asked for."""
+
+import logging
+import math
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.dataset import Array, Examples
+from tasks.errors import ConversionError, DeviceError, ParamsError, UnsupportedError
+from tasks.predict import predict
+from tasks.quantize import ai_edge, embedding, layers, litert, ranges
+from tasks.quantize.ai_edge import Numbers, Rule
+from tasks.records import Sensitivity, judged
+from tasks.score import score
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.params import Quantize
+
+JUDGED = 1024  # validation examples that a layer's sensitivity is found on
+TRIED = 4  # calibration examples that a new file is run on before it is taken
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every file of a variant is made from."""
+
+    content: bytes  # float32
+    operators: tuple[layers.Operator, ...]  # of it
+    numbers: Numbers  # of the scheme
+    ranges: dict[str, ranges.Range] | None  # of the activations, where they are integers
+    bits: dict[str, int]  # of the weights of single layers
+    apart: Numbers | None  # of the layers that are excluded
+
+
+@dataclass(frozen=True)
+class Made:
+    """A variant's file and how it came about."""
+
+    content: bytes
+    excluded: tuple[str, ...] = ()
+    drop: float | None = None  # on validation data, below the float32 file
+    sensitivity: tuple[Sensitivity, ...] = ()
+
+
+def asked(entry: "Quantize") -> bool:
+    """Whether a variant is one that TensorFlow's converter has no way to make."""
+    alone = entry.scheme in ("int8-weights", "int4-weights", "int4-dynamic")
+    return alone or bool(entry.ranges != "min-max" or entry.exclude or entry.bits or entry.max_quality_drop is not None)
+
+
+def convert(
+    model: "tf_keras.Model", entry: "Quantize", calibration: Examples, validation: Examples | None = None
+) -> Made:
+    """Quantize a Keras model as `entry` says.
+
+    Args:
+        model: not trained quantization-aware.
+        entry: the variant's section of params.yaml.
+        calibration: model-ready examples that set the ranges of integer activations.
+        validation: what layers are excluded by; needed for `max_quality_drop`.
+
+    Raises:
+        ConversionError: the scheme cannot be kept, or the runtime does not run what came of it.
+        ParamsError: a layer is named that the artifact does not have.
+    """
+    start = job(model, entry, calibration)
+    for name in entry.exclude:
+        layers.of(start.operators, name, "exclude")
+    if entry.max_quality_drop is None or validation is None:
+        made = Made(build(start, entry.exclude), excluded=entry.exclude)
+    else:
+        made = exclude(start, entry.exclude, entry.max_quality_drop, validation)
+    _try(made.content, calibration)
+    return made
+
+
+def job(model: "tf_keras.Model", entry: "Quantize", calibration: Examples) -> Job:
+    """Convert a Keras model to float32 and find the ranges of its activations, where the scheme needs them."""
+    numbers = ai_edge.SCHEMES[entry.scheme]
+    content = litert.convert(model, "float32", calibration)
+    found = None
+    if numbers.static:
+        litert.refuse_loops(model, content, entry.scheme)
+        bits = 8 if numbers.activations == "int8" else 16
+        found = ranges.find(content, calibration, entry.ranges, entry.percentile, bits)
+    else:
+        content = embedding.look_up(content)
+    operators = layers.read(content, layers.names(model), tuple(model.output_names))
+    apart = None if entry.exclude_scheme == "float32" else ai_edge.SCHEMES[entry.exclude_scheme]
+    return Job(content, operators, numbers, found, dict(entry.bits), apart)
+
+
+def build(job: Job, excluded: Collection[str] = ()) -> bytes:
+    """The file with all layers at the scheme but those `excluded`.
+
+    Raises:
+        ConversionError: a layer has no kernel for its bits, an operator of an integer scheme that is not excluded stays
+            float, or nothing at all is quantized.
+        ParamsError: `bits` name a layer that the artifact does not have.
+    """
+    rules = _rules(job.numbers)
+    four = []
+    for name, bits in job.bits.items():
+        named = [operator for operator in layers.of(job.operators, name, "bits") if operator.weights]
+        if not named:
+            raise ParamsError(f"bits: the layer {name!r} has no weights in the artifact; leave it out")
+        rules += [_rule(operator, _with_bits(job.numbers, operator, bits)) for operator in named]
+        four += [operator for operator in named if bits == 4]
+    left = [operator for name in excluded for operator in layers.of(job.operators, name, "exclude")]
+    rules += [Rule(job.apart, operator.scope, operator.kind) for operator in left]
+    content = ai_edge.quantize(job.content, rules, job.ranges)
+    _verify(content, job, four, left)
+    return content
+
+
+def alone(job: Job, operators: Sequence[layers.Operator]) -> bytes:
+    """The file with these operators at the scheme and everything else float32."""
+    rules = [Rule(None)]
+    for operator in operators:
+        bits = next((job.bits[name] for name in operator.layers if name in job.bits), job.numbers.weights)
+        rules += [Rule(_with_bits(job.numbers, operator, b), operator.scope) for b in dict.fromkeys((8, bits))]
+    return ai_edge.quantize(job.content, rules, job.ranges)
+
+
+def sensitivity(job: Job, validation: Examples) -> tuple[Sensitivity, ...]:
+    """What each layer loses where it alone is quantized, the most sensitive first.
+
+    One at a time, as in H. Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical
+    Evaluation" (2020), section 5.2: no gradients are needed, and it is the file itself that is judged. Layers stand in
+    the order of the noise that they bring into the outputs: among drops of quality, of which most are a few examples,
+    chance would choose.
+
+    Args:
+        job: see `job`.
+        validation: of which the first 1,024 examples are looked at.
+
+    Raises:
+        ConversionError: the runtime does not run the file of some layer.
+    """
+    examples = validation.take(np.arange(min(len(validation), JUDGED)))
+    outputs, quality = _judge(job.content, examples)
+    found = []
+    for name, operators in layers.owners(job.operators, weighted=not job.numbers.static).items():
+        theirs, value = _judge(alone(job, operators), examples)
+        found.append(
+            Sensitivity(
+                layer=name,
+                operators=tuple(operator.kind for operator in operators),
+                quality_drop=quality - value,
+                sqnr_db=sqnr_db(outputs, theirs),
+                n=len(examples),
+            )
+        )
+    return tuple(sorted(found, key=lambda each: math.inf if each.sqnr_db is None else each.sqnr_db))
+
+
+def exclude(job: Job, always: tuple[str, ...], bound: float, validation: Examples) -> Made:
+    """Exclude the most sensitive layers, one more each time, until the file is no worse than `bound` allows.
+
+    The search is that of the paper that `sensitivity` names. Where no number of layers is enough, the best file found
+    is returned, and the log says what it lacks.
+
+    Args:
+        job: see `job`.
+        always: layers to exclude in any case.
+        bound: how far below the float32 file the quality on validation data may lie.
+        validation: the whole split.
+    """
+    table = sensitivity(job, validation)
+    _, quality = _judge(job.content, validation)
+    order = [each.layer for each in table if each.layer not in always]
+    best: Made | None = None
+    most = len(order) if job.apart else len(order) - 1  # with every layer float32 there were no such variant
+    for count in range(max(most, 0) + 1):
+        excluded = (*always, *order[:count])
+        content = build(job, excluded)
+        drop = quality - _judge(content, validation)[1]
+        if best is None or best.drop is None or drop < best.drop:
+            best = Made(content, excluded, drop, table)
+        if drop <= bound:
+            break
+    assert best is not None
+    assert best.drop is not None
+    if best.drop > bound:
+        found = f"{len(best.excluded)} of {len(order) + len(always)} layers excluded"
+        log.warning(
+            "max_quality_drop %g is not reached; the best found lies %.4f below float32: %s", bound, best.drop, found
+        )
+    return best
+
+
+def sqnr_db(signal: dict[str, Array], other: dict[str, Array]) -> float | None:
+    """Signal to quantization noise of all outputs together, in decibels; None where there is no noise."""
+    power = sum(float(np.square(array, dtype=np.float64).sum()) for array in signal.values())
+    noise = sum(float(np.square(signal[name] - other[name], dtype=np.float64).sum()) for name in signal)
+    return 10 * math.log10(power / noise) if noise and power else None
+
+
+def _rules(numbers: Numbers) -> list[Rule]:
+    """A scheme: what has no kernel of 4 bits takes 8, and rows of tables are read as they are stored."""
+    steps = [Numbers(8, numbers.activations), numbers]
+    rules = [Rule(step) for step in dict.fromkeys(steps)]
+    if not numbers.static:
+        rules += [Rule(Numbers(step.weights, "dynamic"), kind="EMBEDDING_LOOKUP") for step in dict.fromkeys(steps)]
+    return rules
+
+
+def _with_bits(numbers: Numbers, operator: layers.Operator, bits: int) -> Numbers:
+    table = operator.kind == "EMBEDDING_LOOKUP" and not numbers.static
+    return Numbers(4 if bits == 4 else 8, "dynamic" if table else numbers.activations)
+
+
+def _rule(operator: layers.Operator, numbers: Numbers) -> Rule:
+    return Rule(numbers, operator.scope, operator.kind)
+
+
+def _verify(content: bytes, job: Job, four: Sequence[layers.Operator], left: Sequence[layers.Operator]) -> None:
+    """What was asked for is there: the quantizer passes silently over rules that it cannot keep."""
+    after = layers.read(content, {})
+    weights = {operator.scope: operator.weights for operator in after}
+    if missing := [operator.scope for operator in four if weights.get(operator.scope) != "int4"]:
+        raise ConversionError(f"bits: 4 was asked for and not kept for {', '.join(missing)}; give it 8")
+    if content == job.content or not (job.numbers.static or {"int4", "int8"} & set(weights.values())):
+        raise ConversionError("nothing of the model could be quantized; use scheme float32 or float16")
+    if job.numbers.static:
+        excluded = {f"({operator.scope.rstrip(';')})" for operator in left}
+        kept = [
+            name
+            for name in litert.inspect(content).float_operators
+            if not left or (name.split()[0] not in ("QUANTIZE", "DEQUANTIZE") and name.split()[1] not in excluded)
+        ]
+        if kept:
+            raise ConversionError(
+                f"{', '.join(kept)} stayed float32, so the variant would not run on an integer device; use ranges: "
+                "min-max without exclude and bits, scheme dynamic, or a model without that operator"
+            )
+
+
+def _try(content: bytes, calibration: Examples) -> None:
+    """Run a new file once: what the quantizer can write is not always what the runtime has kernels for."""
+    outputs, _ = _predict(content, calibration.take(np.arange(min(len(calibration), TRIED))))
+    if bad := [name for name, array in outputs.items() if not np.isfinite(array).all()]:
+        raise ConversionError(f"the outputs {', '.join(bad)} are not finite on calibration examples")
+
+
+def _judge(content: bytes, examples: Examples) -> tuple[dict[str, Array], float]:
+    """What a file answers, and the quality of that."""
+    outputs, _ = _predict(content, examples)
+    name = judged(litert.inspect(content).outputs)
+    return outputs, score(outputs[name], examples, "default", "validation").value
+
+
+def _predict(content: bytes, examples: Examples) -> tuple[dict[str, Array], str]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "model.tflite")
+        file.write_bytes(content)
+        try:
+            return predict(file, examples)
+        except (DeviceError, UnsupportedError) as error:
+            raise ConversionError(f"LiteRT does not run what ai-edge-quantizer made: {error}") from None

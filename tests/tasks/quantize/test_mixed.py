@@ -1,0 +1,312 @@
+"""Variants by ai-edge-quantizer: against the float32 file, by the types of their tensors, by layers known as hard."""
+
+import logging
+from unittest import mock
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks import fit
+from tasks.dataset import LABEL, Examples
+from tasks.errors import ConversionError, ParamsError
+from tasks.params import Quantize
+from tasks.quantize import ai_edge, layers, litert, mixed
+
+keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+
+
+def entry(scheme="int8", **options):
+    return Quantize(model="baseline", scheme=scheme, **options)
+
+
+@pytest.fixture(scope="module")
+def network(architectures):
+    """Two convolutions, a depthwise one, a residual sum and two dense layers, all of them random."""
+    fit.reset(0)
+    inputs = keras.Input((10, 10, 2), name="image")
+    x = keras.layers.Conv2D(24, 3, use_bias=False, name="first")(inputs)
+    x = keras.layers.ReLU(name="bend")(keras.layers.BatchNormalization(name="norm")(x))
+    y = keras.layers.DepthwiseConv2D(3, padding="same", name="each")(x)
+    x = keras.layers.Add(name="sum")([x, keras.layers.Conv2D(24, 1, name="mix")(y)])
+    x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
+    x = keras.layers.Dropout(0.2, name="drop")(keras.layers.Dense(200, activation="relu", name="wide")(x))
+    model = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", name="scores")(x))
+    architectures.randomize(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def images(network):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(96, 10, 10, 2)).astype(np.float32)
+    return Examples({"image": image}, {LABEL: network.predict(image, verbose=0).argmax(axis=1)})
+
+
+@pytest.fixture(scope="module")
+def plain(network):
+    """The float32 file of `network`."""
+    return litert.convert(network, "float32", None)
+
+
+def once(content):
+    """Spares a conversion for each scheme."""
+    return mock.patch.object(litert, "convert", return_value=content)
+
+
+@pytest.fixture
+def same_float(plain):
+    """`once` for `network`."""
+    with once(plain):
+        yield
+
+
+def answers(content, examples):
+    """By the plain interpreter, in this process: the outputs, dequantized, by name."""
+    runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
+    taken, given = runner.get_input_details(), runner.get_output_details()
+    ready = {name: integers(array, taken[name]) for name, array in examples.inputs.items()}
+    rows = [runner(**{name: array[i : i + 1] for name, array in ready.items()}) for i in range(len(examples))]
+    found = {}
+    for name, detail in given.items():
+        scale, zero = detail["quantization"]
+        found[name] = (np.concatenate([row[name] for row in rows]).astype(np.float64) - zero) * (scale or 1)
+    return found
+
+
+def integers(array, detail):
+    scale, zero = detail["quantization"]
+    if not scale:
+        return array
+    limits = np.iinfo(detail["dtype"])
+    return np.clip(np.round(array / scale) + zero, limits.min, limits.max).astype(detail["dtype"])
+
+
+def sqnr(plain, content, examples):
+    return mixed.sqnr_db(answers(plain, examples), answers(content, examples))
+
+
+def weights(model, content):
+    """The type of each layer's weights."""
+    found = layers.owners(layers.read(content, layers.names(model), tuple(model.output_names)), weighted=True)
+    return {name: next(o.weights for o in operators if o.weights) for name, operators in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "least_db", "most_bytes"),
+    [
+        ({"scheme": "int8-weights"}, 40, 0.6),
+        ({"scheme": "int4-weights"}, 18, 0.5),
+        ({"scheme": "int4-dynamic"}, 18, 0.5),
+        ({"scheme": "int8", "ranges": "percentile"}, 25, 0.6),
+        ({"scheme": "int8", "ranges": "mse"}, 25, 0.6),
+        ({"scheme": "int16x8", "ranges": "mse"}, 40, 0.65),
+        ({"scheme": "dynamic", "bits": {"wide": 4}}, 18, 0.6),
+    ],
+    ids=str,
+)
+def test_each_way_agrees_with_float32_and_gives_the_same_bytes(
+    network, plain, same_float, images, options, least_db, most_bytes
+):
+    made = mixed.convert(network, entry(**options), images).content
+    assert sqnr(plain, made, images) > least_db
+    assert len(made) < most_bytes * len(plain)
+    assert mixed.build(mixed.job(network, entry(**options), images)) == made
+
+
+def test_integer_schemes_are_integers_throughout(network, same_float, images):
+    for scheme, kind in (("int8", "int8"), ("int16x8", "int16")):
+        graph = litert.inspect(mixed.convert(network, entry(scheme, ranges="mse"), images).content)
+        assert graph.float_operators == ()
+        assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == [kind] * 2
+
+
+def test_four_bits_are_kept_where_there_are_kernels_and_eight_elsewhere(network, same_float, images):
+    made = mixed.convert(network, entry("int4-weights"), images).content
+    four = dict.fromkeys(("first", "mix", "wide", "scores"), "int4")
+    assert weights(network, made) == four | {"each": "int8"}
+
+
+def test_bits_of_single_layers(network, same_float, images):
+    for scheme in ("int8", "dynamic", "int8-weights"):
+        made = mixed.convert(network, entry(scheme, bits={"mix": 4, "norm": 4}), images).content
+        # the normalization is folded into `first`
+        expected = {"first": "int4", "each": "int8", "mix": "int4", "wide": "int8", "scores": "int8"}
+        assert weights(network, made) == expected
+    made = mixed.convert(network, entry("int4-dynamic", bits={"scores": 8}), images).content
+    assert weights(network, made)["scores"] == "int8"
+    with pytest.raises(ConversionError, match=r"ai-edge-quantizer .* refused: .*DEPTHWISE"):
+        mixed.convert(network, entry(bits={"each": 4}), images)
+    with pytest.raises(ParamsError, match="layer 'sum' has no weights"):
+        mixed.convert(network, entry(bits={"sum": 4}), images)
+
+
+def test_layers_left_out_compute_in_floats_and_all_others_in_integers(network, plain, same_float, images):
+    made = mixed.convert(network, entry(exclude=("each", "scores")), images)
+    assert made.excluded == ("each", "scores")
+    assert weights(network, made.content) == {
+        "first": "int8", "each": "float32", "mix": "int8", "wide": "int8", "scores": "float32",
+    }  # fmt: skip
+    graph = litert.inspect(made.content)
+    assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == ["int8"] * 2
+    whole = mixed.convert(network, entry(ranges="mse"), images).content
+    assert sqnr(plain, made.content, images) > sqnr(plain, whole, images)
+    wider = mixed.convert(network, entry(exclude=("each", "wide"), exclude_scheme="int16x8"), images).content
+    assert litert.inspect(wider).float_operators == ()
+    assert sqnr(plain, wider, images) > 25
+
+
+def test_a_layer_that_there_is_not_is_refused_with_a_near_match(network, same_float, images):
+    with pytest.raises(ParamsError, match=r"exclude: no operator .* layer 'widee'; allowed: .*did you mean 'wide'"):
+        mixed.convert(network, entry(exclude=("widee",)), images)
+    with pytest.raises(ParamsError, match=r"bits: no operator .* layer 'drop'"):
+        mixed.convert(network, entry(bits={"drop": 4}), images)
+
+
+def test_one_outlier_ruins_only_the_ranges_of_the_extremes(architectures):
+    fit.reset(0)
+    model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(16), keras.layers.Dense(4)])
+    architectures.randomize(model)
+    x = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    usual = Examples({"x": x.copy()}, {})
+    x[7, 3] = 500
+    plain, found = litert.convert(model, "float32", None), {}
+    for ranges in ("min-max", "percentile", "mse"):
+        with once(plain):
+            made = mixed.build(mixed.job(model, entry(ranges=ranges, percentile=98), Examples({"x": x}, {})))
+        found[ranges] = sqnr(plain, made, usual)
+    assert found["percentile"] > found["min-max"] + 12
+    assert found["mse"] > found["min-max"] + 12
+
+
+def test_rows_of_an_embedding_are_stored_in_eight_and_in_four_bits():
+    fit.reset(0)
+    tokens = keras.Input((6,), dtype="int32", name="text")
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.Embedding(400, 64, name="table")(tokens))
+    model = keras.Model(tokens, keras.layers.Dense(3, name="scores")(x))
+    rng = np.random.default_rng(0)
+    model.get_layer("table").set_weights([rng.normal(size=(400, 64)) * rng.lognormal(size=(400, 1), sigma=2)])
+    examples = Examples({"text": rng.integers(0, 400, (40, 6)).astype(np.int32)}, {})
+    plain = litert.convert(model, "float32", None)
+    for scheme, kind, most, least_db in (("int8-weights", "int8", 0.4, 38), ("int4-dynamic", "int4", 0.3, 15)):
+        with once(plain):
+            made = mixed.convert(model, entry(scheme), examples).content
+        assert weights(model, made) == {"table": kind, "scores": kind}
+        assert len(made) < most * len(plain)
+        assert sqnr(plain, made, examples) > least_db  # rows of unlike sizes: one scale for all would not do
+
+
+@pytest.fixture(scope="module")
+def hard_parts():
+    """What decides stands in the hundredths of a layer whose other channel is in the hundreds, and `pick` reads it."""
+    fit.reset(0)
+    inputs = keras.Input((8,), name="x")
+    x = keras.layers.Dense(8, name="easy")(inputs)
+    x = keras.layers.Dense(2, name="hidden")(x)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="pick")(x))
+    rng = np.random.default_rng(0)
+    easy, hidden = np.linalg.qr(rng.normal(size=(8, 8)))[0], np.zeros((8, 2))
+    hidden[0, 0], hidden[1, 1] = 300, 1
+    pick = np.array([[0, 0], [1, -1]])
+    for name, kernel in (("easy", easy), ("hidden", hidden), ("pick", pick)):
+        model.get_layer(name).set_weights([kernel, np.zeros(kernel.shape[1])])
+    x = rng.normal(size=(400, 8)).astype(np.float32)
+    examples = Examples({"x": x}, {LABEL: ((x @ easy)[:, 1] < 0).astype(np.int64)})
+    return model, examples, litert.convert(model, "float32", None)
+
+
+@pytest.fixture
+def hard(hard_parts):
+    """The model and its examples."""
+    *found, plain = hard_parts
+    with once(plain):
+        yield found
+
+
+def test_the_layers_that_lose_most_stand_first(hard):
+    model, examples = hard
+    table = mixed.sensitivity(mixed.job(model, entry(), examples), examples)
+    assert {each.layer for each in table[:2]} == {"hidden", "pick"}
+    assert [each.operators for each in table] == [("FULLY_CONNECTED",)] * 3
+    assert min(each.quality_drop for each in table[:2]) > 0.2 > table[2].quality_drop
+    assert table[0].sqnr_db < table[2].sqnr_db - 10
+    assert {each.n for each in table} == {400}
+
+
+def test_layers_are_left_out_until_the_drop_holds(hard):
+    model, examples = hard
+    made = mixed.convert(model, entry(max_quality_drop=0.02), examples, examples)
+    assert set(made.excluded) == {"hidden", "pick"}
+    assert made.drop <= 0.02
+    assert weights(model, made.content) == {"easy": "int8", "hidden": "float32", "pick": "float32"}
+    assert len(made.sensitivity) == 3
+    loose = mixed.convert(model, entry(max_quality_drop=0.9), examples, examples)
+    assert loose.excluded == ()
+    assert loose.drop > 0.2
+
+
+def test_the_best_that_was_found_is_returned_with_what_it_lacks(hard, caplog):
+    model, examples = hard
+    with caplog.at_level(logging.WARNING):
+        made = mixed.convert(model, entry(max_quality_drop=0.0, exclude=("easy",)), examples, examples)
+    assert made.excluded[0] == "easy"
+    assert made.drop > 0
+    assert "max_quality_drop 0 is not reached" in caplog.text
+    assert f"{made.drop:.4f}" in caplog.text
+
+
+def test_nothing_to_quantize_is_said():
+    fit.reset(0)
+    inputs = keras.Input((4, 4, 1), name="image")
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+    examples = Examples({"image": np.ones((4, 4, 4, 1), np.float32)}, {})
+    with pytest.raises(ConversionError, match="nothing of the model could be quantized"):
+        mixed.convert(model, entry("int8-weights"), examples)
+
+
+def test_an_operator_that_the_quantizer_has_no_integers_for_is_named():
+    tf = pytest.importorskip("tensorflow")
+    fit.reset(0)
+    inputs = keras.Input((8,), name="x")
+    hidden = keras.layers.Lambda(lambda x: tf.cumsum(x, axis=1))(keras.layers.Dense(8)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+    examples = Examples({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
+    with pytest.raises(ConversionError, match=r"CUMSUM .* stayed float32"):
+        mixed.convert(model, entry(ranges="mse"), examples)
+
+
+def test_a_loop_is_refused_and_crashes_nobody():
+    fit.reset(0)
+    inputs = keras.Input((2, 3), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.SimpleRNN(2, name="turns")(inputs)))
+    examples = Examples({"x": np.ones((4, 2, 3), np.float32)}, {})
+    convert = litert.convert
+    with once(convert(model, "float32", None)):
+        for refusing in (lambda: convert(model, "int8", examples), lambda: mixed.job(model, entry(), examples)):
+            with pytest.raises(ConversionError, match=r"scheme int8: the model has a loop.*turns \(SimpleRNN\)"):
+                refusing()
+
+
+LEAST_DB = {"int8": 8, "int16x8": 25, "dynamic": 15, "int8-weights": 20, "int4-weights": 1, "int4-dynamic": 1}
+
+
+@settings(derandomize=True, max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_random_networks_convert_at_every_scheme_or_are_refused(architectures, data):
+    fit.reset(0)
+    model = architectures.build(data.draw(architectures.models()))
+    examples = architectures.examples(model, 24)
+    plain = litert.convert(model, "float32", None)
+    expected = answers(plain, examples)
+    with once(plain):
+        for scheme in ai_edge.SCHEMES:
+            try:
+                made = mixed.build(mixed.job(model, entry(scheme), examples))
+            except ConversionError as error:
+                refused = str(error)
+                assert "stayed float32" in refused or "refused" in refused, refused  # it may do either
+                continue
+            ratio = mixed.sqnr_db(expected, answers(made, examples))
+            assert ratio is None or ratio > LEAST_DB[scheme], (scheme, ratio)

@@ -50,7 +50,7 @@ def main() -> int:
         print(f"tercet: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("tercet: interrupted; `tercet run` goes on from here", file=sys.stderr)
+        print(f"tercet: interrupted; `tercet {sys.argv[1]}` goes on from here", file=sys.stderr)
         return 130
 
 
@@ -66,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     add("run", _run, "Bring everything in params.yaml up to date and show the comparison.")
+    search = add(
+        "search", _search, "Search for what serves the devices of the section `search` best; it goes on where it was."
+    )
+    search.add_argument("--trials", metavar="N", type=int, help="instead of the number in params.yaml")
+    known = add("sensitivity", _sensitivity, "Show which layers of a variant lose most by being quantized.")
+    known.add_argument("variant", help="its name in the section `quantize`")
     add("compare", _compare, "Show the comparison of the last run.")
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
@@ -97,6 +103,21 @@ def _run(_options: argparse.Namespace) -> int:
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
     return run()
+
+
+def _search(options: argparse.Namespace) -> int:
+    from flows.search import search
+
+    for name, value in PREFECT.items():
+        os.environ.setdefault(name, value)
+    return search(options.trials)
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    from flows.sensitivity import sensitivity
+
+    sensitivity(options.variant)
+    return 0
 
 
 def _compare(_options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from tasks import fit, params, paths
 from tasks.__main__ import quiet_libraries
@@ -19,7 +20,7 @@ def run() -> int:
     Returns the exit code: 0, or 1 where stages failed; the comparison then shows what there is.
     """
     quiet_libraries()
-    _log_to_terminal()
+    log_to_terminal()
     start = time.monotonic()
     settings = params.load()
     _check_devices(settings)
@@ -50,16 +51,37 @@ def _check_devices(settings: params.Params) -> None:
 
 
 def _flow(stale: list[str]) -> TercetError | None:
+    def start() -> None:
+        from flows.pipeline import pipeline
+
+        pipeline(stale)
+
+    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in stale))
+
+
+def under_prefect(start: Callable[[], None], *, tensorflow: bool) -> TercetError | None:
+    """Start a flow with the user's Prefect server, or with one of its own that ends with this process.
+
+    Args:
+        start: imports the flow and calls it.
+        tensorflow: whether it will need TensorFlow, which is then imported meanwhile.
+
+    Returns:
+        The error that the flow ended with, if it did.
+
+    Raises:
+        TercetError: no server answers.
+    """
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     from flows.prefect_server import Server
 
     url = get_current_settings().api.url
     server = None if url else Server()
-    if any(name.startswith(TENSORFLOW) for name in stale):
+    if tensorflow:
         # while the server comes up in a process of its own, TensorFlow is imported in this one
         threading.Thread(target=fit.import_tensorflow, daemon=True).start()
-    from flows.pipeline import pipeline
+    import flows.stages  # noqa: F401  # imports Prefect's flows: likewise
 
     if server:
         server.wait()
@@ -67,7 +89,7 @@ def _flow(stale: list[str]) -> TercetError | None:
         _check_server(str(url))
     try:
         with temporary_settings({PREFECT_API_URL: server.address if server else url}):
-            pipeline(stale)
+            start()
     except TercetError as error:
         return error
     return None
@@ -95,7 +117,8 @@ def _publish(settings: params.Params) -> None:
         print(f"tercet: {error}", file=sys.stderr)
 
 
-def _log_to_terminal() -> None:
+def log_to_terminal() -> None:
+    """Let the project's own messages through to standard error, as they are."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     for name in ("tasks", "flows"):

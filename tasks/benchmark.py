@@ -12,7 +12,7 @@ from tasks.bench import transport
 from tasks.bench.targets import Artifact, Request, Result, target
 from tasks.errors import DataError, TercetError, UnsupportedError
 from tasks.files import replaced, sha256, write_json
-from tasks.params import Params
+from tasks.params import Params, Protocol
 from tasks.records import ArtifactCard, Split, read
 from tasks.score import score
 
@@ -44,15 +44,32 @@ def benchmark(params: Params, variant: str, device: str) -> None:
 
 
 def _measure(params: Params, variant: str, device: str) -> Result:
+    made, reference = (artifact(paths.artifact(name)) for name in (variant, params.benchmark.reference))
+    return measure(made, reference, device, params.benchmark.protocol, ("validation", "test"))
+
+
+def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol, splits: tuple[Split, ...]) -> Result:
+    """One pair, wherever its files lie; it waits until the machine, or the device, is free.
+
+    Args:
+        made: what is measured.
+        reference: what its latency is compared with.
+        device: its name.
+        protocol: how long is measured.
+        splits: that a device's own kernels are judged on; the first examples of the last one are timed.
+
+    Raises:
+        DeviceError, DataError, ParamsError: as `benchmark`.
+    """
     found = devices.load(device)
     with TemporaryDirectory(prefix="tercet-inputs-") as folder:
         request = Request(
-            artifact=_artifact(variant),
-            reference=_artifact(params.benchmark.reference),
+            artifact=made,
+            reference=reference,
             device=found,
-            protocol=params.benchmark.protocol,
-            inputs=_inputs(Path(folder)),
-            splits=_splits(Path(folder)) if found.kind in devices.OWN_KERNELS else {},
+            protocol=protocol,
+            inputs=_inputs(Path(folder), splits[-1]),
+            splits=_splits(Path(folder), splits) if found.kind in devices.OWN_KERNELS else {},
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
         far = found.kind == "ssh"
@@ -73,8 +90,12 @@ def _attempt(request: Request) -> Result:
     return replace(result, measurement=result.measurement.model_copy(update={"scores": tuple(scores)}))
 
 
-def _artifact(variant: str) -> Artifact:
-    folder = paths.artifact(variant)
+def artifact(folder: Path) -> Artifact:
+    """What lies in the folder of a variant.
+
+    Raises:
+        DataError: it is not what its card was written for.
+    """
     card = read(ArtifactCard, folder / "card.json")
     path = folder / card.file
     if not path.is_file() or sha256(path) != card.sha256:
@@ -82,17 +103,17 @@ def _artifact(variant: str) -> Artifact:
     return Artifact(card, path)
 
 
-def _inputs(folder: Path) -> Path:
-    """The test examples to time with: the file is read by the runner."""
+def _inputs(folder: Path, split: Split) -> Path:
+    """The examples to time with: the file is read by the runner."""
     path = folder / "inputs.npz"
-    inputs: dict[str, Any] = {name: array[:EXAMPLES] for name, array in dataset.load("test").inputs.items()}
+    inputs: dict[str, Any] = {name: array[:EXAMPLES] for name, array in dataset.load(split).inputs.items()}
     np.savez(path, **inputs)
     return path
 
 
-def _splits(folder: Path) -> dict[Split, Path]:
+def _splits(folder: Path, splits: tuple[Split, ...]) -> dict[Split, Path]:
     """Every example of the splits that a device's own kernels are judged on."""
-    splits: dict[Split, Path] = {"validation": folder / "validation.npz", "test": folder / "test.npz"}
-    for split, path in splits.items():
+    found: dict[Split, Path] = {split: folder / f"{split}.npz" for split in splits}
+    for split, path in found.items():
         np.savez(path, allow_pickle=False, **dataset.load(split).inputs)
-    return splits
+    return found

@@ -1,0 +1,58 @@
+"""`tercet search`: look whether the search can be made, and only then start what makes it."""
+
+import sys
+import time
+
+from tasks import devices, params, paths
+from tasks.__main__ import quiet_libraries
+from tasks.errors import ParamsError, UnsupportedError
+from tasks.params import Params, Search
+
+LEAST = "search: {objectives: [{of: quality}, {of: gzip_bytes}]}"
+
+
+def search(trials: int | None) -> int:
+    """Search until so many trials have been made, or as many as params.yaml says, and write the winners into it.
+
+    Returns the exit code: 0, or 1 where the search could not be made.
+
+    Raises:
+        ParamsError, UnsupportedError: it cannot be made as params.yaml has it.
+    """
+    from flows.run import log_to_terminal, under_prefect
+
+    quiet_libraries()
+    log_to_terminal()
+    start = time.monotonic()
+    settings = _settings(trials)
+
+    def begin() -> None:
+        from flows.hunt import hunt
+
+        hunt(settings)
+
+    failure = under_prefect(begin, tensorflow=True)
+    print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)
+    if failure:
+        print(f"tercet: {failure}", file=sys.stderr)
+    return 1 if failure else 0
+
+
+def _settings(trials: int | None) -> Params:
+    settings = params.load()
+    if settings.search is None:
+        raise ParamsError(f"{paths.PARAMS}: there is no section `search`; the least of one: {LEAST}")
+    for name in named(settings.search):
+        if reason := devices.usable(devices.load(name)):
+            raise UnsupportedError(f"search: device {name} cannot be used here: {reason}")
+    if trials is None:
+        return settings
+    if trials < 1:
+        raise ParamsError(f"--trials: received {trials}; at least 1 is needed")
+    return settings.model_copy(update={"search": settings.search.model_copy(update={"trials": trials})})
+
+
+def named(search: Search) -> list[str]:
+    """The devices that objectives and goals name: estimates first, as measurements are dearer."""
+    names = dict.fromkeys(each.device for each in (*search.objectives, *search.goals) if each.device)
+    return sorted(names, key=lambda name: devices.load(name).kind in devices.MEASURED)

@@ -1,0 +1,152 @@
+"""A search while it runs: what has been made, what to make next, and what has been found so far."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from tasks import benchmark, files, paths
+from tasks.bench.transport import hold
+from tasks.figures import significant
+from tasks.params import BASELINE, Params
+from tasks.params.search import Search
+from tasks.records import ModelCard, read
+from tasks.search import bits, front, space, winners
+from tasks.search.records import Found, Trial
+from tasks.search.stopping import QUALITY, Judge
+from tasks.search.study import Study
+from tasks.search.trial import Lane, Workshop, device_quality, quality
+
+HOME = paths.STATE / "search"
+REPEATS = 50  # points in a row that make what was made before: then the space is taken to hold no more
+
+
+class State:
+    """A study, its trials' records, and what they are judged by. One process at a time has its folder."""
+
+    def __init__(self, params: Params, search: Search, devices: Sequence[str], lane: Lane) -> None:
+        """Find the study of this space, these objectives, this baseline and this data.
+
+        Args:
+            params: of the project, whose baseline and reference are up to date.
+            search: its section `search`.
+            devices: those that objectives and goals name, estimates first.
+            lane: who else may work during a stage.
+        """
+        reference = benchmark.artifact(paths.artifact(params.benchmark.reference))
+        given = [*sorted(paths.model(BASELINE).iterdir()), paths.DATA / "card.json"]
+        root = space.digest([files.sha256(path) for path in given])
+        self.search, self._params = search, params
+        self._baseline = read(ModelCard, paths.model(BASELINE) / "card.json")
+        self.folder = HOME / space.digest([root, reference.card.sha256, _asked_for(params, search)])
+        self.workshop = Workshop(params, search, self.folder, HOME / "models", root, reference, tuple(devices), lane)
+        self.trials: list[Trial] = []
+        self._under_way: dict[int, space.Plan] = {}
+        self._same: dict[str, list[int]] = {}  # by plan, points that ask for what is under way
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def open(self) -> None:
+        """Read what an earlier start has left, and what trials are judged against."""
+        self.aims = front.Aims(self.search, self._params.benchmark.reference, self._reference_qualities())
+        records = [read(Trial, path) for path in self.folder.glob("*/trial.json")]
+        self.trials = sorted(records, key=lambda trial: trial.number)
+        layers = self._layers()
+        found = space.space(self._params, self.search, list(layers))
+        first = [space.point(self._params, self.search, name) for name in space.written(self._params)]
+        priors = [bits.prior(each.of, layers, self.search.bits) for each in self.search.objectives]
+        self._study = Study(self.folder, self.search, found, first, priors)
+
+    def ask(self) -> tuple[int, space.Plan, Judge | None] | None:
+        """The next trial: its number, its plan and who may stop it; null where no more are wanted, or none are new."""
+        for _ in range(REPEATS if len(self.trials) + len(self._under_way) < self.search.trials else 0):
+            number, point = self._study.ask()
+            plan = space.plan(self._params, self.search, point)
+            if same := next((trial for trial in self.trials if trial.key == plan.key), None):
+                self._study.tell(number, same, self.aims)
+            elif plan.key in self._same:
+                self._same[plan.key].append(number)
+            else:
+                self._under_way[number], self._same[plan.key] = plan, []
+                own = plan.variant in space.written(self._params)
+                return number, plan, None if own else Judge(self.aims, self.trials, self._baseline.parameters or 0)
+        return None
+
+    def tell(self, trial: Trial) -> None:
+        """What came of a trial that was asked for."""
+        del self._under_way[trial.number]
+        self.trials.append(trial)
+        for number in [trial.number, *self._same.pop(trial.key)]:
+            self._study.tell(number, trial, self.aims)
+        self.found().save(self.folder / "found.json")
+
+    def found(self, written: Sequence[str] = ()) -> Found:
+        """What is known by now; `written` are the variants that params.yaml has of it."""
+        aims, best = self.aims, self.aims.best(self.trials)
+        edge = aims.front(self.trials)
+        return Found(
+            trials=len(self.trials),
+            counts=dict(Counter(trial.status for trial in self.trials)),
+            best=best.variant if best else None,
+            distances=aims.distances(best.figures) if best else (),
+            front=tuple(trial.number for trial in edge),
+            within_goals=bool(edge) and not aims.violation(edge[0].figures),
+            hypervolume=aims.hypervolume(self.trials, self.trials),
+            handwritten_hypervolume=aims.hypervolume([each for each in self.trials if each.handwritten], self.trials),
+            winners=tuple(written),
+        )
+
+    def conclude(self) -> list[str]:
+        """Write the winners into params.yaml; the names of the variants, those that were there already among them."""
+        chosen = self.aims.winners(self.trials)
+        compress: dict[str, tuple[dict[str, object], str]] = {}
+        quantize = {}
+        for trial in chosen:
+            own = [(name, entry) for name, entry in trial.models if name.startswith(space.FOUND)]
+            compress |= {name: (entry, "by tercet search") for name, entry in own}
+            known = ", ".join(
+                f"{each.key} {significant(trial.figures[each.key], 4)}" for each in self.search.objectives
+            )
+            quantize[trial.variant] = (trial.entry, f"by tercet search: {known}")
+        winners.write(compress, quantize)
+        self.found(list(quantize)).save(self.folder / "found.json")
+        return list(quantize)
+
+    def _reference_qualities(self) -> dict[str, float]:
+        """The reference's validation quality, and by every device whose own quality is asked for."""
+        path, workshop = self.folder / "reference.json", self.workshop
+        if path.exists():
+            kept: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+            return kept
+        reference, asked = workshop.reference, (*self.search.objectives, *self.search.goals)
+        qualities = {QUALITY: quality(reference)}
+        for each in asked:
+            if each.of == QUALITY and each.device is not None and each.key not in qualities:
+                result = benchmark.measure(reference, reference, each.device, workshop.protocol, ("validation",))
+                ran = result.measurement.status == "ok"  # where it cannot run there, it counts as it runs here
+                qualities[each.key] = device_quality(reference, result.measurement) if ran else qualities[QUALITY]
+        files.write_json(path, qualities)
+        return qualities
+
+    def _layers(self) -> dict[str, bits.Layer]:
+        """The layers whose bit widths are searched; found once, as it takes a trial's time for each."""
+        if not self.search.bits:
+            return {}
+        path = self.folder / "bits.json"
+        if not path.exists():
+            with self.workshop.lane("quantize"), hold("local", exclusive=False):
+                found = bits.table(self.search)
+            files.write_json(path, {name: layer.model_dump() for name, layer in found.items()})
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {name: bits.Layer.model_validate(layer) for name, layer in kept.items()}
+
+
+def _asked_for(params: Params, search: Search) -> list[object]:
+    """All that a trial's figures hang from, or its place in the study; more trials go on in the same one."""
+    named = space.written(params)
+    models = {params.quantize[name].model for name in named} - {BASELINE}
+    line = {each for model in models for each in [model, *params.ancestors(model)]} - {BASELINE}
+    return [
+        search.model_dump(mode="json", exclude={"trials", "parallel", "winners"}),
+        {name: params.quantize[name].model_dump(mode="json") for name in named},
+        {name: params.compress[name].model_dump(mode="json") for name in sorted(line)},
+        params.benchmark.protocol.model_dump(mode="json"),
+    ]

@@ -1,0 +1,249 @@
+"""One trial: its models, its variant, and the figures by which it is judged. No test example is ever read."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks import benchmark, dataset, devices, paths
+from tasks.bench.targets import Artifact
+from tasks.bench.transport import hold
+from tasks.compress import stage as compression
+from tasks.dataset import Examples
+from tasks.errors import DeviceError, TercetError, UnsupportedError
+from tasks.figures import energy_provenance
+from tasks.params import BASELINE, Params, Protocol
+from tasks.params.compress import Compress
+from tasks.params.search import Search
+from tasks.predict import Kernels, predict
+from tasks.quantize import stage as quantization
+from tasks.records import Measurement, Provenance, judged
+from tasks.score import score
+from tasks.search.records import Status, Trial
+from tasks.search.space import Plan, digest, settings
+from tasks.search.stopping import QUALITY, Judge, PoorTrialError
+
+Lane = Callable[[str], AbstractContextManager[Any]]
+EPOCH_QUALITY = "val_accuracy"  # what Keras calls the quality after an epoch, where there is one
+QUICK = Protocol(mode="quick")
+TRIES = 4  # of a measurement of this machine that another process has spoilt
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where trials are made, and what all of them share."""
+
+    params: Params
+    search: Search
+    folder: Path  # of the study
+    models: Path  # of finished models, by what they were made from
+    root: str  # tells the baseline and the data apart from all others
+    reference: Artifact
+    devices: tuple[str, ...]  # estimates first
+    lane: Lane  # by the name of a stage: who else may work meanwhile
+
+    @property
+    def protocol(self) -> Protocol:
+        """Never longer than quick: the figures choose, and are measured anew by what reports them."""
+        given = self.params.benchmark.protocol
+        return given if given.mode == "quick" else QUICK
+
+    def place(self, plan: Plan, name: str) -> Path:
+        """Where a model of a plan lies: named by all that it was made from, so chains that begin alike share it."""
+        if name == BASELINE:
+            return paths.model(BASELINE)
+        names = [each for each, _ in plan.models]
+        chain = [settings(entry) for _, entry in plan.models[: names.index(name) + 1]]
+        return self.models / digest([self.root, self.search.training.examples, chain])
+
+
+@dataclass
+class Progress:
+    """What a trial has found out so far."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Provenance] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def know(self, key: str, value: float | None, provenance: Provenance = "measured") -> None:
+        """Note a figure; what is not known is left out."""
+        if value is not None:
+            self.figures[key], self.provenance[key] = float(value), provenance
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the seconds of a block to a step's."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[step] = round(self.seconds.get(step, 0.0) + time.monotonic() - start, 3)
+
+
+def carry_out(workshop: Workshop, number: int, plan: Plan, judge: Judge | None) -> Trial:
+    """Make and measure what a plan says, and write its record; what goes wrong is in the record.
+
+    Args:
+        workshop: what trials share.
+        number: of the trial, which names its folder.
+        plan: what to make.
+        judge: stops it when it is poor; null: it goes through to its end, however it fares.
+    """
+    progress = Progress()
+    status: Status = "ok"
+    reason = None
+    try:
+        _steps(workshop, number, plan, judge, progress)
+    except PoorTrialError as error:
+        status, reason = "stopped", str(error)
+    except DeviceError as error:
+        status, reason = "failed", str(error)
+    except TercetError as error:
+        status, reason = "refused", str(error)
+    except Exception as error:  # the boundary: whatever a library raises on one combination, the others go on
+        log.exception("trial %d", number)
+        status, reason = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    trial = _record(number, plan, status, reason, progress, handwritten=judge is None)
+    trial.save(workshop.folder / str(number) / "trial.json")
+    return trial
+
+
+def _record(
+    number: int, plan: Plan, status: Status, reason: str | None, progress: Progress, *, handwritten: bool
+) -> Trial:
+    return Trial(
+        number=number,
+        variant=plan.variant,
+        key=plan.key,
+        label=plan.label,
+        handwritten=handwritten,
+        models=tuple((name, written(entry)) for name, entry in plan.models),
+        entry=plan.entry.model_dump(mode="json", exclude_defaults=True),
+        status=status,
+        reason=reason,
+        figures=progress.figures,
+        provenance=progress.provenance,
+        seconds=progress.seconds,
+    )
+
+
+def written(entry: Compress) -> dict[str, Any]:
+    """An entry as a person would write it: its place and its method first, and no more than is needed."""
+    values = entry.model_dump(mode="json", exclude_defaults=True)
+    return {"parent": values.pop("parent"), "method": values.pop("method"), **values}
+
+
+def _steps(workshop: Workshop, number: int, plan: Plan, judge: Judge | None, progress: Progress) -> None:
+    """From the cheapest to the dearest figure; after each the judge is asked."""
+    if judge:
+        judge.before(plan)
+    for name, _ in plan.models:
+        with progress.timed("compress"):
+            _make(workshop, plan, name, judge)
+    folder = workshop.folder / str(number) / "artifact"
+    with progress.timed("quantize"), workshop.lane("quantize"), hold("local", exclusive=False):
+        quantization.make(folder, plan.variant, plan.entry, partial(workshop.place, plan))
+    made = benchmark.artifact(folder)
+    for key in ("bytes", "gzip_bytes"):
+        progress.know(key, getattr(made.card, key))
+    _ask(judge, progress)
+    with progress.timed("evaluate"), workshop.lane("evaluate"), hold("local", exclusive=False):
+        progress.know(QUALITY, quality(made))
+    _ask(judge, progress)
+    for device in workshop.devices:
+        _measure(workshop, made, device, folder.parent, progress)
+        _ask(judge, progress)
+
+
+def _ask(judge: Judge | None, progress: Progress) -> None:
+    if judge:
+        judge.known(progress.figures)
+
+
+def _make(workshop: Workshop, plan: Plan, name: str, judge: Judge | None) -> None:
+    """A model of the chain, unless an earlier trial has made it."""
+    entry, folder = dict(plan.models)[name], workshop.place(plan, name)
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        if judge and EPOCH_QUALITY in metrics:
+            judge.trained(metrics[EPOCH_QUALITY], (epoch + 1) / entry.epochs)
+
+    with workshop.lane("compress"):  # asked within: two trials may want the same
+        if not folder.exists():
+            with hold("local", exclusive=False):
+                place = partial(workshop.place, plan)
+                compression.make(folder, name, entry, place, training_examples(workshop.search), on_epoch)
+
+
+def training_examples(search: Search) -> Examples:
+    """What trials are trained on: the training split, or as many examples of it as the search takes."""
+    train = dataset.load("train")
+    count = search.training.examples
+    if count is None or count >= len(train):
+        return train
+    return train.take(np.linspace(0, len(train) - 1, count).round().astype(np.int64))
+
+
+def quality(made: Artifact, kernels: Kernels = "default") -> float:
+    """The quality of an artifact on the validation split."""
+    examples = dataset.load("validation")
+    outputs, _ = predict(made.path, examples, kernels)
+    return score(outputs[judged(made.card.outputs)], examples, kernels, "validation").value
+
+
+def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, progress: Progress) -> None:
+    """The figures of one device.
+
+    Raises:
+        UnsupportedError: the variant does not run there as it should, or a figure that is asked for is not told.
+        DeviceError: this machine was too busy to be measured, time after time.
+    """
+    here = devices.load(device).kind in devices.MEASURED
+    for _ in range(TRIES if here else 1):
+        # nothing of this process trains while the machine is measured; others are kept off by the machine's lock
+        with progress.timed("benchmark"), workshop.lane("compress" if here else "benchmark"):
+            result = benchmark.measure(made, workshop.reference, device, workshop.protocol, ("validation",))
+        measured = result.measurement
+        if measured.status != "invalid":
+            break
+    measured.save(folder / f"{device}.json")
+    if measured.status != "ok":
+        kind = DeviceError if here and measured.status == "invalid" else UnsupportedError
+        raise kind(f"{device}: {measured.status}: {measured.reason}")
+    for name, (value, provenance) in device_figures(measured).items():
+        progress.know(f"{name}@{device}", value, provenance)
+    if made.card.sha256 == workshop.reference.card.sha256:
+        progress.know(f"latency_ratio@{device}", 1.0)
+    wanted = {each.of for each in (*workshop.search.objectives, *workshop.search.goals) if each.device == device}
+    if QUALITY in wanted:
+        progress.know(
+            f"{QUALITY}@{device}", device_quality(made, measured), "emulated" if measured.stand_in else "measured"
+        )
+    if missing := [name for name in sorted(wanted) if f"{name}@{device}" not in progress.figures]:
+        raise UnsupportedError(f"{device} does not tell {', '.join(missing)}")
+
+
+def device_figures(measured: Measurement) -> dict[str, tuple[float | None, Provenance]]:
+    """What a measurement says, by the names that params.yaml has for it, with where it comes from."""
+    latency, ratio, memory = measured.latency, measured.ratio, measured.memory
+    counted = measured.instructions
+    return {
+        "latency_ms": (latency.ms_p50, latency.provenance) if latency else (None, "none"),
+        "latency_ratio": (ratio.value if ratio else None, "measured"),
+        "energy_mj": (measured.energy.mj, energy_provenance(measured.energy)),
+        "memory_kib": (memory.peak_kib, memory.provenance) if memory else (None, "none"),
+        "instructions": (counted.per_inference if counted else None, "emulated"),
+    }
+
+
+def device_quality(made: Artifact, measured: Measurement) -> float:
+    """The validation quality that stands for a device: by its own kernels, or by those that stand in for them."""
+    own = [each.value for each in measured.scores if each.split == "validation"]
+    return own[0] if own else quality(made, measured.kernels)

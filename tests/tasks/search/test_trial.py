@@ -1,0 +1,261 @@
+"""Trials that are really made, on a small network: what is shared, what is read, and what becomes of a poor one."""
+
+import json
+import threading
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import benchmark, dataset, fit, keras_models, paths
+from tasks.bench.targets import Result
+from tasks.compress import stage as compression
+from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.errors import ConversionError, ParamsError
+from tasks.models import cnn
+from tasks.params import Cnn, Params, Quantize
+from tasks.quantize import stage as quantization
+from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio
+from tasks.search import bits, space, trial
+from tasks.search.front import Aims
+from tasks.search.stopping import Judge
+
+pytest.importorskip("tf_keras", reason="the training stack is not installed")
+SEARCH = {
+    "objectives": [{"of": "quality"}, {"of": "gzip_bytes"}, {"of": "latency_ratio", "device": "host-cpu"}],
+    "chains": [[], ["prune"], ["prune", "cluster"]],
+    "training": {"epochs": 1, "batch_size": 16, "examples": 64},
+}
+VALUES = {
+    "name": "small",
+    "prepare": {"source": "digits"},
+    "model": {"family": "cnn"},
+    "train": {"epochs": 1},
+    "compress": {},
+    "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
+    "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "full"}},
+    "deploy": {},
+    "search": SEARCH,
+}
+POINT = {"scheme": "int8", "prune.sparsity": 0.5, "cluster.clusters": 8}
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def examples(count, seed):
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 4, count)
+    image = rng.random((count, 12, 12, 1)).astype(np.float32)
+    for i, k in enumerate(label):
+        image[i, 3 * k : 3 * k + 3] += 1
+    return Examples({"image": image}, {"label": label})
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The splits that are read; the test split is not to be had."""
+    splits = {"train": examples(160, 1), "validation": examples(40, 2), "calibration": examples(16, 3)}
+    seen = []
+
+    def load(split):
+        seen.append(split)
+        return splits[split]
+
+    monkeypatch.setattr(dataset, "load", load)
+    return seen
+
+
+@pytest.fixture
+def workshop(project, reads, monkeypatch):
+    """A trained baseline and its float32 variant, with a device whose latencies are made up."""
+    (project / "infra").symlink_to(ROOT / "infra")
+    fit.reset(0)
+    model = cnn.build(
+        Cnn(filters=(4, 8), dense=(8,), family="cnn"),
+        Spec({"image": TensorSpec((12, 12, 1), "float32")}, tuple("abcd")),
+    )
+    paths.model("baseline").mkdir(parents=True)
+    keras_models.save(model, paths.model("baseline"))
+    layers = keras_models.layers(model)
+    ModelCard(
+        model="baseline", parent=None, method="train", parameters=model.count_params(), epochs=1, total_epochs=1,
+        layers=layers, history={},
+    ).save(paths.model("baseline") / "card.json")  # fmt: skip
+    settings = Params.model_validate(VALUES)
+    quantization.make(paths.artifact("fp32"), "fp32", settings.quantize["fp32"], paths.model)
+    lanes = Lanes()
+    monkeypatch.setattr(benchmark, "measure", lanes.measure)
+    return trial.Workshop(
+        settings, settings.search, project / "study", project / "models", "root",
+        benchmark.artifact(paths.artifact("fp32")), ("host-cpu",), lanes,
+    )  # fmt: skip
+
+
+class Lanes:
+    """Notes what is under way, and measures a made-up latency."""
+
+    def __init__(self):
+        self.held, self.measured = [], []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, name):
+        with self._lock:
+            self.held.append(name)
+            yield
+            self.held.pop()
+
+    def measure(self, made, reference, device, protocol, splits):
+        self.measured.append((list(self.held), protocol.mode, splits))
+        return Result(
+            Measurement(
+                variant=made.card.variant, device=device, device_kind="litert", status="ok", mode=protocol.mode,
+                artifact_sha256=made.card.sha256, latency=Latency(provenance="measured", ms_p50=0.02),
+                ratio=Ratio(value=0.5, low=0.4, high=0.6, pairs=3), energy=Energy(kind="none", reason="not here"),
+            )
+        )  # fmt: skip
+
+
+def plan_of(workshop, **point):
+    return space.plan(workshop.params, workshop.search, {**POINT, **point})
+
+
+def judge(workshop, *finished, **goals):
+    search = workshop.search.model_copy(update={"goals": workshop.search.model_validate({**SEARCH, **goals}).goals})
+    return Judge(Aims(search, "fp32", {"quality": 0.5}), list(finished), 1000)
+
+
+def test_a_trial_has_every_figure_and_reads_no_test_example(workshop, reads):
+    done = trial.carry_out(workshop, 3, plan_of(workshop, chain="prune"), judge(workshop))
+    assert (done.status, done.reason) == ("ok", None)
+    assert {"quality", "bytes", "gzip_bytes", "latency_ms@host-cpu", "latency_ratio@host-cpu"} == set(done.figures)
+    folder = workshop.folder / "3"
+    file = folder / "artifact" / "model.tflite"
+    assert done.figures["bytes"] == file.stat().st_size
+    assert json.loads((folder / "trial.json").read_text())["variant"] == done.variant
+    assert set(done.seconds) == {"compress", "quantize", "evaluate", "benchmark"}
+    assert "test" not in reads
+    # the measurement had the machine to itself, was no longer than quick, and read the validation split
+    assert workshop.lane.measured == [(["compress"], "quick", ("validation",))]
+
+
+def test_chains_that_begin_alike_train_their_beginning_once(workshop, monkeypatch):
+    trained = []
+    make = compression.make
+    monkeypatch.setattr(
+        compression, "make", lambda folder, name, *rest: (trained.append(name), make(folder, name, *rest))
+    )
+    plans = [plan_of(workshop, chain="prune"), plan_of(workshop, chain="prune+cluster")]
+    plans += [plan_of(workshop, chain="prune+cluster", scheme="dynamic")]
+    done = [trial.carry_out(workshop, i, plan, None) for i, plan in enumerate(plans)]
+    assert [each.status for each in done] == ["ok"] * 3
+    assert trained == [plans[0].models[0][0], plans[1].models[1][0]]
+
+
+def test_the_stages_make_of_the_written_entries_what_the_trial_made(workshop, reads):
+    every = workshop.search.training.model_copy(update={"examples": None})
+    whole = trial.Workshop(**{**vars(workshop), "search": workshop.search.model_copy(update={"training": every})})
+    plan = space.plan(whole.params, whole.search, {**POINT, "chain": "prune"})
+    done = trial.carry_out(whole, 0, plan, None)
+    values = whole.params.model_dump(mode="json")
+    values["compress"] = dict(done.models)
+    values["quantize"][done.variant] = done.entry
+    settings = Params.model_validate(values)
+    for name, _ in done.models:
+        compression.make(paths.model(name), name, settings.compress[name], paths.model, dataset.load("train"), None)
+    quantization.quantize(settings, done.variant)
+    made = (whole.folder / "0" / "artifact" / "model.tflite").read_bytes()
+    assert (paths.artifact(done.variant) / "model.tflite").read_bytes() == made
+
+
+def test_a_poor_trial_is_stopped_before_it_costs_more(workshop):
+    first = trial.carry_out(workshop, 0, plan_of(workshop, chain="baseline"), None)
+    goals = [{"of": "gzip_bytes", "max": first.figures["gzip_bytes"]}]
+    larger = plan_of(workshop, chain="baseline", scheme="like fp32")
+    done = trial.carry_out(workshop, 1, larger, judge(workshop, first, goals=goals))
+    assert done.status == "stopped"
+    assert "keeps to all goals" in done.reason
+    assert set(done.figures) == {"bytes", "gzip_bytes"}
+    assert len(workshop.lane.measured) == 1
+
+
+def test_training_stops_in_the_middle(workshop, monkeypatch):
+    class Strict(Judge):
+        def trained(self, quality, share):
+            raise trial.PoorTrialError(f"after {share:.0%}")
+
+    strict = Strict(judge(workshop).aims, [], 1000)
+    done = trial.carry_out(workshop, 0, plan_of(workshop, chain="prune"), strict)
+    assert (done.status, done.reason) == ("stopped", "after 100%")
+    assert not list(workshop.models.glob("*"))
+
+
+def test_what_goes_wrong_is_a_result_with_its_reason(workshop, monkeypatch):
+    entry = Quantize(model="nowhere", scheme="int8")
+    odd = space.Plan((), "odd", entry)
+    monkeypatch.setattr(workshop.__class__, "place", lambda self, plan, name: paths.model(name))
+    done = trial.carry_out(workshop, 0, odd, None)
+    assert done.status == "refused"
+    assert "nowhere" in done.reason
+
+    def crash(*_):
+        raise RuntimeError("of a\nlibrary")
+
+    monkeypatch.setattr(quantization, "make", crash)
+    done = trial.carry_out(workshop, 1, odd, None)
+    assert (done.status, done.reason) == ("failed", "RuntimeError: of a library")
+    assert (workshop.folder / "1" / "trial.json").exists()
+
+
+def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_of_the_variant(workshop, monkeypatch):
+    whole, spoilt = workshop.lane.measure, []
+
+    def busy(times, *request):
+        result = whole(*request)
+        spoilt.append(len(spoilt) < times)
+        fields = {"status": "invalid", "reason": "the machine is too busy"} if spoilt[-1] else {}
+        return Result(result.measurement.model_copy(update=fields))
+
+    plan = plan_of(workshop, chain="baseline")
+    monkeypatch.setattr(benchmark, "measure", partial(busy, trial.TRIES - 1))
+    assert trial.carry_out(workshop, 0, plan, None).status == "ok"
+    assert spoilt == [True] * (trial.TRIES - 1) + [False]
+    del spoilt[:]
+    monkeypatch.setattr(benchmark, "measure", partial(busy, 99))
+    done = trial.carry_out(workshop, 1, plan, None)
+    assert (done.status, done.reason) == ("failed", "host-cpu: invalid: the machine is too busy")
+    assert len(spoilt) == trial.TRIES
+
+
+@pytest.mark.slow
+def test_the_layers_whose_bits_are_searched_are_those_that_take_4(workshop):
+    search = workshop.search.model_copy(update={"schemes": ("float32", "int8-weights"), "bits": (4, 8)})
+    found = bits.table(search)
+    _, card = keras_models.load_from(paths.model("baseline"))
+    for layer in card.layers:
+        entry = Quantize(model="baseline", scheme="int8-weights", bits={layer.name: 4})
+        folder = workshop.folder / layer.name
+        if layer.name not in found:
+            with pytest.raises(ConversionError):
+                quantization.make(folder, "v", entry, paths.model)
+            continue
+        quantization.make(folder, "v", entry, paths.model)
+        assert found[layer.name].parameters == layer.parameters
+        alone = trial.quality(benchmark.artifact(paths.artifact("fp32"))) - trial.quality(benchmark.artifact(folder))
+        assert found[layer.name].drop == pytest.approx(alone, abs=2 / 40)  # the other layers have 8 bits there
+    assert found
+    with pytest.raises(ParamsError, match=r"^search\.bits: received schemes \['float16'\]"):
+        bits.table(search.model_copy(update={"schemes": ("float16",)}))
+
+
+def test_the_training_examples_are_evenly_drawn(workshop):
+    taken = trial.training_examples(workshop.search)
+    whole = dataset.load("train")
+    assert len(taken) == 64
+    places = [
+        int(np.flatnonzero((whole.inputs["image"] == image).all(axis=(1, 2, 3)))[0]) for image in taken.inputs["image"]
+    ]
+    assert places[0] == 0
+    assert places[-1] == 159
+    assert set(np.diff(places)) <= {2, 3}

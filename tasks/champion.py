@@ -106,6 +106,7 @@ FIGURES: dict[str, Callable[[Row], float | None]] = {
     "instructions": lambda row: row.measurement.instructions.per_inference if row.measurement.instructions else None,
     "bytes": lambda row: row.bytes,
     "gzip_bytes": lambda row: row.gzip_bytes,
+    "zstd_bytes": lambda row: row.zstd_bytes,
 }
 
 

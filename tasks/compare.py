@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks import figures, verdict
 from tasks.errors import DataError
-from tasks.records import Comparison, Evaluation, McNemar, Measurement, Row, Score, Split, Subject
+from tasks.records import Comparison, Control, Evaluation, McNemar, Measurement, Row, Score, Split, Subject
 
 Labels = NDArray[np.int64]  # [n] true classes of the test split
 
@@ -31,6 +31,7 @@ def build(
     known = {subject.variant: subject for subject in subjects}
     base = known.get(reference)
     rows = [_row(known[m.variant], m, base, labels) for m in measurements if m.variant in known]
+    rows = [_with_control(row, known, base, labels) for row in rows]
     rows = _with_verdicts(_with_fronts(rows), known, reference)
     return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
 
@@ -100,7 +101,9 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
     if base is not None and base.variant != subject.variant and labels is not None:
         # The reference is the float model as it runs here: its default kernels, even where the variant's
         # quality stands for a device whose kernels are imitated by the reference kernels.
-        paired = mcnemar(test.predictions, score(base.evaluation, "test", "default").predictions, labels)
+        reference = score(base.evaluation, "test", "default").predictions
+        if test.predictions and reference:  # none where no class is predicted
+            paired = mcnemar(test.predictions, reference, labels)
     return Row(
         variant=subject.variant,
         device=measurement.device,
@@ -116,11 +119,36 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
         mcnemar=paired,
         bytes=subject.artifact.bytes,
         gzip_bytes=subject.artifact.gzip_bytes,
+        zstd_bytes=subject.artifact.zstd_bytes,
         measurement=measurement,
         verdict="",
         on_latency_front=False,
         on_energy_front=False,
     )
+
+
+def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, labels: Labels | None) -> Row:
+    """Set what the longer training alone gives, of the control whose budget of epochs is the nearest."""
+    own = known[row.variant]
+    controls = [] if base is None else _controls(known.values(), base)
+    if base is None or not controls or own.total_epochs <= base.total_epochs or own.model.method == "finetune":
+        return row
+    control = min(controls, key=lambda subject: abs(subject.total_epochs - own.total_epochs))
+    test, theirs = measured_score(own.evaluation, "test", row.measurement), score(control.evaluation, "test", "default")
+    paired = None
+    if labels is not None and test.predictions and theirs.predictions:
+        paired = mcnemar(test.predictions, theirs.predictions, labels)
+    found = Control(variant=control.variant, total_epochs=control.total_epochs, quality=theirs.value, mcnemar=paired)
+    return row.model_copy(update={"control": found})
+
+
+def _controls(subjects: Iterable[Subject], base: Subject) -> list[Subject]:
+    """The float variants that were trained longer than the reference, and nothing else was done to them."""
+    return [
+        s
+        for s in subjects
+        if s.model.method == "finetune" and s.model.parent == base.model.model and s.artifact.scheme == "float32"
+    ]
 
 
 def _with_fronts(rows: Sequence[Row]) -> list[Row]:
@@ -172,8 +200,22 @@ def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None)
                 f"{row.variant} @ {row.device}: the {row.metric} is that of the default kernels; "
                 f"the {wanted} kernels, which stand for this device, were not evaluated."
             )
+    yield from (text for subject in known.values() if (text := _excluded(subject)))
     if base is not None:
         yield from _budgets(list(known.values()), base)
+
+
+def _excluded(subject: Subject) -> str:
+    """Which layers a variant has left out of its scheme, and what of the bound that it was for was reached."""
+    card = subject.artifact
+    if not card.excluded and card.allowed_drop is None:
+        return ""
+    text = f"{card.variant}: not at {card.scheme}: {', '.join(card.excluded) or 'no layer'}."
+    if card.allowed_drop is None or card.validation_drop is None:
+        return text
+    kept = "within" if card.validation_drop <= card.allowed_drop else "not within"
+    told = f"{card.validation_drop:.4f} below float32 on validation data, {kept} the {card.allowed_drop:g} asked for"
+    return f"{text} It lies {told}."
 
 
 def _budgets(subjects: Sequence[Subject], base: Subject) -> Iterable[str]:
@@ -181,7 +223,7 @@ def _budgets(subjects: Sequence[Subject], base: Subject) -> Iterable[str]:
     longer = [s for s in subjects if s.total_epochs > base.total_epochs and s.model.method != "finetune"]
     if not longer:
         return
-    controls = [s for s in subjects if s.model.method == "finetune" and s.artifact.scheme == "float32"]
+    controls = _controls(subjects, base)
     told = ", ".join(f"{s.variant} {s.total_epochs}" for s in longer)
     text = f"Trained longer than {base.variant} ({base.total_epochs} epochs): {told}. "
     if not controls:

@@ -123,6 +123,7 @@ def _metrics(row: Row) -> dict[str, float]:
         "mcnemar_p_value": row.mcnemar.p_value if row.mcnemar else None,
         "bytes": row.bytes,
         "gzip_bytes": row.gzip_bytes,
+        "zstd_bytes": row.zstd_bytes,
         "total_epochs": row.total_epochs,
         "latency_ratio": measured.ratio.value if measured.ratio else None,
         "latency_ratio_low": measured.ratio.low if measured.ratio else None,
@@ -143,6 +144,7 @@ def _numbers(prefix: str, record: Record | None) -> dict[str, float]:
 
 def of_card(experiment: str, card: ModelCard) -> Run:
     """A run per model, with its training curves."""
+    parameters = [] if card.parameters is None else [Point("parameters", card.parameters)]
     curves = [
         point
         for epoch in range(max(map(len, card.history.values()), default=0))
@@ -154,7 +156,7 @@ def of_card(experiment: str, card: ModelCard) -> Run:
         name=model_run_name(card.model),
         params={"model": card.model, "method": card.method, "parent": card.parent or ""},
         tags={"kind": "model"},
-        points=(Point("parameters", card.parameters), Point("total_epochs", card.total_epochs), *curves),
+        points=(*parameters, Point("total_epochs", card.total_epochs), *curves),
         model=card.model,
     )
 

@@ -132,7 +132,9 @@ def _line(row: Row, against: Row | None) -> Line:
         if memory
         else Figure(figures.UNKNOWN),
         size=Figure(figures.size(row.bytes)),
-        gzip=Figure(figures.size(row.gzip_bytes)),
+        gzip=Figure(
+            figures.size(row.gzip_bytes), f"zstd {figures.size(row.zstd_bytes)}" if row.zstd_bytes is not None else ""
+        ),
     )
 
 
@@ -226,6 +228,7 @@ def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
         "energy covers": [m.energy.scope for m in ok],
         "energy formula": [f"{m.variant}: {m.energy.formula}" if m.energy.formula else None for m in ok],
         "memory counts": [m.memory.what if m.memory else None for m in ok],
+        "weights as encoded": [_encoded(m) for m in ok],
         "windows": [_windows(m) for m in ok],
         "time goes into": [_operators(m) for m in ok],
     }
@@ -237,6 +240,15 @@ def _windows(m: Measurement) -> str | None:
     if not own:
         return None
     return f"{len(own)} of {figures.significant(min(window.seconds for window in own), 2)} s or more ({m.mode} mode)"
+
+
+def _encoded(m: Measurement) -> str | None:
+    """The weights as a compiler packs them for its hardware: zeros and repeated values take less."""
+    original, encoded = (m.details.get(f"{name}_weights_bytes") for name in ("original", "encoded"))
+    if not original or not encoded:
+        return None
+    sizes = f"{figures.size(int(encoded))} of {figures.size(int(original))}"
+    return f"{m.variant}: {sizes}, {figures.factor(original / encoded)}"
 
 
 def _operators(m: Measurement) -> str | None:

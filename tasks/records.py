@@ -4,6 +4,7 @@ Units stand in the names. Every figure says where it comes from: `measured`, `es
 what is not known is null, never 0.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -65,6 +66,11 @@ class Tensor(Record):
     zero_point: int | None = None
 
 
+def judged(outputs: Sequence[Tensor]) -> str:
+    """The name of the output that quality is of: of several the one that learned the target `label`, else the first."""
+    return next((tensor.name for tensor in outputs if tensor.name == "label"), outputs[0].name)
+
+
 class Layer(Record):
     """What compression left in one layer's kernel."""
 
@@ -74,19 +80,29 @@ class Layer(Record):
     unique_values: int
 
 
+class Code(Record):
+    """A Python module of the user's, which registers layers that a model has."""
+
+    module: str
+    sha256: str  # of its sources: what is made of the model hangs from them
+
+
 class ModelCard(Record):
-    """`out/models/<model>/card.json`: a Keras model."""
+    """`out/models/<model>/card.json`: a Keras model, or a LiteRT file of one's own."""
 
     schema_version: Literal[1] = 1
     model: str
     parent: str | None
     method: str  # "train", or the method of `compress`
-    parameters: int
+    parameters: int | None  # null where only the runtime knows the network
     epochs: int  # trained in this stage
-    total_epochs: int  # trained since the first weights: what an equal-budget control must match
+    # all that led here, since the first weights or a file of one's own, a student's teacher among it: what an
+    # equal-budget control must match
+    total_epochs: int
     layers: tuple[Layer, ...]
     preserves: tuple[Literal["sparsity", "clusters"], ...] = ()  # what a later method must keep
     history: dict[str, tuple[float, ...]]  # one value an epoch
+    code: Code | None = None
 
 
 class Program(Record):
@@ -97,6 +113,16 @@ class Program(Record):
     bytes: int
     inputs: tuple[str, ...]  # the names of its arguments, in order
     outputs: tuple[str, ...]
+
+
+class Sensitivity(Record):
+    """What one layer loses where it alone is quantized and all others are float32, on validation data."""
+
+    layer: str
+    operators: tuple[str, ...]  # what the layer has become
+    quality_drop: float  # below the float32 artifact; negative where it is better
+    sqnr_db: float | None  # of the outputs: signal to quantization noise; null where there is no noise
+    n: int  # examples
 
 
 class ArtifactCard(Record):
@@ -110,10 +136,16 @@ class ArtifactCard(Record):
     sha256: str
     bytes: int
     gzip_bytes: int  # gzip -9: the size of a download
+    zstd_bytes: int | None = None  # zstd -19
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: dict[str, int]  # how many of each
     aware_epochs: int = 0
+    ranges: str = "min-max"  # of the activations, where the scheme has any: how they were chosen
+    excluded: tuple[str, ...] = ()  # layers that are not at the scheme
+    allowed_drop: float | None = None  # that layers were excluded for, on validation data
+    validation_drop: float | None = None  # what it came to, below the float32 artifact
+    sensitivity: tuple[Sensitivity, ...] = ()  # where it was needed, the most sensitive layer first
     converter: str  # name and version
     stablehlo: Program | None = None
     no_stablehlo: str | None = None  # why there is none
@@ -131,14 +163,14 @@ class ClassFigures(Record):
 class Score(Record):
     """The quality of an artifact on one split, by the kernels named."""
 
-    metric: str  # "accuracy": higher is better
+    metric: str  # "accuracy" or "auc": higher is better
     value: float
-    low: float  # 95 % Wilson score interval
+    low: float  # 95 %: Wilson's score interval of an accuracy, Hanley and McNeil's of an AUC
     high: float
     n: int
     kernels: Literal["default", "reference"]  # the runtime's own choice, or its portable reference kernels
     split: Split
-    predictions: tuple[int, ...]  # one per example, in the split's order
+    predictions: tuple[int, ...]  # classes, one per example, in the split's order; none where the metric is not of them
     outputs_sha256: str  # of the float32 outputs, so that two runs can be told apart
 
 
@@ -288,6 +320,15 @@ class McNemar(Record):
     p_value: float
 
 
+class Control(Record):
+    """The float model that was trained further and nothing else: what training alone would have given."""
+
+    variant: str
+    total_epochs: int  # the nearest to the compressed variant's that there is
+    quality: float
+    mcnemar: McNemar | None  # of the compressed variant against it; null where no class is predicted
+
+
 class Row(Record):
     """One line of the comparison: a variant on a device, with everything that is compared."""
 
@@ -303,8 +344,10 @@ class Row(Record):
     quality_n: int
     validation_quality: float  # what choices are made on
     mcnemar: McNemar | None  # null for the reference itself
+    control: Control | None = None  # of a variant that was trained longer than the reference; null where there is none
     bytes: int
     gzip_bytes: int
+    zstd_bytes: int | None = None
     measurement: Measurement
     verdict: str
     on_latency_front: bool

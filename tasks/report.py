@@ -136,12 +136,17 @@ def _line(row: Row) -> dict[str, Any]:
         "mcnemar_better": row.mcnemar.better if row.mcnemar else None,
         "mcnemar_worse": row.mcnemar.worse if row.mcnemar else None,
         "mcnemar_p": row.mcnemar.p_value if row.mcnemar else None,
+        "control": row.control.variant if row.control else None,
+        "control_quality": row.control.quality if row.control else None,
+        "control_epochs": row.control.total_epochs if row.control else None,
         **_fields("latency", Latency, m.latency),
         **_fields("ratio", Ratio, m.ratio),
         **_fields("energy", Energy, m.energy),
         **_fields("memory", Memory, m.memory),
         **_fields("instructions", Instructions, m.instructions),
-        **row.model_dump(include={"bytes", "gzip_bytes", "on_latency_front", "on_energy_front", "verdict"}),
+        **row.model_dump(
+            include={"bytes", "gzip_bytes", "zstd_bytes", "on_latency_front", "on_energy_front", "verdict"}
+        ),
     }
 
 

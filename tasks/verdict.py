@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks import figures
 from tasks.causes import causes
-from tasks.records import Row, Subject
+from tasks.records import Control, Row, Subject
 from tasks.speed import anchor, compared, outcome
 
 SIGNIFICANT = 0.05  # McNemar's p-value
@@ -36,6 +36,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
         # where latency is against another variant, quality and size say whom they are against
         other = details and (against is None or against.variant != reference)
         clauses += [f"against {reference}: {', '.join(details)}"] if other else details
+        clauses += [_control(row, row.control)] if row.control else []
     text = "; ".join(clauses)
     reasons = [*causes(row, device, subject, against), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
@@ -69,15 +70,26 @@ def _interval(low: float | None, high: float | None) -> str:
 
 def _quality(row: Row, base: Subject) -> str:
     test = next((s for s in base.evaluation.scores if s.split == "test" and s.kernels == "default"), None)
-    if test is None or row.mcnemar is None:
+    if test is None or test.metric != row.metric:
         return f"{row.metric} not compared"
-    paired = row.mcnemar
+    paired, change = row.mcnemar, figures.points(row.quality - test.value, row.quality_n)
+    if paired is None:
+        return f"{row.metric} {change} points (no paired test)"
     if paired.better == paired.worse == 0:
         return f"{row.metric} as {base.variant}'s on every example"
-    change = figures.points(row.quality - test.value, row.quality_n)
     if paired.p_value < SIGNIFICANT:
         return f"{row.metric} {change} points ({figures.probability(paired.p_value)})"
     return f"no significant change of {row.metric} ({change} points, {figures.probability(paired.p_value)})"
+
+
+def _control(row: Row, control: Control) -> str:
+    """What compression alone did: against the float model that was trained on meanwhile."""
+    change = figures.points(row.quality - control.quality, row.quality_n)
+    p_value = f", {figures.probability(control.mcnemar.p_value)}" if control.mcnemar else ""
+    epochs = f"{control.total_epochs} epochs of training"
+    if control.total_epochs != row.total_epochs:
+        epochs += f" where this had {row.total_epochs}"
+    return f"against the control {control.variant} ({epochs}): {row.metric} {change} points{p_value}"
 
 
 def _size(subject: Subject, base: Subject) -> str:

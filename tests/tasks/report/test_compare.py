@@ -122,6 +122,17 @@ def test_longer_training_is_told_with_its_control(comparison: Comparison) -> Non
     assert "longer-fp32 (10 epochs, accuracy 98.6 %)" in note
 
 
+def test_what_was_trained_longer_stands_beside_what_training_alone_gave(comparison: Comparison) -> None:
+    rows = {row.variant: row for row in comparison.rows if row.device == "host-cpu"}
+    control = rows["pruned80-clustered16-int8"].control
+    assert control
+    assert (control.variant, control.total_epochs) == ("longer-fp32", 10)
+    assert control.quality == rows["longer-fp32"].quality
+    assert control.mcnemar
+    assert (control.mcnemar.better, control.mcnemar.worse) == (2, 22)  # wrong: 2 to 26, and 0 to 4
+    assert not any(rows[variant].control for variant in ("fp32", "int8", "longer-fp32"))  # no longer, or itself
+
+
 def test_a_missing_control_is_told(make: SimpleNamespace) -> None:
     (note,) = make.comparison([], ["fp32", "pruned80-int8"]).notes
     assert "No control of equal budget" in note
@@ -137,7 +148,7 @@ def test_without_classes_there_is_no_paired_test(make: SimpleNamespace) -> None:
     subjects = [make.subject("fp32"), make.subject("int8")]
     (row,) = compare.build("x", "fp32", subjects, [make.on_host("int8", "host-cpu")], None).rows
     assert row.mcnemar is None
-    assert "accuracy not compared" in row.verdict
+    assert "points (no paired test)" in row.verdict
 
 
 def test_the_join_reads_every_figure_of_the_reference_once(comparison: Comparison) -> None:

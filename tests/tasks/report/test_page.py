@@ -56,6 +56,17 @@ def test_the_page_needs_nothing_else(html: str) -> None:
     assert "default-src 'none'" in html
 
 
+def test_packed_sizes_are_told(comparison: Comparison) -> None:
+    row = next(row for row in comparison.rows if row.measurement.status == "ok")
+    details = {"original_weights_bytes": 8000.0, "encoded_weights_bytes": 2000.0}
+    measured = row.measurement.model_copy(update={"details": details})
+    changed = row.model_copy(update={"zstd_bytes": 3210, "measurement": measured})
+    rows = tuple(changed if each is row else each for each in comparison.rows)
+    said = page.render(comparison.model_copy(update={"rows": rows}))
+    assert "zstd 3.21 kB" in said
+    assert f"<dt>weights as encoded</dt><dd>{row.variant}: 2.00 kB of 8.00 kB, 4.00× smaller</dd>" in said
+
+
 def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, html: str) -> None:
     assert page.render(comparison) == html
 

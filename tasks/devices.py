@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from tasks import paths
 from tasks.bench.runner import machine
 from tasks.errors import ParamsError, suggest
-from tasks.params import Name, Section, check, read_yaml
+from tasks.params.section import Name, Section, check, read_yaml
 from tasks.registry import resolve
 
 Watts = Annotated[float, Field(gt=0)]

@@ -90,6 +90,8 @@ def least_error(histogram: Histogram, bits: int) -> Range:
     What is clipped errs by its distance from the range, what is rounded by a twelfth of a squared step on average, a
     zero not at all: R. Banner et al., "Post training 4-bit quantization of convolutional networks for
     rapid-deployment" (2019), here with the histogram for their Laplace density. Ranges of 16 bits are symmetric.
+
+    A single huge value is kept: clipping it would cost more than rounding all others coarsely. `inner` leaves it out.
     """
     values, counts = histogram.points()
     low, high = (

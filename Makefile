@@ -14,7 +14,7 @@ run: $(INSTALLED)
 	@$(BIN)/tercet run
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(INSTALLED)
 	@$(BIN)/python -m pytest -m slow

@@ -139,6 +139,16 @@ FAULTS = {
         2,
         r"quantize\.fp32: aware_epochs means nothing for scheme 'float32'; it is for int8",
     ),
+    "awareness beside ranges of another kind": (
+        "quantize.int8",
+        {"model": "baseline", "scheme": "int8", "aware_epochs": 1, "max_quality_drop": 0.0},
+        r"quantize\.int8: aware_epochs trains all layers alike; leave out ranges, .*",
+    ),
+    "a scheme for excluded layers that there are not": (
+        "quantize.int8",
+        {"model": "baseline", "scheme": "int8", "exclude_scheme": "int16x8"},
+        r"quantize\.int8: exclude_scheme means nothing without exclude or max_quality_drop",
+    ),
     "parent that is not": (
         "compress.clustered.parent",
         "prund",

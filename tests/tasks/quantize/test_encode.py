@@ -1,6 +1,7 @@
 """What an artifact weighs: against the programs' own unpacking, and what zeros and repetitions change."""
 
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from tasks import devices, paths
 from tasks.bench.targets import ethos_u
 from tasks.quantize import encode, litert
 
-EXAMPLES_N = 16
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = 16
 
 
 def test_sizes_are_those_of_files_that_unpack_to_the_same():
@@ -28,14 +30,14 @@ def test_zeros_and_clusters_pay_where_the_weights_are_packed(what, tmp_path, mon
     from tasks.dataset import Examples
 
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(paths, "DEVICES", paths.DEVICES.absolute())
+    monkeypatch.setattr(paths, "DEVICES", ROOT / paths.DEVICES)
 
     def weigh(change):
         fit.reset(0)
         model = keras.Sequential([keras.Input((8, 8, 4), name="image"), keras.layers.Conv2D(64, 3)])
         kernel, bias = model.layers[0].get_weights()
         model.layers[0].set_weights([change(kernel), bias])
-        images = rng.random((EXAMPLES_N, 8, 8, 4)).astype(np.float32)
+        images = rng.random((EXAMPLES, 8, 8, 4)).astype(np.float32)
         content = litert.convert(model, "int8", Examples({"image": images}, {}))
         file = tmp_path / "model.tflite"
         file.write_bytes(content)

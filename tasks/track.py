@@ -33,10 +33,9 @@ LEDGER = paths.STATE / "published.json"
 LOCK = paths.STATE / "publish.lock"
 LIVE = paths.STATE / "curves"  # which run the training of a model streams to
 LOCK_S = 120.0
-JOIN_S = 2.0  # what a training may wait at its end
 SETTLE_S = 60.0
 THREAD = "curves of "
-BATCH = 1000  # metrics in one request: MLflow's limit
+BATCH = 800  # metrics in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
 ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
@@ -102,7 +101,6 @@ def curves(model: str, params: Params) -> Iterator[OnEpoch]:
         end = "FINISHED"
     finally:
         feed.put(end)
-        worker.join(JOIN_S)
 
 
 def settle() -> None:
@@ -220,13 +218,25 @@ class _Store:
         self.client.log_param(run.info.run_id, "model", model)
         return str(run.info.run_id)
 
-    def log(self, run_id: str, points: Iterable[Point], timestamp_ms: int, model_id: str | None = None) -> None:
-        """Add values to a run; `model_id` links them to the file that they are about."""
-        from mlflow.entities import Metric
+    def log(
+        self,
+        run_id: str,
+        points: Iterable[Point],
+        timestamp_ms: int,
+        model_id: str | None = None,
+        params: Iterable[tuple[str, str]] = (),
+        tags: Iterable[tuple[str, str]] = (),
+    ) -> None:
+        """Add values to a run in as few requests as can be; `model_id` links them to the file that they are about."""
+        from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(p.key, p.value, timestamp_ms, p.step, model_id=model_id) for p in points]
-        for start in range(0, len(metrics), BATCH):
+        last = len(metrics) - len(metrics) % BATCH
+        for start in range(0, last, BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        self.client.log_batch(
+            run_id, metrics[last:], [Param(*param) for param in params], [RunTag(*tag) for tag in tags]
+        )
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -241,8 +251,6 @@ class _Store:
             return self._experiment()  # another process was faster
 
     def _send_run(self, run: Run) -> Outcome:
-        from mlflow.entities import Param, RunTag
-
         found = self._find("record_digest", run.digest)
         if found and found.info.status == "FINISHED":
             return "already"
@@ -251,11 +259,9 @@ class _Store:
             found = self.client.create_run(self.experiment, tags={"record_digest": run.digest}, run_name=run.name)
         run_id, there = found.info.run_id, self._logged(found)
         missing = [point for point in run.points if (point.key, point.step) not in there]
-        self.log(run_id, missing, found.info.start_time, self._model_id(run.artifact_sha256))
         tags = {**run.tags, "record_digest": run.digest, **({"git_commit": self.commit} if self.commit else {})}
-        self.client.log_batch(
-            run_id, params=[Param(*item) for item in run.params.items()], tags=[RunTag(*item) for item in tags.items()]
-        )
+        model_id = self._model_id(run.artifact_sha256)
+        self.log(run_id, missing, found.info.start_time, model_id, run.params.items(), tags.items())
         self.client.set_terminated(run_id, "FINISHED")
         return "sent"
 

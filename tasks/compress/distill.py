@@ -6,6 +6,7 @@ Features, if asked for, after Romero et al., "FitNets: Hints for Thin Deep Nets"
 from typing import TYPE_CHECKING, Any
 
 from tasks import dataset, fit, keras_models
+from tasks.compress import masks
 from tasks.errors import ModelError, suggest
 from tasks.models import FAMILIES
 from tasks.registry import resolve
@@ -23,7 +24,8 @@ def apply(
     """Fit a student to the answers in `train`, and to the teacher's features where `params.features` pairs layers.
 
     Args:
-        model: the parent, which is the student unless `params.model` describes another one, of new weights.
+        model: the parent, which is the student, and keeps the zeros of what was pruned, unless `params.model`
+            describes another one, of new weights.
         params: the teacher's name, the student's family or None, the pairs of layers, and the fitting.
         train: its targets hold the teacher's answers.
         validation: judged by the labels alone.
@@ -38,7 +40,8 @@ def apply(
     fitted = student
     if params.features:
         fitted = hinted(student, keras_models.load(params.teacher)[0], params.features)
-    return student, fit.fit(fitted, train, validation, params, label="distill", on_epoch=on_epoch)
+    callbacks = masks.keep(student)
+    return student, fit.fit(fitted, train, validation, params, label="distill", callbacks=callbacks, on_epoch=on_epoch)
 
 
 def hinted(student: "tf_keras.Model", teacher: "tf_keras.Model", pairs: dict[str, str]) -> "tf_keras.Model":

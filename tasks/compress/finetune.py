@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tasks import fit
+from tasks.compress import masks
 
 if TYPE_CHECKING:
     import tf_keras
@@ -14,5 +15,6 @@ if TYPE_CHECKING:
 def apply(
     model: "tf_keras.Model", params: "Finetune", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
 ) -> tuple["tf_keras.Model", fit.History]:
-    """Fit the model for `params.epochs` more epochs."""
-    return model, fit.fit(model, train, validation, params, label="finetune", on_epoch=on_epoch)
+    """Fit the model for `params.epochs` more epochs; what was pruned stays pruned."""
+    callbacks = masks.keep(model)
+    return model, fit.fit(model, train, validation, params, label="finetune", callbacks=callbacks, on_epoch=on_epoch)

@@ -89,29 +89,41 @@ def walk(model: "tf_keras.Model", prefix: str = "") -> Iterator[tuple[str, Any]]
             yield name, layer
 
 
-def find(model: "tf_keras.Model", declared: str) -> list[Kernel]:
-    """The weights of `model` that can be pruned or clustered, in the layers' order, each once.
+def every(model: "tf_keras.Model", declared: str) -> list[Kernel]:
+    """The weights of `model` that can be pruned or clustered, in the layers' order, each once; maybe none.
 
     Args:
         model: Sequential or Functional.
         declared: PRUNABLE or CLUSTERABLE, the method by which a custom layer names its own.
+    """
+    found: dict[int, Kernel] = {}
+    for name, layer in walk(model):
+        for weight, inputs in _weights(layer, declared):
+            found.setdefault(id(weight), Kernel(name, weight, inputs))
+    return list(found.values())
+
+
+def find(model: "tf_keras.Model", declared: str) -> list[Kernel]:
+    """As `every`, with a warning of the layers that are passed over.
 
     Raises:
         ModelError: there is none.
     """
-    found: dict[int, Kernel] = {}
-    left = []
-    for name, layer in walk(model):
-        own = list(_weights(layer, declared))
-        for weight, inputs in own:
-            found.setdefault(id(weight), Kernel(name, weight, inputs))
-        if not own and any(len(w.shape) > 1 for w in layer.weights) and type(layer).__name__ not in DEPTHWISE:
-            left.append(f"{name} ({type(layer).__name__})")
+    found = every(model, declared)
+    named = {kernel.layer for kernel in found}
+    left = [
+        f"{name} ({type(layer).__name__})"
+        for name, layer in walk(model)
+        if name not in named
+        and type(layer).__name__ not in DEPTHWISE
+        and any(len(weight.shape) > 1 for weight in layer.weights)
+        and not any(_weights(layer, declared))
+    ]
     if left:
         logger.warning("left as they are, as they do not say by %s what may be compressed: %s", declared, left)
     if not found:
         raise ModelError(f"model {model.name!r} has no layer whose weights could be compressed")
-    return list(found.values())
+    return found
 
 
 def check_names(asked: Iterable[str], allowed: Iterable[str], model: "tf_keras.Model", method: str) -> None:

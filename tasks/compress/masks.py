@@ -1,7 +1,7 @@
 """Which weights stay: masks by magnitude, single or in blocks, and N zeros in each M. True is kept."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 from tasks.compress import kernels
 from tasks.compress.kernels import Kernel
 
+if TYPE_CHECKING:
+    import tf_keras
+
+PRUNED = 0.05  # a share of exact zeros that training alone never gives
 Mask = NDArray[np.bool_]
 Values = NDArray[np.floating[Any]]
 
@@ -55,6 +59,16 @@ def zeros(found: Iterable[Kernel]) -> list[tuple[Kernel, Mask]]:
     """The masks that keep what is zero by now; a kernel without zeros needs none."""
     masks = [(kernel, kernel.weight.numpy() != 0) for kernel in found]
     return [(kernel, mask) for kernel, mask in masks if not mask.all()]
+
+
+def keep(model: "tf_keras.Model") -> list[Any]:
+    """Keras callbacks by which each kernel that was pruned keeps its zeros in further training; none, if none was.
+
+    A kernel counts as pruned from a share of zeros on that training alone never gives; one of zeros only was not.
+    """
+    found = kernels.every(model, kernels.PRUNABLE)
+    pruned = [(kernel, mask) for kernel, mask in zeros(found) if PRUNED < 1 - mask.mean() < 1]
+    return [Hold(pruned).callback] if pruned else []
 
 
 class Hold:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import custom, dataset, files, fit, keras_models, paths, track
+from tasks.compress import masks
 from tasks.dataset import TEACHER, Examples
 from tasks.params import Compress, Distill, External, Params, Stored
 from tasks.records import Code, Layer, ModelCard
@@ -23,7 +24,6 @@ METHODS = {
     "external": "tasks.compress.external:write",
 }
 CLUSTERED = 256  # a kernel of so few values, each shared by two or more of its weights that are not zero, was clustered
-PRUNED = 0.05  # a share of exact zeros that training alone never gives
 
 
 def compress(params: Params, model: str) -> None:
@@ -96,7 +96,7 @@ def preserved(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     """What a later method must keep, read off the largest kernel rather than off what was asked for."""
     largest = max(layers, key=lambda layer: layer.parameters)
     found = []
-    if largest.sparsity > PRUNED:
+    if largest.sparsity > masks.PRUNED:
         found.append("sparsity")
     if largest.unique_values <= min(CLUSTERED, largest.parameters * (1 - largest.sparsity) / 2):
         found.append("clusters")

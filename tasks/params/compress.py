@@ -17,7 +17,7 @@ class Method(Training):
 
     parent: Name
     teacher: Name | None = None  # the parent or one of its ancestors, whose answers are learned beside the labels
-    teacher_weight: Annotated[float, Field(gt=0, le=1)] = 0.9  # of its answers against the labels
+    teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.9  # of its answers against the labels; 0: they alone
     temperature: Annotated[float, Field(ge=1)] = 4.0  # softens its answers
 
 

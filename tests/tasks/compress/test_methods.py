@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tasks import fit, keras_models
-from tasks.compress import cluster, finetune, prune
+from tasks.compress import cluster, distill, finetune, prune
 from tasks.compress.stage import preserved
-from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.dataset import TEACHER, Examples, Spec, TensorSpec
 from tasks.models import cnn
-from tasks.params import Cluster, Cnn, Finetune, Prune
+from tasks.params import Cluster, Cnn, Distill, Finetune, Prune
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 
@@ -61,3 +61,39 @@ def test_finetune_only_trains(model, data):
     assert history["loss"][-1] < history["loss"][0]
     assert not np.array_equal(before[0], kernels(tuned)[0])
     assert preserved(keras_models.layers(tuned)) == ()
+
+
+def as_student(model, data, params):
+    taught = Examples(data.inputs, {**data.targets, TEACHER: np.full((len(data), 4), 0.25, np.float32)})
+    given = Distill(**{**params.model_dump(), "method": "distill", "teacher": "baseline", "teacher_weight": 0.5})
+    return distill.apply(model, given, taught, data, ignore)
+
+
+@pytest.mark.parametrize("train", [finetune.apply, as_student], ids=["finetune", "distill"])
+def test_further_training_keeps_what_was_pruned_and_only_that(model, data, train):
+    pruning = Prune(method="prune", parent="baseline", sparsity=0.6, epochs=1, batch_size=16, layers={"conv2d": 0})
+    pruned, _ = prune.apply(model, pruning, data, data, ignore)
+    pruned.get_layer("conv2d").kernel[0, 0, 0, 0].assign(0.0)  # which nobody pruned
+    before = kernels(pruned)
+    params = Finetune(method="finetune", parent="pruned", epochs=1, batch_size=16)
+    given = (pruned, data, params) if train is as_student else (pruned, params, data, data, ignore)
+    after = kernels(train(*given)[0])
+    assert all(np.array_equal(x == 0, y == 0) for x, y in zip(before[1:], after[1:], strict=True))
+    assert all((x != y).any() for x, y in zip(before, after, strict=True))
+    assert np.all(after[0] != 0)
+
+
+def test_a_student_of_the_labels_alone_is_finetuned(data):
+    results = []
+    for method in ("finetune", "distill"):
+        fit.reset(0)
+        spec = Spec({"image": TensorSpec((12, 12, 1), "float32")}, ("a", "b", "c", "d"))
+        made = cnn.build(Cnn(family="cnn", filters=(4,), dense=(8,)), spec)
+        params = Finetune(method="finetune", parent="baseline", epochs=1, batch_size=16)
+        if method == "finetune":
+            results.append(finetune.apply(made, params, data, data, ignore)[0].get_weights())
+            continue
+        taught = Examples(data.inputs, {**data.targets, TEACHER: np.eye(4, dtype=np.float32)[np.zeros(96, int)]})
+        given = {**params.model_dump(), "method": "distill", "teacher": "baseline", "teacher_weight": 0}
+        results.append(distill.apply(made, Distill(**given), taught, data, ignore)[0].get_weights())
+    assert all(np.allclose(x, y, atol=1e-5) for x, y in zip(*results, strict=True))

@@ -15,6 +15,7 @@ class Cnn(Section):
     family: Literal["cnn"]
     filters: tuple[Count, ...] = (32, 64)
     dense: tuple[Count, ...] = (64,)
+    batch_norm: bool = False  # between each convolution and its ReLU
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 

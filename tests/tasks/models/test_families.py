@@ -6,8 +6,8 @@ import pytest
 from tasks import fit
 from tasks.dataset import Examples, Spec, TensorSpec
 from tasks.errors import ModelError
-from tasks.models import FAMILIES, autoencoder, mobilenet_v1, mobilenet_v2, resnet
-from tasks.params import Autoencoder, Dscnn, MobilenetV1, MobilenetV2, Resnet
+from tasks.models import FAMILIES, autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
+from tasks.params import Autoencoder, Cnn, Dscnn, MobilenetV1, MobilenetV2, Resnet
 from tasks.quantize import litert, stablehlo
 from tasks.registry import resolve
 
@@ -39,6 +39,16 @@ PUBLISHED = {
 def test_the_parameters_are_as_many_as_published(family):
     shape, classes, parameters = PUBLISHED[family]
     assert build(family, *shape, classes=classes).count_params() == parameters
+
+
+def test_batch_norm_stands_between_each_convolution_and_its_relu():
+    fit.reset(0)
+    given = Cnn(family="cnn", filters=(4, 6), dense=(8,), batch_norm=True)
+    model = cnn.build(given, spec(28, 28, 1))
+    kinds = [type(layer).__name__ for layer in model.layers[1:]]
+    assert kinds[:8] == 2 * ["Conv2D", "BatchNormalization", "ReLU", "MaxPooling2D"]
+    plain = cnn.build(given.model_copy(update={"batch_norm": False}), spec(28, 28, 1))
+    assert model.count_params() == plain.count_params() + 4 * (4 + 6)
 
 
 def test_nine_blocks_are_the_56_layers_of_the_paper():

@@ -1,0 +1,144 @@
+"""What every method of compression gives on one preset: accuracy, bytes and time, the mean of several seeds.
+
+One project per seed in FOLDER: a clone of HEAD with the preset, its seeds set, in which `tercet run` runs. Called again
+it goes on where it was stopped, as `tercet run` does. Accuracy is of the test split, with half of the 95 % interval
+that a finite test split gives one seed, and the range of the seeds. Ratios and times are means of the seeds' medians;
+an emulated device's time is the same on every machine.
+
+    python benchmarks/compression.py FOLDER --data data/mnist [--preset mnist-small] [--seeds 3] [--record FILE]
+
+`--goals` judges what the preset mnist-small is for. Takes hours on two cores. Seen: README.md, beside this, and
+tasks/compress/README.md.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+from machine import ROOT, environment, record
+
+from tasks import figures
+from tasks.records import Comparison, Row, read
+
+LIMIT_S = 4 * 3600
+HOST, MICRO = "host-cpu", "ethos-u55-128"
+ACCURACY = 0.9889  # the baseline's, of which the goals speak
+Figures = dict[str, Any]
+
+
+def project(folder: Path, preset: str, data: Path, seed: int) -> Path:
+    """A clone of HEAD whose every training and every choice has this seed."""
+    place = folder / f"seed-{seed}"
+    if not place.exists():
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place)], check=True, timeout=60)
+        text = yaml.safe_load((place / "infra" / "presets" / f"{preset}.yaml").read_text(encoding="utf-8"))
+        text["prepare"] |= {"path": str(data.resolve()), "seed": seed}
+        for section in (text["train"], *text["compress"].values(), *text["quantize"].values()):
+            section["seed"] = seed
+        (place / "params.yaml").write_text(yaml.safe_dump(text, sort_keys=False), encoding="utf-8")
+    return place
+
+
+def rows(place: Path) -> list[Row]:
+    """The comparison that `tercet run` makes in a project."""
+    command = [str(Path(sys.executable).with_name("tercet")), "run"]
+    subprocess.run(command, cwd=place, env=environment(place), check=True, timeout=LIMIT_S)
+    return list(read(Comparison, place / "out" / "report" / "comparison.json").rows)
+
+
+def summary(runs: Sequence[Sequence[Row]]) -> dict[str, Figures]:
+    """By variant the means of the seeds, in the preset's order."""
+    names = list(dict.fromkeys(row.variant for row in runs[0]))
+    return {name: _figures([[row for row in run if row.variant == name] for run in runs]) for name in names}
+
+
+def _figures(runs: Sequence[Sequence[Row]]) -> Figures:
+    accuracies = [found[0].quality for found in runs]
+    first = [found[0] for found in runs]
+    return {
+        "accuracy": fmean(accuracies),
+        "accuracies": accuracies,
+        "half_interval": fmean((row.quality_high - row.quality_low) / 2 for row in first),
+        "bytes": [row.bytes for row in first],
+        "gzip_bytes": [row.gzip_bytes for row in first],
+        "latency_ratio": [_ratio(row) for found in runs for row in found if row.device == HOST],
+        "ethos_u_ms": [_latency(row) for found in runs for row in found if row.device == MICRO],
+    }
+
+
+def _ratio(row: Row) -> float | None:
+    return row.measurement.ratio.value if row.measurement.status == "ok" and row.measurement.ratio else None
+
+
+def _latency(row: Row) -> float | None:
+    return row.measurement.latency.ms_p50 if row.measurement.status == "ok" and row.measurement.latency else None
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def table(found: dict[str, Figures]) -> str:
+    """The summary in Markdown."""
+    lines = [
+        "| variant | accuracy, % | seeds | bytes | gzip | host-cpu, ratio | Ethos-U55-128, ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, of in found.items():
+        seeds = f"{100 * min(of['accuracies']):.2f} to {100 * max(of['accuracies']):.2f}"
+        accuracy = f"{100 * of['accuracy']:.2f} ± {100 * of['half_interval']:.2f}"
+        sizes = [f"{round(fmean(of[kind])):,}" for kind in ("bytes", "gzip_bytes")]
+        times = [figures.significant(_mean(of[kind])) for kind in ("latency_ratio", "ethos_u_ms")]
+        lines.append(f"| {' | '.join([name, accuracy, seeds, *sizes, *times])} |")
+    return "\n".join(lines)
+
+
+def judge(found: dict[str, Figures]) -> dict[str, bool]:
+    """Which of the goals that mnist-small is for are met, by the means of the seeds."""
+    accurate = [of for of in found.values() if of["accuracy"] >= ACCURACY]
+    base = _mean(found["int8"]["ethos_u_ms"])
+    close = [of for of in found.values() if of["accuracy"] >= found["control-fp32"]["accuracy"] - 0.001]
+    micro = [time for of in accurate if (time := _mean(of["ethos_u_ms"])) is not None]
+    host = [ratio for of in accurate if (ratio := _mean(of["latency_ratio"])) is not None]
+    return {
+        "98.89 % in 6,000 bytes under gzip and 22,000 raw": any(
+            max(of["gzip_bytes"]) <= 6_000 and max(of["bytes"]) <= 22_000 for of in accurate
+        ),
+        "0.10 point below the control in 12,300 bytes under gzip": any(max(of["gzip_bytes"]) <= 12_300 for of in close),
+        "98.89 % in a fifth of float32's time on host-cpu": min(host, default=1) <= 1 / 5,
+        "98.89 % in an eighth of int8's time on Ethos-U55-128": base is not None
+        and min(micro, default=base) <= base / 8,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Every method of compression on one preset, over several seeds.")
+    parser.add_argument("folder", type=Path, help="where the projects are made, and found again")
+    parser.add_argument("--preset", default="mnist-small")
+    parser.add_argument("--data", type=Path, required=True, help="the folder that the preset's `path` means")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--goals", action="store_true", help="judge the goals of mnist-small, and exit 1 if one is missed"
+    )
+    parser.add_argument("--record", type=Path, help="a JSON file to write, after each seed")
+    options = parser.parse_args()
+    runs: list[list[Row]] = []
+    missed = False
+    for seed in range(options.seeds):
+        runs.append(rows(project(options.folder, options.preset, options.data, seed)))
+        found = summary(runs)
+        goals = judge(found) if options.goals else {}
+        print(table(found), *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()), sep="\n")
+        record(options.record, preset=options.preset, seeds=len(runs), variants=found, goals=goals)
+        missed = not all(goals.values())
+    raise SystemExit(missed)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,9 +7,9 @@ host-cpu; what is OpenVINO's meets Tercet's on host-cpu-openvino.
 
     python benchmarks/peers.py PROJECT [--record FILE]
 
-NNCF is no dependency of the project: `uv pip install nncf==3.4.0` first, or its line says that it is missing. Needs a
-quiet machine and, on MNIST, half an hour. Goal: no peer's point dominates one of Tercet's front of accuracy against
-bytes (raw, gzip) or against latency.
+NNCF is no dependency of the project: `uv pip install --target FOLDER --no-deps nncf==3.4.0 safetensors` first, with
+FOLDER in PYTHONPATH, or its line says that it is missing. Needs a quiet machine and, on MNIST, half an hour. Goal: no
+peer's point dominates one of Tercet's front of accuracy against bytes (raw, gzip) or against latency.
 """
 
 import argparse
@@ -86,10 +86,11 @@ def point(tool: str, artifact: Artifact, reference: Artifact, device: str) -> Po
         quality = score(next(iter(outputs.values())), examples, "default", "test")
     ratio = _ratio(found, artifact is reference)
     sizes = {"bytes": artifact.card.bytes, "gzip_bytes": artifact.card.gzip_bytes}
-    print(f"{device}  {tool}  {artifact.card.variant}: {quality.value:.4f}  {sizes}  {ratio}", flush=True)
+    name = artifact.card.variant
+    print(f"{device}  {tool}  {name}: {quality.value:.4f}  {sizes}  {ratio or found.reason}", flush=True)
     return Point(
         tool=tool,
-        name=artifact.card.variant,
+        name=name,
         device=device,
         accuracy=quality.value,
         n=quality.n,

@@ -1,7 +1,5 @@
 """Clustering: how many values each kernel has, which, and that they stay few while they are trained."""
 
-from unittest import mock
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,28 +12,6 @@ from tasks.errors import ModelError
 from tasks.params import Cluster
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-
-
-def disturbed(model, train, validation, params, *, label, callbacks=(), on_epoch=None):
-    """In the place of training: noise on every weight, then the callbacks, batch by batch; no graph to build."""
-    rng = np.random.default_rng(0)
-    for _ in range(4):
-        for weight in model.trainable_variables:
-            weight.assign_add(rng.normal(scale=0.01, size=weight.shape))
-        for callback in callbacks:
-            callback.on_train_batch_end(0, {})
-    return {}
-
-
-def eagerly(step):
-    step()
-    return step
-
-
-@pytest.fixture
-def disturb(monkeypatch):
-    monkeypatch.setattr(fit, "fit", disturbed)
-    monkeypatch.setattr(kernels, "compiled", eagerly)  # tracing a graph takes longer than these few batches
 
 
 def params(**entry):
@@ -213,11 +189,11 @@ def test_a_custom_layer_is_clustered_as_it_declares(architectures, disturb):
 
 @given(data=st.data())
 @settings(derandomize=True, deadline=None, max_examples=5)
-def test_any_architecture_is_clustered(architectures, data):
+def test_any_architecture_is_clustered(architectures, disturbance, data):
     model = architectures.build(data.draw(architectures.models()))
     clusters = data.draw(st.integers(2, 6))
     try:
-        with mock.patch.object(fit, "fit", disturbed), mock.patch.object(kernels, "compiled", eagerly):
+        with disturbance():
             clustered = run(architectures, model, clusters=clusters)
     except ModelError as error:
         assert "layer" in str(error)  # noqa: PT017  # either outcome is fine

@@ -3,7 +3,6 @@
 import logging
 import re
 from itertools import pairwise
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,29 +16,6 @@ from tasks.errors import ModelError
 from tasks.params import Prune
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-BATCHES = 8
-
-
-def disturbed(model, train, validation, params, *, label, callbacks=(), on_epoch=None):
-    """In the place of training: noise on every weight, then the callbacks, batch by batch; no graph to build."""
-    rng = np.random.default_rng(0)
-    for _ in range(BATCHES):
-        for weight in model.trainable_variables:
-            weight.assign_add(rng.normal(scale=0.01, size=weight.shape))
-        for callback in callbacks:
-            callback.on_train_batch_end(0, {})
-    return {}
-
-
-def eagerly(step):
-    step()
-    return step
-
-
-@pytest.fixture
-def disturb(monkeypatch):
-    monkeypatch.setattr(fit, "fit", disturbed)
-    monkeypatch.setattr(kernels, "compiled", eagerly)  # tracing a graph takes longer than these few batches
 
 
 def params(**entry):
@@ -266,34 +242,34 @@ def test_sensitivity_gives_most_zeros_to_a_layer_that_changes_nothing(architectu
     assert (share["useful"] + share["useless"]) / 2 == pytest.approx(0.6, abs=0.005)
 
 
-def test_sparsity_rises_and_what_is_gone_stays_gone(architectures, monkeypatch):
+def test_sparsity_rises_and_what_is_gone_stays_gone(architectures, disturb, monkeypatch):
     seen = []
 
     def watched(model, train, validation, params, *, label, callbacks=(), on_epoch=None):
         kernel = model.get_layer("head").kernel
-        for _ in range(BATCHES):
+        for _ in range(8):
             kernel.assign(np.random.default_rng(len(seen)).normal(size=kernel.shape))  # every magnitude anew
             for callback in callbacks:
                 callback.on_train_batch_end(0, {})
             seen.append(kernel.numpy() == 0)
         return {}
 
-    monkeypatch.setattr(fit, "fit", watched)
-    monkeypatch.setattr(kernels, "compiled", eagerly)
-    run(architectures, network(), sparsity=0.75)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "fit", watched)
+        run(architectures, network(), sparsity=0.75)
     shares = [zero.mean() for zero in seen]
-    expected = [0.75 * (1 - (1 - min(step, 4) / 4) ** 3) for step in range(1, BATCHES + 1)]
+    expected = [0.75 * (1 - (1 - min(step, 4) / 4) ** 3) for step in range(1, 9)]
     assert shares == pytest.approx(expected, abs=1 / 32)
     assert all(np.all(later[earlier]) for earlier, later in pairwise(seen))
 
 
 @given(data=st.data())
 @settings(derandomize=True, deadline=None, max_examples=6)
-def test_any_architecture_is_pruned(architectures, data):
+def test_any_architecture_is_pruned(architectures, disturbance, data):
     model = architectures.build(data.draw(architectures.models()))
     entry = data.draw(st.sampled_from([{"sparsity": 0.6}, {"pattern": "1:2"}, {"sparsity": 0.5, "block": [2, 2]}]))
     try:
-        with mock.patch.object(fit, "fit", disturbed), mock.patch.object(kernels, "compiled", eagerly):
+        with disturbance():
             pruned = run(architectures, model, **entry)
     except ModelError as error:
         assert "layer" in str(error)  # noqa: PT017  # either outcome is fine

@@ -20,9 +20,9 @@ from statistics import fmean
 from typing import Any
 
 import yaml
-from machine import ROOT, environment, record
+from machine import ROOT, commit, environment, record
 
-from tasks import figures
+from tasks import figures, files
 from tasks.records import Comparison, Row, read
 
 LIMIT_S = 4 * 3600
@@ -35,12 +35,14 @@ def project(folder: Path, preset: str, data: Path, seed: int) -> Path:
     """A clone of HEAD whose every training and every choice has this seed."""
     place = folder / f"seed-{seed}"
     if not place.exists():
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(place)], check=True, timeout=60)
-        text = yaml.safe_load((place / "infra" / "presets" / f"{preset}.yaml").read_text(encoding="utf-8"))
-        text["prepare"] |= {"path": str(data.resolve()), "seed": seed}
-        for section in (text["train"], *text["compress"].values(), *text["quantize"].values()):
-            section["seed"] = seed
-        (place / "params.yaml").write_text(yaml.safe_dump(text, sort_keys=False), encoding="utf-8")
+        with files.replaced_folder(place) as clone:
+            command = ["git", "clone", "--quiet", str(ROOT), str(clone)]
+            subprocess.run(command, check=True, timeout=60)
+            text = yaml.safe_load((clone / "infra" / "presets" / f"{preset}.yaml").read_text(encoding="utf-8"))
+            text["prepare"] |= {"path": str(data.resolve()), "seed": seed}
+            for section in (text["train"], *text["compress"].values(), *text["quantize"].values()):
+                section["seed"] = seed
+            (clone / "params.yaml").write_text(yaml.safe_dump(text, sort_keys=False), encoding="utf-8")
     return place
 
 
@@ -129,13 +131,16 @@ def main() -> None:
     parser.add_argument("--record", type=Path, help="a JSON file to write, after each seed")
     options = parser.parse_args()
     runs: list[list[Row]] = []
+    commits: list[str] = []  # a project that was made earlier keeps its code; `-dirty` by its params.yaml
     missed = False
     for seed in range(options.seeds):
-        runs.append(rows(project(options.folder, options.preset, options.data, seed)))
+        place = project(options.folder, options.preset, options.data, seed)
+        runs.append(rows(place))
+        commits.append(commit(place))
         found = summary(runs)
         goals = judge(found) if options.goals else {}
         print(table(found), *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()), sep="\n")
-        record(options.record, preset=options.preset, seeds=len(runs), variants=found, goals=goals)
+        record(options.record, preset=options.preset, commits=commits, variants=found, goals=goals)
         missed = not all(goals.values())
     raise SystemExit(missed)
 

@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 START_LOAD = os.getloadavg()[0]
 
 
-def commit() -> str:
-    """What is checked out, with `-dirty` where files differ from it."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+def commit(folder: Path = ROOT) -> str:
+    """What is checked out in a folder, with `-dirty` where files differ from it."""
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--exclude=*"]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 

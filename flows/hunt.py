@@ -13,9 +13,8 @@ from flows.dvc_bridge import Project
 from flows.front import View
 from flows.look import look
 from flows.pipeline import Graph
-from flows.search import named
 from flows.stages import LANES
-from tasks import origin
+from tasks import devices, origin
 from tasks.errors import TercetError
 from tasks.params import Params
 from tasks.search.records import Trial
@@ -38,7 +37,8 @@ def hunt(settings: Params) -> None:
     assert settings.search is not None  # the command has looked
     start_from(settings)
     lanes = {name: LANES.get(name, nullcontext()) for name in ("compress", "quantize", "evaluate", "benchmark")}
-    state = State(settings, settings.search, named(settings.search), lanes.__getitem__)
+    named = devices.estimates_first(settings.search.devices)
+    state = State(settings, settings.search, named, lanes.__getitem__)
     try:
         with FileLock(state.folder / "lock", timeout=0):
             state.open()

@@ -6,7 +6,7 @@ import time
 from tasks import devices, params, paths
 from tasks.__main__ import quiet_libraries
 from tasks.errors import ParamsError, UnsupportedError
-from tasks.params import Params, Search
+from tasks.params import Params
 
 LEAST = "search: {objectives: [{of: quality}, {of: gzip_bytes}]}"
 
@@ -42,7 +42,7 @@ def _settings(trials: int | None) -> Params:
     settings = params.load()
     if settings.search is None:
         raise ParamsError(f"{paths.PARAMS}: there is no section `search`; the least of one: {LEAST}")
-    for name in named(settings.search):
+    for name in devices.estimates_first(settings.search.devices):
         if reason := devices.usable(devices.load(name)):
             raise UnsupportedError(f"search: device {name} cannot be used here: {reason}")
     if trials is None:
@@ -50,9 +50,3 @@ def _settings(trials: int | None) -> Params:
     if trials < 1:
         raise ParamsError(f"--trials: received {trials}; at least 1 is needed")
     return settings.model_copy(update={"search": settings.search.model_copy(update={"trials": trials})})
-
-
-def named(search: Search) -> list[str]:
-    """The devices that objectives and goals name: estimates first, as measurements are dearer."""
-    names = dict.fromkeys(each.device for each in (*search.objectives, *search.goals) if each.device)
-    return sorted(names, key=lambda name: devices.load(name).kind in devices.MEASURED)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks import paths
 from tasks.data import preprocess
-from tasks.errors import DataError, suggest
+from tasks.errors import DataError, ModelError, suggest
 
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that holds class numbers
@@ -69,6 +69,21 @@ class Spec:
     inputs: dict[str, TensorSpec]
     classes: tuple[str, ...]
     task: Literal["classification", "reconstruction"] = "classification"
+
+    def names_of(self, taken: list[str], taker: str) -> list[str]:
+        """The data's names of the inputs that a model takes, in its order: one may have any, several are matched.
+
+        Raises:
+            ModelError: another number of inputs, or several of other names.
+        """
+        if len(taken) == len(self.inputs) == 1:
+            return list(self.inputs)
+        if sorted(taken) != sorted(self.inputs):
+            raise ModelError(
+                f"{taker}: takes the inputs {', '.join(taken)}; the data has {', '.join(self.inputs)}; several inputs "
+                "are matched by name, so name the model's as the data's"
+            )
+        return taken
 
 
 def load(split: str) -> Examples:

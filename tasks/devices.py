@@ -1,5 +1,6 @@
 """The catalog of devices: `infra/devices/<name>.yaml`, one device per file, no address and no secret in any."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from platform import python_version_tuple
 from typing import Annotated, Any, Literal, Self
@@ -198,6 +199,11 @@ def load(name: str) -> Device:
     if name not in names():
         raise ParamsError(f"device: received {name!r}; {suggest(name, names())}")
     return parse(paths.device(name))
+
+
+def estimates_first(names: Iterable[str]) -> list[str]:
+    """Devices, each once: measurements last, as they are dearer and start when nothing else runs."""
+    return sorted(dict.fromkeys(names), key=lambda name: load(name).kind in MEASURED)
 
 
 def parse(path: Path) -> Device:

@@ -126,6 +126,11 @@ class Search(Section):
     winners: Annotated[int, Field(ge=0)] = 3  # at most so many are written into params.yaml
 
     @property
+    def devices(self) -> list[str]:
+        """What objectives and goals are measured on; a device may be there twice."""
+        return [each.device for each in (*self.objectives, *self.goals) if each.device]
+
+    @property
     def ranges(self) -> dict[str, Range]:
         """Everything that the methods of the chains may vary in."""
         used = {method for chain in self.chains for method in chain}

@@ -38,9 +38,10 @@ def write(folder: Path, variant: str, model: str, place: Path) -> None:
     # the flatbuffer is a stranger's: its offsets may lead anywhere
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
         raise ModelError(f"model {model!r}: not a whole LiteRT file: {type(error).__name__}: {error}") from None
+    names = spec.names_of([tensor.name for tensor in graph.inputs], f"model {model!r}")
     inputs = tuple(
         _checked(model, tensor, shape, spec.inputs[name])
-        for name, tensor, shape in zip(_names(model, graph, spec), graph.inputs, shapes, strict=True)
+        for name, tensor, shape in zip(names, graph.inputs, shapes, strict=True)
     )
     _check_answer(model, graph, spec)
     (folder / FILE).write_bytes(content)
@@ -67,19 +68,6 @@ def _shapes(content: bytes) -> list[list[int]]:
     tensors = [graph.tensors[i] for i in graph.inputs]
     shapes: list[Any] = [t.shape if t.shapeSignature is None else t.shapeSignature for t in tensors]
     return [[int(size) for size in shape] for shape in shapes]
-
-
-def _names(model: str, graph: litert.Graph, spec: Spec) -> list[str]:
-    """The data's names of the file's inputs: one may have any, several are matched by name."""
-    names = [tensor.name for tensor in graph.inputs]
-    if len(names) == len(spec.inputs) == 1:
-        return list(spec.inputs)
-    if sorted(names) != sorted(spec.inputs):
-        raise ModelError(
-            f"model {model!r}: takes the inputs {', '.join(names)}; the data has {', '.join(spec.inputs)}; several are "
-            "matched by name"
-        )
-    return names
 
 
 def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -> Tensor:

@@ -34,26 +34,10 @@ def adapt(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
     return _with_probabilities(model, spec, source)
 
 
-def matched(taken: list[str], spec: Spec, source: str) -> list[str]:
-    """The data's names of a model's inputs, in the model's order.
-
-    Raises:
-        ModelError: another number of inputs, or several of other names.
-    """
-    if len(taken) == len(spec.inputs) == 1:
-        return list(spec.inputs)
-    if sorted(taken) != sorted(spec.inputs):
-        raise ModelError(
-            f"{source}: takes the inputs {', '.join(taken)}; the data has {', '.join(spec.inputs)}; several inputs are "
-            "matched by name, so name the model's as the data's"
-        )
-    return taken
-
-
 def _with_inputs_of(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
     import tf_keras as keras
 
-    names = matched(model.input_names, spec, source)
+    names = spec.names_of(model.input_names, source)
     for name, own, tensor in zip(names, model.input_names, model.inputs, strict=True):
         _check_input(own, tensor, spec.inputs[name], source)
     wanted = [(name, (None, *spec.inputs[name].shape), spec.inputs[name].dtype) for name in names]

@@ -217,7 +217,7 @@ def test_a_damaged_litert_file_is_refused_in_one_line(prepared):
     ("file", "reason"),
     [
         ("float32", r"input 'image' takes \[-1, 8, 8, 1\]; the data has \[1, 28, 28, 1\]"),
-        ("two", r"takes the inputs b, a; the data has image; several are matched by name"),
+        ("two", r"takes the inputs b, a; the data has image; several inputs are matched by name"),
         ("tokens", r"input 'tokens' takes \[-1, 5\]; the data has \[1, 28, 28, 1\]"),
     ],
 )

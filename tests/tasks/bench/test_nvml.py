@@ -98,9 +98,9 @@ def test_energy_is_the_counter_s_and_agrees_with_the_power(timed: Callable[..., 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"METER_WATTS": "230"}, r"the counter's (199|200)[.\d]* W are not the 230 W that were read meanwhile"),
+        ({"METER_WATTS": "230"}, r"the counter's (19|20)\d[.\d]* W are not the 230 W that were read meanwhile"),
         ({"FROZEN": "1"}, "the counter did not move while it was watched"),
-        ({"STEP_S": "0.08"}, r"\d counter updates in a window of 0.4\d* s; at least 8"),
+        ({"STEP_S": "0.08"}, r"\d counter updates in a window of \d[.\d]* s; at least \d+[.\d]* s needed"),
     ],
 )
 def test_a_counter_that_fails_its_checks_gives_no_energy_but_the_reason(

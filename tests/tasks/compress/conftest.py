@@ -8,6 +8,7 @@ import pytest
 
 from tasks import fit
 from tasks.compress import kernels
+from tasks.errors import ModelError
 
 BATCHES = 8
 
@@ -46,3 +47,49 @@ def disturb():
     """Training is noise throughout the test."""
     with _disturbance():
         yield
+
+
+class _Own:
+    """Mixed into a Keras layer: a matrix that may be compressed, and a table that may not."""
+
+    def build(self, shape):
+        self.table = self.add_weight("table", (shape[-1], shape[-1]))
+        self.matrix = self.add_weight("matrix", (shape[-1], 5))
+
+    def call(self, x):
+        return x @ self.table @ self.matrix
+
+
+@pytest.fixture
+def of_own_layer():
+    """A function that builds a model with a custom layer `own`, which has the methods given."""
+
+    def build(**methods):
+        import tf_keras as keras
+
+        fit.reset(0)
+        x = keras.Input((8,), name="x")
+        y = type("Own", (_Own, keras.layers.Layer), methods)(name="own")(x)
+        return keras.Model(x, keras.layers.Dense(3, activation="softmax", name="head")(y))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def attempt(architectures):
+    """A function for property tests: what a change makes of a model, or None where that is refused by name."""
+
+    def changed(model, change):
+        try:
+            found = change(model)
+        except ModelError as error:
+            names = [model.name, *(layer.name for layer in model.layers)]
+            assert any(f"'{name}'" in str(error) for name in names)  # noqa: PT017  # either outcome is fine
+            return None
+        inputs = architectures.examples(model, 4).inputs
+        before, after = ([x] if not isinstance(x, list) else x for x in (model(inputs), found(inputs)))
+        assert [one.shape for one in before] == [one.shape for one in after]
+        assert all(np.all(np.isfinite(one)) for one in after)
+        return found
+
+    return changed

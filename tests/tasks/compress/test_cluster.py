@@ -163,25 +163,8 @@ def test_a_weight_changes_its_cluster_when_its_hidden_value_has_moved():
     assert weight.numpy() == pytest.approx([0, 1, (2.6 + 3 + 3.1) / 3, 2.9, 2.9], abs=1e-5)
 
 
-class Declared:
-    """Mixed into a Keras layer: TFMOT gives its clusterable weights names."""
-
-    def build(self, shape):
-        self.table = self.add_weight("table", (shape[-1], shape[-1]))
-        self.matrix = self.add_weight("matrix", (shape[-1], 5))
-
-    def call(self, x):
-        return x @ self.table @ self.matrix
-
-    def get_clusterable_weights(self):
-        return [("matrix", self.matrix)]
-
-
-def test_a_custom_layer_is_clustered_as_it_declares(architectures, disturb):
-    fit.reset(0)
-    x = keras.Input((8,), name="x")
-    y = type("Own", (Declared, keras.layers.Layer), {})(name="own")(x)
-    model = keras.Model(x, keras.layers.Dense(3, activation="softmax", name="head")(y))
+def test_a_custom_layer_is_clustered_as_it_declares(architectures, disturb, of_own_layer):
+    model = of_own_layer(get_clusterable_weights=lambda layer: [("matrix", layer.matrix)])
     own = run(architectures, model, clusters=4).get_layer("own")
     assert len(np.unique(own.matrix.numpy())) == 4
     assert len(np.unique(own.table.numpy())) == 64
@@ -189,18 +172,10 @@ def test_a_custom_layer_is_clustered_as_it_declares(architectures, disturb):
 
 @given(data=st.data())
 @settings(derandomize=True, deadline=None, max_examples=5)
-def test_any_architecture_is_clustered(architectures, disturbance, data):
+def test_any_architecture_is_clustered(architectures, disturbance, attempt, data):
     model = architectures.build(data.draw(architectures.models()))
     clusters = data.draw(st.integers(2, 6))
-    try:
-        with disturbance():
-            clustered = run(architectures, model, clusters=clusters)
-    except ModelError as error:
-        assert "layer" in str(error)  # noqa: PT017  # either outcome is fine
-        return
-    examples = architectures.examples(model, 4)
-    before, after = (m(examples.inputs) for m in (model, clustered))
-    for one, other in zip(*(x if isinstance(x, list) else [x] for x in (before, after)), strict=True):
-        assert one.shape == other.shape
-        assert np.all(np.isfinite(other))
-    assert all(count <= clusters for found in counts(clustered).values() for count in found)
+    with disturbance():
+        clustered = attempt(model, lambda model: run(architectures, model, clusters=clusters))
+    if clustered is not None:
+        assert all(count <= clusters for found in counts(clustered).values() for count in found)

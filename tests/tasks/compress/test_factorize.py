@@ -211,17 +211,10 @@ def test_fine_tuning_trains_the_factors_and_keeps_other_layers_zeros(architectur
 
 @given(data=st.data())
 @settings(derandomize=True, deadline=None, max_examples=6)
-def test_any_architecture_is_factorized_or_refused(architectures, data):
+def test_any_architecture_is_factorized_or_refused(architectures, attempt, data):
     model = architectures.build(data.draw(architectures.models()))
-    inputs = architectures.examples(model, 4).inputs
-    try:
-        found, _ = apply(architectures, model, energy=data.draw(st.sampled_from([0.3, 0.7])))
-    except ModelError as error:
-        assert "no layer of 'random' takes less" in str(error)  # noqa: PT017  # either outcome is fine
-        return
-    assert found.count_params() < model.count_params()
-    assert macs(found) < macs(model)
-    before, after = (m(inputs) for m in (model, found))
-    for one, other in zip(*(x if isinstance(x, list) else [x] for x in (before, after)), strict=True):
-        assert one.shape == other.shape
-        assert np.all(np.isfinite(other))
+    energy = data.draw(st.sampled_from([0.3, 0.7]))
+    found = attempt(model, lambda model: apply(architectures, model, energy=energy)[0])
+    if found is not None:
+        assert found.count_params() < model.count_params()
+        assert macs(found) < macs(model)

@@ -183,35 +183,16 @@ def test_a_subclassed_model_is_refused(architectures):
         prune.apply(Own(), params(sparsity=0.5), None, None, None)
 
 
-class Scaled:
-    """Mixed into a Keras layer: a kernel, and a table that is not to be pruned."""
-
-    def build(self, shape):
-        self.table = self.add_weight("table", (shape[-1], shape[-1]))
-        self.matrix = self.add_weight("matrix", (shape[-1], 5))
-
-    def call(self, x):
-        return x @ self.table @ self.matrix
-
-
-def custom(declares):
-    fit.reset(0)
-    own = {"get_prunable_weights": lambda self: [self.matrix]} if declares else {}
-    kind = type("Own", (Scaled, keras.layers.Layer), own)
-    x = keras.Input((8,), name="x")
-    y = kind(name="own")(x)
-    return keras.Model(x, keras.layers.Dense(3, activation="softmax", name="head")(y))
-
-
-def test_a_custom_layer_is_pruned_as_it_declares(architectures, disturb):
-    own = run(architectures, custom(declares=True), sparsity=0.5, layers={"own": 0.75}).get_layer("own")
+def test_a_custom_layer_is_pruned_as_it_declares(architectures, disturb, of_own_layer):
+    model = of_own_layer(get_prunable_weights=lambda layer: [layer.matrix])
+    own = run(architectures, model, sparsity=0.5, layers={"own": 0.75}).get_layer("own")
     assert np.mean(own.matrix.numpy() == 0) == 0.75
     assert np.all(own.table.numpy() != 0)
 
 
-def test_a_custom_layer_that_says_nothing_is_left_and_named(architectures, disturb, caplog):
+def test_a_custom_layer_that_says_nothing_is_left_and_named(architectures, disturb, of_own_layer, caplog):
     with caplog.at_level(logging.WARNING):
-        own = run(architectures, custom(declares=False), sparsity=0.5).get_layer("own")
+        own = run(architectures, of_own_layer(), sparsity=0.5).get_layer("own")
     assert np.all(own.matrix.numpy() != 0)
     assert re.search(r"get_prunable_weights.*own \(Own\)", caplog.text)
 
@@ -265,18 +246,9 @@ def test_sparsity_rises_and_what_is_gone_stays_gone(architectures, disturb, monk
 
 @given(data=st.data())
 @settings(derandomize=True, deadline=None, max_examples=6)
-def test_any_architecture_is_pruned(architectures, disturbance, data):
+def test_any_architecture_is_pruned(architectures, disturbance, attempt, data):
     model = architectures.build(data.draw(architectures.models()))
     entry = data.draw(st.sampled_from([{"sparsity": 0.6}, {"pattern": "1:2"}, {"sparsity": 0.5, "block": [2, 2]}]))
-    try:
-        with disturbance():
-            pruned = run(architectures, model, **entry)
-    except ModelError as error:
-        assert "layer" in str(error)  # noqa: PT017  # either outcome is fine
-        return
-    examples = architectures.examples(model, 4)
-    before, after = (m(examples.inputs) for m in (model, pruned))
-    for one, other in zip(*(x if isinstance(x, list) else [x] for x in (before, after)), strict=True):
-        assert one.shape == other.shape
-        assert np.all(np.isfinite(other))
-    assert any(sparsity(values) > 0 for values in by_layer(pruned).values())
+    with disturbance():
+        pruned = attempt(model, lambda model: run(architectures, model, **entry))
+    assert pruned is None or any(sparsity(values) > 0 for values in by_layer(pruned).values())

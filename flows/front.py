@@ -65,7 +65,7 @@ class View:
         state, keys = self.state, self.keys()
         title = f"front after {len(state.trials)} of {state.search.trials} trials"
         table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column("trial", justify="right")
+        table.add_column("folder", justify="right")  # a suggestion that repeats a trial takes a number, too
         table.add_column("variant", overflow="fold", min_width=32)
         for key in keys:
             table.add_column(key.replace("@", "\n@ "), justify="right", no_wrap=True)

@@ -49,7 +49,9 @@ def read(kind: type[R], path: Path) -> R:
     try:
         return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; the stage that writes it has not run: `tercet run`") from None
+        raise DataError(
+            f"{path}: no such file; the stage that writes it has not run, or failed: `tercet run`"
+        ) from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(step) for step in fault["loc"])

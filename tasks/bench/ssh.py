@@ -153,10 +153,7 @@ class Remote:
         what = f"{self.name}: {request['action']} of {files['model']}"
         code, out, err = self._converse(request | there | written, what, timeout_s=timeout_s)
         self._check(what, code if code == 255 else 0, out + err)  # what any step can meet; the rest is the runner's
-        if code > 128:
-            killed = f"the runner was killed there by signal {code - 128}, not by Tercet"
-            raise DeviceError(f"{what}: {killed}; its last words: {_line(err)}")
-        response = transport.response(what, code, out, err)
+        response = transport.response(what, 128 - code if code > 128 else code, out, err)  # a shell's word for a signal
         if response["status"] == "ok":
             for key, path in results.items():
                 self._fetch(written[key], path)

@@ -21,6 +21,8 @@ RUNNER = Path(__file__).with_name("runner")
 # as a module of a package, from the folder that it lies in, and with nothing of the caller's environment in its way
 START = "import sys; sys.path.insert(0, sys.argv[1]); from runner.__main__ import main; main()"
 STATUSES = ("ok", "unsupported", "error")
+SIGNALS = {each.value: each.name for each in signal.Signals}
+CRASHES = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
 SAY_AFTER_S = 2.0  # a shorter wait is not worth a line
 log = logging.getLogger(__name__)
 _held: Counter[str] = Counter()  # by this process, which need not be told that it waits for itself
@@ -92,7 +94,7 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
-    """The runner's answer, from its exit code and what it wrote.
+    """The runner's answer, from its exit code, that of a signal below 0, and what it wrote.
 
     Raises:
         DeviceError: see `Session`; the message begins with `what`.
@@ -102,6 +104,10 @@ def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
         answer = json.loads(out) if code == 0 else None
     except ValueError:
         answer = None
+    if code < 0:
+        name = SIGNALS.get(-code, f"signal {-code}")
+        why = "the runtime crashes on it" if name in CRASHES else "not by Tercet"
+        raise DeviceError(f"{what}: the runner was killed by {name}, {why}; its last words: {said}")
     if not isinstance(answer, dict) or answer.get("status") not in STATUSES:
         printed = f"; instead of an answer: {out[:60].decode(errors='replace')!r}" if out else ""
         raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}{printed}")

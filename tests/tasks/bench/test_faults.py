@@ -172,7 +172,7 @@ def test_a_python_that_is_none(board: Any, tmp_path: Path, script: str | None, w
 def test_the_runner_is_killed_mid_window(board: Any, request_of: Build) -> None:
     with (
         Remote("board", sys.executable) as remote,
-        fails("the runner was killed there by signal 9"),
+        fails("the runner was killed by SIGKILL, not by Tercet; its last words"),
         meanwhile(lambda: os.kill(runner(board), signal.SIGKILL)),
     ):
         ask(remote, request_of("int8", "time", window_s=60))

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from tasks import devices, paths
-from tasks.bench import ssh, transport
-from tasks.bench.targets import Artifact, Request, litert
-from tasks.errors import DeviceError
+from tasks.bench import ssh, timed, transport
+from tasks.bench.targets import Artifact, Request, litert, onnxruntime
+from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import sha256
 from tasks.params import Params, Scheme
 from tasks.quantize.litert import inspect
@@ -89,6 +89,37 @@ def described() -> Callable[[str], Artifact]:
         return Artifact(card, path)
 
     return build
+
+
+@pytest.fixture
+def predict(
+    setup: timed.Setup, described: Callable[[str], Artifact], tmp_path: Path
+) -> Callable[..., dict[str, np.ndarray]]:
+    """Every output of a golden file, by the runtime that the test's own `setup` asks."""
+
+    def run(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        artifact, given, found = described(name), tmp_path / "given.npz", tmp_path / "found.npz"
+        np.savez(given, **inputs)
+        files = {"model": setup.model(artifact), "inputs": given}
+        response = setup.session.run(setup.ask("predict", artifact), files, {"outputs": found}, timeout_s=60)
+        if response["status"] != "ok":
+            raise UnsupportedError(response["reason"])
+        with np.load(found) as file:
+            return dict(file)
+
+    return run
+
+
+@pytest.fixture
+def no_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Golden ONNX files in place of the converter's, which takes its time."""
+    monkeypatch.setattr(onnxruntime, "to_onnx", lambda source, file: shutil.copy(source.with_suffix(".onnx"), file))
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real windows beside other tests: one that had hardly any processor shall count all the same."""
+    monkeypatch.setattr(timed, "STARVED", 0.0)
 
 
 @pytest.fixture

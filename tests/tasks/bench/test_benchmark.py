@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 
 from tasks import benchmark, dataset, paths
-from tasks.bench import timed, transport
+from tasks.bench import transport
 from tasks.errors import DataError, DeviceError
 from tasks.params import Params
 from tasks.records import Measurement, read
 
 
 @pytest.fixture(autouse=True)
-def _alone(workshop: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Test examples without `prepare`, and a lock of this test's own, so that its windows may starve beside others."""
-    monkeypatch.setattr(timed, "STARVED", 0.0)
+def _alone(workshop: Path, images: np.ndarray, crowded: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test examples without `prepare`, and a lock of this test's own."""
     monkeypatch.setattr(dataset, "load", lambda split: {"test": dataset.Examples({"image": images}, {})}[split])
     monkeypatch.setattr(transport.tempfile, "tempdir", str(workshop))
 

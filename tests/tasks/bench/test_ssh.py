@@ -90,6 +90,7 @@ def test_packages_that_were_sent_come_before_the_devices_own(board: Any, request
             exchange(remote, request_of("int8", "predict"), tmp_path)
 
 
+@pytest.mark.usefixtures("crowded")
 def test_a_pair_is_measured_there(board: Any, params: Params, images: np.ndarray, monkeypatch: Any) -> None:
     labels = np.arange(len(images)) % 3
     examples = {split: dataset.Examples({"image": images}, {"label": labels}) for split in ("validation", "test")}
@@ -119,6 +120,7 @@ def test_a_refusal_there_is_a_refusal(board: Any, request_of: Build, tmp_path: P
     assert there["reason"] == here["reason"]
 
 
+@pytest.mark.usefixtures("crowded")
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "pjrt"])
 def test_every_runtime_is_reached(board: Any, pair: Pair, described: Callable[[str], Artifact], runtime: str) -> None:

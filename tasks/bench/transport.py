@@ -100,14 +100,14 @@ def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
         DeviceError: see `Session`; the message begins with `what`.
     """
     said = (err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    try:
-        answer = json.loads(out) if code == 0 else None
-    except ValueError:
-        answer = None
     if code < 0:
         name = SIGNALS.get(-code, f"signal {-code}")
         why = "the runtime crashes on it" if name in CRASHES else "not by Tercet"
         raise DeviceError(f"{what}: the runner was killed by {name}, {why}; its last words: {said}")
+    try:
+        answer = json.loads(out) if code == 0 else None
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict) or answer.get("status") not in STATUSES:
         printed = f"; instead of an answer: {out[:60].decode(errors='replace')!r}" if out else ""
         raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}{printed}")

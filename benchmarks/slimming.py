@@ -5,7 +5,7 @@ Tiny has it) and MobileNetV2 (inverted residuals with depthwise convolutions). T
 time is asked: what a choice of channels costs in accuracy is the preset's to show. The slimmed network and the whole
 one are measured through the runner as the stage `benchmark` does it: windows of both in turn, each in a fresh process.
 
-    python benchmarks/slimming.py [--keep 0.5] [--windows 7] [--window-s 1] [--record FILE]
+    python benchmarks/slimming.py [--keep 0.5] [--scope global] [--windows 7] [--window-s 1] [--record FILE]
 
 Needs two minutes (four with 31 windows of 0.5 s, which say more where the processor changes its clock) and a quiet
 machine. Goal: 1.6 times faster at half of the multiplications. Seen: README.md, beside this.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import tf_keras
 
     from tasks.dataset import Array, Examples
+    from tasks.heads import Head
     from tasks.params import Training
 
 History = dict[str, list[float]]
@@ -64,11 +65,12 @@ def fit(
     checkpoint: Path | None = None,
     patience: int | None = None,
     on_epoch: OnEpoch | None = None,
+    heads: tuple["Head", ...] | None = None,
 ) -> History:
     """Fit `model` in place and return one value per epoch of each metric.
 
     Args:
-        model: takes the inputs of `train` by name; `objective` says which targets its outputs learn.
+        model: takes the inputs of `train` by name; `tasks.heads` says which targets its outputs learn.
         train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
         params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, seed.
@@ -77,6 +79,7 @@ def fit(
         checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
         patience: stop after so many epochs without a lower validation loss, and keep the best epoch's weights.
         on_epoch: called with the epoch (from 0) and its metrics.
+        heads: which targets the outputs learn, found by `tasks.heads` before a wrapper gave them other names.
 
     Raises:
         ModelError: the loss is not finite, or the outputs and the targets do not fit.
@@ -84,7 +87,7 @@ def fit(
     if not params.epochs:
         return {}
     steps = math.ceil(len(train) / params.batch_size)
-    aim = objective(model, train, validation, params)
+    aim = objective(model, train, validation, params, heads)
     model.compile(_optimizer(params, steps), loss=aim.losses, metrics=aim.metrics)
     model.optimizer.build(model.trainable_variables)
     history: History = _resume(model, checkpoint) if checkpoint else {}

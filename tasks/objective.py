@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks import heads
 from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION, TEACHER, Array, Examples
 from tasks.errors import ModelError
+from tasks.heads import Head
 from tasks.params.compress import Method
 
 if TYPE_CHECKING:
@@ -31,28 +33,37 @@ class Objective:
     judged: Examples  # the validation examples that those targets are of
 
 
-def objective(model: "tf_keras.Model", train: Examples, validation: Examples, params: "Training") -> Objective:
+def objective(
+    model: "tf_keras.Model",
+    train: Examples,
+    validation: Examples,
+    params: "Training",
+    known: tuple[Head, ...] | None = None,
+) -> Objective:
     """Choose the losses and shape the targets.
 
-    An output learns the target of its own name; the only output of a model without one learns `label`. Class numbers
-    are learned by cross-entropy from probabilities, values by mean squared error. Where the data has a teacher's
-    answers and `params` ask for them, they are learned beside the target: see `taught_classes` and `taught_values`.
+    `tasks.heads` says which target an output learns. Class numbers are learned by cross-entropy from probabilities,
+    values by mean squared error. Where the data has a teacher's answers and `params` ask for them, they are learned
+    beside the target: see `taught_classes` and `taught_values`.
+
+    Args:
+        model: what is fitted.
+        train: what to.
+        validation: what it is judged by meanwhile.
+        params: whether a teacher is listened to.
+        known: the heads, where the outputs have other names than those that they were found by.
 
     Raises:
         ModelError: no output has a target, or the teacher's answers do not fit the output.
     """
-    targets = _targets(model, train)
-    losses: dict[str, str | Loss] = {}
-    metrics: dict[str, list[str | Loss]] = {}
-    learned: Targets = {}
-    for output, target in targets.items():
-        values = train.targets[target]
-        classes = values.dtype.kind in "iu"
-        losses[output] = "sparse_categorical_crossentropy" if classes else "mean_squared_error"
-        metrics[output] = ["accuracy"] if classes else []
-        learned[output] = values
+    found = heads.find(model, train.targets) if known is None else known
+    names, losses, metrics = model.output_names, dict[str, str | Loss](), dict[str, list[str | Loss]]()
+    for head in found:
+        losses[names[head.place]] = "sparse_categorical_crossentropy" if head.classes else "mean_squared_error"
+        metrics[names[head.place]] = ["accuracy"] if head.classes else []
+    learned = _targets(model, found, train)
     if isinstance(params, Method) and params.teacher is not None and TEACHER in train.targets:
-        (output,) = _one(targets, model)
+        output = _one(found, model)
         answers = _answers(train.targets[TEACHER], model.output_shape, classes=bool(metrics[output]))
         if metrics[output]:
             losses[output] = taught_classes(params.teacher_weight, params.temperature)
@@ -63,8 +74,7 @@ def objective(model: "tf_keras.Model", train: Examples, validation: Examples, pa
             learned[output] = np.stack([learned[output], answers], axis=1)
     if RECONSTRUCTION in validation.targets:  # what is anomalous shall not be reconstructed well
         validation = validation.take(np.flatnonzero(validation.targets[LABEL] == NORMAL))
-    judged = {output: validation.targets[target] for output, target in targets.items()}
-    return Objective(losses, metrics, learned, judged, validation)
+    return Objective(losses, metrics, learned, _targets(model, found, validation), validation)
 
 
 def taught_classes(weight: float, temperature: float) -> Loss:
@@ -122,24 +132,20 @@ def accuracy(y_true: Any, y_pred: Any) -> Any:
     return keras.metrics.sparse_categorical_accuracy(y_true[:, :1], y_pred)
 
 
-def _targets(model: "tf_keras.Model", train: Examples) -> dict[str, str]:
-    """The name of the target that each output learns."""
-    known = train.targets.keys() - {TEACHER}
-    found = {name: name for name in model.output_names if name in known}
-    if not found and len(model.output_names) == 1 and LABEL in known:
-        found = {model.output_names[0]: LABEL}
-    if not found:
-        raise ModelError(
-            f"{model.name}: no output has a target of its name: the outputs are {', '.join(model.output_names)}, "
-            f"the targets {', '.join(sorted(known))}; name an output after the target that it is to learn"
-        )
-    return found
+def _targets(model: "tf_keras.Model", found: tuple[Head, ...], examples: Examples) -> Targets:
+    """What each output is to give, by its name, in its shape: Keras would spread [n] over [n, 1] to [n, n]."""
+    targets = {}
+    for head in found:
+        values, shape = examples.targets[head.target], model.outputs[head.place].shape[1:]
+        targets[model.output_names[head.place]] = values if head.classes else values.reshape(len(values), *shape)
+    return targets
 
 
-def _one(targets: dict[str, str], model: "tf_keras.Model") -> list[str]:
-    if len(model.output_names) > 1:
-        raise ModelError(f"{model.name}: a teacher teaches one output; the model has {', '.join(model.output_names)}")
-    return list(targets)
+def _one(found: tuple[Head, ...], model: "tf_keras.Model") -> str:
+    names: list[str] = model.output_names
+    if len(names) > 1:
+        raise ModelError(f"{model.name}: a teacher teaches one output; the model has {', '.join(names)}")
+    return names[found[0].place]
 
 
 def _answers(answers: Any, shape: tuple[int | None, ...], *, classes: bool) -> Array:

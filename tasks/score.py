@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tasks import heads
 from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION, Array, Examples
 from tasks.records import Score, Split
 
@@ -27,7 +28,7 @@ def score(outputs: Any, examples: Examples, kernels: Literal["default", "referen
     n = len(outputs)
     labels = examples.targets[LABEL]
     predictions: tuple[int, ...] = ()
-    if RECONSTRUCTION in examples.targets:
+    if heads.judged(examples.targets) == RECONSTRUCTION:
         errors = reconstruction_errors(outputs, examples.targets[RECONSTRUCTION])
         metric, value = "auc", auc(errors, labels != NORMAL)
         low, high = hanley_mcneil(value, int((labels != NORMAL).sum()), int((labels == NORMAL).sum()))

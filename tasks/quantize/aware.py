@@ -5,7 +5,7 @@ Jacob et al., "Quantization and Training of Neural Networks for Efficient Intege
 
 from typing import TYPE_CHECKING, Any
 
-from tasks import fit
+from tasks import fit, heads
 from tasks.errors import ModelError
 from tasks.params import Training
 
@@ -40,7 +40,8 @@ def apply(
         learning_rate=params.aware_learning_rate,
         seed=params.seed,
     )
-    fit.fit(aware, train, validation, training, label="quantize aware")
+    learned = heads.find(model, train.targets)  # before the outputs are called otherwise
+    fit.fit(aware, train, validation, training, label="quantize aware", heads=learned)
     if "clusters" in card.preserves:
         aware = tfmot.experimental.combine.strip_clustering_cqat(aware)
     return aware

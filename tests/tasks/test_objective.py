@@ -7,6 +7,7 @@ from scipy.special import log_softmax, softmax
 from tasks import fit
 from tasks.dataset import LABEL, RECONSTRUCTION, TEACHER, Examples
 from tasks.errors import ModelError
+from tasks.heads import find
 from tasks.objective import objective, taught_classes, taught_values
 from tasks.params import Finetune, Slim, Training
 
@@ -205,6 +206,65 @@ def test_a_reconstruction_is_judged_on_what_is_normal():
     errors = ((made.predict(validation.inputs, verbose=0) - validation.inputs["x"]) ** 2).mean(axis=1)
     assert history["val_loss"][-1] == pytest.approx(errors[validation.targets[LABEL] == 0].mean(), rel=1e-4)
     assert set(history) == {"loss", "val_loss"}
+
+
+def anomalies(count=60, seed=0, shape=(4,)):
+    """Reconstructions as `dataset.load` gives them: the input is a target, class 1 what is not normal."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, *shape)).astype(np.float32)
+    return Examples({"x": x}, {LABEL: np.zeros(count, np.int64), RECONSTRUCTION: x})
+
+
+@pytest.mark.parametrize("name", [None, LABEL, "class"])
+def test_an_autoencoder_learns_its_input_whatever_its_output_is_called(name):
+    made, train = model(keras.layers.Dense(4, name=name)), anomalies()
+    history = fit.fit(made, train, train, taught(), label="test")
+    assert set(history) == {"loss", "val_loss"}
+    squares = (made.predict(train.inputs, verbose=0) - train.inputs["x"]) ** 2
+    assert history["val_loss"][-1] == pytest.approx(squares.mean(), rel=1e-4)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_an_output_that_a_wrapper_renames_learns_what_it_learned_before():
+    """As quantization-aware training does to every layer: two heads, in the order of the outputs."""
+    made, train = model(*heads()), examples(place=place)
+    known = find(made, train.targets)
+    renamed = keras.models.clone_model(
+        made, clone_function=lambda layer: type(layer).from_config(layer.get_config() | {"name": f"quant_{layer.name}"})
+    )
+    renamed.set_weights(made.get_weights())
+    renamed = keras.Model(made.inputs, renamed(made.inputs[0]))
+    renamed.output_names = [f"quant_{name}" for name in made.output_names]
+    histories = [fit.fit(m, train, train, taught(), label="test", heads=known) for m in (made, renamed)]
+    assert histories[1]["val_loss"] == pytest.approx(histories[0]["val_loss"], rel=1e-5)
+
+
+def test_the_only_output_is_judged_by_the_class_though_another_target_has_its_name():
+    made = model(keras.layers.Dense(3, activation="softmax", name="place"))
+    assert [head.target for head in find(made, examples(place=place).targets)] == [LABEL]
+
+
+def scalar(x, _label):
+    return x[:, 0]
+
+
+def test_a_value_of_one_number_is_not_spread_over_the_batch():
+    made, train = model(keras.layers.Dense(3, name=LABEL), keras.layers.Dense(1, name="depth")), examples(depth=scalar)
+    aim = objective(made, train, train, taught())
+    assert aim.train["depth"].shape == aim.validation["depth"].shape == (60, 1)
+    np.testing.assert_array_equal(aim.train["depth"][:, 0], train.targets["depth"])
+
+
+@pytest.mark.parametrize(
+    ("units", "data", "message"),
+    [
+        (2, lambda: examples(), r"output 'dense_1' gives \[2\]; the target 'label' asks for .* 3 classes, \[3\]"),
+        (3, lambda: anomalies(), r"gives \[3\]; the target 'reconstruction' is \[4\]: they must be of one shape"),
+    ],
+)
+def test_an_output_of_another_shape_than_its_target_is_refused(units, data, message):
+    with pytest.raises(ModelError, match=message):
+        objective(model(keras.layers.Dense(units, name="dense_1")), data(), data(), taught())
 
 
 def test_no_epochs_leave_the_model_alone():

@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.params.section import Name, Section
+from tasks.params.section import Count, Name, Section
 
 
 class Protocol(Section):
     """How long is measured: `quick` is for looking, `full` for reporting."""
 
     mode: Literal["quick", "full"]
-    windows: Annotated[int, Field(ge=1)] | None = None  # null: 3 in quick mode, 5 in full
+    windows: Count | None = None  # null: 3 in quick mode, 5 in full
     window_s: Annotated[float, Field(gt=0)] | None = None  # null: 0.3 s in quick mode, 10 s in full
 
 
@@ -33,7 +33,7 @@ class Budget(Section):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_energy_mj: Annotated[float, Field(gt=0)] | None = None
     max_memory_kib: Annotated[float, Field(gt=0)] | None = None
-    max_bytes: Annotated[int, Field(gt=0)] | None = None
+    max_bytes: Count | None = None
 
 
 class Deploy(Section):

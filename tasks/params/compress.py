@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from tasks.params.models import Family, Stored
-from tasks.params.section import Count, Name, Share
+from tasks.params.section import Count, Name, Natural, Seed, Share
 from tasks.params.training import Training
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*:[1-9]\d*$")]
@@ -25,7 +25,7 @@ class Slim(Method):
     """Structured pruning: whole channels, units and attention heads are removed."""
 
     method: Literal["slim"]
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Natural
     keep: Share | None = None  # the share of `budget` that stays
     budget: Literal["macs", "parameters", "latency"] = "macs"
     device: Name | None = None  # latency: the device whose estimate is meant
@@ -80,7 +80,7 @@ class Factorize(Method):
     """Low-rank factors instead of a kernel."""
 
     method: Literal["factorize"]
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Natural
     energy: Share = 0.9  # of the squared singular values, which the rank must keep
     layers: dict[str, Count] = Field(default_factory=dict)  # the ranks of these layers, which are then the only ones
 
@@ -108,7 +108,7 @@ class External(Stored):
     method: Literal["external"]
     parent: Name
     epochs: Literal[0] = 0
-    seed: int = 0
+    seed: Seed = 0
     teacher: None = None
 
 

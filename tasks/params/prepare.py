@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.params.section import Section, Share
+from tasks.params.section import MOST, Count, Section, Seed, Share
 
 
 class Prepare(Section):
@@ -15,13 +15,13 @@ class Prepare(Section):
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
     normalize: Literal["unit", "standard"] = "unit"  # images, and arrays, which unit leaves as they are
-    vocabulary: Annotated[int, Field(ge=3)] = 10_000  # text: tokens kept, padding and unknown among them
-    length: Annotated[int, Field(ge=1)] = 64  # text: tokens of a sentence
+    vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
+    length: Count = 64  # text: tokens of a sentence
     validation: Share = 0.1  # of the training split
     test: Share = 0.2  # only for a source without a test split of its own
-    calibration: Annotated[int, Field(ge=1)] = 100  # examples, drawn from the training split
-    limit: Annotated[int, Field(ge=10)] | None = None  # at most so many examples in each split, for trying out
-    seed: int = 0
+    calibration: Count = 100  # examples, drawn from the training split
+    limit: Annotated[int, Field(ge=10, le=MOST)] | None = None  # at most so many examples in each split, for trying out
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _source_has_what_it_needs(self) -> Self:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.params.section import Name, Section
+from tasks.params.section import Count, Name, Natural, Section, Seed
 
 Scheme = Literal[
     "float32", "float16", "dynamic", "int8", "int16x8", "int8-weights", "int4-weights", "int4-dynamic", "as-is"
@@ -25,10 +25,10 @@ class Quantize(Section):
         default_factory=dict
     )  # weights of the layers named here, where they differ from the scheme's
     sparse: bool = False  # float32: zeros are not stored; kernels that use it are Arm's
-    aware_epochs: Annotated[int, Field(ge=0)] = 0  # quantization-aware training before the conversion
+    aware_epochs: Natural = 0  # quantization-aware training before the conversion
     aware_learning_rate: Annotated[float, Field(gt=0)] = 0.0001
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    seed: int = 0
+    batch_size: Count = 64
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _keys_fit_the_scheme(self) -> Self:

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from tasks.errors import suggest
 from tasks.params.compress import Compress
 from tasks.params.quantize import Scheme
-from tasks.params.section import Count, Name, Section
+from tasks.params.section import Count, Name, Natural, Section, Seed
 from tasks.params.training import Training
 
 Of = Literal[
@@ -104,7 +104,7 @@ CHAINS: tuple[tuple[Step, ...], ...] = (
 class TrialTraining(Training):
     """How the models of a trial are fitted, as `compress` has it; params.yaml's own models keep theirs."""
 
-    epochs: Annotated[int, Field(ge=1)] = 3
+    epochs: Count = 3
     schedule: Literal["constant", "cosine", "exponential", "step"] = "cosine"
     examples: Count | None = None  # of the training split, evenly drawn; null: all, as `tercet run` trains
 
@@ -116,14 +116,14 @@ class Search(Section):
     goals: tuple[Goal, ...] = ()
     trials: Count = 30  # those of params.yaml's own variants, which come first, among them
     sampler: Literal["nsga2", "tpe", "qubo"] = "nsga2"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     parallel: Count = 2  # trials under way at once; training and measuring stay one at a time
     chains: Annotated[tuple[tuple[Step, ...], ...], Field(min_length=1)] = CHAINS
     schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)] = ("dynamic", "int8")
     space: dict[str, Range] = Field(default_factory=dict)  # by method.key, beside or instead of SPACE
     bits: tuple[Literal[4, 8], ...] = ()  # of each layer's weights, every layer a choice; none: as the scheme has it
     training: TrialTraining = TrialTraining()
-    winners: Annotated[int, Field(ge=0)] = 3  # at most so many are written into params.yaml
+    winners: Natural = 3  # at most so many are written into params.yaml
 
     @property
     def devices(self) -> list[str]:

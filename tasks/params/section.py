@@ -12,14 +12,18 @@ from tasks.errors import ParamsError, suggest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+MOST = 2**31 - 1  # what TensorFlow counts with
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Natural = Annotated[int, Field(ge=0, le=MOST)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy and TensorFlow both take
 S = TypeVar("S", bound=BaseModel)
+SHOWN = 100  # characters of a wrong value
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen, and unknown keys are refused."""
+    """A part of params.yaml: frozen; unknown keys are refused, and so are numbers that are not finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -83,12 +87,18 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
             if "discriminator" in fault["ctx"]:
                 where += "." + fault["ctx"]["discriminator"].strip("'")
             names = re.findall(r"'([^']*)'", allowed)
-            return f"{where}: received {received!r}; {suggest(str(received), names)}"
+            return f"{where}: received {_shown(received)}; {suggest(str(received)[:SHOWN], names)}"
         case "union_tag_not_found":
             key = fault["ctx"]["discriminator"].strip("'")
             return f"{where}.{key}: this key is missing"
         case _:
-            return f"{where}: received {fault['input']!r}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            return f"{where}: received {_shown(fault['input'])}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _shown(value: Any) -> str:
+    """A value as it was written, without the middle where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"
 
 
 def _present(annotation: Any) -> Any:

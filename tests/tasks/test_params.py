@@ -8,7 +8,7 @@ import yaml
 
 from tasks import paths
 from tasks.errors import ParamsError
-from tasks.params import BASELINE, load
+from tasks.params import BASELINE, Params, load
 
 GONE = object()
 
@@ -122,6 +122,18 @@ FAULTS = {
         r"compress\.pruned\.teacher: received 'clustered'; allowed: baseline\.?",
     ),
     "not a share": ("compress.pruned.sparsity", 80, r"compress\.pruned\.sparsity: received 80; .* be less than 1"),
+    "seed below zero": ("train.seed", -5, r"train\.seed: received -5; input should be greater than or equal to 0"),
+    "seed of the data": ("prepare.seed", -5, r"prepare\.seed: received -5; input should be greater.*"),
+    "seed of a variant": ("quantize.int8.seed", 2**40, r"quantize\.int8\.seed: received 1099511627776; .* 4294967295"),
+    "not finite": ("train.learning_rate", float("inf"), r"train\.learning_rate: received inf; .* a finite number"),
+    "not finite where null is allowed": (
+        "benchmark.protocol.window_s",
+        float("inf"),
+        r"benchmark\.protocol\.window_s: received inf; .* a finite number",
+    ),
+    "no number": ("deploy.budgets.host-cpu.max_latency_ms", float("nan"), r".*max_latency_ms: received nan; .* finite.*"),
+    "a long value": ("train.optimizer", "a" * 10**4, r"train\.optimizer: received 'a+…a+'; allowed: adam, .{,60}"),
+    "beyond counting": ("train.epochs", 10**30, r"train\.epochs: received 10{30}; .*2147483647"),
     "item of a list": ("model.filters", [4, 0], r"model\.filters\.1: received 0; input should be greater than.*"),
     "no device": ("benchmark.devices", [], r"benchmark\.devices: received \[\]; tuple should have at least 1 item.*"),
     "bad name": (
@@ -192,6 +204,23 @@ def test_a_fault_is_told_by_its_key(path, value, expected, project, values):
     put(values, path, value)
     text = message(values)
     assert re.fullmatch(expected + r"\??( \(and \d+ more\))?", text), text
+
+
+def test_every_whole_number_has_an_upper_bound():
+    """Beyond it TensorFlow or numpy would refuse, later and without the key; a search's space is checked by method."""
+
+    def numbers(node, place):
+        if isinstance(node, dict):
+            if node.get("type") == "integer" and not node.keys() & {"maximum", "enum", "const"}:
+                yield place
+            for key, value in node.items():
+                yield from numbers(value, (*place, key))
+        elif isinstance(node, list):
+            for value in node:
+                yield from numbers(value, place)
+
+    unbounded = {place[1:4:2] for place in numbers(Params.model_json_schema(), ()) if place[0] == "$defs"}
+    assert unbounded == {("Interval", "low"), ("Interval", "high"), ("Search", "space")}
 
 
 def test_the_misspelled_key_is_named_before_what_it_makes_missing(project, values):

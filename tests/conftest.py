@@ -7,8 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# Draws differ from run to run: a property holds for all of them, or the test is wrong. No time limit for one example,
+# as the machine may be busy; `--hypothesis-profile=thorough` draws forty times as many.
+settings.register_profile("usual", deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
+settings.register_profile("thorough", settings.get_profile("usual"), max_examples=2000)
+settings.load_profile("usual")
 
 
 @pytest.fixture

@@ -144,18 +144,25 @@ class _Shared:
 
 
 def _lloyd(ordered: Values, means: Values) -> Values:
-    """Rising numbers in clusters are runs, so a round is a search of the borders and a difference of sums."""
-    sums = np.concatenate([[0.0], np.cumsum(ordered, dtype=np.float64)])
+    """Rising numbers in clusters are runs, so a round is a search of the borders and a sum of each run.
+
+    Each run is summed by itself: a difference of running sums would lose a small number beside large ones.
+    """
     for _ in range(ROUNDS):
-        borders = np.searchsorted(ordered, (means[1:] + means[:-1]) / 2)
-        edges = np.concatenate([[0], borders, [len(ordered)]])
-        counts = np.diff(edges)
-        new = np.where(counts > 0, np.diff(sums[edges]) / np.maximum(counts, 1), means).astype(ordered.dtype)
+        edges = np.concatenate([[0], np.searchsorted(ordered, _borders(means)), [len(ordered)]])
+        counts, new = np.diff(edges), means.copy()
+        filled = counts > 0  # the runs that are left touch each other
+        new[filled] = np.add.reduceat(ordered, edges[:-1][filled], dtype=np.float64) / counts[filled]
         if np.array_equal(new, means):
             break
         means = new
     return means
 
 
+def _borders(means: Values) -> NDArray[np.float64]:
+    """What is above it is nearer to the next of two neighbouring means; in float64, where no half is lost."""
+    return (means[1:].astype(np.float64) + means[:-1]) / 2
+
+
 def _nearest(means: Values, values: Values) -> NDArray[np.int64]:
-    return np.searchsorted((means[1:] + means[:-1]) / 2, values)
+    return np.searchsorted(_borders(means), values)

@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tasks import prepare as stage
@@ -38,7 +38,6 @@ def contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     st.lists(st.integers(0, 3), min_size=20, max_size=120),
     st.floats(0.05, 0.5),

@@ -59,7 +59,6 @@ def test_the_error_of_a_convolution_is_between_each_tail_and_their_sum(ranks):
 
 
 @given(st.sampled_from([(9, 14), (1, 1, 14, 9), (3, 3, 8, 10)]), st.floats(0.05, 0.99), st.integers(0, 5))
-@settings(derandomize=True, deadline=None, max_examples=30)
 def test_the_ranks_keep_the_energy(shape, energy, seed):
     kernel = values(*shape, seed=seed)
     ranks = factorize.ranks_by_energy(kernel, energy)
@@ -210,7 +209,7 @@ def test_fine_tuning_trains_the_factors_and_keeps_other_layers_zeros(architectur
 
 
 @given(data=st.data())
-@settings(derandomize=True, deadline=None, max_examples=6)
+@settings(max_examples=settings.default.max_examples // 8)
 def test_any_architecture_is_factorized_or_refused(architectures, attempt, data):
     model = architectures.build(data.draw(architectures.models()))
     energy = data.draw(st.sampled_from([0.3, 0.7]))

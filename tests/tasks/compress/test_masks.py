@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import fit
@@ -16,7 +16,6 @@ def values(*shape, seed=0):
 
 
 @given(st.integers(1, 60), st.floats(0, 0.99))
-@settings(derandomize=True, deadline=None, max_examples=30)
 def test_the_smallest_go_and_as_many_as_asked(size, sparsity):
     kernel = values(size, 3)
     kept = masks.by_magnitude(kernel, sparsity)
@@ -71,7 +70,6 @@ def test_blocks_are_cut_off_at_the_edge():
 
 
 @given(st.integers(1, 9), st.integers(2, 8), st.data())
-@settings(derandomize=True, deadline=None, max_examples=30)
 def test_a_pattern_leaves_at_most_so_many_in_each_group(length, group, data):
     zeros = data.draw(st.integers(1, group - 1))
     kernel = values(4, length)

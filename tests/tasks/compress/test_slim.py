@@ -71,7 +71,7 @@ def half(channels, seed=0):
     return kept
 
 
-@settings(max_examples=12, derandomize=True, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(data=st.data())
 def test_removing_is_masking_for_random_networks(architectures, data):
     keras.backend.clear_session()
@@ -88,7 +88,7 @@ def test_removing_is_masking_for_random_networks(architectures, data):
     assert len(before) == len(slimmed.outputs)
 
 
-@settings(max_examples=8, derandomize=True, deadline=None)
+@settings(max_examples=settings.default.max_examples // 6)
 @given(data=st.data())
 def test_random_networks_are_slimmed_within_the_budget_or_refused_by_name(architectures, data):
     keras.backend.clear_session()

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data import preprocess
@@ -65,7 +65,6 @@ def test_tokens(text, tokens):
     assert preprocess.tokens(text) == tokens
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.text("aZéßİ'’_ [],!9\t\n№", max_size=60))
 def test_tokens_lose_nothing_but_space(text):
     assert "".join(preprocess.tokens(text)) == "".join(text.lower().split())

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.split import draw
@@ -7,7 +7,6 @@ from tasks.data.split import draw
 labels_strategy = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(lambda values: np.array(values, np.int64))
 
 
-@settings(deadline=None, derandomize=True)
 @given(labels_strategy, st.floats(0, 1), st.integers(0, 2**32))
 def test_each_class_is_within_one_of_its_share_and_the_total_is_exact(labels, share, seed):
     drawn = draw(labels, share, np.random.default_rng(seed))
@@ -17,7 +16,6 @@ def test_each_class_is_within_one_of_its_share_and_the_total_is_exact(labels, sh
         assert abs(np.sum(labels[drawn] == each) - share * np.sum(labels == each)) <= 1
 
 
-@settings(deadline=None, derandomize=True)
 @given(labels_strategy, st.integers(0, 200), st.integers(0, 100))
 def test_a_count_as_a_share_draws_that_count(labels, count, seed):
     count = min(count, len(labels))

@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import devices, fit, paths
@@ -329,7 +329,7 @@ def test_a_loop_is_refused_and_crashes_nobody():
 LEAST_DB = {"int8": 8, "int16x8": 25, "dynamic": 15, "int8-weights": 20, "int4-weights": 1, "int4-dynamic": 1}
 
 
-@settings(derandomize=True, max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings.default.max_examples // 17)
 @given(data=st.data())
 def test_random_networks_convert_at_every_scheme_or_are_refused(architectures, data):
     fit.reset(0)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.champion import select
@@ -112,7 +112,6 @@ figures = st.tuples(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(figures, min_size=1, max_size=6), st.floats(0.1, 10), st.integers(1, 10**6), st.floats(0, 0.5))
 def test_no_candidate_beats_the_champion(
     make_row: MakeRow, drawn: list[Any], max_latency_ms: float, max_bytes: int, drop: float

@@ -131,7 +131,7 @@ FAULTS = {
         float("inf"),
         r"benchmark\.protocol\.window_s: received inf; .* a finite number",
     ),
-    "no number": ("deploy.budgets.host-cpu.max_latency_ms", float("nan"), r".*max_latency_ms: received nan; .* finite.*"),
+    "no number": ("deploy.budgets.host-cpu.max_latency_ms", float("nan"), r".*: received nan; .* finite.*"),
     "a long value": ("train.optimizer", "a" * 10**4, r"train\.optimizer: received 'a+…a+'; allowed: adam, .{,60}"),
     "beyond counting": ("train.epochs", 10**30, r"train\.epochs: received 10{30}; .*2147483647"),
     "item of a list": ("model.filters", [4, 0], r"model\.filters\.1: received 0; input should be greater than.*"),

@@ -2,9 +2,11 @@
 
 import os
 import sys
+from collections.abc import Generator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +17,28 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile("usual", deadline=None, max_examples=50, suppress_health_check=list(HealthCheck))
 settings.register_profile("thorough", settings.get_profile("usual"), max_examples=2000)
 settings.load_profile("usual")
+HARDWARE = "no hardware: "  # what the reason begins with where a test may be skipped in CI too
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test has failed, unless the machine lacks what no package brings."""
+    return _unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Likewise a module that skips itself."""
+    return _unskipped((yield))
+
+
+def _unskipped(report: Report) -> Report:
+    if report.skipped and os.environ.get("CI") and isinstance(report.longrepr, tuple):  # (file, line, reason)
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(HARDWARE):
+            report.outcome, report.longrepr = "failed", f"skipped in CI, where nothing may be missing: {reason}"
+    return report
 
 
 @pytest.fixture

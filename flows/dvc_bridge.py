@@ -20,6 +20,7 @@ from dvc.repo import Repo
 
 from tasks.__main__ import call
 from tasks.errors import TercetError
+from tasks.failures import words
 
 Outcome = Literal["ran", "restored", "up to date"]
 COMMAND = ["python", "-m", "tasks"]
@@ -142,7 +143,7 @@ def _repo() -> Any:
 
 
 def _cause(name: str, error: BaseException) -> TercetError:
-    """The first error in the chain that is ours, else DVC's own words."""
+    """The first error in the chain that is ours, else DVC's own words, or the type and the words of any other."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, TercetError):
@@ -151,5 +152,5 @@ def _cause(name: str, error: BaseException) -> TercetError:
     chain = [error]
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
-    words = ": ".join(" ".join(str(link).split()) for link in chain if str(link))
-    return TercetError(f"{name}: {words}")
+    said = [" ".join(str(link).split()) if isinstance(link, DvcException) else words(link) for link in chain]
+    return TercetError(f"{name}: {': '.join(filter(None, said))}")

@@ -12,7 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.dvc_bridge import Project
 from flows.front import View
 from flows.look import look
-from flows.pipeline import Graph
+from flows.pipeline import Graph, told
 from flows.stages import LANES
 from tasks import devices, origin
 from tasks.errors import TercetError
@@ -61,7 +61,7 @@ def start_from(settings: Params) -> None:
         reference = settings.benchmark.reference
         graph.submit("quantize", reference, label=f"quantize {reference}", after=[trained])
         if failures := graph.failures():
-            raise TercetError("; ".join(f"{label}: {reason}" for label, reason in failures.items()))
+            raise TercetError(told(failures, len(graph.futures)))
 
 
 def make_trials(state: State, view: View) -> None:

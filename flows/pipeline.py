@@ -5,12 +5,14 @@ The same graph as dvc.yaml, written out in order; `tests/test_contracts.py` hold
 
 import csv
 import logging
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from prefect import allow_failure, flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -20,6 +22,7 @@ from flows.stages import stage
 from tasks import devices, origin, params, paths, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
+from tasks.failures import words
 from tasks.params import BASELINE, Params
 
 Future = PrefectFuture[Any]
@@ -50,16 +53,26 @@ class Graph:
         self.futures[label] = task.submit(self.stale, self.project, wait_for=needs)
         return self.futures[label]
 
-    def failures(self) -> dict[str, str]:
-        """Wait for everything submitted; the label and the reason of each stage that failed or could not start."""
-        found = {}
+    def failures(self) -> dict[str, str | None]:
+        """Wait for everything submitted; why each stage that is not done failed, or None where it could not start."""
         for future in self.futures.values():
             future.wait()
-        for label, future in self.futures.items():
-            if not future.state.is_completed():
-                error = future.state.result(raise_on_failure=False) if future.state.is_failed() else None
-                found[label] = str(error or "what it needs has failed")
-        return found
+        ended = {label: future.state for label, future in self.futures.items() if not future.state.is_completed()}
+        return {label: _reason(state) for label, state in ended.items()}
+
+
+def _reason(state: State[Any]) -> str | None:
+    if not (state.is_failed() or state.is_crashed()):
+        return None
+    return words(state.result(raise_on_failure=False))
+
+
+def told(failures: dict[str, str | None], stages: int) -> str:
+    """A line for each stage that failed, the first cause first; those that could not start for it are counted."""
+    reasons = [f"{label}: {reason}" for label, reason in failures.items() if reason is not None]
+    waiting = len(failures) - len(reasons)
+    rest = f"; {waiting} that need{'' if waiting > 1 else 's'} them did not run" if waiting else ""
+    return "\n".join([*reasons, f"{len(reasons)} of {stages} stages failed{rest}"])
 
 
 runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type parameter is not the one `flow` asks for
@@ -73,20 +86,19 @@ def pipeline(stale: list[str] | None = None) -> None:
         stale: what `look` has found, where the caller has just looked.
 
     Raises:
-        TercetError: params.yaml is wrong, or stages failed; all others have run, and the message names them.
+        TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
     """
     settings = params.load()
     found = look(settings) if stale is None else stale
+    shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
     with Project() as project:
         graph = Graph(project, found)
         artifacts = compress(graph, settings)
         measure(graph, settings, artifacts)
         failures = conclude(graph, settings)
-    show_artifact()
-    publish(settings)
+    failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
     if failures:
-        reasons = "; ".join(f"{label}: {reason}" for label, reason in failures.items())
-        raise TercetError(f"{len(failures)} of {len(graph.futures)} stages failed: {reasons}")
+        raise TercetError(told(failures, len(graph.futures.keys() | failures.keys())))
 
 
 def compress(graph: Graph, settings: Params) -> dict[str, Future]:
@@ -117,20 +129,34 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
             graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before, quiet=measured)
 
 
-def conclude(graph: Graph, settings: Params) -> dict[str, str]:
+def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
     """When all is measured: the report, and a bundle for every device; returns what failed, and why."""
-    failures = graph.failures()
+    failures, needs = graph.failures(), []
     if failures:
-        call("report")  # of what there is; DVC knows it for incomplete, and makes it anew when all has run
+        # of what there is; DVC knows it for incomplete, and makes it anew when all has run
+        failures |= attempt("report", lambda: call("report"))
+        if "report" in failures:
+            return failures
     else:
-        graph.submit("report", label="report").wait()
+        needs = [graph.submit("report", label="report")]
     for device in settings.benchmark.devices:
-        graph.submit("deploy", device, label=f"deploy {device}")
+        graph.submit("deploy", device, label=f"deploy {device}", after=needs)
     return failures | graph.failures()
+
+
+def attempt(label: str, step: Callable[[], object]) -> dict[str, str | None]:
+    """Take a last step; its own failure is told after those that it may be a consequence of, never in their place."""
+    try:
+        step()
+    except Exception as error:  # whatever it is
+        return {label: words(error)}
+    return {}
 
 
 def show_artifact() -> None:
     """Show the comparison as a table in Prefect's UI."""
+    if not (paths.REPORT / "comparison.csv").exists():
+        return
     with (paths.REPORT / "comparison.csv").open(encoding="utf-8", newline="") as file:
         create_table_artifact(key="comparison", table=list(csv.DictReader(file)), description="Every pair that ran")
 

@@ -43,8 +43,13 @@ def run() -> int:
 
         compare()
     print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)
-    if failure:
-        print(f"tercet: {failure}", file=sys.stderr)
+    return tell(failure)
+
+
+def tell(failure: TercetError | None) -> int:
+    """Print what a flow ended with, the first cause first; the command's exit code."""
+    for line in str(failure or "").splitlines():
+        print(f"tercet: {line}", file=sys.stderr)
     return 1 if failure else 0
 
 

@@ -19,7 +19,7 @@ def search(trials: int | None) -> int:
     Raises:
         ParamsError, UnsupportedError: it cannot be made as params.yaml has it.
     """
-    from flows.run import log_to_terminal, under_prefect
+    from flows.run import log_to_terminal, tell, under_prefect
 
     quiet_libraries()
     log_to_terminal()
@@ -33,9 +33,7 @@ def search(trials: int | None) -> int:
 
     failure = under_prefect(begin, tensorflow=True)
     print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)
-    if failure:
-        print(f"tercet: {failure}", file=sys.stderr)
-    return 1 if failure else 0
+    return tell(failure)
 
 
 def _settings(trials: int | None) -> Params:

@@ -6,6 +6,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from threading import BoundedSemaphore, Lock
 from typing import Any
+from urllib.error import URLError
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -14,6 +15,7 @@ from prefect.states import Completed
 
 from flows.dvc_bridge import Project
 from tasks.errors import DeviceError
+from tasks.failures import kept
 
 log = logging.getLogger(__name__)
 _tensorflow = Lock()  # its seeds and its graph are the process's: one such stage at a time
@@ -26,6 +28,7 @@ LANES: dict[str, AbstractContextManager[Any]] = {
     "evaluate": _processors,
     "benchmark": _processors,
 }
+PASSING = (DeviceError, ConnectionError, TimeoutError, URLError)
 RETRIES: dict[str, dict[str, Any]] = {
     # a device may be away for a moment, and a download may break off; everything else fails twice alike
     "benchmark": {"retries": 1, "retry_delay_seconds": 2},
@@ -34,8 +37,11 @@ RETRIES: dict[str, dict[str, Any]] = {
 
 
 def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, DeviceError | ConnectionError | TimeoutError)
+    """Whether what is at the bottom of the error may pass: ours are raised from what a connection said."""
+    link: BaseException | None = state.result(raise_on_failure=False)
+    while link is not None and not isinstance(link, PASSING):
+        link = link.__cause__ or link.__context__
+    return link is not None
 
 
 def stage(name: str, *keys: str, label: str, quiet: bool = False) -> Task[..., State[Any]]:
@@ -55,7 +61,8 @@ def stage(name: str, *keys: str, label: str, quiet: bool = False) -> Task[..., S
             return Completed(name="UpToDate", message=f"{label}: up to date")
         with lane:
             start = time.monotonic()
-            outcome = project.reproduce(address)
+            with kept(name, *keys):  # DVC's own work may fail as well: a full disk, a damaged cache
+                outcome = project.reproduce(address)
         log.info("%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
 

@@ -25,12 +25,12 @@ BUSY = {"train", "compress", "quantize", "evaluate"}  # what no measurement of t
 
 
 def call(stage: str, *keys: str) -> None:
-    """Run one stage on the project in the working directory.
+    """Run one stage on the project in the working directory; if it fails, why is kept until it succeeds.
 
     Raises:
         TercetError: of the kind that the stage documents; ParamsError for a stage or a number of keys that is not.
     """
-    from tasks import params
+    from tasks import failures, params
     from tasks.bench.transport import hold
     from tasks.registry import resolve
 
@@ -38,7 +38,7 @@ def call(stage: str, *keys: str) -> None:
     names = list(inspect.signature(function).parameters)[1:]
     if len(names) != len(keys):
         raise ParamsError(f"stage {stage} takes {len(names)} keys ({', '.join(names)}); received {len(keys)}")
-    with hold("local", exclusive=False) if stage in BUSY else nullcontext():
+    with failures.kept(stage, *keys), hold("local", exclusive=False) if stage in BUSY else nullcontext():
         function(params.load(), *keys)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from tasks import dataset, devices, paths
 from tasks.bench import transport
 from tasks.bench.targets import Artifact, Request, Result, target
-from tasks.errors import DataError, TercetError, UnsupportedError
-from tasks.files import replaced, sha256, write_json
+from tasks.errors import DataError, UnsupportedError
+from tasks.files import replaced, sha256
 from tasks.params import Params, Protocol
 from tasks.records import ArtifactCard, Split, read
 from tasks.score import score
@@ -22,25 +22,19 @@ EXAMPLES = 32  # that a window cycles over
 def benchmark(params: Params, variant: str, device: str) -> None:
     """Write `out/benchmarks/<variant>@<device>.json` and, beside it, the raw samples (none for an estimate).
 
-    A variant that cannot run on the device is a result, of status `unsupported`. A failure is noted under `.tercet`,
-    where the report finds its reason, and raised.
+    A variant that cannot run on the device is a result, of status `unsupported`.
 
     Raises:
         DeviceError: the device failed; the flow tries once more.
         DataError, ParamsError: an input of the stage is missing or wrong.
     """
-    record, raw, failure = (place(variant, device) for place in (paths.benchmark, paths.samples, paths.failure))
-    try:
-        result = _measure(params, variant, device)
-    except TercetError as error:
-        record.unlink(missing_ok=True)  # what it says is of an older artifact or machine
-        raw.unlink(missing_ok=True)
-        write_json(failure, {"variant": variant, "device": device, "reason": str(error)})
-        raise
+    record, raw = paths.benchmark(variant, device), paths.samples(variant, device)
+    for old in (record, raw):  # should this fail, what they say is of an older artifact or machine
+        old.unlink(missing_ok=True)
+    result = _measure(params, variant, device)
     with replaced(raw) as path, path.open("wb") as file:
         np.savez_compressed(file, **result.samples)
     result.measurement.save(record)
-    failure.unlink(missing_ok=True)
 
 
 def _measure(params: Params, variant: str, device: str) -> Result:

@@ -17,6 +17,7 @@ BENCHMARKS = OUT / "benchmarks"
 REPORT = OUT / "report"
 BUNDLES = OUT / "bundles"
 STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
+FAILURES = STATE / "failures"
 
 
 def model(name: str) -> Path:
@@ -54,9 +55,9 @@ def samples(variant: str, device: str) -> Path:
     return BENCHMARKS / f"{variant}@{device}.npz"
 
 
-def failure(variant: str, device: str) -> Path:
-    """Why the last try to measure a pair failed; absent when it did not."""
-    return STATE / "failures" / f"{variant}@{device}.json"
+def failure(stage: str, *keys: str) -> Path:
+    """Why the last try of a stage failed; absent when it did not."""
+    return FAILURES / stage / f"{'@'.join(keys) or stage}.json"
 
 
 def bundle(device: str) -> Path:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import compare, dataset, page, paths, roofline_error
+from tasks import compare, dataset, failures, page, paths, roofline_error
 from tasks.errors import DataError
 from tasks.files import replaced_folder, write_json, write_text
 from tasks.params import Params
@@ -25,14 +25,6 @@ from tasks.records import (
     Subject,
     read,
 )
-
-
-class Failure(Record):
-    """`.tercet/failures/<variant>@<device>.json`: why the last try to measure a pair failed."""
-
-    variant: str
-    device: str
-    reason: str
 
 
 def report(params: Params) -> None:
@@ -59,16 +51,25 @@ def report(params: Params) -> None:
 
 def gather(params: Params) -> Comparison:
     """Read the records of the variants and devices that `params` names; other files are ignored."""
-    subjects, failures = [], []
+    subjects: list[Subject] = []
+    lost: dict[str, list[str]] = {}  # what has failed, by its reason: one may have taken many variants along
     for variant in params.quantize:
         try:
             subjects.append(_subject(variant))
         except DataError as error:  # a failed variant is told and does not hide the others
-            failures.append(f"{variant}: {error}")
+            known = failures.first(params, variant)
+            lost.setdefault(known.line if known else str(error), []).append(variant)
+    labels = None
+    try:
+        labels = _labels()
+    except DataError as error:  # evaluations may outlive the data that they were made on
+        if subjects:
+            lost.setdefault(str(error), []).append("McNemar's test")
     measurements = [_measurement(s, device, params) for device in params.benchmark.devices for s in subjects]
-    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, _labels())
+    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, labels)
     notes = (*comparison.notes, *roofline_error.notes(roofline_error.find(row.measurement for row in comparison.rows)))
-    return comparison.model_copy(update={"failures": tuple(failures), "notes": notes})
+    told = tuple(f"{', '.join(names)}: {reason}" for reason, names in lost.items())
+    return comparison.model_copy(update={"failures": told, "notes": notes})
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
@@ -99,20 +100,19 @@ def _subject(variant: str) -> Subject:
 def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
     """The pair's record, or one of status `error` that says why there is none."""
     variant, sha256 = subject.variant, subject.artifact.sha256
-    path, failure = paths.benchmark(variant, device), paths.failure(variant, device)
+    path, failed = paths.benchmark(variant, device), failures.find("benchmark", variant, device)
+    reason = "not measured yet"
     if path.exists():
         measurement = read(Measurement, path)
         if measurement.artifact_sha256 == sha256:
             return measurement
         reason = "the record is of an earlier artifact; measure again: `tercet run`"
-    else:
-        reason = read(Failure, failure).reason if failure.exists() else "not measured yet"
     return Measurement(
         variant=variant,
         device=device,
         device_kind="unknown",
         status="error",
-        reason=reason,
+        reason=failed.reason if failed else reason,
         mode=params.benchmark.protocol.mode,
         artifact_sha256=sha256,
     )

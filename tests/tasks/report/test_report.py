@@ -7,7 +7,7 @@ import pytest
 
 from tasks import paths
 from tasks.errors import DataError
-from tasks.files import write_json
+from tasks.failures import Failure
 from tasks.params import Params
 from tasks.records import Comparison, Row, read
 from tasks.report import gather, report
@@ -22,6 +22,10 @@ def row_of(comparison: Comparison, variant: str, device: str) -> Row:
 def lines_of(name: str) -> list[dict[str, str]]:
     with (paths.REPORT / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def failed(stage: str, *keys: str, reason: str) -> None:
+    Failure(stage=stage, keys=keys, reason=reason).save(paths.failure(stage, *keys))
 
 
 def test_the_folder_is_written_whole_and_the_same_each_time(
@@ -78,19 +82,17 @@ def test_the_plot_has_only_pairs_with_a_latency(study: Path, params: Params) -> 
 def test_a_pair_without_a_record_is_an_error_with_its_reason(study: Path, params: Params) -> None:
     paths.benchmark("int8", "host-cpu").unlink()
     paths.benchmark("fp16", "host-cpu").unlink()
-    failure = {"variant": "fp16", "device": "host-cpu", "reason": "the runner was killed by signal 9"}
-    write_json(paths.failure("fp16", "host-cpu"), failure)
+    failed("benchmark", "fp16", "host-cpu", reason="the runner was killed by signal 9")
     comparison = gather(params)
-    missing, failed = (row_of(comparison, variant, "host-cpu") for variant in ("int8", "fp16"))
+    missing, broken = (row_of(comparison, variant, "host-cpu") for variant in ("int8", "fp16"))
     assert (missing.measurement.status, missing.measurement.reason) == ("error", "not measured yet")
-    assert failed.verdict == "Failed: the runner was killed by signal 9."
-    assert failed.measurement.latency is None
+    assert broken.verdict == "Failed: the runner was killed by signal 9."
+    assert broken.measurement.latency is None
     assert len(comparison.rows) == 32
 
 
 def test_a_failure_of_another_time_does_not_hide_a_record(study: Path, params: Params) -> None:
-    failure = {"variant": "fp16", "device": "host-cpu", "reason": "device offline"}
-    write_json(paths.failure("fp16", "host-cpu"), failure)
+    failed("benchmark", "fp16", "host-cpu", reason="device offline")
     assert row_of(gather(params), "fp16", "host-cpu").measurement.status == "ok"
 
 
@@ -111,6 +113,39 @@ def test_a_failed_variant_is_named_and_left_out(study: Path, params: Params, los
     (failure,) = comparison.failures
     assert failure.startswith("int8: ")
     assert str(lost) in failure
+
+
+def test_a_lost_variant_has_the_reason_of_the_first_stage_that_failed(study: Path, params: Params) -> None:
+    for variant in ("int8", "fp16"):
+        paths.evaluation(variant).unlink()
+    failed("evaluate", "int8", reason="no such file")
+    failed("quantize", "fp16", reason="an operator stays float")
+    failed("benchmark", "fp16", "host-cpu", reason="no such artifact")
+    assert set(gather(params).failures) == {
+        "int8: evaluate int8: no such file",
+        "fp16: quantize fp16: an operator stays float",
+    }
+    failed("prepare", reason="train.tsv:3: one tab expected")
+    (failure,) = gather(params).failures
+    assert failure.endswith(": prepare: train.tsv:3: one tab expected")
+    assert set(failure.split(": ")[0].split(", ")) == {"fp16", "int8"}
+
+
+def test_without_any_data_there_is_a_report_of_what_failed(project: Path, params: Params) -> None:
+    failed("prepare", reason="data/sst2: no such file or folder")
+    report(params)
+    comparison = read(Comparison, paths.REPORT / "comparison.json")
+    assert comparison.rows == ()
+    assert comparison.failures == (f"{', '.join(params.quantize)}: prepare: data/sst2: no such file or folder",)
+
+
+def test_evaluations_outlive_their_data_without_paired_tests(study: Path, params: Params) -> None:
+    shutil.rmtree(paths.DATA)
+    comparison = gather(params)
+    assert len(comparison.rows) == 32
+    assert all(row.mcnemar is None for row in comparison.rows)
+    (failure,) = comparison.failures
+    assert failure.startswith("McNemar's test: ")
 
 
 def test_an_evaluation_of_an_earlier_artifact_does_not_count(study: Path, params: Params) -> None:

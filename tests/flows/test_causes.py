@@ -1,0 +1,165 @@
+"""Whatever stage breaks, a run says that first: the flow and its server are real, what the stages make is not."""
+
+import shutil
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import yaml
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+
+from flows import pipeline, stages
+from flows.prefect_server import Server
+from tasks import failures, params, paths, report
+from tasks.__main__ import STAGES
+from tasks.errors import DataError, DeviceError, TercetError
+
+ROOT = Path(__file__).resolve().parents[2]
+CAUSE = "train.tsv:3: sentence, one tab, label expected"
+KEYS = {
+    "origin": ["data"],
+    "compress": ["pruned50"],
+    "quantize": ["int8"],
+    "evaluate": ["int8"],
+    "probe": ["host-cpu"],
+    "benchmark": ["int8", "host-cpu"],
+    "deploy": ["host-cpu"],
+}
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        server = Server()
+    server.wait()
+    with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}):
+        yield
+    server.stop()
+
+
+@pytest.fixture
+def flow(project, monkeypatch):
+    """A function that runs the flow with stages that do nothing; those of `errors`, by their words, raise."""
+    shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
+    settings = yaml.safe_load((ROOT / "infra/presets/smoke.yaml").read_text())
+    settings["compress"].popitem()
+    settings["quantize"].popitem()
+    settings["quantize"]["int8"]["model"] = "pruned50"
+    settings["benchmark"]["devices"] = ["host-cpu"]
+    paths.PARAMS.write_text(yaml.safe_dump(settings))
+    monkeypatch.setattr(pipeline, "publish", lambda settings: None)
+    for name, lane in stages.RETRIES.items():
+        monkeypatch.setitem(stages.RETRIES, name, {**lane, "retry_delay_seconds": 0})
+
+    def run(errors):
+        called = []
+
+        def call(*words):
+            called.append(words)
+            with failures.kept(*words):
+                if errors.get(words):
+                    raise errors[words]
+                if words == ("report",):
+                    report.report(params.load())
+
+        monkeypatch.setattr(pipeline, "call", call)
+        monkeypatch.setattr(pipeline, "Project", lambda: Bridge(call))
+        try:
+            pipeline.pipeline([" ".join(words) for words in order(params.load())])
+        except TercetError as error:
+            return str(error).splitlines(), called
+        return [], called
+
+    return run
+
+
+class Bridge:
+    """In the place of DVC: a stage is named by the words of its command, and calling it is all there is to it."""
+
+    def __init__(self, call):
+        self.call, self.names = call, Names()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def reproduce(self, name):
+        self.call(*name.split())
+        return "ran"
+
+
+class Names(dict):
+    def __missing__(self, words):
+        return " ".join(words)
+
+
+def order(settings):
+    """The words of every stage, each behind what it needs."""
+    devices = settings.benchmark.devices
+    return [
+        *(("origin", kind) for kind in ("data", "model")),
+        ("prepare",),
+        ("train",),
+        *(("compress", name) for name in settings.model_order()),
+        *((stage, variant) for stage in ("quantize", "evaluate") for variant in settings.quantize),
+        *(("probe", device) for device in devices),
+        *(("benchmark", variant, device) for device in devices for variant in settings.quantize),
+        ("report",),
+        *(("deploy", device) for device in devices),
+    ]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_first_cause_is_told_first_and_consequences_are_counted(stage, flow):
+    words = (stage, *KEYS.get(stage, []))
+    said, called = flow({words: DataError(CAUSE)})
+    label = "prune pruned50" if stage == "compress" else " ".join(words).replace("int8 host", "int8 @ host")
+    assert said[0] == f"{label}: {CAUSE}"
+    assert len(said) == 2
+    lost = [words for words in order(params.load()) if words not in called]
+    assert said[1].startswith("1 of ")
+    expected = f"; {len(lost)} that need" if lost else " failed"
+    assert expected in said[1]
+    assert (len(lost) > 0) == (stage not in ("evaluate", "benchmark", "deploy"))
+    assert failures.find(*words).reason == CAUSE
+
+
+def test_a_stage_that_succeeds_has_no_reason_any_more(flow):
+    for words in (("origin", "data"), ("quantize", "int8")):
+        failures.Failure(stage=words[0], keys=words[1:], reason=CAUSE).save(paths.failure(*words))
+    said, called = flow({})
+    assert not said
+    assert called == list(dict.fromkeys(called))
+    assert set(called) == set(order(params.load()))
+    assert not list(paths.FAILURES.rglob("*.json"))
+
+
+def test_each_failing_stage_has_a_line_of_its_own(flow):
+    said, _ = flow({
+        ("quantize", "int8"): DataError("int8: an operator stays float"),
+        ("benchmark", "fp32", "host-cpu"): ValueError("two\nlines"),
+    })  # fmt: skip
+    assert said[:2] == [
+        "quantize int8: int8: an operator stays float",
+        "benchmark fp32 @ host-cpu: ValueError: two lines",
+    ]
+    assert said[2].startswith("2 of 13 stages failed; ")
+
+
+def test_the_report_tells_what_hid_a_variant(flow):
+    flow({("prepare",): DataError(CAUSE)})
+    table = (paths.REPORT / "index.html").read_text()
+    assert CAUSE in table
+    assert "has not run" not in table
+
+
+@pytest.mark.parametrize("passing", [DeviceError("away"), ConnectionResetError("reset"), URLError("no route")])
+def test_a_fault_that_may_pass_is_tried_again_even_inside_another(passing, flow):
+    wrapped = DataError("could not be loaded")
+    wrapped.__context__ = passing  # as `raise … from None` leaves it
+    _, called = flow({("prepare",): wrapped, ("benchmark", "int8", "host-cpu"): passing})
+    assert called.count(("prepare",)) == 3

@@ -17,6 +17,7 @@ Build = Callable[..., Any]  # tensors in, tensors out
 Config = Mapping[str, Any]
 Tensors = dict[tuple[str, int, int], Any]  # by layer, call and position among what it gives
 NETWORKS = ("Functional", "Sequential")
+OPERATIONS = "keras.src.ops."  # the modules of what stands among the layers and is none
 SAME = frozenset(  # in both generations by the same name and formula; hard_sigmoid is another one in Keras 3
     ("elu", "exponential", "gelu", "linear", "mish", "relu", "selu", "sigmoid", "softmax", "softplus", "softsign",
      "swish", "tanh")
@@ -119,7 +120,9 @@ def _call(name: str, build: Build, node: Config | None, tensors: Tensors, *args:
     kwargs: dict[str, Any] = {}
     if node is not None:
         args = tuple(_at(arg, tensors) for arg in node["args"])
-        kwargs = {key: _at(value, tensors) for key, value in node["kwargs"].items()}
+        # Keras 3 writes what `training` was when the graph was drawn, be it the layer's default or the user's word;
+        # when the model runs, the model's own `training` replaces both
+        kwargs = {key: _at(value, tensors) for key, value in node["kwargs"].items() if key != "training"}
     try:
         return build(*args, **{key: value for key, value in kwargs.items() if value is not None})
     except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
@@ -175,7 +178,7 @@ def layer(entry: Config) -> Build:
     if own is not None:
         built: Build = own.from_config({key: _plain(value) for key, value in config.items()})
         return built
-    if "trainable" not in config:
+    if str(entry.get("module")).startswith(OPERATIONS):
         return _operation(kind, config)
     if kind == "Lambda":
         return _lambda(config)

@@ -21,6 +21,7 @@ NAMESPACES = (
 )  # fmt: skip
 # what Keras 3 calls operations, in whose place tf_keras has layers; `rebuild` knows each
 OPS = ("Divide", "TrueDivide", "NotEqual", "Relu", "Relu6", "Sigmoid", "Silu", "Tanh")
+OLDER = ("OrthogonalInitializer", "IdentityInitializer")  # what Keras 3 called initializers until 3.6
 # operators of TensorFlow that a Functional model may call by name: arithmetic, and nothing that touches a file
 OPERATORS = re.compile(r"^(math|nn|linalg|image|signal|compat\.v1\.(math|nn)|__operators__)\.\w+$")
 PLAIN = frozenset({
@@ -70,7 +71,7 @@ def _known() -> frozenset[str]:
     import tf_keras as keras
 
     classes = {name for space in NAMESPACES for name in dir(getattr(keras, space))}
-    return frozenset(classes) | {*NETWORKS, *VALUES, "SlicingOpLambda", *OPS}
+    return frozenset(classes) | {*NETWORKS, *VALUES, "SlicingOpLambda", *OPS, *OLDER}
 
 
 def _objects(value: Any, layer: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -35,16 +35,34 @@ def _keras3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "s
             process.communicate(timeout=30)
 
 
+def _ask(process: "subprocess.Popen[str]", **request: object) -> str:
+    process.stdin.write(json.dumps(request) + "\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
 @pytest.fixture
 def files(_keras3: tuple[Path, "subprocess.Popen[str]"], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the files that Keras 3 has made; who would start it again asks the one that runs."""
     folder, process = _keras3
 
     def run(command: list[str], **_settings: object) -> "CompletedProcess[str]":
-        process.stdin.write(json.dumps([str(Path.cwd()), *command[3:]]) + "\n")
-        process.stdin.flush()
-        said = process.stdout.readline().strip()
+        said = _ask(process, cwd=str(Path.cwd()), witness=command[3:])
         return CompletedProcess(command, int(bool(said)), "", said)
 
     monkeypatch.setattr(keras3.subprocess, "run", run)
     return folder
+
+
+@pytest.fixture
+def made(files: Path, _keras3: tuple[Path, "subprocess.Popen[str]"]) -> Callable[[str], Path]:
+    """A function that has one more file made, of a model by its name, and returns its path."""
+
+    def make(name: str) -> Path:
+        path = files / f"{name}.keras"
+        if not path.exists():
+            said = _ask(_keras3[1], make=name)
+            assert not said, said
+        return path
+
+    return make

@@ -1,7 +1,8 @@
 """Makes model files by Keras 3, in a process of its own, then answers for them: `keras3_files.py FOLDER`.
 
-Beside each `<name>.keras` lies `<name>.npz`: inputs `in/<name>` and what the model answers, `out/<i>`. Then each line
-of standard input is a folder to work in and the arguments of `witness.py`, as JSON; each line of standard output is
+Beside each `<name>.keras` lies `<name>.npz`: inputs `in/<name>`, what the model answers, `out/<i>`, and what two calls
+answer while it trains, `train/<i>`. Then each line of standard input is JSON: either `make`, the name of one more
+model, or `witness`, the arguments of `witness.py`, with `cwd`, the folder to work in. Each line of standard output is
 what came of it.
 """
 
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import keras
+import keras3_training
 import numpy as np
 from keras import layers
 
@@ -127,27 +129,46 @@ REFUSED = {
 }
 
 
+MORE = keras3_training.MODELS  # made when a test asks for them
+
+
+def write(folder, name, model):
+    for weight in model.weights:  # initial ones are zeros and ones, which hide what is exchanged
+        if "int" not in weight.dtype and "normalization" not in weight.path.split("/")[0].replace("batch_n", ""):
+            weight.assign(np.abs(RNG.normal(size=weight.shape)) * 0.3 + 0.1)
+    model.save(folder / f"{name}.keras")
+    inputs = {}
+    for tensor in model.inputs:
+        shape = (4, *tensor.shape[1:])
+        drawn = RNG.integers(0, 30, shape) if tensor.dtype == "int32" else RNG.normal(size=shape)
+        inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)
+    given = list(inputs.values())
+    stored = {f"in/{name}": array for name, array in inputs.items()}
+    stored |= {f"out/{i}": array for i, array in enumerate(keras.tree.flatten(model.predict(given, verbose=0)))}
+    twice = zip(*(keras.tree.flatten(model(given, training=True)) for _ in range(2)), strict=True)
+    stored |= {f"train/{i}": np.stack(arrays) for i, arrays in enumerate(twice)}
+    np.savez(folder / f"{name}.npz", **stored)
+
+
 def make(folder):
     keras.utils.set_random_seed(0)
     for build in WORKING:
-        model = build()
-        for weight in model.weights:  # initial ones are zeros and ones, which hide what is exchanged
-            if "int" not in weight.dtype and "normalization" not in weight.path.split("/")[0].replace("batch_n", ""):
-                weight.assign(np.abs(RNG.normal(size=weight.shape)) * 0.3 + 0.1)
-        model.save(folder / f"{build.__name__}.keras")
-        inputs = {}
-        for tensor in model.inputs:
-            shape = (4, *tensor.shape[1:])
-            drawn = RNG.integers(0, 30, shape) if tensor.dtype == "int32" else RNG.normal(size=shape)
-            inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)
-        answers = keras.tree.flatten(model.predict(list(inputs.values()), verbose=0))
-        given = {f"in/{name}": array for name, array in inputs.items()}
-        np.savez(folder / f"{build.__name__}.npz", **given, **{f"out/{i}": a for i, a in enumerate(answers)})
+        write(folder, build.__name__, build())
     for name, build in REFUSED.items():
         build().save(folder / f"{name}.keras")
     keras.saving.get_custom_objects().clear()
     sequential().save(folder / "old.h5")
     sequential().export(folder / "exported", verbose=False)
+
+
+def answer(folder, request):
+    if name := request.get("make"):
+        keras.utils.set_random_seed(0)
+        write(folder, name, MORE[name]())
+    else:
+        os.chdir(request["cwd"])
+        sys.argv[1:] = request["witness"]
+        witness.main()
 
 
 def say(line):
@@ -156,13 +177,12 @@ def say(line):
 
 
 def main():
-    make(Path(sys.argv[1]))
+    folder = Path(sys.argv[1])
+    make(folder)
     say("ready")
     for line in sys.stdin:
-        folder, *sys.argv[1:] = json.loads(line)
-        os.chdir(folder)
         try:
-            witness.main()
+            answer(folder, json.loads(line))
             say("")
         except Exception as error:
             say(" ".join(str(error).split()))

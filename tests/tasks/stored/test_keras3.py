@@ -1,6 +1,7 @@
 """Models of Keras 3 rebuilt in tf_keras: the same answers as Keras 3 gave, or a refusal that names the layer."""
 
 import ast
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,24 @@ def test_a_rebuilt_model_is_saved_and_read_again(files, tmp_path):
 
 def test_an_h5_file_of_keras_3_is_rebuilt_too(files):
     assert [type(layer).__name__ for layer in read(files / "old.h5").layers][1:3] == ["Rescaling", "Conv2D"]
+
+
+def renamed(source, target, **names):
+    """The same file, with other words in its configuration."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.namelist():
+            content = old.read(member)
+            for name, other in names.items() if member.endswith(".json") else ():
+                assert name.encode() in content or member == "metadata.json"
+                content = content.replace(f'"{name}"'.encode(), f'"{other}"'.encode())
+            new.writestr(member, content)
+
+
+def test_an_initializer_by_the_name_it_had_until_keras_3_6(files, tmp_path):
+    renamed(files / "recurrent.keras", tmp_path / "old.keras", Orthogonal="OrthogonalInitializer")
+    new, old = (read(path) for path in (files / "recurrent.keras", tmp_path / "old.keras"))
+    for ours, theirs in zip(old.get_weights(), new.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import argparse
 import atexit
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -79,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     use = add("use", _use, "Make a preset of infra/presets the params.yaml.")
     use.add_argument("preset", help="its name, such as digits-cnn")
     use.add_argument("--force", action="store_true", help="replace a params.yaml that is no preset's")
-    add("ui", _ui, "Open the MLflow UI on the records, until interrupted.")
+    ui = add("ui", _ui, "Show the records in MLflow's pages, until interrupted, or say where a server shows them.")
+    ui.add_argument("--port", metavar="N", type=_port, help="of the pages; without it 5000, or a free one")
     add("publish", _publish, "Send to MLflow the records that it does not have yet.")
     add("doctor", _doctor, "Check this machine: runtimes, energy sources, services.", in_project=False)
     return parser
@@ -148,13 +150,22 @@ def _use(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ui(_options: argparse.Namespace) -> int:
+def _ui(options: argparse.Namespace) -> int:
     from tasks import track
 
-    command = track.ui_command()
-    print(f"{command}\n(interrupt to stop)")
-    words = command.split()
-    os.execvp(words[0], words)  # noqa: S606  # its own words, no shell
+    pages = track.ui(options.port)
+    if isinstance(pages, track.Command):
+        print(shlex.join(pages.argv))
+        print(f"{pages.note}{pages.address} (interrupt to stop)", flush=True)
+        os.execve(pages.argv[0], pages.argv, os.environ | pages.environment)  # noqa: S606  # its own words, no shell
+    print(f"MLflow: {pages.shown}")
+    return 0
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"received {text!r}; a number from 1 to 65535 is expected")
+    return int(text)
 
 
 def _publish(_options: argparse.Namespace) -> int:

@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import devices, paths, tracking_server
+from tasks import devices, paths, redact
 from tasks.bench import external
 from tasks.bench.runner import counters, machine
+from tasks.track import server
 
 Finding = tuple[bool, str, str]  # all is well, what was looked at, what was found and what to do
 NEEDED = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "ethos-u-vela", "prefect", "dvc")
@@ -88,10 +89,10 @@ def _programs() -> Iterator[Finding]:
 
 
 def _services() -> Iterator[Finding]:
-    uri = tracking_server.redact(os.environ.get("MLFLOW_TRACKING_URI", tracking_server.DEFAULT_URI))
-    yield True, "MLflow", f"records go to {uri}"
+    yield True, "MLflow", f"records go to {redact.shown(server.uri())}"
     api = os.environ.get("PREFECT_API_URL")
-    yield True, "Prefect", f"runs are reported to {api}" if api else "no server: each run starts its own for itself"
+    found = f"runs are reported to {redact.shown(api)}" if api else "no server: each run starts its own for itself"
+    yield True, "Prefect", found
 
 
 def _devices() -> Iterator[Finding]:

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable
 
 from flows.prefect_server import Server
-from tasks import fit, params, paths
+from tasks import fit, params, paths, redact
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
-from tasks.tracking_server import redact
 
 TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it
 
@@ -116,7 +115,8 @@ def _check_server(url: str) -> None:
         error = client.api_healthcheck()
     if error:
         raise TercetError(
-            f"PREFECT_API_URL: no Prefect server answers at {redact(url)} ({error}); "
+            f"PREFECT_API_URL: no Prefect server answers at {redact.shown(url)} "
+            f"({redact.redact(str(error), url)}); "
             "start it (`prefect server start`), or unset the variable: a run needs none"
         )
 

@@ -13,7 +13,7 @@ def compare() -> None:
         DataError: nothing has run yet.
     """
     table.show(records.read(records.Comparison, paths.REPORT / "comparison.json"))
-    print(f"report: {paths.REPORT / 'index.html'}\nMLflow: {track.ui_command()}")
+    print(f"report: {paths.REPORT / 'index.html'}\nMLflow: {track.hint()}")
 
 
 def devices() -> None:

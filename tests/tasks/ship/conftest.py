@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tasks import files, paths, track, tracking_server
+from tasks import files, paths, track
 from tasks.deploy import deploy
 from tasks.params import Params
 from tasks.records import Comparison, Energy, Latency, Measurement, ModelCard, Row
+from tasks.track import server
 
 if TYPE_CHECKING:
     import mlflow
@@ -173,7 +174,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(shipped: Path, params: Params, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A project with everything to publish, and its empty store."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server.DEFAULT_URI)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.DEFAULT_URI)
     shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
     files.write_json(paths.DATA / "preprocess.json", {})
     for device in params.benchmark.devices:

@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -14,9 +16,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from tasks import track, tracking_server
+from tasks import paths, track
 from tasks.errors import TrackingError
 from tasks.params import Params
+from tasks.track import contents, ledger, publisher, server
+from tasks.track import stream as curves_module
 
 Store = Any  # of conftest.py
 Stream = Callable[..., None]  # likewise
@@ -42,10 +46,10 @@ def test_a_server_that_is_away_is_told_fast_and_loses_nothing(
     assert f"http://127.0.0.1:{port}" in str(raised.value)
     assert "tercet publish" in str(raised.value)
     assert len(caplog.records) == 1, "one line for the curve"
-    told = str(raised.value) + caplog.text + track.ui_command()
+    told = str(raised.value) + caplog.text + track.hint()
     assert "secret" not in told
     assert "someone" not in told
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server.DEFAULT_URI)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.DEFAULT_URI)
     assert track.publish(params).sent == RECORDS
 
 
@@ -58,35 +62,114 @@ def test_a_file_that_is_no_database_is_told_fast(store: Store, params: Params, m
     assert time.monotonic() - start < 3
 
 
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("http://u:p@host:5000", "http://host:5000"),
-        ("postgresql+psycopg2://u:p@s@db/x", "postgresql+psycopg2://db/x"),
-        ("https://host/a@b", "https://host/a@b"),
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-    ],
-)
-def test_credentials_are_cut_out(uri: str, shown: str) -> None:
-    assert tracking_server.redact(f"no answer from {uri} today") == f"no answer from {shown} today"
+class Silent:
+    """A server on a port of its own that takes every connection and answers as `answer` says, until it is closed."""
+
+    def __init__(self, answer: Callable[[socket.socket], None]) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.taken: list[socket.socket] = []
+        self.answer = answer
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                taken, _ = self.socket.accept()
+                self.taken.append(taken)
+                threading.Thread(target=self._answer, args=(taken,), daemon=True).start()
+
+    def _answer(self, taken: socket.socket) -> None:
+        with suppress(OSError):
+            self.answer(taken)
+
+    def close(self) -> None:
+        for opened in (self.socket, *self.taken):
+            opened.close()
 
 
-def test_the_pages_are_opened_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert track.ui_command() == "mlflow ui --backend-store-uri sqlite:///mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:p@tracking:5000/")
-    assert track.ui_command() == "http://tracking:5000/"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://u:p@db/mlflow")
-    assert track.ui_command() == 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
+def drip(taken: socket.socket) -> None:
+    taken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while True:
+        taken.sendall(b" ")
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("answer", [drip, lambda taken: time.sleep(60)], ids=["drips", "is silent"])
+def test_a_server_that_never_ends_an_answer_holds_nobody_up(
+    store: Store, params: Params, stream: Stream, monkeypatch: pytest.MonkeyPatch, answer: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    publisher.import_mlflow()  # its seconds are not the server's
+    served = Silent(answer)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.uri)
+    monkeypatch.setattr(publisher, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(curves_module, "PATIENCE_S", 1.0)
+    start = time.monotonic()
+    stream(range(2))
+    with pytest.raises(TrackingError, match="no end after 1 s") as raised:
+        track.publish(params)
+    assert time.monotonic() - start < 8
+    assert served.uri in str(raised.value)
+    assert ["no end after 1 s" in record.message for record in caplog.records] == [True]
+    served.close()
+
+
+def test_a_file_has_the_time_that_its_size_takes(store: Store, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "SLOWEST_BYTES_S", 10)
+    limits = {type(entry).__name__: publisher._limit_s(entry) for entry in contents.collect(params)}
+    size = (paths.artifact("int8") / "model.tflite").stat().st_size
+    assert limits["Artifact"] == pytest.approx(publisher.PATIENCE_S + size / 10)
+    assert limits["Run"] == publisher.PATIENCE_S
+
+
+def test_a_fault_of_our_own_is_not_the_servers(store: Store, params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any, entry: Any) -> str:
+        raise KeyError("nobody")
+
+    monkeypatch.setattr(publisher.Store, "send", broken)
+    with pytest.raises(TrackingError) as raised:
+        track.publish(params)
+    assert "fault of Tercet itself, test_servers.py:" in str(raised.value)
+    assert "KeyError: 'nobody'" in str(raised.value)
+    assert "tracking server" not in str(raised.value)
+
+
+@pytest.mark.parametrize("page", [b"<html>a portal</html>", b"[]", b"null", b'{"experiment": 1}', b"\xff\xfe"])
+def test_a_server_that_answers_something_else_is_told_in_a_line(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch, page: bytes
+) -> None:
+    def answer(taken: socket.socket) -> None:
+        taken.recv(65536)
+        taken.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(page), page))
+        taken.close()
+
+    served = Silent(answer)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", served.uri)
+    with pytest.raises(TrackingError) as raised:
+        track.publish(params)
+    served.close()
+    assert str(raised.value).startswith(f"tracking server {served.uri}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_what_a_password_makes_of_a_port_is_not_repeated(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:S3cr3t/pass@host")
+    with pytest.raises(TrackingError, match=r"an address is expected.* %2F") as raised:
+        track.publish(params)
+    assert "S3cr3t" not in str(raised.value)
 
 
 @pytest.mark.slow
 def test_a_server_that_comes_back_gets_everything_once(
-    store: Store, params: Params, stream: Stream, monkeypatch: pytest.MonkeyPatch, database: Path
-) -> None:
+    store: Store, params: Params, stream: Stream, monkeypatch: pytest.MonkeyPatch, database: Path,
+    capfd: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
     port = closed_port()
     uri = f"http://127.0.0.1:{port}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:S3cr3tPass@127.0.0.1:{port}")
     with pytest.raises(TrackingError):
         track.publish(params)
     shutil.copyfile(database, "server.db")
@@ -100,11 +183,13 @@ def test_a_server_that_comes_back_gets_everything_once(
         served = type(store)(uri)
         stream(range(2))
         assert track.publish(params).sent == RECORDS
-        track.LEDGER.unlink()
+        ledger.LEDGER.unlink()
         assert track.publish(params) == track.Published(0, RECORDS, 0, uri)
         assert len(served.runs()) == 6
         assert sorted(served.versions().values()) == ["float32", "int8"]
         assert served.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
+        assert "S3cr3tPass" not in "".join(capfd.readouterr())
+        assert "S3cr3tPass" not in ledger.LEDGER.read_text()
     finally:
         os.killpg(server.pid, 15)
         server.wait(20)

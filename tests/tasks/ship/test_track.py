@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tasks import entries, files, paths, track, tracking_server
+from tasks import files, paths, track
 from tasks.errors import DataError
 from tasks.params import Params
 from tasks.records import Comparison, Row, read
+from tasks.track import contents, ledger, publisher, server
 
 ROOT = Path(__file__).resolve().parents[3]
 Store = Any  # of conftest.py
@@ -54,7 +55,7 @@ def test_the_registry_holds_each_artifact_and_names_the_champions(store: Store, 
     fetched = mlflow.artifacts.download_artifacts(
         "models:/digits-cnn@champion-host-cpu",
         dst_path="fetched",
-        tracking_uri=tracking_server.absolute(tracking_server.DEFAULT_URI),
+        tracking_uri=server.absolute(server.DEFAULT_URI),
     )
     assert Path("mlartifacts/digits-cnn").is_dir(), "where .gitignore expects them"
     assert files.sha256(Path(fetched) / "model.tflite") == files.sha256(paths.artifact("int8") / "model.tflite")
@@ -86,9 +87,9 @@ def test_an_alias_follows_the_champion_there_and_back(store: Store, params: Para
 def test_a_repeat_sends_nothing_also_without_the_ledger(store: Store, params: Params) -> None:
     track.publish(params)
     assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
-    track.LEDGER.unlink()
+    ledger.LEDGER.unlink()
     assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
-    track.LEDGER.write_text("{half", encoding="utf-8")
+    ledger.LEDGER.write_text("{half", encoding="utf-8")
     assert track.publish(params).sent == 0
     assert len(store.runs()) == 6
     assert len(store.versions()) == 2
@@ -102,10 +103,10 @@ def test_a_database_that_was_deleted_gets_everything_although_the_ledger_knows_i
 
         def __init__(self, uri: str, name: str) -> None: ...
 
-        def send(self, entry: entries.Entry) -> str:
+        def send(self, entry: contents.Entry) -> str:
             return "sent"
 
-    monkeypatch.setattr(track, "_Store", Fake)
+    monkeypatch.setattr(publisher, "Store", Fake)
     assert [track.publish(params).sent for _ in range(2)] == [RECORDS, 0]
     Path("mlflow.db").unlink()
     assert track.publish(params).sent == RECORDS
@@ -119,6 +120,36 @@ def test_only_what_changed_is_sent(store: Store, params: Params, make_row: MakeR
     on_front = [row.model_copy(update={"on_latency_front": False, "verdict": "another"}) for row in others]
     comparison.model_copy(update={"rows": (changed, *on_front)}).save(paths.REPORT / "comparison.json")
     assert track.publish(params).sent == 1
+
+
+SHAPES = [[], None, "text", 1, {"sqlite:///mlflow.db": []}, {"sqlite:///mlflow.db": {"a": 1}}, {"b": None}]
+
+
+@pytest.mark.parametrize("written", SHAPES, ids=json.dumps)
+def test_what_is_no_ledger_counts_as_an_empty_one(project: Path, written: Any) -> None:
+    entry = contents.Alias("key", "digest", "name", None)
+    files.write_json(ledger.LEDGER, written)
+    Path("mlflow.db").touch()
+    assert ledger.unknown(server.DEFAULT_URI, [entry]) == [entry]
+    ledger.remember(server.DEFAULT_URI, entry)
+    assert ledger.unknown(server.DEFAULT_URI, [entry]) == []
+
+
+def test_a_ledger_with_secrets_in_it_is_understood_and_loses_them(project: Path) -> None:
+    old, new = (contents.Alias(key, "digest", key, None) for key in ("old", "new"))
+    files.write_json(ledger.LEDGER, {"http://user:S3cr3t@host:5000": {"old": "digest"}, "http://h?token=S3cr3t": {}})
+    assert ledger.unknown("http://host:5000", [old, new]) == [new]
+    ledger.remember("http://user:0ther@host:5000", new)
+    assert json.loads(ledger.LEDGER.read_text()) == {
+        "http://host:5000": {"old": "digest", "new": "digest"},
+        "http://h": {},
+    }
+
+
+def test_stores_that_differ_in_what_is_not_shown_are_not_taken_for_one(project: Path) -> None:
+    entry = contents.Alias("key", "digest", "name", None)
+    ledger.remember("postgresql://host/db?options=a", entry)
+    assert ledger.unknown("postgresql://host/db?options=b", [entry]) == [entry]
 
 
 CALLS = (  # in the order in which a publisher makes them first
@@ -154,7 +185,7 @@ def test_a_publisher_killed_anywhere_is_completed_by_the_next(
     assert sorted(store.versions().values()) == ["float32", "int8"]
     assert store.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
     assert store.curve("int8 @ host-cpu", "latency_ms_p50") == [(0, 0.5)]
-    track.LEDGER.unlink()
+    ledger.LEDGER.unlink()
     assert track.publish(params).sent == 0
 
 

@@ -1,40 +1,23 @@
-"""Publishing to MLflow, each record once. The JSON files are the truth: a server that is away loses nothing.
-
-This is the only module that imports MLflow, and only when there is something to send. `.tercet/published.json` lists
-what each server has; without it the server itself is asked, by the digest that each run is tagged with. If a server
-was emptied, delete that file.
-"""
+"""The experiment and the registered model of one workload on a tracking server. The only module that imports MLflow."""
 
 import json
-import logging
 import os
-import queue
 import subprocess
-import threading
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tasks import entries, files, paths, tracking_server
-from tasks.entries import Alias, Artifact, Entry, Point, Run
-from tasks.errors import TrackingError
-from tasks.params import Params
-from tasks.tracking_server import DEFAULT_URI, absolute, database, redact, told
+from tasks import files, paths, redact
+from tasks.track import contents
+from tasks.track.contents import Alias, Artifact, Entry, Point, Run
+from tasks.track.server import DEFAULT_URI, absolute, variable_kept
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 ARTIFACTS = Path("mlartifacts")  # of the default store
-LEDGER = paths.STATE / "published.json"
-LOCK = paths.STATE / "publish.lock"
 LIVE = paths.STATE / "curves"  # which run the training of a model streams to
-LOCK_S = 120.0
-SETTLE_S = 60.0
-THREAD = "curves of "
 BATCH = 800  # metrics in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
 ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -43,150 +26,28 @@ ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the address with its password
 }
 Outcome = Literal["sent", "already", "waiting"]
-_End = Literal["FINISHED", "FAILED"]
-OnEpoch = Callable[[int, dict[str, float]], None]
-logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Published:
-    """How many records (runs, artifacts, aliases) went where."""
-
-    sent: int
-    already: int
-    waiting: int  # their file is not on this machine: `tercet run` restores it
-    uri: str  # without credentials
+def import_mlflow() -> None:
+    """Import MLflow, quiet and quick to give up; in a thread that nobody leaves alone before it is done."""
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    import mlflow  # noqa: F401
 
 
-def publish(params: Params) -> Published:
-    """Send every record that the tracking server does not have yet, each once, whoever else publishes or was killed.
-
-    Raises:
-        TrackingError: the server is away or refuses; what it does not have stays for the next `tercet publish`.
-        DataError: the report has not been made.
-    """
-    uri, everything = tracking_server.uri(), entries.collect(params)
-    if not _unknown(uri, everything):
-        return Published(0, len(everything), 0, redact(uri))
-    settle()
-    outcomes: list[Outcome] = []
-    with _single_publisher():
-        unknown = _unknown(uri, everything)  # another publisher may have been at work
-        with told(uri):
-            store = _Store(uri, params.name)
-            for entry in unknown:
-                outcomes.append(store.send(entry))
-                if outcomes[-1] != "waiting":
-                    _remember(uri, entry)
-    sent, waiting = outcomes.count("sent"), outcomes.count("waiting")
-    return Published(sent, len(everything) - sent - waiting, waiting, redact(uri))
-
-
-@contextmanager
-def curves(model: str, params: Params) -> Iterator[OnEpoch]:
-    """Stream a model's training curves to its run, from a thread of its own: training neither waits nor fails for it.
-
-    Yields a function of the epoch (from 0) and its metrics. What cannot be sent is sent by `publish`, from the model's
-    card. The training of a killed run goes on in the same run. The thread ends by itself soon after the training: it is
-    no daemon, because a process that dies in the middle of an import may crash.
-    """
-    feed: queue.SimpleQueue[_Epoch | _End] = queue.SimpleQueue()
-    worker = threading.Thread(target=_stream, args=(feed, model, params.name), name=f"{THREAD}{model}")
-    worker.start()
-    end: _End = "FAILED"
-    try:
-        yield lambda epoch, metrics: feed.put(_Epoch(epoch, dict(metrics), _now_ms()))
-        end = "FINISHED"
-    finally:
-        feed.put(end)
-
-
-def settle() -> None:
-    """Wait until this process has sent the curves of the trainings that have ended."""
-    for thread in threading.enumerate():
-        if thread.name.startswith(THREAD):
-            thread.join(SETTLE_S)
-
-
-def ui_command() -> str:
-    """The command that opens MLflow's pages, or their address."""
-    uri = tracking_server.uri()
-    if uri.startswith(("http://", "https://")):
-        return redact(uri)
-    shown = uri if uri == redact(uri) else '"$MLFLOW_TRACKING_URI"'
-    return f"mlflow ui --backend-store-uri {shown}"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-# What is known without asking
-
-
-def _unknown(uri: str, everything: Iterable[Entry]) -> list[Entry]:
-    file = database(uri)
-    known = {} if file and not file.exists() else _ledger().get(redact(uri), {})
-    return [entry for entry in everything if known.get(entry.key) != entry.digest]
-
-
-def _ledger() -> dict[str, dict[str, str]]:
-    try:
-        ledger: dict[str, dict[str, str]] = json.loads(LEDGER.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # nothing is lost with it: the server knows
-        return {}
-    return ledger
-
-
-def _remember(uri: str, entry: Entry) -> None:
-    ledger = _ledger()
-    ledger.setdefault(redact(uri), {})[entry.key] = entry.digest
-    files.write_json(LEDGER, ledger)
-
-
-@contextmanager
-def _single_publisher() -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(LOCK, timeout=LOCK_S):
-            yield
-    except Timeout:
-        raise TrackingError(
-            f"{LOCK}: held by another publisher for {LOCK_S:.0f} s; try `tercet publish` later"
-        ) from None
-
-
-# The server
-
-
-def _commit() -> str | None:
-    """The commit that is checked out; null outside of git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
-
-
-class _Store:
+class Store:
     """The experiment and the registered model of one workload on a tracking server."""
 
     def __init__(self, uri: str, name: str) -> None:
-        for variable, value in ENVIRONMENT.items():
-            os.environ.setdefault(variable, value)
+        import_mlflow()
         import mlflow
 
-        address, inherited = absolute(uri), os.environ.pop("MLFLOW_TRACKING_URI", None)
-        mlflow.set_tracking_uri(address)  # the registry of a database looks files up through the global address
-        os.environ.pop("MLFLOW_TRACKING_URI", None)  # that call sets it too, and it is the user's
-        if inherited is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = inherited
+        address = absolute(uri)
+        with variable_kept():  # MLflow writes the address into the environment, where the user's is
+            mlflow.set_tracking_uri(address)  # the registry of a database looks files up through the global address
         self.client = mlflow.MlflowClient(address, os.environ.get("MLFLOW_REGISTRY_URI") or address)
         self.uri, self.name = uri, name
         self.experiment = self._experiment()
@@ -212,9 +73,11 @@ class _Store:
                 return str(found.info.run_id)
             self.client.set_terminated(found.info.run_id, "KILLED")
         token = uuid.uuid4().hex  # written down first, so that a run that was made is always found again
-        files.write_json(LIVE / f"{model}.json", {"uri": redact(self.uri), "experiment": self.name, "token": token})
+        files.write_json(
+            LIVE / f"{model}.json", {"uri": redact.shown(self.uri), "experiment": self.name, "token": token}
+        )
         tags = {"kind": "model", "curve_token": token}
-        run = self.client.create_run(self.experiment, tags=tags, run_name=entries.model_run_name(model))
+        run = self.client.create_run(self.experiment, tags=tags, run_name=contents.model_run_name(model))
         self.client.log_param(run.info.run_id, "model", model)
         return str(run.info.run_id)
 
@@ -342,35 +205,15 @@ class _Store:
         return "sent"
 
 
-# Curves
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    epoch: int
-    metrics: dict[str, float]
-    timestamp_ms: int
-
-
-def _stream(feed: "queue.SimpleQueue[_Epoch | _End]", model: str, experiment: str) -> None:
-    """Send epochs as they come, until the end comes.
-
-    MLflow is imported beside the training but after its first epoch, when nothing else is being imported any more.
-    """
-    item = feed.get()
-    if not isinstance(item, _Epoch):  # nothing was trained
-        return
-    uri = tracking_server.uri()
+def _commit() -> str | None:
+    """The commit that is checked out; null outside of git."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        with told(uri):
-            store = _Store(uri, experiment)
-            run_id = store.live_run(model, item.epoch)
-            while isinstance(item, _Epoch):
-                store.log(run_id, entries.curve_points(item.epoch, item.metrics), item.timestamp_ms)
-                item = feed.get()
-            store.client.set_terminated(run_id, item)
-    except TrackingError as error:
-        logger.warning("curves of %s: %s", model, error)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _live_token(uri: str, experiment: str, model: str) -> str | None:
@@ -379,5 +222,5 @@ def _live_token(uri: str, experiment: str, model: str) -> str | None:
         live = json.loads((LIVE / f"{model}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    same = isinstance(live, dict) and (live.get("uri"), live.get("experiment")) == (redact(uri), experiment)
+    same = isinstance(live, dict) and (live.get("uri"), live.get("experiment")) == (redact.shown(uri), experiment)
     return str(live["token"]) if same else None

@@ -1,0 +1,12 @@
+"""Publishing to MLflow, each record once. The JSON files are the truth: a server that is away loses nothing.
+
+`contents` says what MLflow shall hold and `store` brings it there: the only module that imports MLflow, and only when
+there is something to send. `ledger` remembers what each server has. Without it the server itself is asked, by the
+digest that each run is tagged with; if a server was emptied, delete `.tercet/published.json`.
+"""
+
+from tasks.track.pages import Address, Command, hint, ui
+from tasks.track.publisher import Published, publish
+from tasks.track.stream import curves, settle
+
+__all__ = ["Address", "Command", "Published", "curves", "hint", "publish", "settle", "ui"]

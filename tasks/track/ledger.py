@@ -1,0 +1,62 @@
+"""What each server is known to have, so that a run with nothing new asks nobody, and who may publish at the moment."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from tasks import files, paths, redact
+from tasks.errors import TrackingError
+from tasks.track import server
+from tasks.track.contents import Entry
+
+LEDGER = paths.STATE / "published.json"
+LOCK = paths.STATE / "publish.lock"
+LOCK_S = 120.0
+Ledger = dict[str, dict[str, str]]  # by server, by an entry's key: the digest of what it was sent
+
+
+def unknown(uri: str, everything: Iterable[Entry]) -> list[Entry]:
+    """The entries that the server is not known to have as they are now."""
+    file = server.database(uri)
+    gone = file is not None and not file.exists()
+    known = {} if gone or "?" in uri else _read().get(redact.shown(uri), {})  # what is not shown may name another store
+    return [entry for entry in everything if known.get(entry.key) != entry.digest]
+
+
+def remember(uri: str, entry: Entry) -> None:
+    """Note that the server has an entry."""
+    ledger = _read()
+    ledger.setdefault(redact.shown(uri), {})[entry.key] = entry.digest
+    files.write_json(LEDGER, ledger)
+
+
+def _read() -> Ledger:
+    """The ledger, each server by the address that may be shown; what is no ledger is empty: the server knows."""
+    try:
+        written = json.loads(LEDGER.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    ledger: Ledger = {}
+    for uri, known in written.items() if isinstance(written, dict) else ():
+        if isinstance(known, dict):
+            ledger.setdefault(redact.shown(uri), {}).update({k: v for k, v in known.items() if isinstance(v, str)})
+    return ledger
+
+
+@contextmanager
+def single_publisher() -> Iterator[None]:
+    """Hold the project's lock on publishing.
+
+    Raises:
+        TrackingError: somebody else holds it for long.
+    """
+    from filelock import FileLock, Timeout
+
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(LOCK, timeout=LOCK_S):
+            yield
+    except Timeout:
+        raise TrackingError(
+            f"{LOCK}: held by another publisher for {LOCK_S:.0f} s; try `tercet publish` later"
+        ) from None

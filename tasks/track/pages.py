@@ -1,0 +1,89 @@
+"""MLflow's pages: where they are, or the command that opens them."""
+
+import shlex
+import shutil
+import socket
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import redact
+from tasks.errors import TercetError
+from tasks.track import server
+
+HOST = "127.0.0.1"
+PORT = 5000
+
+
+@dataclass(frozen=True)
+class Address:
+    """A server that shows its pages itself."""
+
+    shown: str  # without credentials
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process that shows them while it runs."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]  # what it is told apart from its arguments, which every user of the machine can read
+    address: str
+    note: str = ""  # before the address: what the user must know
+
+
+def ui(port: int | None = None) -> Address | Command:
+    """How to see MLflow's pages: at the tracking server's address, or by a server of one's own on its database.
+
+    Args:
+        port: of that server; null: 5000, or where it is taken a free one.
+
+    Raises:
+        TercetError: the port cannot be had.
+    """
+    uri = server.uri()
+    if uri.startswith(("http://", "https://")):
+        return Address(redact.shown(uri))
+    chosen, note = _port(port)
+    argv = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(chosen), "--workers", "1"]
+    store, environment = server.absolute(uri), {}
+    if redact.shown(store) == store:
+        argv += ["--backend-store-uri", store]
+    else:
+        environment = {"MLFLOW_BACKEND_STORE_URI": store}
+    return Command(tuple(argv), environment, f"http://{HOST}:{chosen}", note)
+
+
+def hint() -> str:
+    """A line that leads to the pages when it is pasted into the shell that this command was called from."""
+    uri = server.uri()
+    if uri.startswith(("http://", "https://")):
+        return redact.shown(uri)
+    script = Path(sysconfig.get_path("scripts")) / "tercet"
+    found = shutil.which("tercet")
+    known = found is not None and Path(found).resolve() == script.resolve()
+    return "tercet ui" if known else f"{shlex.quote(str(script))} ui"
+
+
+def _port(asked: int | None) -> tuple[int, str]:
+    reason = _refusal(asked or PORT)
+    if reason is None:
+        return asked or PORT, ""
+    if asked is not None:
+        raise TercetError(f"--port: {asked} cannot be had: {reason}; without --port a free one is found")
+    with socket.socket() as any_free:
+        any_free.bind((HOST, 0))
+        port = int(any_free.getsockname()[1])
+    return port, f"port {PORT} is taken; "
+
+
+def _refusal(port: int) -> str | None:
+    """Why a server cannot listen there; None where it can."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does: an ended one is no hindrance
+        try:
+            tried.bind((HOST, port))
+        except OSError as error:
+            return error.strerror
+    return None

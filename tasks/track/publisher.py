@@ -1,0 +1,55 @@
+"""Bring to the tracking server what it does not have."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from tasks import redact
+from tasks.params import Params
+from tasks.track import contents, ledger, server
+from tasks.track.contents import Artifact, Entry
+from tasks.track.patience import within
+from tasks.track.store import Outcome, Store, import_mlflow
+from tasks.track.stream import settle
+
+PATIENCE_S = 60.0  # for one record; a server that is only slow gets on with it
+SLOWEST_BYTES_S = 100_000  # of a file on its way
+
+
+@dataclass(frozen=True)
+class Published:
+    """How many records (runs, artifacts, aliases) went where."""
+
+    sent: int
+    already: int
+    waiting: int  # their file is not on this machine: `tercet run` restores it
+    uri: str  # without credentials
+
+
+def publish(params: Params) -> Published:
+    """Send every record that the tracking server does not have yet, each once, whoever else publishes or was killed.
+
+    Raises:
+        TrackingError: the server is away or refuses; what it does not have stays for the next `tercet publish`.
+        DataError: the report has not been made.
+    """
+    uri, everything = server.uri(), contents.collect(params)
+    if not ledger.unknown(uri, everything):
+        return Published(0, len(everything), 0, redact.shown(uri))
+    settle()
+    outcomes: list[Outcome] = []
+    with ledger.single_publisher():
+        unknown = ledger.unknown(uri, everything)  # another publisher may have been at work
+        with server.told(uri):
+            import_mlflow()
+            store = within(PATIENCE_S, partial(Store, uri, params.name))
+            for entry in unknown:
+                outcomes.append(within(_limit_s(entry), partial(store.send, entry)))
+                if outcomes[-1] != "waiting":
+                    ledger.remember(uri, entry)
+    sent, waiting = outcomes.count("sent"), outcomes.count("waiting")
+    return Published(sent, len(everything) - sent - waiting, waiting, redact.shown(uri))
+
+
+def _limit_s(entry: Entry) -> float:
+    size = entry.file.stat().st_size if isinstance(entry, Artifact) and entry.file.exists() else 0
+    return PATIENCE_S + size / SLOWEST_BYTES_S

@@ -3,16 +3,20 @@
 Choices are made on validation data; the test set only says, once, what the choice is worth.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from tasks.errors import UnsupportedError
+from tasks.figures import significant
+from tasks.intervals import paired_drop_bound
 from tasks.params import Budget
-from tasks.records import Comparison, Energy, EnergyKind, Latency, Memory, Provenance, Record, Row
+from tasks.records import Comparison, Energy, Latency, Memory, Record, Row
+from tasks.speed import Cost, cost, exactly
 
 SMALLEST_DROP = 0.001  # a limit of 0 has no ratio to it, so quality is never counted in less than tenths of a point
 ROUNDING = 1e-9  # 0.98 - 0.97 is a little more than 0.01, and must keep to a limit of 0.01
-TRUST = (*get_args(Provenance), *get_args(EnergyKind))  # where figures come from, the most trusted first
+DROP = "quality_drop"
+LIMITS = ("latency_ms", "energy_mj", "memory_kib", "bytes")  # figures that a budget may limit
 
 
 class Choice(Record):
@@ -23,6 +27,8 @@ class Choice(Record):
     within_budget: bool  # false: the champion is only the nearest
     distances: dict[str, float]  # by goal, how far beyond its limit, as a share of the limit; 0 where it is kept
     reason: str
+    doubts: tuple[str, ...] = ()  # what the figures do not show, each a clause
+    tied: tuple[str, ...] = ()  # variants within the budget that cannot be told apart from the best
     candidates: tuple[str, ...]  # variants that were compared, in the order of the comparison
 
 
@@ -69,55 +75,91 @@ class Manifest(Record):
 def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
     """Choose among the variants that ran on `device` and have every figure that the budget asks for.
 
-    Of those within the budget the least of `budget.minimize` wins; of equals the better on validation data, then the
-    smaller. If none is within it, the one whose excesses sum to least is chosen, and named as such.
+    Of those within the budget the least of `budget.minimize` wins. Of those that cannot be told apart from it the
+    smallest under gzip wins, one that is not `noisy` first; of equals the better on validation data. If none is within
+    the budget, the one whose excesses sum to least is chosen, and named as such. What is within is decided by the
+    figures themselves; where their intervals reach beyond a limit, the choice says so.
 
     Raises:
         UnsupportedError: no variant can be compared.
     """
     rows = [row for row in comparison.rows if row.device == device]
     goals = _goals(comparison, rows, budget)
-    figures = {budget.minimize, *goals} - {"quality_drop"}
-    ran = [row for row in rows if row.measurement.status == "ok"]
-    complete = [row for row in ran if all(FIGURES[name](row) is not None for name in figures)]
-    candidates = _comparable(complete, figures)
+    names = {budget.minimize, *(name for name in goals if name != DROP)}
+    costs = {row.variant: {name: figure(row, rows, name) for name in names} for row in rows}
+    complete = [row for row in rows if all(costs[row.variant].values()) and row.measurement.status == "ok"]
+    candidates = _comparable(complete, costs)
     if not candidates:
-        raise UnsupportedError(_nobody(device, rows, ran, figures))
+        raise UnsupportedError(_nobody(device, rows, names))
     distances = {row.variant: _distances(row, goals) for row in candidates}
     within = [row for row in candidates if not any(distances[row.variant].values())]
-    champion = min(
-        within or candidates,
-        key=lambda row: (sum(distances[row.variant].values()), *_preference(row, budget.minimize)),
-    )
+    least = {row.variant: _known(costs[row.variant], budget.minimize) for row in candidates}
+    if within:
+        best = min(within, key=lambda row: least[row.variant].value)
+        tied = [row for row in within if least[row.variant].tied(least[best.variant])]
+        champion = min(tied, key=_smaller)
+    else:
+        tied = []
+        champion = min(candidates, key=lambda row: (sum(distances[row.variant].values()), *_smaller(row)))
     return Choice(
         device=device,
         champion=champion.variant,
         within_budget=bool(within),
         distances=distances[champion.variant],
-        reason=_reason(champion, budget.minimize, len(within), distances) + _left_out(complete, candidates),
+        reason=_reason(champion, budget.minimize, tied, len(within), distances)
+        + _told(budget.minimize, least[champion.variant])
+        + _left_out(complete, candidates),
+        doubts=tuple(_doubts(comparison, champion, budget, costs[champion.variant])),
+        tied=tuple(row.variant for row in tied if row is not champion),
         candidates=tuple(row.variant for row in candidates),
     )
 
 
-FIGURES: dict[str, Callable[[Row], float | None]] = {
-    "latency_ms": lambda row: row.measurement.latency.ms_p50 if row.measurement.latency else None,
-    "energy_mj": lambda row: row.measurement.energy.mj,
-    "memory_kib": lambda row: row.measurement.memory.peak_kib if row.measurement.memory else None,
-    "instructions": lambda row: row.measurement.instructions.per_inference if row.measurement.instructions else None,
-    "bytes": lambda row: row.bytes,
-    "gzip_bytes": lambda row: row.gzip_bytes,
-    "zstd_bytes": lambda row: row.zstd_bytes,
-}
+def undecided(comparison: Comparison, device: str) -> str | None:
+    """Why nothing may be concluded for a device: pairs that failed or were not measured; null where all are known.
+
+    A fault that passes must not change what is shipped.
+    """
+    failed = {
+        row.variant: row.measurement.reason or "no reason was recorded"
+        for row in comparison.rows
+        if row.device == device and row.measurement.status == "error"
+    }
+    told = [f"{variant}: {reason}" for variant, reason in failed.items()] + list(comparison.failures)
+    if not told:
+        return None
+    more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+    return f"not every variant is known here; {told[0]}{more}"
+
+
+def figure(row: Row, device: Sequence[Row], name: str) -> Cost | None:
+    """A figure of a row as it is compared on its device; None where it is not known. Less is better."""
+    m = row.measurement
+    match name:
+        case "latency_ms" | "energy_mj":
+            return cost(row, device, name)
+        case "memory_kib":
+            return exactly(m.memory.peak_kib, m.memory.provenance) if m.memory else None
+        case "instructions":
+            return exactly(m.instructions.per_inference, "emulated") if m.instructions else None
+    size: int | None = getattr(row, name)
+    return exactly(size, "measured") if size is not None else None  # what the files have
+
+
+def drop_bound(row: Row) -> float | None:
+    """How far a row's validation quality may be below the reference's: 95 %, one-sided; null without a paired test."""
+    paired = row.validation_mcnemar
+    return paired_drop_bound(paired.better, paired.worse, row.validation_n) if paired and row.validation_n else None
 
 
 def _goals(comparison: Comparison, rows: Sequence[Row], budget: Budget) -> dict[str, Callable[[Row], float]]:
     """For each limit of the budget, the share by which a row is beyond it (negative or 0: it keeps to it)."""
     goals: dict[str, Callable[[Row], float]] = {}
     if (limit := budget.max_quality_drop) is not None:
-        goals["quality_drop"] = _drop_goal(_reference_quality(comparison, rows), limit)
-    for name in ("latency_ms", "energy_mj", "memory_kib", "bytes"):
+        goals[DROP] = _drop_goal(reference_quality(comparison, rows), limit)
+    for name in LIMITS:
         if (limit := getattr(budget, f"max_{name}")) is not None:
-            goals[name] = _limit_goal(FIGURES[name], limit)
+            goals[name] = _limit_goal(name, rows, limit)
     return goals
 
 
@@ -125,12 +167,20 @@ def _drop_goal(reference: float, limit: float) -> Callable[[Row], float]:
     return lambda row: (reference - row.validation_quality - limit) / max(limit, SMALLEST_DROP)
 
 
-def _limit_goal(figure: Callable[[Row], float | None], limit: float) -> Callable[[Row], float]:
-    return lambda row: (figure(row) or 0.0) / limit - 1  # `select` has left out the rows without the figure
+def _limit_goal(name: str, rows: Sequence[Row], limit: float) -> Callable[[Row], float]:
+    def excess(row: Row) -> float:
+        known = figure(row, rows, name)
+        return (known.value if known else 0.0) / limit - 1  # `select` has left out the rows without the figure
+
+    return excess
 
 
-def _reference_quality(comparison: Comparison, rows: Sequence[Row]) -> float:
-    """The reference's validation quality: on this device, else on any other."""
+def reference_quality(comparison: Comparison, rows: Sequence[Row]) -> float:
+    """The reference's validation quality: on the device of `rows`, else on any other.
+
+    Raises:
+        UnsupportedError: the comparison does not hold the reference.
+    """
     for row in [*rows, *comparison.rows]:
         if row.variant == comparison.reference:
             return row.validation_quality
@@ -145,26 +195,23 @@ def _distances(row: Row, goals: dict[str, Callable[[Row], float]]) -> dict[str, 
     return {name: value if value > ROUNDING else 0.0 for name, value in excess.items()}
 
 
-def _preference(row: Row, minimize: str) -> tuple[Any, ...]:
-    return FIGURES[minimize](row), -row.validation_quality, row.bytes
+def _smaller(row: Row) -> tuple[Any, ...]:
+    """The order of rows that are as good as each other."""
+    return "noisy" in row.measurement.flags, row.gzip_bytes, -row.validation_quality, row.bytes
 
 
-def _comparable(rows: Sequence[Row], figures: Iterable[str]) -> Sequence[Row]:
+def _comparable(rows: Sequence[Row], costs: Mapping[str, Mapping[str, Cost | None]]) -> Sequence[Row]:
     """The rows whose figures come from one source each: the most trusted that there is."""
-    for name in sorted(figures):
-        trust = {row.variant: TRUST.index(_source(row, name)) for row in rows}
+    for name in sorted({name for known in costs.values() for name in known}):
+        trust = {row.variant: _known(costs[row.variant], name).trust for row in rows}
         rows = [row for row in rows if trust[row.variant] == min(trust.values())]
     return rows
 
 
-def _source(row: Row, figure: str) -> str:
-    if figure == "energy_mj":
-        return row.measurement.energy.kind
-    if figure == "latency_ms" and row.measurement.latency:
-        return row.measurement.latency.provenance
-    if figure == "memory_kib" and row.measurement.memory:
-        return row.measurement.memory.provenance
-    return "measured"  # sizes are what the files have
+def _known(costs: Mapping[str, Cost | None], name: str) -> Cost:
+    found = costs[name]
+    assert found is not None  # `select` has left out the rows without the figure
+    return found
 
 
 def _left_out(complete: Sequence[Row], candidates: Sequence[Row]) -> str:
@@ -172,19 +219,51 @@ def _left_out(complete: Sequence[Row], candidates: Sequence[Row]) -> str:
     return f"; not compared, because their figures are of a less trusted kind: {', '.join(names)}" if names else ""
 
 
-def _nobody(device: str, rows: Sequence[Row], ran: Sequence[Row], figures: Iterable[str]) -> str:
+def _nobody(device: str, rows: Sequence[Row], figures: Iterable[str]) -> str:
     if not rows:
         return f"{device}: the comparison holds no variant for this device; measure it: `tercet run`"
-    if not ran:
-        return (
-            f"{device}: no variant ran; {rows[0].variant}: {rows[0].measurement.reason or rows[0].measurement.status}"
-        )
+    if all(row.measurement.status != "ok" for row in rows):
+        first = rows[0].measurement
+        return f"{device}: no variant ran; {first.variant}: {first.reason or first.status}"
     return f"{device}: no variant that ran has every figure that the budget asks for: {', '.join(sorted(figures))}"
 
 
-def _reason(champion: Row, minimize: str, within: int, distances: dict[str, dict[str, float]]) -> str:
+def _reason(
+    champion: Row, minimize: str, tied: Sequence[Row], within: int, distances: dict[str, dict[str, float]]
+) -> str:
     name, count = champion.variant, len(distances)
-    if within:
-        return f"{name} has the least {minimize} of those that keep to the budget ({within} of {count})"
-    over = [f"{goal} by {share:.1%}" for goal, share in distances[name].items() if share]
-    return f"none of the {count} compared keeps to the budget; {name} is nearest, beyond it in {', '.join(over)}"
+    if not within:
+        over = [f"{goal} by {share:.1%}" for goal, share in distances[name].items() if share]
+        return f"none of the {count} compared keeps to the budget; {name} is nearest, beyond it in {', '.join(over)}"
+    kept = f"of those that keep to the budget ({within} of {count})"
+    others = [row.variant for row in tied if row is not champion]
+    if not others:
+        return f"{name} has the least {minimize} {kept}"
+    clear = "noisy" not in champion.measurement.flags and any("noisy" in row.measurement.flags for row in tied)
+    which = "the smallest under gzip" + (" that is not noisy" if clear else "")
+    apart = f"{', '.join(others)} cannot be told apart from it"
+    return f"{name} is {which} of the {len(tied)} with the least {minimize} {kept}: {apart}"
+
+
+def _told(name: str, known: Cost) -> str:
+    """A figure with its interval, and with what qualifies it."""
+    interval = f" [{significant(known.low)}–{significant(known.high)}]" if known.low < known.high else ""
+    source = "" if known.source == "measured" else f", {known.source.replace('_', ' ')}"
+    return f"; {name} {significant(known.value)}{interval}{source}"
+
+
+def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mapping[str, Cost | None]) -> Iterator[str]:
+    """What of the choice the figures do not show."""
+    limit, bound = budget.max_quality_drop, drop_bound(champion)
+    if limit is not None and champion.variant != comparison.reference:
+        n = f"{champion.validation_n} validation examples" if champion.validation_n else "the validation data"
+        if bound is None:
+            yield f"whether the drop of {champion.metric} is within {limit:g} has no paired test"
+        elif bound > limit:
+            least = f"{n} only show that it is below {bound:.3f}"
+            yield f"a drop of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
+    for name in LIMITS:
+        most, known = getattr(budget, f"max_{name}"), costs.get(name)
+        if most is not None and known is not None and known.value <= most < known.high:
+            yield f"{name} may be beyond {most:g}: its interval ends at {significant(known.high)}"
+    yield from (f"its measurement is flagged {flag}" for flag in champion.measurement.flags)

@@ -8,13 +8,20 @@ from numpy.typing import NDArray
 
 from tasks import figures, verdict
 from tasks.errors import DataError
+from tasks.intervals import holm
 from tasks.records import Comparison, Control, Evaluation, McNemar, Measurement, Row, Score, Split, Subject
+from tasks.speed import PAIRED, Cost, cost
 
-Labels = NDArray[np.int64]  # [n] true classes of the test split
+Labels = NDArray[np.int64]  # [n] true classes of a split
 
 
 def build(
-    name: str, reference: str, subjects: Sequence[Subject], measurements: Iterable[Measurement], labels: Labels | None
+    name: str,
+    reference: str,
+    subjects: Sequence[Subject],
+    measurements: Iterable[Measurement],
+    labels: Labels | None,
+    validation_labels: Labels | None = None,
 ) -> Comparison:
     """Join variants and measurements.
 
@@ -24,15 +31,20 @@ def build(
         subjects: every variant that could be made and evaluated.
         measurements: one per pair, in the order that the rows shall have; those of other variants are ignored.
         labels: the true classes of the test split; None where there is no single class to predict (no McNemar).
+        validation_labels: likewise, of the validation split.
 
     Raises:
         DataError: an evaluation lacks a split, or was made on other test data.
     """
     known = {subject.variant: subject for subject in subjects}
     base = known.get(reference)
-    rows = [_row(known[m.variant], m, base, labels) for m in measurements if m.variant in known]
+    measured = [m for m in measurements if m.variant in known]
+    own = {m.device: m for m in measured if m.variant == reference}
+    rows = [_row(known[m.variant], m, base, labels) for m in measured]
+    rows = [_with_validation(row, known[row.variant], base, own.get(row.device), validation_labels) for row in rows]
     rows = [_with_control(row, known, base, labels) for row in rows]
-    rows = _with_verdicts(_with_fronts(rows), known, reference)
+    devices = [_with_fronts(_with_holm(group)) for group in by_device(rows).values()]
+    rows = [row for group in devices for row in _with_verdicts(group, known, reference)]
     return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
 
 
@@ -95,6 +107,14 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
+def by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each device, both in their order."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.device, []).append(row)
+    return found
+
+
 def _row(subject: Subject, measurement: Measurement, base: Subject | None, labels: Labels | None) -> Row:
     test = measured_score(subject.evaluation, "test", measurement)
     paired = None
@@ -127,6 +147,20 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
     )
 
 
+def _with_validation(
+    row: Row, subject: Subject, base: Subject | None, base_here: Measurement | None, labels: Labels | None
+) -> Row:
+    """Set the paired test on validation data, which choices are made on, against the reference as it answers here."""
+    own = measured_score(subject.evaluation, "validation", row.measurement)
+    paired = None
+    if base is not None and base.variant != subject.variant and labels is not None:
+        known = measured_score(base.evaluation, "validation", base_here) if base_here else None
+        theirs = known or score(base.evaluation, "validation", "default")
+        if own.predictions and theirs.predictions:
+            paired = mcnemar(own.predictions, theirs.predictions, labels)
+    return row.model_copy(update={"validation_n": own.n, "validation_mcnemar": paired})
+
+
 def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, labels: Labels | None) -> Row:
     """Set what the longer training alone gives, of the control whose budget of epochs is the nearest."""
     own = known[row.variant]
@@ -151,44 +185,46 @@ def _controls(subjects: Iterable[Subject], base: Subject) -> list[Subject]:
     ]
 
 
-def _with_fronts(rows: Sequence[Row]) -> list[Row]:
-    """Mark the Pareto fronts of each device; an estimate never stands against a measurement."""
-    latency: dict[int, tuple[str, float]] = {}
-    energy: dict[int, tuple[str, float]] = {}
-    for i, row in enumerate(rows):
-        m = row.measurement
-        if m.status == "ok" and m.latency is not None and m.latency.provenance != "none":
-            latency[i] = (f"{row.device} {m.latency.provenance}", m.latency.ms_p50)
-        if m.status == "ok" and m.energy.mj is not None and m.energy.kind != "none":
-            energy[i] = (f"{row.device} {m.energy.kind}", m.energy.mj)
-    on_latency, on_energy = _on_front(rows, latency), _on_front(rows, energy)
+def _with_holm(device: Sequence[Row]) -> list[Row]:
+    """Raise the p-values of the variants that ran on a device for each other: the more are tried, the more differ."""
+    tested = [row for row in device if row.mcnemar is not None and row.measurement.status == "ok"]
+    raised = holm([row.mcnemar.p_value for row in tested if row.mcnemar])
+    found = {row.variant: p for row, p in zip(tested, raised, strict=True)}
     return [
-        row.model_copy(update={"on_latency_front": i in on_latency, "on_energy_front": i in on_energy})
-        for i, row in enumerate(rows)
+        row.model_copy(update={"mcnemar": row.mcnemar.model_copy(update={"p_holm": found[row.variant]})})
+        if row.mcnemar and row.variant in found
+        else row
+        for row in device
     ]
 
 
-def _on_front(rows: Sequence[Row], costs: dict[int, tuple[str, float]]) -> set[int]:
-    """The rows, by index, on the front of their group; `costs` gives each row's group and cost."""
-    groups: dict[str, list[int]] = {}
-    for i, (group, _) in costs.items():
-        groups.setdefault(group, []).append(i)
+def _with_fronts(device: Sequence[Row]) -> list[Row]:
+    """Mark a device's Pareto fronts, of validation quality and what choices compare by; no two sources share one."""
+    on_latency, on_energy = (_on_front(device, [cost(row, device, of) for row in device]) for of in PAIRED)
+    return [
+        row.model_copy(update={"on_latency_front": i in on_latency, "on_energy_front": i in on_energy})
+        for i, row in enumerate(device)
+    ]
+
+
+def _on_front(rows: Sequence[Row], costs: Sequence[Cost | None]) -> set[int]:
+    """The rows, by index, that are on the front of the costs of their source; those without a cost are on none."""
+    sources: dict[str, list[tuple[int, float]]] = {}
+    for i, known in enumerate(costs):
+        if known is not None:
+            sources.setdefault(known.source, []).append((i, known.value))
     return {
         i
-        for group in groups.values()
-        for i, best in zip(group, front([(rows[i].quality, costs[i][1]) for i in group]), strict=True)
+        for members in sources.values()
+        for (i, _), best in zip(members, front([(rows[i].validation_quality, c) for i, c in members]), strict=True)
         if best
     }
 
 
-def _with_verdicts(rows: Sequence[Row], known: dict[str, Subject], reference: str) -> list[Row]:
+def _with_verdicts(device: Sequence[Row], known: dict[str, Subject], reference: str) -> list[Row]:
     base = known.get(reference)
-    judged = []
-    for row in rows:
-        device = [other for other in rows if other.device == row.device]
-        text = verdict.sentence(row, device, known[row.variant], reference, base)
-        judged.append(row.model_copy(update={"verdict": text}))
-    return judged
+    told = [verdict.sentence(row, device, known[row.variant], reference, base) for row in device]
+    return [row.model_copy(update={"verdict": text}) for row, text in zip(device, told, strict=True)]
 
 
 def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None) -> Iterable[str]:

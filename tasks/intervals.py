@@ -1,4 +1,4 @@
-"""Intervals that assume nothing of a distribution's shape, and the paired bound of a loss in quality. Pure."""
+"""Intervals that assume nothing of a distribution's shape, and what may be said of paired losses in quality. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -79,3 +79,16 @@ def _deviation(better: int, worse: int, n: int, drop: float) -> float:
     variance = n * (2 * share + drop * (1 - drop))
     seen = worse - better - n * drop
     return seen / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, seen) if seen else 0.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of tests that were made together, each raised so that one in twenty such reports errs at all.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure" (1979): the k-th smallest of m is multiplied by
+    m - k + 1, and none is below a smaller one's. It needs no independence.
+    """
+    raised, floor = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[i]))
+        raised[i] = floor
+    return raised

@@ -320,6 +320,7 @@ class McNemar(Record):
     better: Annotated[int, Field(ge=0)]  # examples that only the variant gets right
     worse: Annotated[int, Field(ge=0)]
     p_value: float
+    p_holm: float | None = None  # raised for the other variants that are tested on the same device
 
 
 class Control(Record):
@@ -345,6 +346,8 @@ class Row(Record):
     quality_high: float
     quality_n: int
     validation_quality: float  # what choices are made on
+    validation_n: int | None = None
+    validation_mcnemar: McNemar | None = None  # null for the reference itself, and where no class is predicted
     mcnemar: McNemar | None  # null for the reference itself
     control: Control | None = None  # of a variant that was trained longer than the reference; null where there is none
     bytes: int

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import compare, dataset, failures, page, paths, roofline_error
+from tasks import compare, dataset, failures, limits, page, paths, roofline_error, speed
 from tasks.errors import DataError
 from tasks.files import replaced_folder, write_json, write_text
 from tasks.params import Params
@@ -22,6 +22,7 @@ from tasks.records import (
     Ratio,
     Record,
     Row,
+    Split,
     Subject,
     read,
 )
@@ -59,27 +60,34 @@ def gather(params: Params) -> Comparison:
         except DataError as error:  # a failed variant is told and does not hide the others
             known = failures.first(params, variant)
             lost.setdefault(known.line if known else str(error), []).append(variant)
-    labels = None
+    labels: tuple[compare.Labels | None, compare.Labels | None] = (None, None)
     try:
-        labels = _labels()
+        labels = _labels("test"), _labels("validation")
     except DataError as error:  # evaluations may outlive the data that they were made on
         if subjects:
             lost.setdefault(str(error), []).append("McNemar's test")
     measurements = [_measurement(s, device, params) for device in params.benchmark.devices for s in subjects]
-    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, labels)
-    notes = (*comparison.notes, *roofline_error.notes(roofline_error.find(row.measurement for row in comparison.rows)))
+    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *labels)
+    first = comparison.rows[0] if comparison.rows else None
+    few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
+    errors = roofline_error.find(row.measurement for row in comparison.rows)
+    notes = (*comparison.notes, *few, *roofline_error.notes(errors))
     told = tuple(f"{', '.join(names)}: {reason}" for reason, names in lost.items())
     return comparison.model_copy(update={"failures": told, "notes": notes})
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
-    """{variant: {device: {quality's metric, latency_ms, energy_mj, bytes}}}; what is not known is absent."""
+    """{variant: {device: {quality's metric, latency_ms, latency_ratio, energy_mj, bytes}}}; the unknown is absent.
+
+    `latency_ms` is what was read at one time; between variants only `latency_ratio` compares.
+    """
     table: dict[str, dict[str, dict[str, float]]] = {}
     for row in comparison.rows:
         m = row.measurement
         known = {
             row.metric: row.quality,
             "latency_ms": m.latency.ms_p50 if m.status == "ok" and m.latency else None,
+            "latency_ratio": m.ratio.value if m.status == "ok" and m.ratio else None,
             "energy_mj": m.energy.mj if m.status == "ok" else None,
             "bytes": row.bytes,
         }
@@ -118,9 +126,9 @@ def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
     )
 
 
-def _labels() -> compare.Labels | None:
-    """The true classes of the test split; None where the targets are no classes."""
-    return dataset.load_raw("test").targets.get(dataset.LABEL)
+def _labels(split: Split) -> compare.Labels | None:
+    """The true classes of a split; None where the targets are no classes."""
+    return dataset.load_raw(split).targets.get(dataset.LABEL)
 
 
 def _line(row: Row) -> dict[str, Any]:
@@ -156,17 +164,17 @@ def _fields(prefix: str, kind: type[Record], record: Record | None) -> dict[str,
 
 
 def _points(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    """Quality against latency for `dvc plots`; pairs without a latency have no place in it."""
-    for row in comparison.rows:
-        m = row.measurement
-        if m.status == "ok" and m.latency is not None:
-            yield {
-                "device": row.device,
-                "variant": row.variant,
-                "latency_ms": m.latency.ms_p50,
-                "latency_provenance": m.latency.provenance,
-                "quality": row.quality,
-            }
+    """Quality against latency, as choices compare it, for `dvc plots`; pairs without a latency have no place in it."""
+    for rows in compare.by_device(comparison.rows).values():
+        for row in rows:
+            if known := speed.cost(row, rows, "latency_ms"):
+                yield {
+                    "device": row.device,
+                    "variant": row.variant,
+                    "latency_ms": known.value,
+                    "latency_provenance": known.source,
+                    "quality": row.quality,
+                }
 
 
 def _csv(lines: Sequence[dict[str, Any]]) -> str:

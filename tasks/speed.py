@@ -1,14 +1,20 @@
-"""How fast a variant is on a device against another one, and what that amounts to in a word. Pure."""
+"""How a variant fares on a device against the others: what choices compare it by, and its verdict in a word. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from statistics import median
+from typing import Literal, get_args
 
 from tasks.params import BASELINE
-from tasks.records import Row
+from tasks.records import EnergyKind, Measurement, Provenance, Ratio, Row
 
 NEGLIGIBLE = 0.03  # a smaller change of latency is none
 SURE = 1.1  # an interval that holds 1 shows that nothing changed only where it is no wider than this factor
+TRUST = (*get_args(Provenance), *get_args(EnergyKind))  # where figures come from, the most trusted first
+UNPAIRED = "unpaired "  # before the source of a measurement that no turns with the reference stand behind
+Paired = Literal["latency_ms", "energy_mj"]  # figures that are measured in turns with the reference
+PAIRED: tuple[Paired, Paired] = ("latency_ms", "energy_mj")
 Outcome = Literal[
     "reference",
     "faster",
@@ -44,6 +50,98 @@ class Speed:
         if self.of == "instructions":
             return "fewer instructions" if self.ratio < 1 else "more instructions"
         return "faster" if self.ratio < 1 else "slower"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A figure of a row as all choices compare it: champions, budgets, fronts and searches."""
+
+    value: float
+    low: float  # its 95 % interval; both ends are `value` where it is exact, or where nothing is known of it
+    high: float
+    source: str  # where it comes from: costs of two sources are not compared
+
+    @property
+    def trust(self) -> tuple[int, bool]:
+        """Less is better."""
+        return TRUST.index(self.source.removeprefix(UNPAIRED)), self.source.startswith(UNPAIRED)
+
+    def tied(self, other: "Cost") -> bool:
+        """Whether the two cannot be told apart: as far from each other as both intervals together reach, or nearer.
+
+        Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root
+        of the sum of squares.
+        """
+        less, more = sorted((self, other), key=lambda cost: cost.value)
+        if less.value == more.value or not less.value > 0 < more.low:
+            return less.value == more.value
+        reach = math.hypot(math.log(less.high / less.value), math.log(more.value / more.low))
+        return math.log(more.value / less.value) <= reach
+
+
+def exactly(value: float, source: str) -> Cost:
+    """A cost without an interval."""
+    return Cost(value, value, value, source)
+
+
+def cost(row: Row, device: Sequence[Row], of: Paired) -> Cost | None:
+    """What a row costs on its device: of a measurement its paired ratio times the reference's own level.
+
+    Two medians that were taken at two times are never set against each other, unless nothing on the device was paired;
+    the source then says so. An estimate is what it is: the range around it is of one unknown that all rows share.
+
+    Args:
+        row: the variant on the device.
+        device: all rows of that device, `row` among them.
+        of: the figure.
+
+    Returns:
+        The cost; None where the row did not run, or has no such figure.
+    """
+    turns = [other.measurement for other in device if _ratio(other.measurement, of)]
+    reference = turns[0].reference if turns else None
+    own = next((other.measurement for other in device if other.variant == reference), None)
+    levels = [level for m in turns if (level := turn_level(m, of)) is not None]
+    known = (own and _figure(own, of)) or ((median(levels), "") if levels else None)
+    return on_scale(row.measurement, of, known[0] if known else None, is_reference=row.variant == reference)
+
+
+def on_scale(m: Measurement, of: Paired, level: float | None, *, is_reference: bool = False) -> Cost | None:
+    """What a variant costs where its reference costs `level`; null: no reference is known."""
+    own, ratio = _figure(m, of), _ratio(m, of)
+    if own is None or own[1] in ("estimated", "emulated") or own[1].startswith("estimate_"):
+        return exactly(*own) if own else None
+    value, source = own
+    if level is not None and is_reference:
+        return exactly(level, source)
+    if level is None or ratio is None:
+        return exactly(value, f"{UNPAIRED}{source}")
+    return Cost(ratio.value * level, ratio.low * level, ratio.high * level, source)
+
+
+def _figure(m: Measurement, of: Paired) -> tuple[float, str] | None:
+    """A measurement's own figure and where it comes from."""
+    if m.status != "ok":
+        return None
+    if of == "latency_ms":
+        known = m.latency is not None and m.latency.provenance != "none"
+        return (m.latency.ms_p50, m.latency.provenance) if m.latency and known else None
+    return None if m.energy.mj is None or m.energy.kind == "none" else (m.energy.mj, m.energy.kind)
+
+
+def _ratio(m: Measurement, of: Paired) -> Ratio | None:
+    """The paired ratio behind a figure, of a pair that ran."""
+    if m.status != "ok" or m.reference is None:
+        return None
+    return m.ratio if of == "latency_ms" else getattr(m.energy, "ratio", None)
+
+
+def turn_level(m: Measurement, of: Paired) -> float | None:
+    """What the reference cost in its turns with one variant: the median of its windows; null where it took none."""
+    windows = [window for window in m.windows if window.variant == m.reference]
+    values = [window.ms_p50 if of == "latency_ms" else window.energy_mj for window in windows]
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def anchor(device: Sequence[Row], reference: str) -> Row | None:

@@ -24,12 +24,15 @@ class Benchmark(Section):
 
 
 class Budget(Section):
-    """What a device's champion must keep to; of those that do, the one with the least of `minimize` wins."""
+    """What a device's champion must keep to; of those that do, the one with the least of `minimize` wins.
+
+    Of those that cannot be told apart from it, the smallest under gzip.
+    """
 
     minimize: Literal["latency_ms", "energy_mj", "memory_kib", "instructions", "bytes", "gzip_bytes", "zstd_bytes"] = (
         "latency_ms"
     )
-    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # below the reference, on validation data
+    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # below the reference, as seen on validation data
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_energy_mj: Annotated[float, Field(gt=0)] | None = None
     max_memory_kib: Annotated[float, Field(gt=0)] | None = None

@@ -1,5 +1,6 @@
 """One trial: its models, its variant, and the figures by which it is judged. No test example is ever read."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -7,17 +8,19 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from tasks import benchmark, dataset, devices, paths
+from tasks import benchmark, dataset, devices, paths, speed
 from tasks.bench.targets import Artifact
 from tasks.bench.transport import hold
 from tasks.compress import stage as compression
 from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError
 from tasks.figures import energy_provenance
+from tasks.files import write_json
 from tasks.params import BASELINE, Params, Protocol
 from tasks.params.compress import Compress
 from tasks.params.search import Search
@@ -28,11 +31,13 @@ from tasks.score import score
 from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import QUALITY, Judge, PoorTrialError
+from tasks.speed import Paired
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 EPOCH_QUALITY = "val_accuracy"  # what Keras calls the quality after an epoch, where there is one
 QUICK = Protocol(mode="quick")
 TRIES = 4  # of a measurement of this machine that another process has spoilt
+LEVELS = Lock()  # of the study: trials run beside each other
 log = logging.getLogger(__name__)
 
 
@@ -217,7 +222,7 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
     if measured.status != "ok":
         kind = DeviceError if here and measured.status == "invalid" else UnsupportedError
         raise kind(f"{device}: {measured.status}: {measured.reason}")
-    for name, (value, provenance) in device_figures(measured).items():
+    for name, (value, provenance) in device_figures(measured, workshop.folder).items():
         progress.know(f"{name}@{device}", value, provenance)
     if made.card.sha256 == workshop.reference.card.sha256:
         progress.know(f"latency_ratio@{device}", 1.0)
@@ -230,17 +235,42 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
         raise UnsupportedError(f"{device} does not tell {', '.join(missing)}")
 
 
-def device_figures(measured: Measurement) -> dict[str, tuple[float | None, Provenance]]:
-    """What a measurement says, by the names that params.yaml has for it, with where it comes from."""
+def device_figures(measured: Measurement, folder: Path) -> dict[str, tuple[float | None, Provenance]]:
+    """What a measurement says, by the names that params.yaml has for it, with where it comes from.
+
+    Args:
+        measured: a pair that ran.
+        folder: of the study, which keeps what the reference costs on each device.
+    """
     latency, ratio, memory = measured.latency, measured.ratio, measured.memory
     counted = measured.instructions
+    ms, mj = (_paired(measured, of, folder) for of in speed.PAIRED)
     return {
-        "latency_ms": (latency.ms_p50, latency.provenance) if latency else (None, "none"),
+        "latency_ms": (ms, latency.provenance) if latency else (None, "none"),
         "latency_ratio": (ratio.value if ratio else None, "measured"),
-        "energy_mj": (measured.energy.mj, energy_provenance(measured.energy)),
+        "energy_mj": (mj, energy_provenance(measured.energy)),
         "memory_kib": (memory.peak_kib, memory.provenance) if memory else (None, "none"),
         "instructions": (counted.per_inference if counted else None, "emulated"),
     }
+
+
+def _paired(measured: Measurement, of: Paired, folder: Path) -> float | None:
+    """A figure on the scale of the study: its ratio to the reference, times what that cost in the first trial there.
+
+    Trials lie hours apart, in which the machine changes: their medians are not compared.
+    """
+    alone = speed.on_scale(measured, of, None)
+    if alone is None or not alone.source.startswith(speed.UNPAIRED):  # an estimate needs no scale
+        return alone.value if alone else None
+    is_reference = measured.reference is None
+    path = folder / "levels" / f"{measured.device}.{of}.json"
+    with LEVELS:
+        level = alone.value if is_reference else speed.turn_level(measured, of)
+        if level is not None and not path.exists():
+            write_json(path, level)
+        kept: float | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    cost = speed.on_scale(measured, of, kept, is_reference=is_reference)
+    return cost.value if cost else None
 
 
 def device_quality(made: Artifact, measured: Measurement) -> float:

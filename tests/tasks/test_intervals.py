@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 from functools import cache
-from itertools import product
+from itertools import combinations, product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binom, multinomial
 
 from tasks.errors import DataError
-from tasks.intervals import of_median, paired_drop_bound
+from tasks.intervals import holm, of_median, paired_drop_bound
 
 SHARES = (0.0, 0.001, 0.005, 0.02, 0.07, 0.2)  # of examples that only one of the two classifiers gets right
 NEGLIGIBLE = 1e-10  # an outcome that is less likely is left out
@@ -93,3 +93,18 @@ def test_the_median_lies_between_two_of_the_values_as_often_as_is_said(n: int) -
 def test_no_values_have_no_interval() -> None:
     with pytest.raises(DataError, match="no values"):
         of_median([])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+@example([0.01, 0.02, 0.03])
+@example([0.5, 0.5])
+def test_holm_closes_bonferroni(p_values: list[float]) -> None:
+    """By the closure principle: a test fails in every group of tests that it is in, each judged by Bonferroni."""
+    m = range(len(p_values))
+    groups = [group for size in range(1, len(p_values) + 1) for group in combinations(m, size)]
+    closed = [max(min(1.0, len(group) * min(p_values[j] for j in group)) for group in groups if i in group) for i in m]
+    assert holm(p_values) == pytest.approx(closed)
+
+
+def test_holm_of_no_test_is_none() -> None:
+    assert holm([]) == []

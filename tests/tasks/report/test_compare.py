@@ -73,6 +73,45 @@ def test_fronts_never_set_an_estimate_against_a_measurement(make: SimpleNamespac
     assert [row.on_energy_front for row in comparison.rows] == [True, False, True]
 
 
+def test_fronts_are_of_validation_quality_and_paired_latency(make: SimpleNamespace) -> None:
+    measured = {variant: make.on_host(variant, "host-cpu") for variant in ("fp32", "int8", "dynamic")}
+    latency = measured["dynamic"].latency.model_copy(update={"ms_p50": 0.001})  # in a fast minute: its ratio is 0.70
+    measured["dynamic"] = measured["dynamic"].model_copy(update={"latency": latency})
+
+    def on_front(wrong: dict[str, int]) -> set[str]:
+        subjects = []
+        for variant in measured:
+            subject = make.subject(variant)
+            scores = [s for s in subject.evaluation.scores if s.split == "test"]
+            scores.append(make.score(range(wrong[variant]), "validation", n=140))
+            evaluation = subject.evaluation.model_copy(update={"scores": tuple(scores)})
+            subjects.append(subject.model_copy(update={"evaluation": evaluation}))
+        labels = np.arange(360) % 10
+        rows = compare.build("x", "fp32", subjects, measured.values(), labels, labels[:140]).rows
+        assert [row.validation_mcnemar.worse for row in rows[1:]] == [
+            max(0, wrong[r.variant] - wrong["fp32"]) for r in rows[1:]
+        ]
+        return {row.variant for row in rows if row.on_latency_front}
+
+    assert on_front({"fp32": 4, "int8": 5, "dynamic": 5}) == {"fp32", "int8"}
+    # on the test split fp32 is the best throughout
+    assert on_front({"fp32": 6, "int8": 5, "dynamic": 3}) == {"int8", "dynamic"}
+
+
+def test_the_more_variants_are_tested_the_more_must_differ(make: SimpleNamespace) -> None:
+    def changes(variants: list[str]) -> dict[str, tuple[float, float | None]]:
+        rows = make.comparison([make.on_host(variant, "host-cpu") for variant in variants], variants).rows
+        return {row.variant: (row.mcnemar.p_value, row.mcnemar.p_holm) for row in rows if row.mcnemar}
+
+    alone = changes(["fp32", "pruned80-clustered16-int8"])["pruned80-clustered16-int8"]
+    assert alone == (alone[0], alone[0])
+    some = changes(["fp32", "int8", "pruned80-clustered16-int8", "dynamic"])
+    assert some["pruned80-clustered16-int8"] == (alone[0], pytest.approx(3 * alone[0]))
+    assert some["int8"][1] == some["dynamic"][1] == 1.0
+    refused = make.on_npu("fp16", "ethos-u55-128")
+    assert make.comparison([refused], ["fp32", "fp16"]).rows[0].mcnemar.p_holm is None  # it is no variant there
+
+
 def test_only_what_ran_is_on_a_front(comparison: Comparison) -> None:
     for row in comparison.rows:
         if row.measurement.status != "ok":

@@ -17,7 +17,7 @@ from tasks.errors import ConversionError, ParamsError
 from tasks.models import cnn
 from tasks.params import Cnn, Params, Quantize
 from tasks.quantize import stage as quantization
-from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio
+from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio, Window
 from tasks.search import bits, space, trial
 from tasks.search.front import Aims
 from tasks.search.stopping import Judge
@@ -206,6 +206,32 @@ def test_what_goes_wrong_is_a_result_with_its_reason(workshop, monkeypatch):
     done = trial.carry_out(workshop, 1, odd, None)
     assert (done.status, done.reason) == ("failed", "RuntimeError: of a library")
     assert (workshop.folder / "1" / "trial.json").exists()
+
+
+def test_latencies_of_a_study_are_ratios_to_what_its_reference_cost_at_first(workshop, monkeypatch):
+    whole, machine = workshop.lane.measure, [1.0]  # how slow it is
+    window = {"runs": 9, "seconds": 1, "cpu_ms_mean": 1, "load_ms": 1, "first_ms": 1, "peak_memory_kib": None}
+
+    def measure(made, *request):
+        measurement = whole(made, *request).measurement
+        if made.card.variant == "fp32":
+            latency = Latency(provenance="measured", ms_p50=0.04 * machine[0])
+            return Result(measurement.model_copy(update={"latency": latency, "ratio": None}))
+        level = 0.04 * machine[0]
+        windows = (Window(variant="fp32", ms_p10=level, ms_p50=level, ms_mean=level, **window),)
+        latency = Latency(provenance="measured", ms_p50=0.02 * machine[0])
+        return Result(measurement.model_copy(update={"reference": "fp32", "windows": windows, "latency": latency}))
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+
+    def latency(number, variant):
+        plan = space.Plan((), variant, Quantize(model="baseline", scheme="float32"))
+        return trial.carry_out(workshop, number, plan, None).figures["latency_ms@host-cpu"]
+
+    assert latency(0, "v0") == pytest.approx(0.02)
+    machine[0] = 3.0
+    assert latency(1, "v1") == pytest.approx(0.02)
+    assert latency(2, "fp32") == pytest.approx(0.04)
 
 
 def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_of_the_variant(workshop, monkeypatch):

@@ -1,5 +1,6 @@
 """Which variant a budget selects."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.champion import select
+from tasks.champion import Choice, figure, select, undecided
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
-from tasks.records import Comparison, Instructions, Memory, Row
+from tasks.records import Comparison, Instructions, McNemar, Memory, Ratio, Row, Window
+from tasks.speed import Cost
 
 MakeRow = Callable[..., Row]
 
@@ -57,13 +59,121 @@ def test_a_drop_counts_as_a_share_of_its_limit_also_where_that_is_0(make_row: Ma
     assert choice.distances == pytest.approx({"quality_drop": 6.0})  # in tenths of a point
 
 
-def test_equals_are_told_apart_by_validation_quality_then_size(make_row: MakeRow) -> None:
+def paired(make_row: MakeRow, variant: str, value: float, low: float, high: float, **changes: Any) -> Row:
+    """A row that took turns with float32."""
+    ratio = Ratio(value=value, low=low, high=high, pairs=3)
+    return make_row(variant, reference="float32", ratio=ratio, **changes)
+
+
+def test_paired_ratios_choose_and_no_medians_of_two_times(make_row: MakeRow) -> None:
     rows = [
-        make_row("float32", validation_quality=0.9, bytes=10),
-        make_row("dynamic", validation_quality=0.95, bytes=200),
-        make_row("int8", validation_quality=0.95, bytes=100),
+        make_row("float32", latency_ms=0.1),
+        paired(make_row, "dynamic", 0.5, 0.49, 0.51, latency_ms=0.05),
+        paired(make_row, "int8", 0.6, 0.59, 0.61, latency_ms=0.04),  # the machine was fast in its minute
     ]
-    assert select(compare(*rows), "host-cpu", Budget()).champion == "int8"
+    choice = select(compare(*rows), "host-cpu", Budget(max_latency_ms=0.052))
+    assert choice.champion == "dynamic"
+    assert choice.within_budget
+    assert "latency_ms 0.0500 [0.0490–0.0510]" in choice.reason
+    assert not choice.doubts
+    (doubt,) = select(compare(*rows), "host-cpu", Budget(max_latency_ms=0.0505)).doubts
+    assert doubt == "latency_ms may be beyond 0.0505: its interval ends at 0.0510"
+
+
+def test_of_those_that_cannot_be_told_apart_the_smallest_wins_that_is_not_noisy(make_row: MakeRow) -> None:
+    rows = [
+        make_row("float32", latency_ms=1.0, gzip_bytes=10),
+        paired(make_row, "dynamic", 0.50, 0.48, 0.52, gzip_bytes=900),
+        paired(make_row, "int8", 0.51, 0.49, 0.53, gzip_bytes=300),
+        paired(make_row, "pruned", 0.60, 0.58, 0.62, gzip_bytes=100),  # slower beyond doubt
+        paired(make_row, "wild", 0.70, 0.30, 1.60, gzip_bytes=200, flags=["noisy"]),  # which says nothing
+    ]
+    choice = select(compare(*rows), "host-cpu", Budget())
+    assert (choice.champion, choice.tied) == ("int8", ("dynamic", "wild"))
+    assert "the smallest under gzip that is not noisy of the 3" in choice.reason
+    assert "dynamic, wild cannot be told apart from it" in choice.reason
+    noisy = select(compare(rows[0], rows[4]), "host-cpu", Budget())
+    assert noisy.champion == "float32"  # it is the larger here only by what it is not: noisy
+    alone = select(compare(rows[0], rows[4]), "host-cpu", Budget(max_latency_ms=0.8))
+    assert (alone.champion, alone.doubts[-1]) == ("wild", "its measurement is flagged noisy")
+
+
+@given(st.floats(0.01, 100), st.floats(1.0, 3.0), st.floats(1.0, 3.0), st.floats(1.0, 3.0))
+def test_costs_are_tied_as_their_intervals_together_reach(value: float, apart: float, up: float, down: float) -> None:
+    less, more = (
+        Cost(value, value / up, value * up, "measured"),
+        Cost(value * apart, value * apart / down, value * apart * down, "measured"),
+    )
+    together = math.hypot(math.log(up), math.log(down))
+    if not math.isclose(math.log(apart), together, rel_tol=1e-6, abs_tol=1e-9):
+        assert less.tied(more) == more.tied(less) == (math.log(apart) < together or more.value == less.value)
+    assert less.tied(less)
+
+
+def test_the_reference_that_did_not_run_is_as_it_was_in_its_turns(make_row: MakeRow) -> None:
+    def window(variant: str, ms: float) -> Window:
+        return Window(
+            variant=variant, runs=9, seconds=1, ms_p10=ms, ms_p50=ms, ms_mean=ms, cpu_ms_mean=ms, load_ms=1, first_ms=1,
+            peak_memory_kib=None,
+        )  # fmt: skip
+
+    busy = make_row("float32", status="invalid", reason="the machine is too busy", latency_ms=9.0)
+    windows = [window("float32", 0.1), window("int8", 0.5), window("float32", 0.3), window("float32", 0.2)]
+    row = paired(make_row, "int8", 0.5, 0.4, 0.6, latency_ms=7.0, windows=windows)
+    found = figure(row, [busy, row], "latency_ms")
+    assert found
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.08, 0.12))
+    assert select(compare(busy, row), "host-cpu", Budget()).candidates == ("int8",)
+
+
+def test_what_took_no_turns_is_not_set_against_what_did(make_row: MakeRow) -> None:
+    rows = [
+        make_row("float32", latency_ms=1.0),
+        paired(make_row, "dynamic", 0.5, 0.4, 0.6),
+        make_row("int8", latency_ms=0.1),
+    ]
+    choice = select(compare(*rows), "host-cpu", Budget())
+    assert choice.champion == "dynamic"
+    assert choice.reason.endswith("not compared, because their figures are of a less trusted kind: int8")
+    medians = select(compare(rows[0], rows[2]), "host-cpu", Budget())
+    assert medians.champion == "int8"
+    assert "unpaired measured" in medians.reason
+
+
+def test_equals_go_by_their_size_then_by_validation_quality(make_row: MakeRow) -> None:
+    rows = [
+        make_row("float32", validation_quality=0.9, gzip_bytes=100),
+        make_row("dynamic", validation_quality=0.95, gzip_bytes=100),
+        make_row("int8", validation_quality=0.99, gzip_bytes=200),
+    ]
+    assert select(compare(*rows), "host-cpu", Budget()).champion == "dynamic"
+
+
+def test_a_limit_that_the_examples_cannot_show_is_kept_by_the_point_and_doubted(make_row: MakeRow) -> None:
+    def tested(better: int, worse: int, n: int) -> Choice:
+        told = McNemar(better=better, worse=worse, p_value=1.0)
+        drop = {"validation_quality": 0.98 - (worse - better) / n, "validation_n": n, "validation_mcnemar": told}
+        rows = [make_row("float32"), make_row("int8", latency_ms=0.2, **drop)]
+        return select(compare(*rows), "host-cpu", Budget(max_quality_drop=0.01))
+
+    few, many = tested(0, 1, 144), tested(5, 10, 5000)
+    assert few.champion == many.champion == "int8"
+    (doubt,) = few.doubts
+    assert "not distinguishable from one beyond it: 144 validation examples only show that it is below 0.03" in doubt
+    assert not many.doubts
+    assert tested(0, 2, 144).champion == "float32"  # 2 of 144 is more than 0.01
+    rows = [make_row("float32"), make_row("int8", latency_ms=0.2)]
+    (doubt,) = select(compare(*rows), "host-cpu", Budget(max_quality_drop=0.01)).doubts
+    assert doubt.endswith("no paired test")
+
+
+def test_a_pair_that_failed_or_a_variant_that_was_not_made_leaves_its_devices_undecided(make_row: MakeRow) -> None:
+    away = make_row("int8", status="error", reason="the board does not answer", latency_ms=None)
+    whole = compare(make_row("float32"), away, make_row("float32", "another"))
+    assert undecided(whole, "another") is None
+    assert undecided(whole, "host-cpu") == "not every variant is known here; int8: the board does not answer"
+    unmade = compare(make_row("float32"), make_row("int8")).model_copy(update={"failures": ("fp16: refused", "x: y")})
+    assert undecided(unmade, "host-cpu") == "not every variant is known here; fp16: refused (and 1 more)"
 
 
 def test_what_did_not_run_or_lacks_a_figure_is_no_candidate(make_row: MakeRow) -> None:
@@ -108,7 +218,11 @@ def test_without_a_candidate_the_reason_is_told(
 
 
 figures = st.tuples(
-    st.floats(0.1, 10), st.floats(0.1, 10), st.integers(1, 10**6), st.integers(0, 100), st.sampled_from(["ok", "error"])
+    st.floats(0.1, 10),
+    st.floats(0.1, 10),
+    st.integers(1, 10**6),
+    st.integers(0, 100),
+    st.sampled_from(["ok", "invalid"]),
 )
 
 
@@ -144,7 +258,7 @@ def test_no_candidate_beats_the_champion(
     champion = able[choice.champion]
     within = [row for row in able.values() if fits(row)]
     assert choice.within_budget == bool(within) == fits(champion)
-    assert cost(champion) == min(map(cost, within), default=cost(champion))
+    assert cost(champion) == min(map(cost, within), default=cost(champion))  # without intervals none is tied
     assert choice.within_budget == (not any(choice.distances.values()))
 
 

@@ -1,35 +1,141 @@
-"""Writing so that a kill or a full disk leaves either the old output or the new one, never a half."""
+"""Writing so that a kill or a full disk leaves either the old output or the new one, never a half and never neither."""
 
+import ctypes
+import errno
+import fcntl
 import hashlib
+import itertools
 import json
 import os
+import platform
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"  # a shared disk has writers of other machines
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
+FIRST = time.time_ns()  # a process of the same number that ended before has lower ones
+_numbers = itertools.count(FIRST)  # threads write side by side
+_moving = Lock()  # two renames of one thread must not meet those of another
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` to write a file or a folder to; move it into place if all went well.
 
-    The sibling is hidden, ends in `.tmp` (which git and DVC ignore) and carries the process's number, so that
-    the next writer of the same path clears away what a killed one left.
+    The sibling is hidden, ends in `.tmp` (which git and DVC ignore) and carries the machine's name and the process's
+    number, so that the next writer of the same path clears away what a killed one left. Any number of threads and
+    processes may write one path: each writes it whole, and the last one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        if not _alive(int(left.name.split(".")[-2])):
-            _remove(left)
-    temporary, old = (path.with_name(f".{path.name}.{what}.{os.getpid()}.tmp") for what in ("new", "old"))
+    _clear(path)
+    temporary = _sibling(path, "new")
     try:
         yield temporary
-        if path.is_dir():
-            path.replace(old)
-        temporary.replace(path)
+        _sync(temporary)
+        with _moving:
+            _move(temporary, path)
+        _sync(path.parent, deep=False)
     finally:
         _remove(temporary)
-        _remove(old)
+
+
+def _sibling(path: Path, what: str) -> Path:
+    return path.with_name(f".{path.name}.{what}.{HOST}.{os.getpid()}.{next(_numbers)}.tmp")
+
+
+def _clear(path: Path) -> None:
+    """Take away what dead writers of this path have left here; an old folder goes back if nothing took its place."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(new|old)\.{HOST}\.(\d+)\.(\d+)\.tmp")
+    for left in path.parent.iterdir():
+        found = pattern.fullmatch(left.name)
+        if not found or _writes(int(found[2]), int(found[3])):
+            continue
+        with suppress(FileNotFoundError):  # another writer clears, too
+            if found[1] == "old" and not os.path.lexists(path):
+                left.replace(path)
+            else:
+                _remove(left)
+
+
+def _move(temporary: Path, path: Path) -> None:
+    """Put what is whole into the place of what was; a folder cannot simply be renamed over another one."""
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR):
+            raise
+        if not _exchange(temporary, path):
+            _swap(temporary, path)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """As `_exchange`, in two renames; what was at `path` is gone afterwards."""
+    old = _sibling(path, "old")
+    try:
+        path.replace(old)
+        temporary.replace(path)
+    finally:  # after an interrupt as well: between the two there must be something
+        if os.path.lexists(path):
+            _remove(old)
+        elif os.path.lexists(old):
+            old.replace(path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two paths at once, where the system and the file system can; what was at `other` is then at `one`."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if rename is None:
+        return False
+    if not rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE):
+        return True
+    if (code := ctypes.get_errno()) in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+def _sync(path: Path, *, deep: bool = True) -> None:
+    """Have the disk hold what a rename is about to make valid: after a power cut a name without its bytes is worse."""
+    if deep and path.is_dir():
+        for child in path.iterdir():
+            if not child.is_symlink():
+                _sync(child)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some file systems refuse it for a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold what lies at `path` against the other threads and processes that make it or add to it.
+
+    The lock is a hidden sibling, which stays; the kernel frees it when its holder ends, however it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def once(path: Path, make: Callable[[Path], None]) -> Path:
+    """A file that is there for good when it is there: made at a temporary sibling by whoever needs it first."""
+    if not path.exists():
+        with locked(path):
+            if not path.exists():
+                with replaced(path) as temporary:
+                    make(temporary)
+    return path
 
 
 @contextmanager
@@ -57,7 +163,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _alive(pid: int) -> bool:
+def _writes(pid: int, number: int) -> bool:
+    """Whether the writer of such a sibling is at work."""
+    if pid == os.getpid():
+        return number >= FIRST
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -68,7 +177,7 @@ def _alive(pid: int) -> bool:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

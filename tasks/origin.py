@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks import custom, paths
 from tasks.errors import DataError, ParamsError, suggest
-from tasks.files import sha256, write_json
+from tasks.files import locked, sha256, write_json
 from tasks.params import Params, Stored
 
 KINDS = ("data", "model")
@@ -67,7 +67,8 @@ def _hashes(files: list[Path]) -> dict[str, str]:
             new[key] = [stat.st_size, stat.st_mtime_ns, value]
         found[file.as_posix()] = str(value)
     if new:
-        write_json(KNOWN, known | new)
+        with locked(KNOWN):  # both origins are looked at side by side, and neither may lose what the other adds
+            write_json(KNOWN, (_read(KNOWN) or {}) | new)
     return found
 
 

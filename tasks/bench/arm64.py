@@ -20,7 +20,7 @@ from tasks import paths
 from tasks.bench.transport import RUNNER, START, converse
 from tasks.devices import EmulatedArm64
 from tasks.errors import DeviceError
-from tasks.files import replaced, sha256
+from tasks.files import once, sha256
 
 SOURCE = paths.ARM64 / "count.c"
 ROOTFS = "TERCET_ARM64_ROOTFS"  # where it lies, if not in .tercet
@@ -143,14 +143,14 @@ def plugin() -> Path:
     Raises:
         DeviceError: gcc failed.
     """
-    path = _compiled()
-    if not path.is_file():
-        with replaced(path) as temporary:
-            command = [*COMPILE, "-o", str(temporary), str(SOURCE)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILES_S, check=False)
-            if done.returncode:
-                raise DeviceError(f"the counting plugin does not compile: {done.stderr.strip()}")
-    return path
+    return once(_compiled(), _compile)
+
+
+def _compile(path: Path) -> None:
+    command = [*COMPILE, "-o", str(path), str(SOURCE)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILES_S, check=False)
+    if done.returncode:
+        raise DeviceError(f"the counting plugin does not compile: {done.stderr.strip()}")
 
 
 def _compiled() -> Path:

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -37,6 +39,18 @@ def written(params, kind):
 
 def sha(content):
     return hashlib.sha256(content).hexdigest()
+
+
+def test_two_looks_at_once_lose_nothing_of_each_other(project, monkeypatch):
+    for name in ("raw", "a.keras"):
+        (project / name).write_bytes(name.encode())
+    params, both = settings("raw", {"family": "file", "source": "a.keras"}), Barrier(2, timeout=30)
+    sha256 = origin.sha256
+    monkeypatch.setattr(origin, "sha256", lambda path: (both.wait(), sha256(path))[1])  # each has read what is known
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda kind: origin.origin(params, kind), origin.KINDS))
+    known = json.loads(origin.KNOWN.read_text())
+    assert {value[2] for value in known.values()} == {sha(b"raw"), sha(b"a.keras")}
 
 
 def test_nothing_comes_from_outside(project):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tasks.bench.targets import Artifact
 from tasks.bench.transport import Session
 from tasks.devices import Processor
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.files import replaced
+from tasks.files import once
 
 OPSET = 18  # the newest that tf2onnx writes
 TIMEOUT_S = 600
@@ -43,10 +44,7 @@ def convert(artifact: Artifact) -> Path:
         DeviceError: the conversion did not end in time.
     """
     path = paths.STATE / "converted" / f"{artifact.card.sha256}.tf2onnx-{version('tf2onnx')}.onnx"
-    if not path.is_file():
-        with replaced(path) as file:
-            to_onnx(artifact.path, file)
-    return path
+    return once(path, partial(to_onnx, artifact.path))
 
 
 def to_onnx(source: Path, file: Path) -> None:

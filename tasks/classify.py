@@ -82,6 +82,7 @@ class Classifier:
             self.interpreter.resize_tensor_input(self.input["index"], shape)
         self.interpreter.allocate_tensors()
         for example in quantize(examples, self.input):
+            self.interpreter.reset_all_variables()  # a recurrent network shall remember nothing of the example before
             self.interpreter.set_tensor(self.input["index"], example[np.newaxis])
             self.interpreter.invoke()
             yield dequantize(self.interpreter.get_tensor(self.output["index"])[0], self.output)

@@ -132,6 +132,7 @@ def _activations(content: bytes, examples: "Examples") -> Iterator[tuple[str, ND
     computed = _computed(content)
     places = {name: d["index"] for name, d in interpreter.get_signature_runner().get_input_details().items()}
     for i in range(len(examples)):
+        interpreter.reset_all_variables()  # each example by itself, as it will be run
         for name, array in examples.inputs.items():
             interpreter.set_tensor(places[name], array[i : i + 1])
         interpreter.invoke()

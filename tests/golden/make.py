@@ -3,6 +3,7 @@
 `float32`, `float16`, `int8`, `int16x8`: one 3×3 convolution, one dense layer, 8×8×1 to 4 classes, seeded weights.
 `mixed`: the int8 network with a cumulative sum behind it, which the Ethos-U compiler leaves to the CPU.
 `two`: two float inputs `a`, `b` [3] and two outputs `difference`, `product` [3].
+`recurrent`: a sequence [5, 2] through an LSTM that keeps its state in variable tensors, and remembers long.
 `tokens`: an int32 input [5] through an averaged embedding.
 `custom`: an op that LiteRT does not have, so it refuses to run it.
 `.onnx`: the same as Tercet converts them for ONNX Runtime. `.stablehlo`: the first two for PJRT.
@@ -67,6 +68,17 @@ def two() -> bytes:
     return converter(tf_keras.Model([a, b], {"difference": difference, "product": product})).convert()
 
 
+def recurrent() -> bytes:
+    """An LSTM with a forget gate that stays open."""
+    inputs = tf_keras.Input((5, 2), batch_size=1, name="sequence")
+    lstm = tf_keras.layers.LSTM(8)
+    model = tf_keras.Model(inputs, tf_keras.layers.Dense(2, name="scores")(lstm(inputs)))
+    kernel, recurrent_kernel, bias = lstm.get_weights()
+    bias[8:16] += 2.5
+    lstm.set_weights([kernel, recurrent_kernel, bias])
+    return converter(model).convert()
+
+
 def tokens() -> bytes:
     """An embedding."""
     inputs = tf_keras.Input((5,), dtype=tf.int32, name="tokens")
@@ -100,11 +112,13 @@ def main() -> None:
         "mixed": integer(network(cumulative=True), ops=None),
         "two": two(),
         "tokens": tokens(),
+        "recurrent": recurrent(),
         "custom": custom(),
     }
     for name, content in files.items():
         (HERE / f"{name}.tflite").write_bytes(content)
-        to_onnx(HERE / f"{name}.tflite", HERE / f"{name}.onnx")
+        if name != "recurrent":  # tf2onnx does not know its operator
+            to_onnx(HERE / f"{name}.tflite", HERE / f"{name}.onnx")
     for scheme in stablehlo.SCHEMES:
         (HERE / f"{scheme}.stablehlo").write_bytes(portable(model, scheme))
 

@@ -1,5 +1,7 @@
 """LiteRT: `.tflite` files."""
 
+import struct
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ class Model:
     def __init__(self, path: str, options: dict[str, Any]) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        Path(path).open("rb").close()  # a missing file is no verdict of the runtime
+        self._keeps_state = _has_variables(Path(path))
         kernels = {"default": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[options["kernels"]]
         try:
             self.interpreter = Interpreter(path, num_threads=options["threads"], experimental_op_resolver_type=kernels)
@@ -55,7 +57,9 @@ class Model:
         ]
 
     def put(self, example: Example) -> None:
-        """Put one example in place."""
+        """Put one example in place; what a file keeps from one inference to the next starts anew with each."""
+        if self._keeps_state:
+            self.interpreter.reset_all_variables()
         for index, value in example:
             self.interpreter.set_tensor(index, value)
 
@@ -77,3 +81,43 @@ class Model:
     def operators(self) -> list[dict[str, Any]]:
         """Each operator of the main graph; the runtime does not tell their times."""
         return []
+
+
+def _has_variables(path: Path) -> bool:
+    """Whether a file has variable tensors, as a fused LSTM keeps its state in; what is no such file has none.
+
+    It reads the flatbuffer itself: the schema's module would take memory and time that are the model's to show.
+    """
+    with path.open("rb") as file:
+        try:
+            content = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+            graphs = _tables(content, _field(content, _target(content, 0), 2))  # Model.subgraphs
+            tensors = (tensor for graph in graphs for tensor in _tables(content, _field(content, graph, 0)))
+            variables = (_field(content, tensor, 5) for tensor in tensors)  # Tensor.is_variable; absent where false
+            return any(place and content[place] for place in variables)
+        except (IndexError, struct.error, ValueError):  # the runtime itself says what is wrong with it
+            return False
+
+
+def _target(content: memoryview, place: int) -> int:
+    """Where an offset of a flatbuffer leads."""
+    return int(place + struct.unpack_from("<I", content, place)[0])
+
+
+def _field(content: memoryview, table: int, number: int) -> int:
+    """Where a table's field stands, by its number in the schema, which never changes; 0 where it is left out."""
+    shape = table - struct.unpack_from("<i", content, table)[0]
+    entry = 4 + 2 * number
+    if entry >= struct.unpack_from("<H", content, shape)[0]:
+        return 0
+    offset = struct.unpack_from("<H", content, shape + entry)[0]
+    return int(table + offset) if offset else 0
+
+
+def _tables(content: memoryview, place: int) -> list[int]:
+    """Where the tables of a vector stand, which a field holds."""
+    if not place:
+        return []
+    vector = _target(content, place)
+    count = struct.unpack_from("<I", content, vector)[0]
+    return [_target(content, vector + 4 * k) for k in range(1, count + 1)]

@@ -38,6 +38,7 @@ class Model:
             raise RefusedError("; ".join([*said, *_custom(model)]) or str(error)) from None
         self.inputs = {name: self._input(k) for k, name in enumerate(_names(model, "inputs"))}
         self._outputs = {name: self._output(k) for k, name in enumerate(_names(model, "outputs"))}
+        self._keeps_state = any(tensor.isVariable for graph in model.subgraphs for tensor in graph.tensors)
         self.invoke = self.interpreter.invoke
 
     def _input(self, index: int) -> dict[str, Any]:
@@ -57,7 +58,9 @@ class Model:
         return [[(d["index"], quantize(a[i : i + 1], d["dtype"], *_affine(d))) for d, a in pairs] for i in range(n)]
 
     def put(self, example: Example) -> None:
-        """Put one example in place."""
+        """Put one example in place; what a file keeps from one inference to the next starts anew with each."""
+        if self._keeps_state:
+            self.interpreter.reset()
         for index, value in example:
             self.interpreter.set_input(value, index)
 

@@ -83,6 +83,35 @@ def test_integer_inputs_stay_integers(request_of: Build) -> None:
     np.testing.assert_allclose(averages[2], 0.4 * averages[0] + 0.6 * averages[1], rtol=1e-5)
 
 
+def one_by_one(path: Path, sequences: np.ndarray) -> np.ndarray:
+    """What a new interpreter answers to each example, so that none can know of another."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    rows = []
+    for sequence in sequences:
+        interpreter = Interpreter(str(path))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], sequence[None])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "kernels", "apart"), [("litert", "default", 0), ("litert", "reference", 1e-6), ("tflm", "", 1e-6)]
+)
+def test_no_example_knows_of_the_one_before_it(
+    request_of: Build, golden: Path, runtime: str, kernels: str, apart: float
+) -> None:
+    sequences = np.random.default_rng(5).normal(size=(12, 5, 2)).astype(np.float32)
+    expected = one_by_one(golden / "recurrent.tflite", sequences)
+    for order in (np.arange(12), np.arange(12)[::-1], np.zeros(3, int)):
+        ask = request_of("recurrent", "predict", {"sequence": sequences[order]}, kernels=kernels, runtime=runtime)
+        run(ask)
+        (found,) = outputs(ask).values()
+        np.testing.assert_allclose(found, expected[order], rtol=0, atol=apart)
+
+
 def test_what_the_runtime_refuses_is_unsupported_with_its_reason_in_one_line(request_of: Build, tmp_path: Path) -> None:
     x = {"x": np.ones((1, 3), np.float32)}
     response = run(request_of("custom", "predict", x))

@@ -41,6 +41,18 @@ def test_the_ranges_of_a_network_are_those_of_its_activations():
             assert found("percentile", percent)[name] == pytest.approx(tuple(ends), rel=BUCKET)
 
 
+def test_the_ranges_of_a_recurrent_network_are_those_of_each_example_by_itself():
+    content = (GOLDEN / "recurrent.tflite").read_bytes()
+    sequences = np.random.default_rng(5).normal(size=(8, 5, 2)).astype(np.float32)
+
+    def found(chosen):
+        return ranges.find(content, Examples({"sequence": chosen}, {}), "min-max", 100.0, 8)
+
+    single = [found(sequence[None]) for sequence in sequences]
+    for name, (low, high) in found(sequences).items():
+        assert (low, high) == (min(each[name][0] for each in single), max(each[name][1] for each in single))
+
+
 @pytest.mark.parametrize("percent", [60.0, 99.0, 99.99])
 def test_a_percentile_holds_as_many_values_as_it_says(percent):
     values = np.random.default_rng(1).gamma(2.0, size=50_000) - 1

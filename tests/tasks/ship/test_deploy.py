@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tasks import files, paths
+from tasks.classify import Classifier
 from tasks.deploy import deploy
 from tasks.errors import DataError
 from tasks.params import Params
@@ -90,6 +91,13 @@ def images() -> "np.ndarray":
     rng = np.random.default_rng(0)
     lit = rng.integers(0, 2, (24, 2, 2, 1)).repeat(4, axis=1).repeat(4, axis=2)
     return (rng.integers(0, 256, (24, 8, 8, 1)) * lit).astype(np.uint8)
+
+
+def test_the_shipped_script_forgets_each_example_before_the_next() -> None:
+    sequences = np.random.default_rng(5).normal(size=(6, 5, 2)).astype(np.float32)
+    path = ROOT / "tests/golden/recurrent.tflite"
+    expected = [next(Classifier(path, "default").scores(sequence[None])) for sequence in sequences]
+    np.testing.assert_array_equal(list(Classifier(path, "default").scores(sequences)), expected)
 
 
 def test_the_bundle_classifies_with_numpy_and_the_runtime_alone(ready: Path, params: Params, alone: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.errors import ModelError
-from tasks.stored import rebuild, witness
+from tasks.stored import limits, rebuild, witness
 
 if TYPE_CHECKING:
     import tf_keras
@@ -31,19 +31,28 @@ Config = dict[str, Any]
 Arrays = dict[str, Any]
 
 
-def load(path: Path, config: Config, params: "Stored") -> "tf_keras.Model":
-    """Rebuild the model of a file of Keras 3, whose configuration has been found safe.
+def load(path: Path, config: Config, params: "Stored", clean: Path, numbers: int) -> "tf_keras.Model":
+    """Rebuild the model of a file of Keras 3.
+
+    Args:
+        path: the file, for errors.
+        config: its configuration, as `safety.read` gives it.
+        params: of the file.
+        clean: a copy with that configuration and the weights, for Keras 3 to read.
+        numbers: that its weights are.
 
     Raises:
         ModelError: a layer has no counterpart in tf_keras, Keras 3 cannot read the file, or a layer answers otherwise;
             the message names the layer.
     """
     try:
-        rebuilt = rebuild.network(config)
+        with limits.budget(numbers):
+            rebuilt = rebuild.network(config)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
+    limits.check_sizes(path, rebuilt.model)
     inputs = random_inputs(rebuilt.model, config)
-    testimony = ask(path, params, inputs, list(rebuilt.outputs))
+    testimony = ask(path, params, inputs, list(rebuilt.outputs), clean)
     copy_weights(path, rebuilt.model, testimony)
     compare(path, rebuilt, inputs, testimony)
     return rebuilt.model
@@ -72,13 +81,13 @@ def _vocabularies(config: Any) -> Iterator[int]:
             yield from _vocabularies(part)
 
 
-def ask(path: Path, params: "Stored", inputs: Arrays, layers: list[str]) -> Arrays:
+def ask(path: Path, params: "Stored", inputs: Arrays, layers: list[str], clean: Path) -> Arrays:
     """What Keras 3 says of the file: `weights/<layer>/<i>`, `output/<layer>`, and `answer/<i>` of the whole model.
 
     Raises:
         ModelError: it cannot read or run the model, or takes too long.
     """
-    request = {"path": str(path), "module": params.layers, "lambdas": params.lambdas, "layers": layers}
+    request = {"path": str(clean.resolve()), "module": params.layers, "lambdas": params.lambdas, "layers": layers}
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_USE_LEGACY_KERAS", None)
     with tempfile.TemporaryDirectory(prefix="tercet-keras3-") as folder:

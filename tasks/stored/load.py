@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tasks import custom
 from tasks.errors import ModelError
 from tasks.params import Stored
-from tasks.stored import archive, keras3, safety
+from tasks.stored import archive, keras3, limits, safety, saved_model
 
 if TYPE_CHECKING:
     import tf_keras
 
 LITERT = ".tflite"
-METADATA = "keras_metadata.pb"  # of a SavedModel that tf_keras wrote
-WEIGHTS = Path("variables", "variables")
 KINDS = "a .keras or .h5 file, a SavedModel folder of tf_keras, or a .tflite file"
 
 
@@ -40,13 +38,18 @@ def load(params: Stored) -> "tf_keras.Model":
         )
     if params.layers:
         custom.register(params.layers)
+    found = _described(path)
+    newer = found.version.startswith("3")
+    config = safety.read(path, found.config, lambdas=params.lambdas, keras3=newer)
     if path.is_dir():
-        model = _saved_model(path, params)
+        model = _saved_model(path, config, found.numbers, params)
     else:
-        config, version = _described(path)
-        config = {key: value for key, value in config.items() if key != "compile_config"}
-        safety.check(path, config, lambdas=params.lambdas)
-        model = keras3.load(path, config, params) if version.startswith("3") else _tf_keras(path, params)
+        with archive.rewritten(path, config) as clean:
+            if newer:
+                model = keras3.load(path, config, params, clean, found.numbers)
+            else:
+                model = _tf_keras(path, clean, found.numbers, params)
+    limits.check_sizes(path, model)
     if not getattr(model, "_is_graph_network", False):
         raise ModelError(
             f"{path}: {type(model).__name__} is a subclassed model, whose layers are joined by its code; "
@@ -67,68 +70,41 @@ def existing(params: Stored) -> Path:
     return path
 
 
-def _described(path: Path) -> tuple[dict[str, Any], str]:
-    match path.suffix:
-        case ".keras":
-            return archive.keras_zip(path)
-        case ".h5" | ".hdf5":
-            return archive.h5_config(path)
+def _described(path: Path) -> archive.Described:
+    if path.is_dir():
+        return saved_model.described(path)
+    if path.suffix in (archive.ZIP, *archive.HDF5):
+        return archive.described(path)
     raise ModelError(f"source: {path}: no kind of file that is known; {KINDS} is expected")
 
 
-def _tf_keras(path: Path, params: Stored) -> "tf_keras.Model":
+def _tf_keras(path: Path, clean: Path, numbers: int, params: Stored) -> "tf_keras.Model":
     import tf_keras as keras
 
-    try:
-        with keras.utils.custom_object_scope(custom.objects()), _no_matter_where_lambdas_are_from():
-            return keras.models.load_model(path, compile=False, safe_mode=not params.lambdas)
-    except (KeyError, OSError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read as a model of tf_keras: {archive.one_line(error)}") from None
+    with _reading(path, numbers), keras.utils.custom_object_scope(safety.own()):
+        return keras.models.load_model(clean, compile=False, safe_mode=not params.lambdas)
 
 
-@contextmanager
-def _no_matter_where_lambdas_are_from() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* is not loaded, but a Lambda layer uses it")
-        yield
-
-
-def _saved_model(path: Path, params: Stored) -> "tf_keras.Model":
-    """Built from the configuration beside the graph; the graph itself, which could do anything, is not loaded."""
-    import tensorflow as tf
+def _saved_model(path: Path, config: dict[str, Any], numbers: int, params: Stored) -> "tf_keras.Model":
+    """Built from the configuration beside the graph; the graph itself is not loaded."""
     import tf_keras as keras
     from tf_keras.src.saving.serialization_lib import SafeModeScope  # which only `load_model` offers to the public
 
-    entry = _root(path)
-    if entry.get("class_name") not in ("Functional", "Sequential", "Model"):
-        raise ModelError(
-            f"{path}: {entry.get('class_name')} is a subclassed model, whose layers are joined by its code; "
-            "save a Sequential or Functional one"
-        )
-    config = {key: entry.get(key) for key in ("class_name", "config")}
-    safety.check(path, config, lambdas=params.lambdas)
-    try:
-        with SafeModeScope(safe_mode=not params.lambdas), _no_matter_where_lambdas_are_from():
-            model = keras.models.model_from_json(json.dumps(config), custom_objects=custom.objects())
-        model.load_weights(str(path / WEIGHTS)).expect_partial().assert_existing_objects_matched()
-    except (AssertionError, KeyError, OSError, TypeError, ValueError, tf.errors.OpError) as error:
-        raise ModelError(f"{path}: cannot be read as a model of tf_keras: {archive.one_line(error)}") from None
+    with _reading(path, numbers), SafeModeScope(safe_mode=not params.lambdas):
+        model = keras.models.model_from_json(json.dumps(config), custom_objects=safety.own())
+        model.load_weights(str(path / saved_model.WEIGHTS)).expect_partial().assert_existing_objects_matched()
     return model
 
 
-def _root(path: Path) -> Mapping[str, Any]:
-    """What tf_keras noted of the model itself in a SavedModel."""
-    from google.protobuf.message import DecodeError
-    from tf_keras.protobuf import saved_metadata_pb2
-
-    if not (path / METADATA).is_file():
-        raise ModelError(
-            f"{path}: no SavedModel of tf_keras ({METADATA} is missing), so its layers are not known; "
-            "save the model as .keras, or convert it to .tflite"
-        )
-    try:
-        nodes = saved_metadata_pb2.SavedMetadata.FromString((path / METADATA).read_bytes()).nodes
-        root = json.loads(next(node.metadata for node in nodes if node.node_path == "root"))
-    except (DecodeError, RecursionError, StopIteration, ValueError) as error:
-        raise ModelError(f"{path / METADATA}: damaged: {archive.one_line(error)}") from None
-    return root if isinstance(root, dict) else {}
+@contextmanager
+def _reading(path: Path, numbers: int) -> Iterator[None]:
+    """What Keras says of a model that it cannot build, in one line."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* is not loaded, but a Lambda layer uses it")
+        try:
+            with limits.budget(numbers):
+                yield
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from None
+        except Exception as error:  # the boundary: Keras has no list of what it raises on a strange description
+            raise ModelError(f"{path}: cannot be read as a model of tf_keras: {archive.one_line(error)}") from None

@@ -93,10 +93,10 @@ def test_an_initializer_by_the_name_it_had_until_keras_3_6(files, tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("rms", r"layer 'rms_normalization': RMSNormalization is no layer of tf_keras"),
+        ("rms", r"layer 'rms_normalization': RMSNormalization is a layer of Keras 3 that tf_keras has no match for"),
         ("hard", r"layer 'dense_\d+': tf_keras has no activation 'hard_sigmoid' that computes the same$"),
         ("lambda", r"layer 'lambda' \(Lambda\) holds Python code; `lambdas: true` runs it"),
-        ("getitem", r"layer 'get_item': GetItem is no layer of tf_keras"),
+        ("getitem", r"operation 'get_item': GetItem is an operation of Keras 3 that tf_keras has no match for"),
         ("subclassed", r"Subclassed is no layer of tf_keras"),
     ],
 )

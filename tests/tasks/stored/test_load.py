@@ -290,7 +290,7 @@ def test_an_initializer_of_another_module_is_not_imported(project):
     save(plain(), "model.keras")
     evil = {"module": "os", "class_name": "system", "config": {"command": "touch touched"}, "registered_name": None}
     changed("model.keras", lambda config: dense(config)["config"].update(kernel_initializer=evil))
-    refused("model.keras", r"layer 'dense': system is no layer of tf_keras", project)
+    refused("model.keras", r"layer 'dense': system is no initializer of tf_keras", project)
 
 
 def test_an_operator_of_tensorflow_that_is_no_arithmetic_is_refused(project):

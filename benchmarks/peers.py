@@ -35,7 +35,7 @@ from tasks.quantize import litert
 from tasks.records import ArtifactCard, Measurement, Ratio, Split
 from tasks.score import score
 
-PROTOCOL = Protocol(mode="full", windows=5, window_s=1.0)
+PROTOCOL = Protocol(mode="full", windows=6, window_s=1.0)
 DEVICES = {"host-cpu": LITERT, "host-cpu-openvino": OPENVINO}
 COSTS = ("bytes", "gzip_bytes", "latency_ratio")
 

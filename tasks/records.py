@@ -25,6 +25,7 @@ EnergyKind = Literal[
     "estimate_datasheet",
     "none",
 ]
+Flag = Literal["noisy", "crowded", "drift"]  # `stats` and `levels` say when
 Split = Literal["validation", "test"]
 Status = Literal["ok", "unsupported", "invalid", "error"]
 R = TypeVar("R", bound="Record")
@@ -211,21 +212,28 @@ class Window(Record):
 
     variant: str  # the measured variant or the reference
     runs: int
-    seconds: float
+    seconds: float  # from the first input's placing to the last output
+    busy_s: float  # of these, the clocked part: all inferences and the reading of their outputs
     ms_p10: float
     ms_p50: float
     ms_mean: float
-    cpu_ms_mean: float  # process CPU time per run, all threads
+    cpu_ms_mean: float  # process CPU time of the clocked part, per inference, all threads
+    preempted: int | None = None  # how often the scheduler took a processor away; null where it does not say
     load_ms: float
     first_ms: float
     peak_memory_kib: int | None
-    energy_mj: float | None = None  # per inference, gross, by a counter
+    energy_mj: float | None = None  # per inference, gross, of the clocked part, by a counter
+    energy_mj_with_input: float | None = None  # likewise of the whole window
     idle_w: float | None = None
     active_w: float | None = None
 
 
 class Latency(Record):
-    """Milliseconds per inference, batch 1. A percentile is null below the sample count that supports it."""
+    """Milliseconds per inference, batch 1. A percentile is null below the sample count that supports it.
+
+    A percentile is an estimate of its windows' own, interpolated, not MLPerf's bound: "p90" of 64 samples is anything
+    from the 83rd to the 97th percentile of what the process would do for ever.
+    """
 
     provenance: Provenance
     ms_p50: float  # median over windows of each window's p50
@@ -258,12 +266,13 @@ class Operator(Record):
 
 
 class Ratio(Record):
-    """Variant over reference, paired window by window; below 1 the variant is faster."""
+    """Variant over reference, paired window by window; below 1 the variant takes less. `stats.paired` makes it."""
 
     value: float
-    low: float  # 95 %
+    low: float
     high: float
     pairs: int
+    kind: Literal["interval", "range"] = "interval"  # of 95 %, or of pairs too few for one: then it claims nothing
 
 
 class Memory(Record):
@@ -275,13 +284,22 @@ class Memory(Record):
 
 
 class Energy(Record):
-    """Millijoules per inference. `mj` is gross: idle power is in it. An estimate has bounds and its formula."""
+    """Millijoules per inference.
+
+    `mj` is of the clocked part alone, as the latency is, and gross: idle power is in it. Its bounds are those of an
+    estimate, or of a counter the interval over the windows (their range where there are less than six), each taken
+    between what the gaps may have used: see `meters.window_energy`.
+    """
 
     kind: EnergyKind
     mj: float | None = None
     low_mj: float | None = None
     high_mj: float | None = None
-    net_mj: float | None = None  # gross minus idle
+    mj_with_input: float | None = None  # of the whole loop, the input's placing in it
+    net_mj: float | None = None  # `mj` less idle power; null where its bounds hold 0
+    net_low_mj: float | None = None
+    net_high_mj: float | None = None
+    ratio: Ratio | None = None  # over the reference, paired window by window
     scope: str | None = None  # what the counter or the formula covers
     formula: str | None = None
     reason: str | None = None  # why there is no figure
@@ -308,7 +326,7 @@ class Measurement(Record):
     scores: tuple[Score, ...] = ()  # by the device's own kernels; none: those of the evaluation by `kernels`
     kernels: Literal["default", "reference"] = "default"  # whose accuracy stands for this device
     stand_in: str | None = None  # named where the accuracy comes from another machine's kernels
-    flags: tuple[Literal["noisy", "drift"], ...] = ()
+    flags: tuple[Flag, ...] = ()
     windows: tuple[Window, ...] = ()
     environment: dict[str, Any] = {}
     details: dict[str, Any] = {}  # what only this kind of device can say

@@ -106,6 +106,8 @@ def _flags(row: Row) -> list[str]:
     if "noisy" in m.flags:
         cv = m.latency.window_cv if m.latency is not None else None
         told.append("noisy: the windows differ" + (f" by {100 * cv:.0f} % (CV)" if cv is not None else ""))
+    if "crowded" in m.flags:
+        told.append("crowded: other work of the machine shows in the mean and the tail")
     if "drift" in m.flags:
-        told.append("drift: the reference ran at another level than in earlier records of this machine")
+        told.append("drift: the reference ran at another level than in earlier runs here")
     return told

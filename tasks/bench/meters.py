@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from tasks.bench import stats
 from tasks.bench.runner import counters
-from tasks.records import Energy, EnergyKind
+from tasks.intervals import of_median
+from tasks.records import Energy, EnergyKind, Ratio
 
 UPDATES_NEEDED = 100  # of the counter, in one window: fewer, and its steps show in the figure
 AGREES = 0.05  # how far energy over time may be from the power that was read meanwhile
@@ -28,69 +30,116 @@ SCOPES = {
     "hwmon": "all that they feed",
     "external": "all that it feeds",
 }
+BUSY = 0.9  # of a window: below, what the gaps used shows in the figure
+Response = dict[str, Any]  # the runner's to `time`
 Reading = dict[str, Any]  # {"uj": [per zone], "ns": when, "epoch_ns": likewise}
 
 
 @dataclass(frozen=True)
-class WindowEnergy:
-    """What the counters said of one window: all zones together, and each."""
+class Bounded:
+    """A figure that lies somewhere between two bounds: their middle."""
 
-    gross_mj: float  # per inference
+    low: float
+    high: float
+
+    @property
+    def mj(self) -> float:
+        """The middle, which is off by half their distance at most."""
+        return (self.low + self.high) / 2
+
+
+@dataclass(frozen=True)
+class WindowEnergy:
+    """What the counters said of one window, all zones together and each; millijoules are per inference."""
+
+    clocked: Bounded  # of the clocked part alone
+    net: Bounded  # likewise, less idle power
+    with_input_mj: float  # of the whole window
+    busy: float  # share of the window that the clock ran
     idle_w: float  # of both idle times
     idle_each_w: tuple[float, ...]  # before and after
     active_w: float
-    zones_mj: dict[str, float]
+    zones_mj: dict[str, float]  # of the whole window
     safe_s: float | None  # at this power no counter wraps twice in a window so long, which would not show
 
 
-def cpu_time_estimate(cpu_ms: float, watts: tuple[float, float, float]) -> Energy:
+def cpu_time_estimate(
+    windows: Sequence[Response], watts: tuple[float, float, float], reference: Sequence[Response] = ()
+) -> Energy:
     """Energy from CPU time alone: milliseconds of all threads per inference, times watts per busy core.
 
     Args:
-        cpu_ms: CPU time per inference.
+        windows: the runner's responses to `time`.
         watts: what a busy core may draw: low, nominal, high.
+        reference: the reference's responses, one for each of `windows`.
     """
     low, nominal, high = watts
+    cpu_ms = median(map(busy_cpu_ms, windows))
+    with_input_ms = median(window["cpu_s"] * 1e3 / window["runs"] for window in windows)
     return Energy(
         kind="estimate_cpu_time",
         mj=cpu_ms * nominal,
         low_mj=cpu_ms * low,
         high_mj=cpu_ms * high,
+        mj_with_input=with_input_ms * nominal,
+        ratio=stats.paired([*map(busy_cpu_ms, reference)], [*map(busy_cpu_ms, windows)]) if reference else None,
         scope="CPU time of the process; between variants of one device it says nothing beyond CPU time",
         formula=f"{cpu_ms:.6g} ms of CPU time per inference x {nominal:g} W per core (low {low:g}, high {high:g})",
     )
 
 
-def counted(windows: Sequence[dict[str, Any]]) -> Energy:
-    """Energy per inference by the device's own counters: the median over the windows.
+def busy_cpu_ms(window: Response) -> float:
+    """CPU time of all threads per inference, of the clocked part alone."""
+    return float(window["busy_cpu_s"] * 1e3 / window["runs"])
 
-    Gross is what all zones used while the window ran; net is less by what they used while idle, before and after.
+
+def counted(windows: Sequence[Response], reference: Sequence[Response] = ()) -> Energy:
+    """Energy per inference by the device's own counters: the median over the windows, and its interval.
+
+    Gross is what all zones used while the clock ran; net is less by what they used while idle, before and after.
 
     Args:
         windows: the runner's responses to `time`, all with readable zones.
+        reference: the reference's responses, one for each of `windows`.
     """
     zones, source = [zone["name"] for zone in windows[0]["energy"]["zones"]], windows[0]["energy"]["source"]
     kind, scope = KINDS[source], SCOPES.get(source, "all that ran on them")
-    for window in windows:
-        fault = _fault(window)
-        if fault:
-            return Energy(kind=kind, reason=f"invalid: {fault}")
-    figures = [window_energy(window) for window in windows]
-    gross_mj = median(figure.gross_mj for figure in figures)
-    net_mj = median(
-        figure.gross_mj - figure.idle_w * window["seconds"] * 1e3 / window["runs"]
-        for figure, window in zip(figures, windows, strict=True)
-    )
+    fault = next((fault for window in windows if (fault := _fault(window))), None)
+    if fault:
+        return Energy(kind=kind, reason=f"invalid: {fault}")
+    found = [window_energy(window) for window in windows]
+    clocked, net = (_spread([getattr(one, part) for one in found]) for part in ("clocked", "net"))
     return Energy(
         kind=kind,
-        mj=gross_mj,
-        net_mj=net_mj if net_mj > 0 else None,
+        mj=median(one.clocked.mj for one in found),
+        low_mj=clocked.low,
+        high_mj=clocked.high,
+        mj_with_input=median(one.with_input_mj for one in found),
+        net_mj=median(one.net.mj for one in found) if net.low > 0 else None,
+        net_low_mj=net.low,
+        net_high_mj=net.high,
+        ratio=_ratio(reference, found),
         scope=f"{' + '.join(zones)}: {scope}",
-        reason=None if net_mj > 0 else "no net figure: the windows used no more than idle",
+        formula=f"of the counter's energy in {len(found)} windows, {median(one.busy for one in found):.0%} of whose"
+        " time is inference; the rest of the time at between idle power and the window's own",
+        reason=None if net.low > 0 else f"no net figure: {net.low:.3g} to {net.high:.3g} mJ over idle may be nothing",
     )
 
 
-def _fault(window: dict[str, Any]) -> str | None:
+def _spread(figures: Sequence[Bounded]) -> Bounded:
+    """From the lower end of the lower bounds' interval to the upper end of the upper bounds'."""
+    return Bounded(of_median([one.low for one in figures])[0], of_median([one.high for one in figures])[1])
+
+
+def _ratio(reference: Sequence[Response], found: Sequence[WindowEnergy]) -> Ratio | None:
+    """Energy of the clocked part over the reference's, window by window; null where a counter failed there."""
+    if not reference or any(not window["energy"]["zones"] or _fault(window) for window in reference):
+        return None
+    others = [window_energy(window).clocked.mj for window in reference]
+    return stats.paired(others, [one.clocked.mj for one in found])
+
+
+def _fault(window: Response) -> str | None:
     """Why the counters' readings of a window are no measurement."""
     energy, seconds = window["energy"], window["seconds"]
     update_s, power_w = energy["update_s"], energy.get("power_w")
@@ -106,34 +155,56 @@ def _fault(window: dict[str, Any]) -> str | None:
     if energy.get("changes") == 0:
         return "the sensor gave one and the same reading all the time"
     figures = window_energy(window)
-    if figures.gross_mj <= 0:
+    if figures.active_w <= 0:
         return "the counter did not move in a window"
     if power_w and abs(figures.active_w / power_w - 1) > AGREES:
         return f"the counter's {figures.active_w:.4g} W are not the {power_w:.4g} W that were read meanwhile"
     return None
 
 
-def notes(window: dict[str, Any]) -> list[str]:
+def notes(window: Response) -> list[str]:
     """What a reader of the window's energy must know, though it is a measurement."""
-    before, after = window_energy(window).idle_each_w
-    if abs(after - before) <= IDLE_SETTLED * max(before, after):
-        return []
-    return [f"idle took {before:.3g} W before the window and {after:.3g} W after it, so the net figure is a rough one"]
+    found = window_energy(window)
+    before, after = found.idle_each_w
+    told = []
+    if abs(after - before) > IDLE_SETTLED * max(before, after):
+        told.append(
+            f"idle took {before:.3g} W before the window and {after:.3g} W after it, so the net figure is a rough one"
+        )
+    if found.busy < BUSY:
+        told.append(
+            f"only {found.busy:.0%} of the window is inference, the rest placing inputs: an inference took between"
+            f" {found.clocked.low:.3g} and {found.clocked.high:.3g} mJ"
+        )
+    return told
 
 
-def window_energy(window: dict[str, Any]) -> WindowEnergy:
-    """One window's figures from its raw readings."""
-    energy = window["energy"]
+def window_energy(window: Response) -> WindowEnergy:
+    """One window's figures from its raw readings.
+
+    The counters cannot be read around each inference, and between two inferences stands a gap in which the next input
+    is placed. Its power is not idle power, nor that of an inference. It is taken to lie between idle power (a GPU that
+    waits for its next input) and the mean of the window (a processor that copies it as busily as it infers), so the
+    clocked part has two bounds, which meet where the gaps are short or the device is no busier than idle.
+    """
+    energy, runs = window["energy"], window["runs"]
     ranges = [zone["range_uj"] for zone in energy["zones"]]
     used_uj, seconds = _used(energy["window"], ranges)
     idle = [_used(pair, ranges) for pair in energy["idle"]]
-    per_mj = [uj / 1e3 / window["runs"] for uj in used_uj]
+    idle_w, active_w = sum(sum(uj) for uj, _ in idle) / 1e6 / sum(s for _, s in idle), sum(used_uj) / 1e6 / seconds
+    busy_s = window["busy_s"]
+    net = sorted((active_w - idle_w) * s * 1e3 / runs for s in (busy_s, seconds))
+    idle_mj = idle_w * busy_s * 1e3 / runs
     wraps_s = [wrap / uj * seconds for wrap, uj in zip(ranges, used_uj, strict=True) if wrap and uj > 0]
+    per_mj = [uj / 1e3 / runs for uj in used_uj]
     return WindowEnergy(
-        gross_mj=sum(per_mj),
-        idle_w=sum(sum(uj) for uj, _ in idle) / 1e6 / sum(s for _, s in idle),
+        clocked=Bounded(idle_mj + net[0], idle_mj + net[1]),
+        net=Bounded(net[0], net[1]),
+        with_input_mj=sum(per_mj),
+        busy=busy_s / seconds,
+        idle_w=idle_w,
         idle_each_w=tuple(sum(uj) / 1e6 / s for uj, s in idle),
-        active_w=sum(used_uj) / 1e6 / seconds,
+        active_w=active_w,
         zones_mj={zone["zone"] + " " + zone["name"]: mj for zone, mj in zip(energy["zones"], per_mj, strict=True)},
         safe_s=min(wraps_s, default=None),
     )

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.records import Latency, Ratio
+from tasks.intervals import of_median
+from tasks.records import Latency, Ratio, Window
 
 Nanoseconds = NDArray[np.uint64]
 SUPPORT = {
@@ -16,10 +17,11 @@ SUPPORT = {
     99: 662,
 }  # samples a window needs; 90 and up: MLPerf's early stopping, 99 % confidence
 NOISY_CV = 0.05
+CROWDED, PREEMPTED = 0.1, 0.005
 
 
 def ms(samples: Nanoseconds, percentile: float) -> float:
-    """One percentile of one window, in milliseconds, interpolated linearly."""
+    """One percentile of one window, in milliseconds, interpolated linearly: an estimate, where MLPerf's is a bound."""
     return float(np.percentile(samples, percentile)) / 1e6
 
 
@@ -55,28 +57,46 @@ def noisy(figures: Latency) -> bool:
 
 
 def ratio(reference: Sequence[Nanoseconds], variant: Sequence[Nanoseconds]) -> Ratio | None:
-    """Variant over reference from interleaved windows, R V R V …; null for a single pair, which has no interval.
+    """Latency over the reference's, from windows in the order R V V R R V …: `paired`, of each window's lowest sample.
 
-    The value is the ratio of the least disturbed inferences, the lowest sample of all windows of each side: what
-    disturbs a deterministic program only ever adds time (J. Chen and J. Revels, "Robust benchmarking in noisy
-    environments", 2016). The interval is Student's, 95 %, of the logarithms of each pair's ratio of lowest samples,
-    widened to hold the value.
-
-    Chosen by trial of 60 estimators, int8 over float32 of a two-convolution CNN, on a two-core virtual machine under a
-    load of 1.5 to 3 of other work, which switches it between two speeds (float32 75 or 107 µs, int8 41 or 67 µs) for
-    seconds. 60 repeats of quick mode: any 5 in a row differed by 2 % in the median and 5 % in 9 of 10 cases (worst 9
-    %); the ratio of the lowest p10, and every mean or median of paired ratios of p10 or p50, by over 50 % at worst. The
-    interval held the settled value in 58. 12 repeats of 5 windows of 1 s: 1.2 % at worst, held in all.
+    What disturbs a deterministic program only ever adds time, so the lowest sample is the least disturbed (J. Chen and
+    J. Revels, "Robust benchmarking in noisy environments", 2016).
     """
-    if len(reference) < 2:
-        return None
-    from scipy.special import stdtrit
+    return paired(*([float(window.min()) for window in side] for side in (reference, variant)))
 
-    r, v = (np.array([window.min() for window in side], np.float64) for side in (reference, variant))
-    value, logs = v.min() / r.min(), np.log(v / r)
-    half = stdtrit(len(logs) - 1, 0.975) * np.std(logs, ddof=1) / np.sqrt(len(logs))
-    low, high = np.exp(np.mean(logs) - half), np.exp(np.mean(logs) + half)
-    return Ratio(value=value, low=min(low, value), high=max(high, value), pairs=len(logs))
+
+def crowded(windows: Sequence[Window], figures: Latency) -> bool:
+    """Whether other work of the machine shows in the mean or in the tail; the medians may be right all the same.
+
+    So it is where, in the median window, an inference's mean is over the median by more than a tenth, or it waited for
+    a processor for more than a tenth of its time (all threads together had less CPU time than that of the clock), or
+    where a p99 is given, more than one inference in two hundred was preempted. For a process that computes itself: one
+    that waits for another processor has little CPU time by its nature.
+    """
+    tail = np.median([window.ms_mean / window.ms_p50 for window in windows]) - 1
+    waited = 1 - np.median([window.cpu_ms_mean / window.ms_mean for window in windows])
+    preempted = np.median([(window.preempted or 0) / window.runs for window in windows])
+    return bool(tail > CROWDED or waited > CROWDED or (figures.ms_p99 is not None and preempted > PREEMPTED))
+
+
+def paired(reference: Sequence[float], variant: Sequence[float]) -> Ratio | None:
+    """Variant over reference: the median of the pairs' ratios, and its 95 % interval.
+
+    Both are of the same quantity, and assume no distribution: `of_median`. Of two runs side by side each is as likely
+    to be the disturbed one, so the ratio lies above its median and below it with equal chance. A level that only
+    rises, or only falls, disturbs the second run of each pair; as the sides come first in turn, its pairs' ratios lie
+    on both sides of the true one, and so do the ends of their range. With less than six pairs the record says `range`;
+    a single pair, or a level of 0, gives null.
+
+    `benchmarks/records/coverage.json` has what a simulation says of it: share of intervals that hold the truth, width,
+    and error, under autocorrelated noise, drift, heavy tails, switching clocks and effects of each process.
+    """
+    if len(reference) < 2 or min(*reference, *variant) <= 0:
+        return None
+    logs = np.log(np.asarray(variant, np.float64) / np.asarray(reference, np.float64))
+    low, high, kind = of_median(logs.tolist())
+    value, low, high = (float(np.exp(log)) for log in (np.median(logs), low, high))
+    return Ratio(value=value, low=low, high=high, pairs=len(logs), kind=kind)
 
 
 def drifted(level_ms: float, earlier_ms: Sequence[float]) -> bool:

@@ -1,32 +1,25 @@
 """The measuring protocol for every device that the runner reaches: windows, interleaved, each in a fresh process."""
 
-import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from tasks import paths
-from tasks.bench import external, meters, stats
+from tasks.bench import external, levels, meters, shots, stats
+from tasks.bench.shots import Shot
 from tasks.bench.targets import Artifact, Request, Result
 from tasks.bench.transport import Session
 from tasks.devices import Processor
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.files import write_text
-from tasks.records import Energy, Measurement, Memory, Operator, Split, Window, judged
+from tasks.records import Energy, Flag, Latency, Measurement, Operator, Split, judged
 
 log = logging.getLogger(__name__)
-STEPS_MS = 0.001  # a median below this is the clock's own cost
-STARVED = 0.25  # of one processor: below, the process mostly waited for its turn
-CLOCK_SHARE, CLOCK_S = 0.01, 0.05  # of a window, and beside that: how far two clocks may part in it
-KEPT_LEVELS = 200
 PREDICT_S = 1800.0  # a whole split
-MEMORY = "growth of the process's peak resident memory from before the model is loaded to after its first inference"
 
 
 @dataclass(frozen=True)
@@ -42,9 +35,9 @@ class Plan:
     timeout_s: float = 900.0  # of one window: a slow model has its `min_runs` to make
 
 
-PLANS = {
-    "quick": Plan(windows=3, window_s=0.3, warmup_s=0.1, min_runs=20, idle_s=0.3),
-    "full": Plan(windows=5, window_s=10.0, warmup_s=0.5, min_runs=100),
+PLANS = {  # six windows: the fewest whose pairs have an interval, and an even number, so that a steady drift cancels
+    "quick": Plan(windows=6, window_s=0.15, warmup_s=0.1, min_runs=10, warmup_runs=5, idle_s=0.3),
+    "full": Plan(windows=6, window_s=10.0, warmup_s=0.5, min_runs=100),
 }
 
 
@@ -71,48 +64,56 @@ class Setup:
         return {"action": action, "runtime": self.runtime, "options": options}
 
 
-@dataclass(frozen=True)
-class Shot:
-    """One window: what the runner answered, and the nanoseconds of each inference."""
-
-    variant: str
-    response: dict[str, Any]
-    samples: stats.Nanoseconds
-
-
 def measure(request: Request, setup: Setup) -> Result:
-    """Interleave the reference's windows with the variant's, R V R V …, each in a fresh process.
+    """Interleave the reference's windows with the variant's, R V V R R V …, each in a fresh process.
 
-    An emulated machine runs one window each, of which only the memory is kept.
+    The sides come first in turn, so that a level that only rises or falls disturbs each as much as the other. An
+    emulated machine runs one window each, of which only the memory is kept.
 
     Raises:
         UnsupportedError: the runtime refuses the variant or the reference.
         DeviceError: a window crashed or did not end.
     """
-    shots = shoot(request, setup)
-    mine = [shot for shot in shots if shot.variant == request.variant]
-    others = [shot for shot in shots if shot.variant != request.variant]
-    if _emulated(shots):
+    taken = shoot(request, setup)
+    mine = [shot for shot in taken if shot.variant == request.variant]
+    others = [shot for shot in taken if shot.variant != request.variant]
+    if mine[-1].emulated:
         return Result(_timeless(request, mine))
-    fault = next((fault for shot in shots if (fault := _fault(shot, starved=0 if setup.offloads else STARVED))), None)
+    starved = 0 if setup.offloads else shots.STARVED
+    fault = next((fault for shot in taken if (fault := shot.fault(starved=starved))), None)
     latency = stats.latency([shot.samples for shot in mine])
     ratio = stats.ratio([shot.samples for shot in others], [shot.samples for shot in mine]) if others else None
-    drift = _drift(request, stats.latency([shot.samples for shot in others or mine]).ms_p50)
     measurement = request.result(
         status="invalid" if fault else "ok",
         reason=fault,
         reference=request.reference.card.variant if ratio else None,
         latency=latency,
         ratio=ratio,
-        memory=_memory(mine),
-        energy=_energy(setup, mine),
-        flags=[flag for flag, is_set in {"noisy": stats.noisy(latency), "drift": drift}.items() if is_set],
-        windows=[_window(shot) for shot in shots],
+        memory=shots.memory(mine),
+        energy=shots.energy(mine, others, setup.watts_per_core, offloads=setup.offloads),
+        flags=_flags(request, setup, mine, others or mine, latency, kept=not fault),
+        windows=[shot.window() for shot in taken],
         operators=_operators(request, setup),
         environment=mine[-1].response["environment"],
-        details=_details(mine),
+        details=shots.details(mine),
     )
-    return Result(measurement, {f"{i:02d}-{shot.variant}": shot.samples for i, shot in enumerate(shots)})
+    return Result(measurement, {f"{i:02d}-{shot.variant}": shot.samples for i, shot in enumerate(taken)})
+
+
+def _flags(
+    request: Request, setup: Setup, mine: list[Shot], reference: list[Shot], latency: Latency, *, kept: bool
+) -> list[Flag]:
+    """What a reader of the figures must be wary of; where they count, the reference's level is kept for later runs."""
+    level_ms = stats.latency([shot.samples for shot in reference]).ms_p50
+    key = levels.key(request, plan_of(request), reference[-1].response["environment"])
+    flags: dict[Flag, bool] = {
+        "noisy": stats.noisy(latency),
+        "crowded": not setup.offloads and stats.crowded([shot.window() for shot in mine], latency),
+        "drift": levels.drifted(key, request.device.name, level_ms),
+    }
+    if kept:
+        levels.keep(key, request.device.name, level_ms, time.time())
+    return [flag for flag, is_set in flags.items() if is_set]
 
 
 def judge(request: Request, setup: Setup) -> Result:
@@ -131,7 +132,7 @@ def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
         UnsupportedError, DeviceError: as `measure`.
     """
     found: dict[Split, Any] = {}
-    model, name = setup.model(request.artifact), judged(request.artifact.card.outputs)
+    model = setup.model(request.artifact)
     with TemporaryDirectory(prefix="tercet-bench-") as folder:
         for split, inputs in request.splits.items():
             path = Path(folder, "outputs.npz")
@@ -139,8 +140,16 @@ def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
             response = setup.session.run(ask, files, {"outputs": path}, timeout_s=PREDICT_S)
             _accepted(request.variant, response)
             with np.load(path, allow_pickle=False) as arrays:
-                found[split] = arrays[name if name in arrays.files else arrays.files[0]]
+                found[split] = arrays[_judged(request, arrays.files)]
     return found
+
+
+def _judged(request: Request, given: list[str]) -> str:
+    """What the runtime calls the output that is judged; the only one it has, whatever its name."""
+    name = judged(request.artifact.card.outputs)
+    if name not in given and len(given) != 1:
+        raise DeviceError(f"{request.variant}: the runtime gives {', '.join(given)}; {name} is judged, and not there")
+    return name if name in given else given[0]
 
 
 def plan_of(request: Request) -> Plan:
@@ -158,15 +167,16 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
     models = [(artifact, setup.model(artifact)) for artifact in artifacts]
     with TemporaryDirectory(prefix="tercet-bench-") as folder:
         samples = Path(folder, "samples.npy")
-        shots: list[Shot] = []
-        for _ in range(plan.windows):
-            shots += [_shot(request, setup, *model, plan=plan, samples=samples) for model in models]
-            if _emulated(shots):  # more windows say no more
-                return shots
+        taken: list[Shot] = []
+        for turn in range(plan.windows):
+            order = models[::-1] if turn % 2 else models
+            taken += [_shot(request, setup, *model, plan=plan, samples=samples) for model in order]
+            if taken[-1].emulated:  # more windows say no more
+                return taken
     if not _metered(request):
-        return shots
-    responses = external.filled([shot.response for shot in shots])
-    return [replace(shot, response=response) for shot, response in zip(shots, responses, strict=True)]
+        return taken
+    responses = external.filled([shot.response for shot in taken])
+    return [replace(shot, response=response) for shot, response in zip(taken, responses, strict=True)]
 
 
 def _metered(request: Request) -> bool:
@@ -187,87 +197,21 @@ def _shot(request: Request, setup: Setup, artifact: Artifact, model: Path, *, pl
     return Shot(artifact.card.variant, response, np.load(samples, allow_pickle=False))
 
 
-def _emulated(shots: list[Shot]) -> bool:
-    return any(shot.response["environment"].get("emulated") for shot in shots)
-
-
-def _timeless(request: Request, shots: list[Shot]) -> Measurement:
+def _timeless(request: Request, taken: list[Shot]) -> Measurement:
     """The record of an emulated machine: no figure that hangs from a clock."""
-    memory = _memory(shots)
+    memory = shots.memory(taken)
     return request.result(
         status="ok",
-        memory=memory and memory.model_copy(update={"what": f"{MEMORY}, the emulator's own included"}),
+        memory=memory and memory.model_copy(update={"what": f"{memory.what}, the emulator's own included"}),
         energy=Energy(kind="none", reason="emulated: its time means nothing"),
-        environment=shots[-1].response["environment"],
-        details={"memory_kib": [shot.response["memory"] for shot in shots], **shots[-1].response["facts"]},
+        environment=taken[-1].response["environment"],
+        details={"memory_kib": [shot.response["memory"] for shot in taken], **taken[-1].response["facts"]},
     )
 
 
 def _accepted(variant: str, response: dict[str, Any]) -> None:
     if response["status"] == "unsupported":
         raise UnsupportedError(f"{variant}: the runtime refuses it: {response['reason']}")
-
-
-def _fault(shot: Shot, *, starved: float) -> str | None:
-    """Why a window is no measurement."""
-    p50, share = stats.ms(shot.samples, 50), shot.response["cpu_s"] / shot.response["seconds"]
-    if p50 < STEPS_MS:
-        return f"{shot.variant}: {p50 * 1e6:.0f} ns per inference is no more than the clock itself takes"
-    if share < starved:
-        return f"{shot.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"
-    jump_s = _jump_s(shot)
-    if abs(jump_s) > CLOCK_SHARE * shot.response["seconds"] + CLOCK_S:
-        return f"{shot.variant}: the clock jumped by {jump_s:+.3g} s in a window of {shot.response['seconds']:.3g} s"
-    return None
-
-
-def _jump_s(shot: Shot) -> float:
-    """What the clock of the epoch went through in the window beyond the one that only rises."""
-    start, end = shot.response["energy"]["window"]
-    return float((end["epoch_ns"] - start["epoch_ns"]) - (end["ns"] - start["ns"])) / 1e9
-
-
-def _window(shot: Shot) -> Window:
-    response, energy = shot.response, _counted(shot)
-    return Window(
-        variant=shot.variant,
-        runs=response["runs"],
-        seconds=response["seconds"],
-        ms_p10=stats.ms(shot.samples, 10),
-        ms_p50=stats.ms(shot.samples, 50),
-        ms_mean=float(shot.samples.mean()) / 1e6,
-        cpu_ms_mean=response["cpu_s"] * 1e3 / response["runs"],
-        load_ms=response["load_ms"],
-        first_ms=response["first_ms"],
-        peak_memory_kib=_growth_kib(shot),
-        energy_mj=energy.gross_mj if energy else None,
-        idle_w=energy.idle_w if energy else None,
-        active_w=energy.active_w if energy else None,
-    )
-
-
-def _counted(shot: Shot) -> meters.WindowEnergy | None:
-    energy = shot.response["energy"]
-    return meters.window_energy(shot.response) if energy["zones"] and not energy["reason"] else None
-
-
-def _growth_kib(shot: Shot) -> int | None:
-    before, peak = (shot.response["memory"][key] for key in ("before_kib", "peak_kib"))
-    return peak - before if before is not None and peak is not None else None
-
-
-def _memory(shots: list[Shot]) -> Memory | None:
-    grown = [kib for kib in map(_growth_kib, shots) if kib is not None]
-    return Memory(provenance="measured", peak_kib=median(grown), what=MEMORY) if grown else None
-
-
-def _energy(setup: Setup, shots: list[Shot]) -> Energy:
-    if all(shot.response["energy"]["zones"] for shot in shots):
-        return meters.counted([shot.response for shot in shots])
-    if setup.offloads:  # the processor's time tells nothing of what the other one used
-        return Energy(kind="none", reason=shots[-1].response["energy"]["reason"])
-    cpu_ms = median(shot.response["cpu_s"] * 1e3 / shot.response["runs"] for shot in shots)
-    return meters.cpu_time_estimate(cpu_ms, setup.watts_per_core)
 
 
 def _operators(request: Request, setup: Setup) -> tuple[Operator, ...]:
@@ -281,32 +225,3 @@ def _operators(request: Request, setup: Setup) -> tuple[Operator, ...]:
         log.warning("%s: no profile: %s", request.variant, error)
         return ()
     return tuple(Operator.model_validate(operator) for operator in response.get("operators", ()))
-
-
-def _details(shots: list[Shot]) -> dict[str, Any]:
-    """What else was seen: the levels of memory that the growth is between, the energy counters, clock and heat."""
-    counted = [(energy, shot) for shot in shots if (energy := _counted(shot))]
-    used = {
-        "zones_mj": [found.zones_mj for found, _ in counted],
-        "notes": list(dict.fromkeys(note for _, shot in counted for note in meters.notes(shot.response))),
-        "safe_window_s": min((found.safe_s for found, _ in counted if found.safe_s), default=None),
-    }
-    return {
-        "memory_kib": [shot.response["memory"] for shot in shots],
-        "energy": shots[-1].response["energy"]["reason"] or used,
-        "state": [shot.response["state"] for shot in shots],
-        **shots[-1].response["facts"],
-        "ratio_of": "lowest sample of each side",
-    }
-
-
-def _drift(request: Request, level_ms: float) -> bool:
-    """Whether the reference runs at another level than before; the level is kept for the next time."""
-    path = paths.STATE / "levels" / f"{request.device.name}.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    key = [request.reference.card.sha256, request.protocol.mode]
-    levels = [json.loads(line) for line in lines]
-    earlier = [level["ms_p50"] for level in levels if level["key"] == key]
-    lines.append(json.dumps({"key": key, "ms_p50": level_ms}))
-    write_text(path, "\n".join(lines[-KEPT_LEVELS:]) + "\n")
-    return stats.drifted(level_ms, earlier)

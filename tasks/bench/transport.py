@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from tasks.bench.runner import SCHEMA
 from tasks.errors import DeviceError
 
 RUNNER = Path(__file__).with_name("runner")
@@ -111,6 +112,9 @@ def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
     if not isinstance(answer, dict) or answer.get("status") not in STATUSES:
         printed = f"; instead of an answer: {out[:60].decode(errors='replace')!r}" if out else ""
         raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}{printed}")
+    if answer.get("schema") != SCHEMA:
+        received = answer.get("schema")
+        raise DeviceError(f"{what}: the runner answers in schema {received}, and {SCHEMA} is understood: not ours?")
     if answer["status"] == "error":
         raise DeviceError(f"{what}: {answer['reason']}")
     return answer

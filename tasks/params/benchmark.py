@@ -11,8 +11,8 @@ class Protocol(Section):
     """How long is measured: `quick` is for looking, `full` for reporting."""
 
     mode: Literal["quick", "full"]
-    windows: Count | None = None  # null: 3 in quick mode, 5 in full
-    window_s: Annotated[float, Field(gt=0)] | None = None  # null: 0.3 s in quick mode, 10 s in full
+    windows: Count | None = None  # null: 6; with less than 6 a ratio has no interval
+    window_s: Annotated[float, Field(gt=0)] | None = None  # null: 0.15 s in quick mode, 10 s in full
 
 
 class Benchmark(Section):

@@ -3,3 +3,5 @@
 It needs Python 3.11, numpy and one runtime, and imports nothing of Tercet but itself: one file per runtime, all of one
 interface (`Model`), `counters` for energy, `machine` for what a figure hangs from.
 """
+
+SCHEMA = 3  # of an answer

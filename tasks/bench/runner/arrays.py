@@ -16,8 +16,8 @@ class RefusedError(Exception):
 class Model(Protocol):
     """An artifact in a runtime: `Model(path, options)`, in the module of the runtime's name.
 
-    The module also has `PACKAGE`, whose version is recorded, and `REFUSALS`, the exceptions by which a first
-    inference says that the runtime cannot run the model.
+    The module also has `PACKAGE`, whose version is recorded, `MODULE`, which is imported before memory is looked at,
+    and `REFUSALS`, the exceptions by which a first inference says that the runtime cannot run the model.
 
     Raises:
         RefusedError: the runtime cannot load it or give it memory.

@@ -10,6 +10,7 @@ import numpy as np
 from .arrays import Arrays, Example, RefusedError, dequantize, one_line, quantize
 
 PACKAGE = "ai-edge-litert"
+MODULE = "ai_edge_litert.interpreter"
 REFUSALS = (RuntimeError,)  # some come only with the first inference
 
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,6 +41,17 @@ def environment(package: str) -> dict[str, Any]:
 def state() -> dict[str, float | None]:
     """What throttling shows in: the clock and the temperature now."""
     return {"mhz": clock_mhz(), "temperature_c": temperature_c()}
+
+
+def used() -> dict[str, Any]:
+    """What this process has used so far: CPU time of all threads, and how often a processor was taken away from it."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # not on Unix
+        preempted = None
+    else:
+        preempted = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return {"cpu_s": time.process_time_ns() / 1e9, "preempted": preempted}
 
 
 def installed(package: str) -> str | None:

@@ -13,6 +13,7 @@ from .arrays import Example, RefusedError, one_line
 from .tensors import Described
 
 PACKAGE = "onnxruntime"
+MODULE = "onnxruntime"
 ERRORS_ONLY = 3  # of its log's severities
 
 

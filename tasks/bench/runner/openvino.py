@@ -11,6 +11,7 @@ from .arrays import Example, RefusedError, one_line
 from .tensors import Described
 
 PACKAGE = "openvino"
+MODULE = "openvino"
 REFUSALS = (RuntimeError,)
 # importing openvino imports its converter, which at once reports to its vendor; the package goes on without it
 sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: "there is no such module"

@@ -17,6 +17,7 @@ from .nvml import Gpu, GpuError
 from .tensors import Described
 
 PACKAGE = "jaxlib"
+MODULE = "jaxlib.xla_client"
 REFUSALS: tuple[type[Exception], ...] = ()  # it compiles the whole model beforehand, and refuses it then or never
 PLUGINS = {"cuda": ("jax_plugins", "xla_cuda*/xla_cuda_plugin.so"), "tpu": ("libtpu", "libtpu.so")}
 PACKAGES = {"cuda": ("jax-cuda13-pjrt", "jax-cuda12-pjrt"), "tpu": ("libtpu",)}

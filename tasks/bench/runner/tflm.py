@@ -15,6 +15,7 @@ import numpy as np
 from .arrays import Arrays, Example, RefusedError, dequantize, quantize
 
 PACKAGE = "tflite-micro"
+MODULE = "tflite_micro.python.tflite_micro.runtime"
 REFUSALS = (RuntimeError,)
 ARENA_BYTES = 64 << 20  # far more than a microcontroller has; of what is not used, nothing is touched
 ALLOCATION = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")

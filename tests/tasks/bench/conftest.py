@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tasks import devices, paths
-from tasks.bench import ssh, timed, transport
+from tasks.bench import shots, ssh, timed, transport
 from tasks.bench.targets import Artifact, Request, litert, onnxruntime
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import sha256
@@ -119,7 +119,7 @@ def no_converter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Real windows beside other tests: one that had hardly any processor shall count all the same."""
-    monkeypatch.setattr(timed, "STARVED", 0.0)
+    monkeypatch.setattr(shots, "STARVED", 0.0)
 
 
 @pytest.fixture
@@ -208,11 +208,19 @@ def pair(workshop: Path, params: Params, images: np.ndarray) -> Callable[[str, s
 
 
 class Machine:
-    """A machine that answers at once: each model takes as long as it is told, in nanoseconds."""
+    """A machine that answers at once: each model takes as long as it is told, in nanoseconds.
+
+    Placing an input takes `gap_ns` outside the clock, inside the window, and as much CPU time.
+    """
 
     def __init__(self) -> None:
         self.ns = {"float32": 80_000, "int8": 40_000}
-        self.cpu_share = 1.0
+        self.runs = 100  # a window
+        self.gap_ns = 20_000
+        self.cpu_share = 1.0  # of a processor, while there is something to do
+        self.slow = 1  # of so many inferences the last takes `slowed_ns` more
+        self.slowed_ns = 0
+        self.preempted: int | None = 0
         self.refuses: str | None = None
         self.clock_jump_s = 0.0  # in each window
         self.energy: dict[str, Any] = {"zones": [], "reason": "no RAPL", "update_s": None, "idle": [None, None]}
@@ -231,9 +239,11 @@ class Machine:
         variant = Path(request["model"]).parent.name
         if variant == self.refuses:
             return {"status": "unsupported", "reason": "no such kernel", "environment": {}}
-        samples = np.full(100, self.ns[variant], np.uint64)
+        samples = np.full(self.runs, self.ns[variant], np.uint64)
+        samples[self.slow - 1 :: self.slow] += np.uint64(self.slowed_ns)
         np.save(request["samples"], samples)
-        seconds = samples.sum() / 1e9
+        busy_s, gaps_s = samples.sum() / 1e9, len(samples) * self.gap_ns / 1e9
+        seconds = busy_s + gaps_s
         ends_ns = [int(s * 1e9) for s in (seconds, seconds + self.clock_jump_s)]
         readings = [{"uj": [], "ns": 0, "epoch_ns": 0}, {"uj": [], "ns": ends_ns[0], "epoch_ns": ends_ns[1]}]
         return {
@@ -241,7 +251,10 @@ class Machine:
             "environment": {"cpu": "made up"},
             "runs": len(samples),
             "seconds": seconds,
+            "busy_s": busy_s,
             "cpu_s": seconds * self.cpu_share,
+            "busy_cpu_s": busy_s * self.cpu_share,
+            "preempted": self.preempted,
             "load_ms": 1.0,
             "first_ms": 1.0,
             "memory": {"before_kib": 1000, "peak_kib": 1500 if variant == "int8" else 1800},

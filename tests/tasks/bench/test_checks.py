@@ -55,7 +55,7 @@ def test_a_clock_that_jumps_makes_the_measurement_invalid_and_loses_nothing(
     machine.clock_jump_s = jump_s
     found = measured(pair)
     assert found.status == "invalid"
-    assert found.reason == f"float32: the clock jumped by {jump_s:+.3g} s in a window of 0.008 s"
+    assert found.reason == f"float32: the clock jumped by {jump_s:+.3g} s in a window of 0.01 s"
     assert len(found.windows) == 4
     assert found.latency is not None
 
@@ -73,7 +73,9 @@ def test_a_counter_that_wraps_in_a_window_or_beside_it_counts_on(
     found = measured(pair)
     assert found.status == "ok"
     assert found.energy.kind == "counter_rapl"
-    assert found.energy.mj == pytest.approx(W * 0.1 * 0.04, rel=1e-2)  # scaled; 0.04 ms an inference
+    assert found.energy.mj_with_input == pytest.approx(W * 0.1 * 0.06, rel=1e-2)  # scaled; 0.04 ms and a gap of 0.02
+    assert found.energy.low_mj == pytest.approx(W * 0.1 * 0.04, rel=1e-2)  # were the gap as busy
+    assert found.energy.high_mj == pytest.approx((W * 0.06 - 2 * 0.02) * 0.1, rel=1e-2)  # were it idle, at 2 W
     # watts as scaled: the counter goes round once in so many seconds
     assert found.details["energy"]["safe_window_s"] == pytest.approx(RANGE_UJ / 1e6 / (W * 0.1), rel=1e-2)
 
@@ -120,6 +122,7 @@ def test_energy_and_the_power_that_was_read_meanwhile_must_agree(
 def test_idle_times_that_differ_are_noted(pair: Pair, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = [100.0]
     watch(monkeypatch, machine, lambda joules: round(min(joules, ends[0]) * 1e5))
+    machine.gap_ns = 0
     assert measured(pair).details["energy"]["notes"] == []
     ends[0] = 3.0  # it stands still in the last idle second
     note, *_ = measured(pair).details["energy"]["notes"]
@@ -157,5 +160,5 @@ def test_a_device_with_a_meter_is_measured_by_it_and_by_no_counter(
     found = measured(pair)
     assert [sent["energy"] for sent in machine.requests] == [meters.EXTERNAL] * 4
     assert found.energy.kind == "meter_external"
-    assert found.energy.mj == pytest.approx(3 * 4, rel=1e-3)  # 4 ms an inference
+    assert found.energy.mj == pytest.approx(3 * 4, rel=1e-3)  # 4 ms an inference, at 3 W as when idle
     assert found.windows[0].active_w == pytest.approx(3, rel=1e-3)

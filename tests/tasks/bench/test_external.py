@@ -33,7 +33,7 @@ def response() -> dict[str, Any]:
     zone = {"zone": "meter", "name": "external meter", "range_uj": None}
     energy = {"source": "external", "zones": [zone], "reason": None, "update_s": None}
     spans = {"idle": [readings(0.5, 1.5), readings(12.5, 13.5)], "window": readings(2.0, 12.0)}
-    return {"runs": 1000, "seconds": 10.0, "energy": {**energy, **spans}}
+    return {"runs": 1000, "seconds": 10.0, "busy_s": 10.0, "energy": {**energy, **spans}}
 
 
 @pytest.fixture

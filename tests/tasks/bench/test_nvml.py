@@ -91,7 +91,10 @@ def test_energy_is_the_counter_s_and_agrees_with_the_power(timed: Callable[..., 
     assert 0.0005 < energy["update_s"] < 0.004
     found = meters.counted([response])
     assert found.kind == "counter_nvml"
-    assert found.mj == pytest.approx(200e3 * response["seconds"] / response["runs"], rel=0.02)  # watts x time
+    assert found.mj_with_input == pytest.approx(
+        200e3 * response["seconds"] / response["runs"], rel=0.02
+    )  # watts x time
+    assert found.mj == pytest.approx(200e3 * response["busy_s"] / response["runs"], rel=0.05)  # idle takes as much
     assert found.scope == "Fake 0: the whole card, not the machine around it"
 
 
@@ -117,8 +120,13 @@ def test_a_counter_that_wraps_gives_the_energy_across(library: str) -> None:
     counter._gpu.millijoules = lambda: next(totals)  # type: ignore[method-assign]
     readings = [{"uj": counter.microjoules(), "ns": ns, "epoch_ns": ns} for ns in (0, 10**9)]
     idle = [[{"uj": [0], "ns": 0}, {"uj": [10**6], "ns": 10**9}]] * 2
-    response = {"runs": 10, "seconds": 1.0, "energy": {**counter.about, "window": readings, "idle": idle}}
-    assert meters.window_energy(response).gross_mj == pytest.approx(200.0)  # 2,000 mJ over 10 inferences
+    response = {
+        "runs": 10,
+        "seconds": 1.0,
+        "busy_s": 1.0,
+        "energy": {**counter.about, "window": readings, "idle": idle},
+    }
+    assert meters.window_energy(response).with_input_mj == pytest.approx(200.0)  # 2,000 mJ over 10 inferences
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,36 @@ def test_a_window_reaches_both_its_bounds(request_of: Build) -> None:
     assert response["runs"] == len(samples) > 100
     assert 0.2 <= response["seconds"] < 1
     assert 0 < samples.sum() / 1e9 <= response["seconds"]
-    assert 0 < response["cpu_s"] <= response["seconds"] * 1.1
+    assert response["busy_s"] == pytest.approx(samples.sum() / 1e9)
+    assert 0 < response["busy_cpu_s"] < response["cpu_s"] <= response["seconds"] * 1.1
+    assert response["preempted"] >= 0
     assert response["load_ms"] > 0
     assert response["memory"]["peak_kib"] > response["memory"]["before_kib"] > 1000
+
+
+@pytest.mark.parametrize("name", ["float32", "int8"])
+def test_examples_are_not_in_the_memory_of_a_model(request_of: Build, images: np.ndarray, name: str) -> None:
+    """As many as 31 MB of them, and as many again in a float model's own type."""
+    few = run(request_of(name, "time", {"image": images[:1]}))["memory"]
+    many = run(request_of(name, "time", {"image": np.tile(images, (20_000, 1, 1, 1))}))["memory"]
+    grown = [memory["peak_kib"] - memory["before_kib"] for memory in (few, many)]
+    assert many["before_kib"] - few["before_kib"] > 20_000
+    assert abs(grown[1] - grown[0]) < 2_000
+
+
+def test_the_runtime_is_not_in_the_memory_of_a_model(request_of: Build) -> None:
+    """LiteRT's library alone takes several megabytes; a model of a few kB does not."""
+    memory = run(request_of("int8", "time"))["memory"]
+    assert memory["peak_kib"] - memory["before_kib"] < 8_000
+
+
+def test_the_placing_of_inputs_is_not_in_the_cpu_time_of_an_inference(request_of: Build) -> None:
+    """Two inputs to place beside each inference of next to nothing."""
+    wide = np.zeros((2, 3), np.float32)
+    response = run(request_of("two", "time", {"a": wide, "b": wide}, window_s=0.3))
+    gaps_s = response["seconds"] - response["busy_s"]
+    assert gaps_s > 0.1 * response["seconds"]  # there is something to leave out
+    assert response["busy_cpu_s"] < response["cpu_s"] - 0.3 * min(gaps_s, response["cpu_s"])
 
 
 def test_the_warm_up_is_not_in_the_samples(request_of: Build) -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from tasks.bench import stats
+from tasks.records import Latency, Window
 
 US = 1000
 
@@ -48,26 +49,66 @@ def test_one_window_has_no_variation_and_is_not_called_noisy() -> None:
     assert not stats.noisy(figures)
 
 
-def test_ratio_is_of_the_least_disturbed_inferences() -> None:
-    reference = [window(100, 130, 900), window(104, 500), window(160, 170)]
-    variant = [window(55, 90), window(50, 80), window(70, 71)]
+def test_ratio_is_of_the_least_disturbed_inferences_and_the_median_of_its_pairs() -> None:
+    reference = [window(100, 130, 900), window(104, 500), window(160, 170), window(100), window(100), window(100)]
+    variant = [window(55, 90), window(50, 80), window(70, 71), window(51), window(90), window(40)]
     found = stats.ratio(reference, variant)
     assert found is not None
-    assert found.value == pytest.approx(50 / 100)
-    assert found.pairs == 3
-    logs = np.log([55 / 100, 50 / 104, 70 / 160])
-    half = 4.302652729911275 * logs.std(ddof=1) / 3**0.5  # Student's t, 2 degrees of freedom, 97.5 %: a printed table
-    assert found.low == pytest.approx(np.exp(logs.mean() - half))
-    assert found.high == pytest.approx(np.exp(logs.mean() + half))
+    # in order: 0.4, 0.4375, 0.481, 0.51, 0.55, 0.9
+    assert found.value == pytest.approx((50 / 104 * 51 / 100) ** 0.5)
+    assert (found.low, found.high) == pytest.approx((0.4, 0.9))
+    assert (found.pairs, found.kind) == (6, "interval")
 
 
-def test_the_interval_holds_the_value_even_where_pairs_agree_on_another() -> None:
-    found = stats.ratio([window(100), window(50)], [window(50), window(25.5)])
+def test_pairs_too_few_for_an_interval_have_a_range() -> None:
+    found = stats.ratio([window(100)] * 5, [window(us) for us in (50, 51, 52, 53, 54)])
     assert found is not None
-    assert found.low <= found.value <= found.high
-    disturbed = stats.ratio([window(100), window(200)], [window(100), window(200)])  # one slow moment hits both
-    assert disturbed is not None
-    assert (disturbed.low, disturbed.value, disturbed.high) == (1, 1, 1)
+    assert (found.low, found.value, found.high) == pytest.approx((0.5, 0.52, 0.54))
+    assert found.kind == "range"
+
+
+@given(st.floats(-0.3, 3.0), st.integers(1, 3), st.floats(0.3, 3.0))
+def test_a_level_that_only_rises_or_falls_never_leaves_the_true_ratio_outside(
+    drift: float, quads: int, true: float
+) -> None:
+    """R V V R R V V R …, each window at its place on a line."""
+    levels = np.linspace(1, 1 + drift, 4 * quads)
+    pairs = levels.reshape(-1, 2)
+    reference = [pair[turn % 2] for turn, pair in enumerate(pairs)]
+    variant = [true * pair[1 - turn % 2] for turn, pair in enumerate(pairs)]
+    found = stats.paired(reference, variant)
+    assert found is not None
+    assert found.low <= true * (1 + 1e-12)
+    assert found.high >= true * (1 - 1e-12)
+
+
+def seen(ms_mean: float = 1.0, cpu_ms: float = 1.0, preempted: int | None = 0, runs: int = 1000) -> Window:
+    return Window(
+        variant="v", runs=runs, seconds=1.0, busy_s=0.9, ms_p10=1.0, ms_p50=1.0, ms_mean=ms_mean, cpu_ms_mean=cpu_ms,
+        preempted=preempted, load_ms=1.0, first_ms=1.0, peak_memory_kib=None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("windows", "ms_p99", "crowded"),
+    [
+        ([seen()] * 3, 1.0, False),
+        ([seen(ms_mean=1.09, cpu_ms=1.05)] * 3, 1.0, False),
+        ([seen(ms_mean=1.11, cpu_ms=1.11)] * 3, 1.0, True),  # the mean is far above the median
+        ([seen(), seen(ms_mean=1.5, cpu_ms=1.5), seen()], 1.0, False),  # in one window, and the record has their median
+        ([seen(cpu_ms=0.89)] * 3, 1.0, True),  # it waited, and all inferences alike
+        ([seen(cpu_ms=3.5)] * 3, 1.0, False),  # four threads
+        ([seen(preempted=6)] * 3, 1.0, True),
+        ([seen(preempted=6)] * 3, None, False),  # there is no tail to spoil
+        ([seen(preempted=4)] * 3, 1.0, False),
+        ([seen(preempted=None)] * 3, 1.0, False),
+    ],
+)
+def test_crowded_is_a_mean_or_a_tail_that_other_work_has_made(
+    windows: list[Window], ms_p99: float | None, crowded: bool
+) -> None:
+    figures = Latency(provenance="measured", ms_p50=1.0, ms_p99=ms_p99)
+    assert stats.crowded(windows, figures) == crowded
 
 
 def test_a_single_pair_has_no_ratio() -> None:

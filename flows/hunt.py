@@ -55,9 +55,9 @@ def start_from(settings: Params) -> None:
     """Bring the data, the baseline and the reference up to date, as `tercet run` does."""
     with Project() as project:
         graph = Graph(project, look(settings))
-        data, model = (graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS)
-        prepared = graph.submit("prepare", label="prepare", after=[data])
-        trained = graph.submit("train", label="train", after=[prepared, model])
+        given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
+        prepared = graph.submit("prepare", label="prepare", after=[given["data"]])
+        trained = graph.submit("train", label="train", after=[prepared, given["model"], given["toolchain"]])
         reference = settings.benchmark.reference
         graph.submit("quantize", reference, label=f"quantize {reference}", after=[trained])
         if failures := graph.failures():

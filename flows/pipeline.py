@@ -104,16 +104,19 @@ def pipeline(stale: list[str] | None = None) -> None:
 def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     """From the data to every variant; returns the variants' artifacts."""
     given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
-    needs = [graph.submit("prepare", label="prepare", after=[given["data"]]), given["model"]]
+    needs = [graph.submit("prepare", label="prepare", after=[given["data"]]), given["model"], given["toolchain"]]
     models = {BASELINE: graph.submit("train", label="train", after=needs)}
     for name in settings.model_order():
         method, parent = settings.compress[name].method, settings.compress[name].parent
-        models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[*needs, models[parent]])
+        models[name] = graph.submit(
+            "compress", name, label=f"{method} {name}", after=[*needs, given["estimators"], models[parent]]
+        )
 
     artifacts = {}
     for variant, entry in settings.quantize.items():
-        artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=[models[entry.model]])
-        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]])
+        made = [models[entry.model], given["toolchain"]]
+        artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=made)
+        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant], given["evaluator"]])
     return artifacts
 
 

@@ -112,8 +112,8 @@ def fit(
 
 
 def best_epoch(history: History) -> int:
-    """The epoch (from 0) of the lowest validation loss, the first of equals."""
-    return int(np.argmin(history["val_loss"]))
+    """The epoch (from 0) of the lowest validation loss, the first of equals; one that is no number is never it."""
+    return int(np.argmin(np.nan_to_num(history["val_loss"], nan=np.inf)))
 
 
 def _exhausted(history: History, patience: int | None) -> bool:

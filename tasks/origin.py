@@ -1,23 +1,25 @@
-"""Stage `origin`: write down which files from outside a stage reads, so that a change of one makes its output old."""
+"""Stage `origin`: write down what from outside a stage hangs from, so that a change of it makes its output old."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks import custom, paths
+from tasks import custom, devices, paths, toolchain
 from tasks.errors import DataError, ParamsError, suggest
 from tasks.files import locked, sha256, write_json
-from tasks.params import Params, Stored
+from tasks.params import Params, Slim, Stored
 
-KINDS = ("data", "model")
 KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large ones are not read on every look
 
 
 def origin(params: Params, kind: str) -> None:
-    """Write `out/origins/<kind>.json`, `{path: sha256}`, and only where it would say something else than it does.
+    """Write `out/origins/<kind>.json`, and only where it would say something else than it does.
 
-    `data` is of what `prepare.path` names, `model` of the models of one's own and the modules of their layers; both are
-    empty where there is nothing of the kind.
+    `data` has the SHA-256 of each file that `prepare.path` names, `model` of the models of one's own and the modules of
+    their layers, `estimators` the fingerprint of each device whose estimates choose what `slim` removes, `toolchain`
+    the versions of what trains and converts, `evaluator` the processor and the runtime that accuracy is found with.
+    The first three are empty where there is nothing of the kind.
 
     Raises:
         DataError: a file is not there.
@@ -25,18 +27,17 @@ def origin(params: Params, kind: str) -> None:
     """
     if kind not in KINDS:
         raise ParamsError(f"no origin is named {kind!r}; {suggest(kind, KINDS)}")
-    sources = _of_data(params) if kind == "data" else _of_models(params)
-    path, value = paths.origin(kind), _hashes(sources)
+    path, value = paths.origin(kind), KINDS[kind](params)
     if value != _read(path):
         write_json(path, value)
 
 
-def _of_data(params: Params) -> list[Path]:
+def _of_data(params: Params) -> dict[str, str]:
     given = params.prepare.path
-    return _below(Path(given), f"prepare.path: {given}") if given else []
+    return _hashes(_below(Path(given), f"prepare.path: {given}") if given else [])
 
 
-def _of_models(params: Params) -> list[Path]:
+def _of_models(params: Params) -> dict[str, str]:
     entries: dict[str, Any] = {"model": params.model}
     for name, entry in params.compress.items():
         entries |= {f"compress.{name}": entry, f"compress.{name}.model": getattr(entry, "model", None)}
@@ -45,7 +46,13 @@ def _of_models(params: Params) -> list[Path]:
         if isinstance(entry, Stored):
             found += _below(Path(entry.source), f"{key}.source: {entry.source}")
             found += custom.files(entry.layers) if entry.layers else []
-    return found
+    return _hashes(found)
+
+
+def _of_estimators(params: Params) -> dict[str, Any]:
+    entries = params.compress.values()
+    names = {entry.device for entry in entries if isinstance(entry, Slim) and entry.device is not None}
+    return {name: devices.fingerprint(devices.load(name)) for name in sorted(names)}
 
 
 def _below(path: Path, told: str) -> list[Path]:
@@ -77,3 +84,12 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # not there, or not whole
         return None
+
+
+KINDS: dict[str, Callable[[Params], dict[str, Any]]] = {
+    "data": _of_data,
+    "model": _of_models,
+    "estimators": _of_estimators,
+    "toolchain": lambda _params: toolchain.libraries(),
+    "evaluator": lambda _params: toolchain.evaluator(),
+}

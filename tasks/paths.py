@@ -41,7 +41,7 @@ def fingerprint(device: str) -> Path:
 
 
 def origin(kind: str) -> Path:
-    """Which files from outside the project's data, or its models, come from, by their content."""
+    """What the project's data, its models or its toolchain are, by their content and versions."""
     return OUT / "origins" / f"{kind}.json"
 
 

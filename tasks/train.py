@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 
-from tasks import custom, dataset, files, fit, keras_models, paths, track
+from tasks import custom, dataset, files, fit, keras_models, paths, toolchain, track
 from tasks.models import FAMILIES
 from tasks.params import BASELINE, File, Params
 from tasks.records import ModelCard
@@ -16,7 +16,7 @@ def train(params: Params) -> None:
 
     A model of one's own that is trained already (`epochs: 0`) is taken over as it is. A killed run goes on after its
     last finished epoch: the checkpoint's folder is named by all that the result depends on, so a changed parameter,
-    file or other data never resume it.
+    file, library, code of ours or other data never resume it.
     """
     fit.reset(params.train.seed)
     if not params.train.epochs and isinstance(params.model, File):
@@ -51,11 +51,12 @@ def train(params: Params) -> None:
     with files.replaced_folder(paths.model(BASELINE)) as folder:
         keras_models.save(model, folder)
         card.save(folder / "card.json")
-    shutil.rmtree(checkpoint)
+    shutil.rmtree(checkpoint.parent)  # those that nothing resumes any more too
 
 
 def _digest(params: Params) -> str:
     parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
+    parts += [toolchain.code(), str(toolchain.libraries())]
     if isinstance(params.model, File) and paths.origin("model").exists():
         parts.append(files.sha256(paths.origin("model")))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ Features, if asked for, after Romero et al., "FitNets: Hints for Thin Deep Nets"
 
 from typing import TYPE_CHECKING, Any
 
-from tasks import dataset, fit, keras_models
+from tasks import dataset, fit
 from tasks.compress import masks
 from tasks.errors import ModelError, suggest
 from tasks.models import FAMILIES
@@ -19,17 +19,23 @@ if TYPE_CHECKING:
 
 
 def apply(
-    model: "tf_keras.Model", params: "Distill", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
+    model: "tf_keras.Model",
+    params: "Distill",
+    train: "Examples",
+    validation: "Examples",
+    on_epoch: fit.OnEpoch,
+    teacher: "tf_keras.Model",
 ) -> tuple["tf_keras.Model", fit.History]:
     """Fit a student to the answers in `train`, and to the teacher's features where `params.features` pairs layers.
 
     Args:
         model: the parent, which is the student, and keeps the zeros of what was pruned, unless `params.model`
             describes another one, of new weights.
-        params: the teacher's name, the student's family or None, the pairs of layers, and the fitting.
+        params: the student's family or None, the pairs of layers, and the fitting.
         train: its targets hold the teacher's answers.
         validation: judged by the labels alone.
         on_epoch: called after each epoch.
+        teacher: the model that gave the answers, whose features are the hints.
 
     Raises:
         ModelError: a layer named in `params.features` does not exist, or two that are paired differ in positions.
@@ -39,7 +45,7 @@ def apply(
         student = resolve(FAMILIES, params.model.family, "model family")(params.model, dataset.spec())
     fitted = student
     if params.features:
-        fitted = hinted(student, keras_models.load(params.teacher)[0], params.features)
+        fitted = hinted(student, teacher, params.features)
     callbacks = masks.keep(student)
     return student, fit.fit(fitted, train, validation, params, label="distill", callbacks=callbacks, on_epoch=on_epoch)
 

@@ -1,6 +1,7 @@
 """Compress a model into another one, by the method that its entry in `compress` names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,10 +59,13 @@ def make(
         resolve(METHODS, entry.method, "method of compression")(folder, model, entry)
         return
     parent, parent_card = keras_models.load_from(place(entry.parent))
+    more: dict[str, Any] = {}
     if entry.teacher is not None:
-        train.targets[TEACHER] = answers(keras_models.load_from(place(entry.teacher))[0], train)
+        teacher = keras_models.load_from(place(entry.teacher))[0]
+        train = replace(train, targets=train.targets | {TEACHER: answers(teacher, train)})
+        more = {"teacher": teacher} if isinstance(entry, Distill) else {}
     result, history = resolve(METHODS, entry.method, "method of compression")(
-        parent, entry, train, dataset.load("validation"), on_epoch
+        parent, entry, train, dataset.load("validation"), on_epoch, **more
     )
     layers = keras_models.layers(result)
     card = ModelCard(
@@ -70,7 +74,7 @@ def make(
         method=entry.method,
         parameters=result.count_params(),
         epochs=entry.epochs,
-        total_epochs=parent_card.total_epochs + entry.epochs,
+        total_epochs=entry.epochs + (0 if _anew(entry) else parent_card.total_epochs),
         layers=layers,
         preserves=preserved(layers),
         history={name: tuple(values) for name, values in history.items()},
@@ -79,6 +83,11 @@ def make(
     with files.replaced_folder(folder) as temporary:
         keras_models.save(result, temporary)
         card.save(temporary / "card.json")
+
+
+def _anew(entry: Compress) -> bool:
+    """Whether a student has new weights and learns from the labels alone, so that nothing was trained before it."""
+    return isinstance(entry, Distill) and entry.model is not None and not entry.teacher_weight
 
 
 def _code(entry: Compress, parent: ModelCard) -> Code | None:

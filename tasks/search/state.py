@@ -1,11 +1,15 @@
 """A search while it runs: what has been made, what to make next, and what has been found so far."""
 
 import json
+import logging
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tasks import benchmark, files, paths
+from tasks import benchmark, files, paths, toolchain
+from tasks import devices as catalog
 from tasks.bench.transport import hold
+from tasks.errors import DataError
 from tasks.figures import significant
 from tasks.params import BASELINE, Params
 from tasks.params.search import Search
@@ -17,6 +21,7 @@ from tasks.search.study import Study
 from tasks.search.trial import Lane, Workshop, device_quality, quality
 
 HOME = paths.STATE / "search"
+log = logging.getLogger(__name__)
 REPEATS = 50  # points in a row that make what was made before: then the space is taken to hold no more
 
 
@@ -24,7 +29,7 @@ class State:
     """A study, its trials' records, and what they are judged by. One process at a time has its folder."""
 
     def __init__(self, params: Params, search: Search, devices: Sequence[str], lane: Lane) -> None:
-        """Find the study of this space, these objectives, this baseline and this data.
+        """Find the study of this space, these objectives, this baseline and data, these devices, libraries and code.
 
         Args:
             params: of the project, whose baseline and reference are up to date.
@@ -34,10 +39,12 @@ class State:
         """
         reference = benchmark.artifact(paths.artifact(params.benchmark.reference))
         given = [*sorted(paths.model(BASELINE).iterdir()), paths.DATA / "card.json"]
-        root = space.digest([files.sha256(path) for path in given])
+        root = space.digest([*map(files.sha256, given), toolchain.code(), toolchain.libraries()])
         self.search, self._params = search, params
         self._baseline = read(ModelCard, paths.model(BASELINE) / "card.json")
-        self.folder = HOME / space.digest([root, reference.card.sha256, _asked_for(params, search)])
+        measured_by = [toolchain.evaluator(), *(catalog.fingerprint(catalog.load(name)) for name in devices)]
+        asked_for = _asked_for(params, search)
+        self.folder = HOME / space.digest([root, reference.card.sha256, asked_for, measured_by])
         self.workshop = Workshop(params, search, self.folder, HOME / "models", root, reference, tuple(devices), lane)
         self.trials: list[Trial] = []
         self._under_way: dict[int, space.Plan] = {}
@@ -47,20 +54,31 @@ class State:
     def open(self) -> None:
         """Read what an earlier start has left, and what trials are judged against."""
         self.aims = front.Aims(self.search, self._params.benchmark.reference, self._reference_qualities())
-        records = [read(Trial, path) for path in self.folder.glob("*/trial.json")]
-        self.trials = sorted(records, key=lambda trial: trial.number)
+        records = sorted(self._records(), key=lambda trial: trial.number)
+        self.trials = [trial for trial in records if trial.status != "failed"]
+        failed = [trial.number for trial in records if trial.status == "failed"]
         layers = self._layers()
         found = space.space(self._params, self.search, list(layers))
         first = [space.point(self._params, self.search, name) for name in space.written(self._params)]
         priors = [bits.prior(each.of, layers, self.search.bits) for each in self.search.objectives]
-        self._study = Study(self.folder, self.search, found, first, priors)
+        self._study = Study(self.folder, self.search, found, first, priors, failed)
+        for number in failed:  # what failed says nothing of the variant, and is tried once more at each start
+            shutil.rmtree(self.folder / str(number))
+
+    def _records(self) -> Iterator[Trial]:
+        """What earlier trials have left; a record that cannot be read counts for nothing."""
+        for path in self.folder.glob("*/trial.json"):
+            try:
+                yield read(Trial, path)
+            except DataError as error:
+                log.warning("left out: %s", error)
 
     def ask(self) -> tuple[int, space.Plan, Judge | None] | None:
         """The next trial: its number, its plan and who may stop it; null where no more are wanted, or none are new."""
         for _ in range(REPEATS if len(self.trials) + len(self._under_way) < self.search.trials else 0):
             number, point = self._study.ask()
             plan = space.plan(self._params, self.search, point)
-            if same := next((trial for trial in self.trials if trial.key == plan.key), None):
+            if same := self._told(plan.key):
                 self._study.tell(number, same, self.aims)
             elif plan.key in self._same:
                 self._same[plan.key].append(number)
@@ -69,6 +87,10 @@ class State:
                 own = plan.variant in space.written(self._params)
                 return number, plan, None if own else Judge(self.aims, self.trials, self._baseline.parameters or 0)
         return None
+
+    def _told(self, key: str) -> Trial | None:
+        """The trial that answers for a plan."""
+        return next((trial for trial in self.trials if trial.key == key and trial.status != "failed"), None)
 
     def tell(self, trial: Trial) -> None:
         """What came of a trial that was asked for."""

@@ -1,6 +1,6 @@
 """What to try next: optuna's studies, kept in a file that survives a kill."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,18 @@ class Study:
     """Asks for points of a space, and is told what came of them. One process at a time has its file."""
 
     def __init__(
-        self, folder: Path, search: Search, space: Mapping[str, Range], first: Sequence[dict[str, Any]], priors: Priors
+        self,
+        folder: Path,
+        search: Search,
+        space: Mapping[str, Range],
+        first: Sequence[dict[str, Any]],
+        priors: Priors,
+        again: Collection[int] = (),
     ) -> None:
         """Open the study in `folder`, or begin it with the points of `first`.
 
-        Points that a killed process was working on count as failed and are asked for again.
+        Points that a killed process was working on count as failed and are asked for again, and so are those of the
+        trials whose numbers are in `again`.
         """
         import optuna
         from optuna.storages.journal import JournalFileBackend
@@ -46,6 +53,8 @@ class Study:
         for trial in done:
             if trial.state == optuna.trial.TrialState.RUNNING:
                 self._study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+                self._study.enqueue_trial(trial.params)
+            elif trial.number in again:
                 self._study.enqueue_trial(trial.params)
         for point in [] if done else first:
             self._study.enqueue_trial(point)

@@ -12,6 +12,7 @@ import yaml
 
 from tasks import fit, params, paths, records
 from tasks.__main__ import STAGES, call
+from tasks.origin import KINDS
 from tasks.records import Evaluation, Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,8 +96,7 @@ def _order(settings: params.Params) -> list[tuple[str, ...]]:
     """Every stage of a run, in an order that respects what each needs."""
     pairs = [(variant, device) for device in settings.benchmark.devices for variant in settings.quantize]
     return [
-        ("origin", "data"),
-        ("origin", "model"),
+        *(("origin", kind) for kind in KINDS),
         ("prepare",),
         ("train",),
         *(("compress", name) for name in settings.model_order()),

@@ -88,6 +88,10 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path):
     assert equal(made.get_weights(), weights[best])
 
 
+def test_a_validation_loss_that_is_no_number_is_never_the_best():
+    assert fit.best_epoch({"val_loss": [math.nan, 0.5, 0.4, math.nan, 0.6]}) == 2
+
+
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from tasks import fit, keras_models, paths
+from tasks import fit, keras_models
 from tasks.compress import distill
-from tasks.compress.stage import answers
+from tasks.compress.stage import answers, make
 from tasks.dataset import LABEL, TEACHER, Examples, Spec, TensorSpec
 from tasks.errors import ModelError
 from tasks.models import cnn
 from tasks.params import Cnn, Distill
+from tasks.records import ModelCard, read
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 SPEC = Spec({"image": TensorSpec((12, 12, 1), "float32")}, ("a", "b", "c", "d"))
@@ -32,28 +33,24 @@ def network(filters=(6, 8), seed=0, sharp=1.0):
 
 
 def params(**keys):
-    given = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01, "teacher_weight": 1.0, **keys}
-    return Distill(method="distill", parent="baseline", teacher="baseline", **given)
+    given = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01, "teacher": "baseline", "teacher_weight": 1.0, **keys}
+    return Distill(method="distill", parent="baseline", **given)
 
 
 @pytest.fixture
-def teacher(project):
-    """A teacher of sharp answers, stored as the baseline would be."""
-    made = network(seed=5, sharp=8.0)
-    folder = paths.model("baseline")
+def teacher():
+    """A teacher of sharp answers."""
+    return network(seed=5, sharp=8.0)
+
+
+def store(made, folder, epochs):
+    """A model as a stage leaves it."""
     folder.mkdir(parents=True)
     keras_models.save(made, folder)
-    return made
-
-
-def store_card(made):
-    from tasks.records import ModelCard
-
-    card = ModelCard(
-        model="baseline", parent=None, method="train", parameters=made.count_params(), epochs=1, total_epochs=1,
-        layers=keras_models.layers(made), history={},
-    )  # fmt: skip
-    card.save(paths.model("baseline") / "card.json")
+    ModelCard(
+        model=folder.name, parent=None, method="train", parameters=made.count_params(), epochs=epochs,
+        total_epochs=epochs, layers=keras_models.layers(made), history={},
+    ).save(folder / "card.json")  # fmt: skip
 
 
 def ignore(_epoch, _metrics):
@@ -71,7 +68,7 @@ def test_a_student_of_a_teacher_comes_to_agree_with_it_whatever_the_labels(teach
     train.targets[TEACHER] = answers(teacher, train)
     student = network(filters=(4, 4), seed=1)
     before = distance(student, teacher, validation)
-    result, history = distill.apply(student, params(), train, validation, ignore)
+    result, history = distill.apply(student, params(), train, validation, ignore, teacher)
     assert result is student
     assert before > 0.3
     assert distance(result, teacher, validation) < 0.1
@@ -84,7 +81,7 @@ def test_a_student_of_another_family_has_new_weights(teacher, monkeypatch):
     train.targets[TEACHER] = answers(teacher, train)
     before = teacher.get_weights()
     chosen = params(epochs=1, model={"family": "dscnn", "filters": 2, "blocks": 1})
-    result, _ = distill.apply(teacher, chosen, train, examples(20, seed=1), ignore)
+    result, _ = distill.apply(teacher, chosen, train, examples(20, seed=1), ignore, teacher)
     assert result.name == "dscnn"
     assert all(np.array_equal(a, b) for a, b in zip(before, teacher.get_weights(), strict=True))
 
@@ -105,7 +102,6 @@ def unexplained(student, teacher, data):
 
 
 def test_features_come_to_resemble_the_teachers_and_leave_no_trace(teacher):
-    store_card(teacher)
     train, validation = examples(320), examples(40, seed=1)
     train.targets[TEACHER] = answers(teacher, train)
     left = {}
@@ -114,7 +110,7 @@ def test_features_come_to_resemble_the_teachers_and_leave_no_trace(teacher):
         shapes = [weight.shape for weight in student.get_weights()]
         pairs = {first(student): first(teacher)} if with_features else {}
         chosen = params(temperature=1.0, learning_rate=0.01, features=pairs)
-        result, history = distill.apply(student, chosen, train, validation, ignore)
+        result, history = distill.apply(student, chosen, train, validation, ignore, teacher)
         left[with_features] = unexplained(result, teacher, validation)
     assert left[True] < 0.7 * left[False]
     assert result is student
@@ -155,3 +151,21 @@ def test_layers_that_cannot_be_paired_are_refused_by_name():
         distill.hinted(student, teacher, {first[0] + "x": second[0]})
     with pytest.raises(ModelError, match=r"the teacher cnn has no layer 'missing'"):
         distill.hinted(student, teacher, {first[0]: "missing"})
+
+
+@pytest.mark.parametrize(("weight", "epochs"), [(0.5, 4 + 2), (0.0, 2)], ids=["taught", "by labels alone"])
+def test_parent_and_teacher_are_taken_from_where_they_lie(project, teacher, monkeypatch, weight, epochs):
+    """A search keeps its models elsewhere than a run: a stale `out/models/teacher` must not teach."""
+    store(teacher, project / "elsewhere" / "teacher", epochs=4)
+    store(network(seed=9), project / "elsewhere" / "baseline", epochs=4)
+    monkeypatch.setattr(distill.dataset, "spec", lambda: SPEC)
+    monkeypatch.setattr(distill.dataset, "load", lambda _split: examples(20, seed=1))
+    seen = []
+    monkeypatch.setattr(distill, "hinted", lambda student, by, _pairs: seen.append(by) or student)
+    chosen = params(teacher="teacher", teacher_weight=weight, epochs=2, features={"a": "b"})
+    chosen = chosen.model_copy(update={"model": Cnn(family="cnn", filters=(4,), dense=(4,))})
+    train = examples()
+    make(project / "made", "made", chosen, (project / "elsewhere").joinpath, train, ignore)
+    assert all(np.array_equal(a, b) for a, b in zip(seen[0].get_weights(), teacher.get_weights(), strict=True))
+    assert TEACHER not in train.targets  # the caller's examples are as they were
+    assert read(ModelCard, project / "made" / "card.json").total_epochs == epochs

@@ -66,7 +66,7 @@ def test_finetune_only_trains(model, data):
 def as_student(model, data, params):
     taught = Examples(data.inputs, {**data.targets, TEACHER: np.full((len(data), 4), 0.25, np.float32)})
     given = Distill(**{**params.model_dump(), "method": "distill", "teacher": "baseline", "teacher_weight": 0.5})
-    return distill.apply(model, given, taught, data, ignore)
+    return distill.apply(model, given, taught, data, ignore, model)
 
 
 @pytest.mark.parametrize("train", [finetune.apply, as_student], ids=["finetune", "distill"])
@@ -95,5 +95,5 @@ def test_a_student_of_the_labels_alone_is_finetuned(data):
             continue
         taught = Examples(data.inputs, {**data.targets, TEACHER: np.eye(4, dtype=np.float32)[np.zeros(96, int)]})
         given = {**params.model_dump(), "method": "distill", "teacher": "baseline", "teacher_weight": 0}
-        results.append(distill.apply(made, Distill(**given), taught, data, ignore)[0].get_weights())
+        results.append(distill.apply(made, Distill(**given), taught, data, ignore, made)[0].get_weights())
     assert all(np.allclose(x, y, atol=1e-5) for x, y in zip(*results, strict=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import params, paths
+from tasks import params, paths, toolchain
 from tasks.files import sha256
 from tasks.records import ArtifactCard, ModelCard, Tensor, read
 from tasks.search import bits
@@ -46,10 +46,10 @@ def begun(project, monkeypatch):
     ).save(paths.artifact("fp32") / "card.json")  # fmt: skip
     monkeypatch.setattr(module, "quality", lambda reference: 0.95)
 
-    def begin(**changed):
+    def begin(*devices, **changed):
         settings = params.load()
         search = settings.search.model_copy(update=changed)
-        opened = State(settings, search, [], lambda name: nullcontext())
+        opened = State(settings, search, devices, lambda name: nullcontext())
         opened.open()
         return opened
 
@@ -126,6 +126,49 @@ def test_a_trial_that_was_recorded_but_not_told_is_not_made_again(begun):
     assert len(again.trials) == 8
     assert trial.variant not in run(again)
     assert len(again.trials) == 14
+
+
+def test_what_failed_is_tried_again_at_the_next_start_and_only_then_counts(begun):
+    state = begun()
+    number, plan, judge = state.ask()
+    failed = made(number, plan, judge).model_copy(update={"status": "failed", "reason": "the board is away"})
+    failed.save(state.folder / str(number) / "trial.json")
+    state.tell(failed)
+    again = begun()
+    assert again.trials == []
+    asked = [again.ask() for _ in params.load().quantize]
+    assert plan.key in {plan.key for _, plan, _ in asked}
+    for each in asked:
+        again.tell(made(*each))
+    assert len(begun().trials) == 0  # none was recorded by `tell` alone, and what failed is gone
+
+
+def test_a_record_of_another_schema_is_left_out(begun, caplog):
+    state = begun()
+    run(state, most=3)
+    broken = state.folder / str(state.trials[0].number) / "trial.json"
+    broken.write_text('{"number": 0}')
+    assert len(begun().trials) == 2
+    assert f"left out: {broken}: not a Trial" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["code", "libraries", "evaluator"])
+def test_other_code_or_libraries_or_another_processor_are_another_study(begun, monkeypatch, what):
+    first = begun()
+    monkeypatch.setattr(toolchain, what, lambda: "other")
+    other = begun()
+    assert other.folder != first.folder
+    assert (other.workshop.root != first.workshop.root) == (what != "evaluator")  # models hang from no processor
+
+
+def test_another_device_file_is_another_study(begun):
+    path = paths.device("ethos-u55-128")
+    path.parent.mkdir(parents=True)
+    shutil.copy(ROOT / path, path)
+    first = begun(path.stem)
+    assert begun(path.stem).folder == first.folder
+    path.write_text(path.read_text().replace("accelerator: ethos-u55-128", "accelerator: ethos-u55-256"))
+    assert begun(path.stem).folder != first.folder
 
 
 def test_two_points_that_make_the_same_are_one_trial(begun):

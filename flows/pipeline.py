@@ -19,7 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.dvc_bridge import Project
 from flows.look import look
 from flows.stages import stage
-from tasks import devices, origin, params, paths, track
+from tasks import champion, devices, origin, params, paths, records, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.failures import words
@@ -133,7 +133,7 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
 
 
 def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
-    """When all is measured: the report, and a bundle for every device; returns what failed, and why."""
+    """When all is measured: the report, and a bundle for each device whose pairs are known; what failed, and why."""
     failures, needs = graph.failures(), []
     if failures:
         # of what there is; DVC knows it for incomplete, and makes it anew when all has run
@@ -143,8 +143,16 @@ def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
     else:
         needs = [graph.submit("report", label="report")]
     for device in settings.benchmark.devices:
-        graph.submit("deploy", device, label=f"deploy {device}", after=needs)
+        if failures and (unknown := unfit(device)):  # not even begun: DVC would take the old bundle away
+            log.warning("deploy %s: %s; %s stays as it was", device, unknown, paths.bundle(device))
+        else:
+            graph.submit("deploy", device, label=f"deploy {device}", after=needs)
     return failures | graph.failures()
+
+
+def unfit(device: str) -> str | None:
+    """Why the report does not tell what to ship to a device: a pair of it failed; null where it does."""
+    return champion.undecided(records.read(records.Comparison, paths.REPORT / "comparison.json"), device)
 
 
 def attempt(label: str, step: Callable[[], object]) -> dict[str, str | None]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from flows.prefect_server import Server
+from flows.tidy import tidy
 from tasks import fit, params, paths, redact
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
@@ -41,6 +42,8 @@ def run() -> int:
         from flows.show import compare
 
         compare()
+    if not failure:
+        tidy(settings)
     print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)
     return tell(failure)
 

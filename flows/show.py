@@ -2,18 +2,21 @@
 
 from tasks import devices as catalog
 from tasks import paths, records, table, track
+from tasks.advice import Advised
 from tasks.bench.reach import reach
 from tasks.errors import TercetError
 
 
 def compare() -> None:
-    """Print the comparison of the last run, and where to see more.
+    """Print the comparison of the last run, where to see more, and what to ship.
 
     Raises:
         DataError: nothing has run yet.
     """
-    table.show(records.read(records.Comparison, paths.REPORT / "comparison.json"))
-    print(f"report: {paths.REPORT / 'index.html'}\nMLflow: {track.hint()}")
+    comparison = records.read(records.Comparison, paths.REPORT / "comparison.json")
+    table.show(comparison)
+    print(f"report: {paths.REPORT / 'index.html'}\nMLflow: {track.hint()}", flush=True)
+    table.show_advice(records.read(Advised, paths.REPORT / "advice.json"), comparison)
 
 
 def devices() -> None:

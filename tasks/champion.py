@@ -1,16 +1,16 @@
-"""Which variant a device's budget selects. Pure: the stage `deploy` ships the choice, `track` names it in the registry.
+"""Which variant a device's budget selects. Pure: the report tells the choice, `deploy` ships it, `track` names it.
 
 Choices are made on validation data; the test set only says, once, what the choice is worth.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from tasks.errors import UnsupportedError
 from tasks.figures import significant
 from tasks.intervals import paired_drop_bound
 from tasks.params import Budget
-from tasks.records import Comparison, Energy, Latency, Memory, Record, Row
+from tasks.records import Comparison, Record, Row
 from tasks.speed import Cost, cost, exactly
 
 SMALLEST_DROP = 0.001  # a limit of 0 has no ratio to it, so quality is never counted in less than tenths of a point
@@ -30,46 +30,6 @@ class Choice(Record):
     doubts: tuple[str, ...] = ()  # what the figures do not show, each a clause
     tied: tuple[str, ...] = ()  # variants within the budget that cannot be told apart from the best
     candidates: tuple[str, ...]  # variants that were compared, in the order of the comparison
-
-
-class Quality(Record):
-    """The champion's quality: on test data, and on the validation data that it was chosen by."""
-
-    metric: str
-    value: float
-    low: float  # 95 %
-    high: float
-    n: int
-    validation: float
-
-
-class Figures(Record):
-    """What the champion was measured or estimated to cost."""
-
-    quality: Quality
-    latency: Latency | None
-    memory: Memory | None
-    energy: Energy
-    bytes: int
-    gzip_bytes: int
-
-
-class Manifest(Record):
-    """`out/bundles/<device>/manifest.json`: what is shipped to a device, and why. Nothing, if `variant` is null."""
-
-    schema_version: Literal[1] = 1
-    device: str
-    variant: str | None
-    reason: str
-    budget: Budget
-    within_budget: bool
-    distances: dict[str, float]
-    artifact_sha256: str | None
-    figures: Figures | None
-    kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for
-    stand_in: str | None = None  # named where the quality was found on another machine
-    files: dict[str, str]  # name to SHA-256 of every other file of the bundle
-    versions: dict[str, str]
 
 
 def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
@@ -247,7 +207,8 @@ def _reason(
 
 def _told(name: str, known: Cost) -> str:
     """A figure with its interval, and with what qualifies it."""
-    interval = f" [{significant(known.low)}–{significant(known.high)}]" if known.low < known.high else ""
+    few = ", the range of few pairs" if known.kind == "range" else ""
+    interval = f" [{significant(known.low)}–{significant(known.high)}{few}]" if known.low < known.high else ""
     source = "" if known.source == "measured" else f", {known.source.replace('_', ' ')}"
     return f"; {name} {significant(known.value)}{interval}{source}"
 

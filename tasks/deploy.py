@@ -6,9 +6,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tasks import champion, classify, devices, files, paths, records
-from tasks.champion import Choice, Figures, Manifest, Quality
+from tasks.champion import Choice
 from tasks.data import preprocess
 from tasks.errors import DataError, UnsupportedError
+from tasks.manifest import Figures, Manifest, Quality
 from tasks.params import Budget, Params
 from tasks.records import Comparison, Row
 from tasks.registry import resolve
@@ -30,10 +31,13 @@ def deploy(params: Params, device: str) -> None:
     Where no variant can be chosen the bundle is a manifest that says why, so the other devices go on.
 
     Raises:
-        DataError: the report or the champion's artifact is missing, or the artifact is not the one that was measured.
+        DataError: the report or the champion's artifact is missing, the artifact is not the one that was measured, or
+            a pair of the device failed: what was shipped before stays.
     """
     comparison = records.read(Comparison, paths.REPORT / "comparison.json")
-    budget = params.deploy.budgets.get(device, params.deploy.default)
+    if unknown := champion.undecided(comparison, device):
+        raise DataError(f"{device}: {unknown}; {paths.bundle(device)} stays as it was: `tercet run` tries again")
+    budget = params.deploy.budget(device)
     with files.replaced_folder(paths.bundle(device)) as folder:
         try:
             choice = champion.select(comparison, device, budget)
@@ -77,6 +81,7 @@ def _manifest(choice: Choice, budget: Budget, row: Row, folder: Path) -> Manifes
         device=choice.device,
         variant=choice.champion,
         reason=choice.reason,
+        doubts=choice.doubts,
         budget=budget,
         within_budget=choice.within_budget,
         distances=choice.distances,

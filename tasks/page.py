@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import figures, speed
+from tasks.advice import Advised, title, words
 from tasks.chart import Chart, Point, scatter
 from tasks.records import Comparison, Measurement, Provenance, Row
 
@@ -60,8 +61,8 @@ class Device:
     facts: tuple[tuple[str, str], ...]
 
 
-def render(comparison: Comparison) -> str:
-    """The page's HTML; the same comparison gives the same bytes."""
+def render(comparison: Comparison, advised: Advised | None = None) -> str:
+    """The page's HTML, with what to ship on top where that is known; the same records give the same bytes."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -75,6 +76,7 @@ def render(comparison: Comparison) -> str:
     devices = [_device(name, [r for r in comparison.rows if r.device == name], comparison.reference) for name in names]
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
+        advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
         devices=devices,
         overview=_overview(devices),
         metric=comparison.rows[0].metric if comparison.rows else "quality",

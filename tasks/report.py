@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import compare, dataset, failures, limits, page, paths, roofline_error, speed
+from tasks import advice, compare, dataset, failures, limits, page, paths, roofline_error, speed
 from tasks.errors import DataError
 from tasks.files import replaced_folder, write_json, write_text
 from tasks.params import Params
@@ -31,20 +31,22 @@ from tasks.records import (
 def report(params: Params) -> None:
     """Compare the variants and devices that `params` names and write `out/report/` whole.
 
-    Files: `comparison.json` (the record), `comparison.csv` (a line per pair), `metrics.json` and `plot.csv` (for
-    `dvc metrics` and `dvc plots`) and `index.html`, which needs nothing else; `roofline.json`, where hardware that was
-    predicted was measured too.
+    Files: `comparison.json` (the record), `comparison.csv` (a line per pair), `advice.json` (what to ship where),
+    `metrics.json` and `plot.csv` (for `dvc metrics` and `dvc plots`) and `index.html`, which needs nothing else;
+    `roofline.json`, where hardware that was predicted was measured too.
 
     Raises:
         DataError: a record is malformed, or an evaluation was made on other test data.
     """
     comparison = gather(params)
+    advised = advice.advise(comparison, params)
     with replaced_folder(paths.REPORT) as folder:
         comparison.save(folder / "comparison.json")
+        advised.save(folder / "advice.json")
         write_text(folder / "comparison.csv", _csv([_line(row) for row in comparison.rows]))
         write_json(folder / "metrics.json", metrics(comparison))
         write_text(folder / "plot.csv", _csv(list(_points(comparison))))
-        write_text(folder / "index.html", page.render(comparison))
+        write_text(folder / "index.html", page.render(comparison, advised))
         errors = roofline_error.find(row.measurement for row in comparison.rows)
         if errors:
             write_json(folder / "roofline.json", [error.model_dump(mode="json") for error in errors])

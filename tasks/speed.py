@@ -57,8 +57,9 @@ class Cost:
     """A figure of a row as all choices compare it: champions, budgets, fronts and searches."""
 
     value: float
-    low: float  # its 95 % interval; both ends are `value` where it is exact, or where nothing is known of it
+    low: float  # its interval; both ends are `value` where it is exact, or where nothing is known of it
     high: float
+    kind: Literal["interval", "range"]  # of 95 %, or of too few pairs for one
     source: str  # where it comes from: costs of two sources are not compared
 
     @property
@@ -81,7 +82,7 @@ class Cost:
 
 def exactly(value: float, source: str) -> Cost:
     """A cost without an interval."""
-    return Cost(value, value, value, source)
+    return Cost(value, value, value, "interval", source)
 
 
 def cost(row: Row, device: Sequence[Row], of: Paired) -> Cost | None:
@@ -109,14 +110,15 @@ def cost(row: Row, device: Sequence[Row], of: Paired) -> Cost | None:
 def on_scale(m: Measurement, of: Paired, level: float | None, *, is_reference: bool = False) -> Cost | None:
     """What a variant costs where its reference costs `level`; null: no reference is known."""
     own, ratio = _figure(m, of), _ratio(m, of)
-    if own is None or own[1] in ("estimated", "emulated") or own[1].startswith("estimate_"):
-        return exactly(*own) if own else None
+    if own is None:
+        return None
     value, source = own
     if level is not None and is_reference:
         return exactly(level, source)
-    if level is None or ratio is None:
-        return exactly(value, f"{UNPAIRED}{source}")
-    return Cost(ratio.value * level, ratio.low * level, ratio.high * level, source)
+    if level is not None and ratio is not None:
+        return Cost(ratio.value * level, ratio.low * level, ratio.high * level, ratio.kind, source)
+    estimate = source in ("estimated", "emulated") or source.startswith("estimate_")
+    return exactly(value, source if estimate else f"{UNPAIRED}{source}")
 
 
 def _figure(m: Measurement, of: Paired) -> tuple[float, str] | None:
@@ -133,7 +135,7 @@ def _ratio(m: Measurement, of: Paired) -> Ratio | None:
     """The paired ratio behind a figure, of a pair that ran."""
     if m.status != "ok" or m.reference is None:
         return None
-    return m.ratio if of == "latency_ms" else getattr(m.energy, "ratio", None)
+    return m.ratio if of == "latency_ms" else m.energy.ratio
 
 
 def turn_level(m: Measurement, of: Paired) -> float | None:

@@ -1,15 +1,18 @@
 """The comparison in the terminal: one table per device, as wide as the terminal allows."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tasks import figures, speed
+from tasks.advice import Advised, title, words
 from tasks.records import Comparison, Row
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+INDENT = "  "
 WIDE = 110  # columns from which intervals and the download's size have room
 STYLES: dict[speed.Outcome, str] = {
     "reference": "bold",
@@ -46,6 +49,20 @@ def show(comparison: Comparison) -> None:
         console.print(Text(note))
     if comparison.rows:
         _legend(comparison, console)
+
+
+def show_advice(advised: Advised, comparison: Comparison) -> None:
+    """Print what to ship where, and why."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    console.print(Text("\nWhat to ship", style="bold"))
+    for advice in advised.devices:
+        console.print(Text(title(advice), style="green" if advice.choice else "yellow"))
+        for sentence in words(advice, comparison):
+            lines = textwrap.wrap(sentence, console.width - len(INDENT), break_on_hyphens=False)
+            console.print(Text("\n".join(f"{INDENT}{line}" for line in lines)))
 
 
 def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "Table":

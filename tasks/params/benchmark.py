@@ -44,3 +44,7 @@ class Deploy(Section):
 
     default: Budget = Budget(max_quality_drop=0.01)
     budgets: dict[Name, Budget] = Field(default_factory=dict)
+
+    def budget(self, device: str) -> Budget:
+        """The budget of a device."""
+        return self.budgets.get(device, self.default)

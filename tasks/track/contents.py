@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import paths, records
-from tasks.champion import Manifest
+from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
 from tasks.records import Comparison, ModelCard, Record, Row
 

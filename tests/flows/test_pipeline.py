@@ -58,6 +58,7 @@ def test_a_first_run_runs_every_stage_and_ends_with_the_table(first, outcomes):
     assert not outcomes(said)["restored"]
     assert "Traceback" not in said
     assert re.search(r"^report: out/report/index.html$", said, re.MULTILINE)
+    assert re.search(r"^What to ship\nhost-cpu: .+, in out/bundles/host-cpu$", said, re.MULTILINE)
     assert re.search(r"^MLflow: mlflow ui --backend-store-uri sqlite:///mlflow.db$", said, re.MULTILINE)
     assert (clone.root / "out/report/index.html").is_file()
     assert not list((clone.root / "out").rglob("*.tmp"))
@@ -123,6 +124,7 @@ def test_a_changed_variant_runs_alone_and_comes_back_without_running(clone, outc
 
 def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(AWAY)
+    shipped = clone.hashes("out/bundles/host-cpu")
     clone.change(lambda params: params["quantize"].update(fp16={"model": "baseline", "scheme": "float16"}))
     said = clone.run("tercet", "run", code=1, env={"PYTHONPATH": f"{clone.root}:{tmp_path}"})
     failed, whole = "benchmark fp16 @ host-cpu", steps("fp16") | ENDED
@@ -130,7 +132,11 @@ def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tm
     assert cause == f"tercet: {failed}: the board does not answer"
     assert re.fullmatch(r"tercet: 1 of [0-9]+ stages failed", count)
     assert "Traceback" not in said
-    assert outcomes(said)["ran"] == whole - {failed, "report"}  # the report is of what there is, and is made again
+    # the report is of what there is, and is made again; what to ship to the processor is not known
+    assert outcomes(said)["ran"] == whole - {failed, "report", "deploy host-cpu"}
+    assert clone.hashes("out/bundles/host-cpu") == shipped
+    assert "deploy host-cpu: not every variant is known here; fp16: the board does not answer; out/bundles/" in said
+    assert "\nhost-cpu: nothing\n" in said
     assert len((clone.root / "tries").read_text()) > 1
     rows = json.loads((clone.root / "out/report/comparison.json").read_text())["rows"]
     missing = [row["measurement"] for row in rows if row["measurement"]["status"] == "error"]

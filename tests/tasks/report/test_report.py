@@ -12,7 +12,7 @@ from tasks.params import Params
 from tasks.records import Comparison, Row, read
 from tasks.report import gather, report
 
-FILES = ["comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
+FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
 
 
 def row_of(comparison: Comparison, variant: str, device: str) -> Row:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.champion import Choice, figure, select, undecided
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
-from tasks.records import Comparison, Instructions, McNemar, Memory, Ratio, Row, Window
+from tasks.records import Comparison, Energy, Instructions, McNemar, Memory, Ratio, Row, Window
 from tasks.speed import Cost
 
 MakeRow = Callable[..., Row]
@@ -101,8 +101,8 @@ def test_of_those_that_cannot_be_told_apart_the_smallest_wins_that_is_not_noisy(
 @given(st.floats(0.01, 100), st.floats(1.0, 3.0), st.floats(1.0, 3.0), st.floats(1.0, 3.0))
 def test_costs_are_tied_as_their_intervals_together_reach(value: float, apart: float, up: float, down: float) -> None:
     less, more = (
-        Cost(value, value / up, value * up, "measured"),
-        Cost(value * apart, value * apart / down, value * apart * down, "measured"),
+        Cost(middle, middle / half, middle * half, "interval", "measured")
+        for middle, half in ((value, up), (value * apart, down))
     )
     together = math.hypot(math.log(up), math.log(down))
     if not math.isclose(math.log(apart), together, rel_tol=1e-6, abs_tol=1e-9):
@@ -113,8 +113,8 @@ def test_costs_are_tied_as_their_intervals_together_reach(value: float, apart: f
 def test_the_reference_that_did_not_run_is_as_it_was_in_its_turns(make_row: MakeRow) -> None:
     def window(variant: str, ms: float) -> Window:
         return Window(
-            variant=variant, runs=9, seconds=1, ms_p10=ms, ms_p50=ms, ms_mean=ms, cpu_ms_mean=ms, load_ms=1, first_ms=1,
-            peak_memory_kib=None,
+            variant=variant, runs=9, seconds=1, busy_s=1, ms_p10=ms, ms_p50=ms, ms_mean=ms, cpu_ms_mean=ms,
+            load_ms=1, first_ms=1, peak_memory_kib=None,
         )  # fmt: skip
 
     busy = make_row("float32", status="invalid", reason="the machine is too busy", latency_ms=9.0)
@@ -124,6 +124,22 @@ def test_the_reference_that_did_not_run_is_as_it_was_in_its_turns(make_row: Make
     assert found
     assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.08, 0.12))
     assert select(compare(busy, row), "host-cpu", Budget()).candidates == ("int8",)
+
+
+def test_energy_is_chosen_by_its_own_paired_ratio_and_a_range_is_called_one(make_row: MakeRow) -> None:
+    def drew(variant: str, mj: float, value: float | None) -> Row:
+        ratio = Ratio(value=value, low=0.9 * value, high=1.1 * value, pairs=3, kind="range") if value else None
+        energy = Energy(kind="counter_rapl", mj=mj, ratio=ratio)
+        return make_row(variant, energy=energy, reference="float32" if value else None)
+
+    budget = Budget(minimize="energy_mj")
+    rows = [drew("float32", 10.0, None), drew("dynamic", 9.0, 0.5), drew("int8", 4.0, 0.8)]
+    choice = select(compare(*rows), "host-cpu", budget)
+    assert choice.champion == "dynamic"
+    assert "energy_mj 5.00 [4.50–5.50, the range of few pairs], counter rapl" in choice.reason
+    alone = select(compare(rows[0], drew("int8", 4.0, None)), "host-cpu", budget)
+    assert alone.champion == "int8"
+    assert "unpaired counter rapl" in alone.reason
 
 
 def test_what_took_no_turns_is_not_set_against_what_did(make_row: MakeRow) -> None:

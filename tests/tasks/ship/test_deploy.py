@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from tasks.classify import Classifier
 from tasks.deploy import deploy
 from tasks.errors import DataError
 from tasks.params import Params
+from tasks.records import Comparison, Row, read
+from tasks.track import contents
 
 ROOT = Path(__file__).resolve().parents[3]
 CLASSES = ["north", "east", "söuth", "west"]
@@ -250,6 +253,23 @@ def test_without_a_champion_the_manifest_says_why(ready: Path, params: Params) -
     manifest = json.loads((paths.bundle("host-cpu") / "manifest.json").read_text())
     assert manifest["variant"] is manifest["figures"] is None
     assert "energy_mj" in manifest["reason"]
+
+
+def test_a_pair_that_failed_leaves_what_was_shipped_and_its_alias(
+    ready: Path, params: Params, make_row: Callable[..., Row]
+) -> None:
+    for device in params.benchmark.devices:
+        deploy(params, device)
+    before = {path: path.read_bytes() for path in paths.BUNDLES.rglob("*") if path.is_file()}
+    aliases = [entry for entry in contents.collect(params) if isinstance(entry, contents.Alias)]
+    comparison = read(Comparison, paths.REPORT / "comparison.json")
+    away = make_row("late", latency_ms=None, status="error", reason="the board does not answer")
+    comparison.model_copy(update={"rows": (*comparison.rows, away)}).save(paths.REPORT / "comparison.json")
+    with pytest.raises(DataError, match="late: the board does not answer; out/bundles/host-cpu stays as it was"):
+        deploy(params, "host-cpu")
+    deploy(params, "ethos-u55-128")  # all of its pairs are known
+    assert {path: path.read_bytes() for path in paths.BUNDLES.rglob("*") if path.is_file()} == before
+    assert [entry for entry in contents.collect(params) if isinstance(entry, contents.Alias)] == aliases
 
 
 def test_an_artifact_that_is_not_the_measured_one_is_not_shipped(ready: Path, params: Params) -> None:

@@ -1,0 +1,43 @@
+"""What is left of an earlier params.yaml."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.tidy import tidy
+from tasks import paths
+from tasks.params import Params
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_bundles_of_other_devices_go_and_the_rest_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = Params.model_validate(yaml.safe_load((ROOT / "infra/presets/smoke.yaml").read_text()))
+    device, variant, model = params.benchmark.devices[0], next(iter(params.quantize)), next(iter(params.compress))
+    used = [
+        paths.bundle(device) / "manifest.json",
+        paths.bundle(".half.new.1.tmp") / "manifest.json",
+        *(paths.model(name) / "card.json" for name in ("baseline", model)),
+        paths.artifact(variant) / "card.json",
+        paths.evaluation(variant),
+        *(place(variant, device) for place in (paths.benchmark, paths.samples)),
+        paths.fingerprint(device),
+    ]
+    gone, left = paths.bundle("old") / "model.tflite", [paths.benchmark(variant, "old"), paths.samples(variant, "old")]
+    left += [paths.artifact("gone") / "card.json", paths.evaluation("gone"), paths.fingerprint("old")]
+    for path in (*used, gone, *left):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    tidy(params)
+    assert not gone.parent.exists()
+    assert all(path.exists() for path in (*used, *left))
+    removed, told = capsys.readouterr().err.splitlines()
+    assert removed.startswith("removed out/bundles/old: ")
+    assert told.startswith("left of an earlier params.yaml, and used by nothing: out/artifacts/gone, out/benchmarks/")
+    assert " and 2 more; " in told
+    for path in left:
+        path.unlink()
+    paths.artifact("gone").rmdir()
+    tidy(params)
+    assert capsys.readouterr().err == ""

@@ -149,6 +149,7 @@ class ArtifactCard(Record):
     allowed_drop: float | None = None  # that layers were excluded for, on validation data
     validation_drop: float | None = None  # what it came to, below the float32 artifact
     sensitivity: tuple[Sensitivity, ...] = ()  # where it was needed, the most sensitive layer first
+    distance: float | None = None  # of the answers from the Keras model's, over their spread; null: there is no such
     converter: str  # name and version
     stablehlo: Program | None = None
     no_stablehlo: str | None = None  # why there is none

@@ -1,13 +1,11 @@
 """Whether another runtime computes what the artifact does, before its figures are taken for the artifact's."""
 
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from tasks.bench import timed
 from tasks.bench.targets import SETUPS, Request, Result
 from tasks.bench.transport import Local
+from tasks.distance import apart
 from tasks.errors import UnsupportedError
 from tasks.registry import resolve
 
@@ -57,11 +55,3 @@ def check(request: Request, setup: timed.Setup) -> None:
             f"{request.variant}: {setup.runtime} does not compute what the file says: outputs of {len(ours)} examples "
             f"are {distance:.2g} of their spread from LiteRT's; {scheme} allows {ALLOWED[scheme]:g}"
         )
-
-
-def apart(a: Any, b: Any) -> float:
-    """The distance of `a` from `b`, over the spread of `b`; both float32 [n, ...]. Infinite where shapes differ."""
-    if a.shape != b.shape:
-        return float("inf")
-    difference, spread = (float(np.sqrt(np.mean(np.square(d, dtype=np.float64)))) for d in (a - b, b - b.mean()))
-    return difference / spread if spread else difference

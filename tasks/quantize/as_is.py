@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks import dataset, keras_models
-from tasks.dataset import LABEL, Spec, TensorSpec
+from tasks.dataset import LABEL, Examples, Spec, TensorSpec
 from tasks.errors import ModelError
-from tasks.quantize import encode, litert
+from tasks.quantize import encode, guard, litert
 from tasks.records import ArtifactCard, Tensor
 
 FILE = keras_models.LITERT
 
 
-def write(folder: Path, variant: str, model: str, place: Path) -> None:
+def write(folder: Path, variant: str, model: str, place: Path, examples: Examples) -> None:
     """Copy the LiteRT file of a model into `folder`, and write its card.
 
     Args:
@@ -22,8 +22,10 @@ def write(folder: Path, variant: str, model: str, place: Path) -> None:
         variant: its name.
         model: the name of a model that came as a `.tflite` file.
         place: that model's folder.
+        examples: model-ready ones, that the file is tried on.
 
     Raises:
+        ConversionError: an answer is not finite, or hangs from what was asked before.
         ModelError: the model is a Keras model, or the file is damaged or does not fit the data.
     """
     source, spec = place / FILE, dataset.spec()
@@ -44,6 +46,7 @@ def write(folder: Path, variant: str, model: str, place: Path) -> None:
         for name, tensor, shape in zip(names, graph.inputs, shapes, strict=True)
     )
     _check_answer(model, graph, spec)
+    guard.check(content, "as-is", examples)
     (folder / FILE).write_bytes(content)
     ArtifactCard(
         variant=variant,

@@ -2,18 +2,15 @@
 
 import logging
 import math
-import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tasks.dataset import Array, Examples
-from tasks.errors import ConversionError, DeviceError, ParamsError, UnsupportedError
-from tasks.predict import predict
-from tasks.quantize import ai_edge, embedding, layers, litert, ranges
+from tasks.errors import ConversionError, ParamsError
+from tasks.quantize import ai_edge, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 from tasks.records import Sensitivity, judged
 from tasks.score import score
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
     from tasks.params import Quantize
 
 JUDGED = 1024  # validation examples that a layer's sensitivity is found on
-TRIED = 4  # calibration examples that a new file is run on before it is taken
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +64,7 @@ def convert(
         validation: what layers are excluded by; needed for `max_quality_drop`.
 
     Raises:
-        ConversionError: the scheme cannot be kept, or the runtime does not run what came of it.
+        ConversionError: the scheme cannot be kept.
         ParamsError: a layer is named that the artifact does not have.
     """
     start = job(model, entry, calibration)
@@ -78,7 +74,6 @@ def convert(
         made = Made(build(start, entry.exclude), excluded=entry.exclude)
     else:
         made = exclude(start, entry.exclude, entry.max_quality_drop, validation)
-    _try(made.content, calibration)
     return made
 
 
@@ -244,25 +239,8 @@ def _verify(content: bytes, job: Job, four: Sequence[layers.Operator], left: Seq
             )
 
 
-def _try(content: bytes, calibration: Examples) -> None:
-    """Run a new file once: what the quantizer can write is not always what the runtime has kernels for."""
-    outputs, _ = _predict(content, calibration.take(np.arange(min(len(calibration), TRIED))))
-    if bad := [name for name, array in outputs.items() if not np.isfinite(array).all()]:
-        raise ConversionError(f"the outputs {', '.join(bad)} are not finite on calibration examples")
-
-
 def _judge(content: bytes, examples: Examples) -> tuple[dict[str, Array], float]:
     """What a file answers, and the quality of that."""
-    outputs, _ = _predict(content, examples)
+    outputs = guard.answers(content, examples)
     name = judged(litert.inspect(content).outputs)
     return outputs, score(outputs[name], examples, "default", "validation").value
-
-
-def _predict(content: bytes, examples: Examples) -> tuple[dict[str, Array], str]:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "model.tflite")
-        file.write_bytes(content)
-        try:
-            return predict(file, examples)
-        except (DeviceError, UnsupportedError) as error:
-            raise ConversionError(f"LiteRT does not run what ai-edge-quantizer made: {error}") from None

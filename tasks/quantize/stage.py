@@ -11,7 +11,7 @@ from tasks import dataset, files, fit, keras_models, paths
 from tasks.dataset import Examples
 from tasks.errors import ConversionError, ParamsError
 from tasks.params import Params, Quantize
-from tasks.quantize import ai_edge, as_is, aware, encode, litert, mixed, stablehlo
+from tasks.quantize import ai_edge, as_is, aware, encode, guard, litert, mixed, stablehlo
 from tasks.records import ArtifactCard, Program, Sensitivity
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
     """
     if entry.scheme == "as-is":
         with files.replaced_folder(folder) as temporary:
-            as_is.write(temporary, variant, entry.model, place(entry.model))
+            as_is.write(temporary, variant, entry.model, place(entry.model), dataset.load("calibration"))
         return
     fit.reset(entry.seed)
     model, card = keras_models.load_from(place(entry.model))
@@ -66,14 +66,15 @@ def write(
         variant: its name.
         entry: how; quantization-aware training has happened already.
         model: a Keras model.
-        calibration: examples that set the ranges of integer activations.
+        calibration: examples that set the ranges of integer activations, and that the file is tried on.
         validation: examples that decide which layers are excluded; for `max_quality_drop`.
 
     Raises:
-        ConversionError: the model cannot be converted as the scheme promises.
+        ConversionError: the model cannot be converted as the scheme promises, or the file does not answer as it must.
         ParamsError: the entry names a layer that the artifact does not have.
     """
     made, converter = _convert(variant, entry, model, calibration, validation)
+    distance = guard.check(made.content, entry.scheme, calibration, model)
     graph = litert.inspect(made.content)
     program, lacks = _program(model, entry.scheme, graph)
     (folder / FILE).write_bytes(made.content)
@@ -95,6 +96,7 @@ def write(
         allowed_drop=entry.max_quality_drop,
         validation_drop=made.drop,
         sensitivity=made.sensitivity,
+        distance=distance,
         converter=converter,
         stablehlo=_about(program, graph) if program else None,
         no_stablehlo=lacks,

@@ -1,7 +1,8 @@
 """The examples that stages share: their types, and reading what `prepare` wrote to `out/data`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -41,7 +42,8 @@ class Examples:
 class Source:
     """What a data source gives: raw examples.
 
-    Images are uint8 [n, height, width, channels], texts are `<U` [n], arrays are integers or float32 [n, ...]; class
+    Images are uint8 [n, height, width, channels], texts are str objects [n] (numpy's own texts are all as wide as the
+    longest), arrays are integers or float32 [n, ...]; class
     numbers are int64 [n] under the target "label" and count into `classes`. Further targets are class numbers of
     their own, int64 [n], or values, float32 [n, ...].
     """
@@ -54,12 +56,27 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """What `prepare` has made of the pixels of images: (pixel - mean) / scale, by channel."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @property
+    def raw(self) -> bool:
+        """Whether they are as they were, from 0 to 255."""
+        return not any(self.mean) and set(self.scale) == {1.0}
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One model-ready input."""
 
     shape: tuple[int, ...]  # without the batch axis
     dtype: str
     vocabulary_size: int | None = None  # of token numbers; None for everything else
+    # of images; where the numbers are from is no part of what a model takes
+    pixels: Pixels | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,9 +128,25 @@ def load_raw(split: str) -> Examples:
         raise DataError(f"no split is named {split!r}; {suggest(split, SPLITS)}")
     described = _described()
     return Examples(
-        {name: _array(f"{split}/inputs.{name}.npy") for name in described["inputs"]},
+        {name: _input(split, name, entry["kind"]) for name, entry in described["inputs"].items()},
         {name: _array(f"{split}/targets.{name}.npy") for name in described["targets"]},
     )
+
+
+def save(folder: Path, examples: Examples) -> None:
+    """Write the examples of a split to a new folder, for `load_raw`.
+
+    Texts are written as their bytes in a row (UTF-8), and where each of them ends.
+    """
+    folder.mkdir()
+    arrays = {f"inputs.{name}": array for name, array in examples.inputs.items()}
+    arrays |= {f"targets.{name}": array for name, array in examples.targets.items()}
+    for name, array in arrays.items():
+        if array.dtype == object:
+            texts = [text.encode() for text in array]
+            np.save(folder / f"{name}.ends.npy", np.cumsum([len(text) for text in texts], dtype=np.int64))
+            array = np.frombuffer(b"".join(texts), np.uint8)  # what stands for it in the file
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
 
 
 def spec() -> Spec:
@@ -131,7 +164,8 @@ def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
     """The model-ready array that one input's entry of preprocess.json leads to."""
     if entry["kind"] == "text":
         return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
-    return TensorSpec(tuple(entry["shape"]), entry.get("dtype", "float32"))
+    pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if entry["kind"] == "image" else None
+    return TensorSpec(tuple(entry["shape"]), entry.get("dtype", "float32"), pixels=pixels)
 
 
 def _task(described: Mapping[str, Any]) -> Literal["classification", "reconstruction"]:
@@ -146,6 +180,15 @@ def _described() -> dict[str, Any]:
         raise DataError(f"{path}: no such file; the stage `prepare` has not run: `tercet run`") from None
     except ValueError as error:
         raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
+
+
+def _input(split: str, name: str, kind: str) -> Array:
+    array = _array(f"{split}/inputs.{name}.npy")
+    if kind != "text":
+        return array
+    ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
+    texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+    return np.array(texts, object)
 
 
 def _array(name: str) -> Array:

@@ -1,5 +1,6 @@
 """The stage `prepare`: from a data source to `out/data`, split, described and ready for every later stage."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import paths
+from tasks import dataset, paths
 from tasks.data import preprocess
 from tasks.data.split import draw
 from tasks.dataset import LABEL, NORMAL, Examples, Source, tensor_spec
@@ -23,7 +24,9 @@ SOURCES = {
     "npz": "tasks.data.npz:load",
     "tsv": "tasks.data.tsv:load",
 }
+SHOWN = 10  # names of classes in a message
 CHUNK = 1024  # images squared at a time, so that deviations need little memory
+log = logging.getLogger(__name__)
 
 
 def prepare(params: Params) -> None:
@@ -36,10 +39,12 @@ def prepare(params: Params) -> None:
     """
     source: Source = resolve(SOURCES, params.prepare.source, "data source")(params.prepare)
     splits = split(source, params.prepare)
+    if params.prepare.task == "classification":
+        _tell_absent(splits, source.classes)
     described = describe(source, splits["train"], params.prepare)
     with replaced_folder(paths.DATA) as folder:
         for name, examples in splits.items():
-            _save(folder / name, examples)
+            dataset.save(folder / name, examples)
         write_json(folder / "preprocess.json", described)
         write_json(folder / "card.json", _card(source, splits, described, params.prepare, folder))
 
@@ -93,6 +98,16 @@ def _check_both(**splits: Examples) -> None:
             )
 
 
+def _tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
+    """A warning of the classes that no model can learn, or that none is judged on."""
+    for name, lack in (("train", "no model can learn them"), ("test", "no model is judged on them")):
+        present = np.unique(splits[name].targets[LABEL])
+        absent = [each for number, each in enumerate(classes) if number not in present]
+        if absent:
+            shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
+            log.warning("prepare: the %s split has no example of %s: %s", name, shown, lack)
+
+
 def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
     """What preprocess.json says; everything that is learnt from data is learnt from the training split."""
     inputs = {name: _describe_input(source.kind, raw, params) for name, raw in train.inputs.items()}
@@ -140,14 +155,14 @@ def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Exampl
 
 
 def _describe_input(kind: str, raw: NDArray[Any], params: Prepare) -> dict[str, Any]:
-    if kind == "image":
+    if kind == "image" or (raw.dtype == np.uint8 and raw.ndim == 4):
         return _describe_image(raw, params)
     return _describe_text(raw, params) if kind == "text" else _describe_array(raw, params)
 
 
 def _describe_image(raw: NDArray[np.uint8], params: Prepare) -> dict[str, Any]:
     channels = raw.shape[-1]
-    mean, scale = [0.0] * channels, [255.0] * channels
+    mean, scale = [0.0] * channels, [1.0 if params.normalize == "none" else 255.0] * channels
     if params.normalize == "standard":
         mean, deviation = channel_statistics(raw)
         scale = [value or 1.0 for value in deviation]  # a channel that never changes becomes 0, not 0 / 0
@@ -160,7 +175,7 @@ def _describe_text(raw: NDArray[np.str_], params: Prepare) -> dict[str, Any]:
 
 def _describe_array(raw: NDArray[Any], params: Prepare) -> dict[str, Any]:
     entry: dict[str, Any] = {"kind": "array", "shape": list(raw.shape[1:])}
-    if params.normalize == "unit":
+    if params.normalize != "standard":
         return entry | {"dtype": "float32" if raw.dtype.kind == "f" else "int32"}
     axes = tuple(range(raw.ndim - 1))
     mean, deviation = raw.mean(axis=axes, dtype=np.float64), raw.std(axis=axes, dtype=np.float64)
@@ -172,14 +187,6 @@ def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
     if values.dtype.kind == "f":
         return {"kind": "value", "shape": list(values.shape[1:])}
     return {"kind": "class", "classes": [str(number) for number in range(int(values.max()) + 1)]}
-
-
-def _save(folder: Path, examples: Examples) -> None:
-    folder.mkdir()
-    for name, array in examples.inputs.items():
-        np.save(folder / f"inputs.{name}.npy", array, allow_pickle=False)
-    for name, array in examples.targets.items():
-        np.save(folder / f"targets.{name}.npy", array, allow_pickle=False)
 
 
 def _card(

@@ -9,10 +9,12 @@ import struct
 import zlib
 from math import prod
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data import sizes
 from tasks.dataset import LABEL, Examples, Source
 from tasks.errors import DataError
 from tasks.files import sha256
@@ -43,36 +45,52 @@ def load(params: Prepare) -> Source:
 def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read one file of unsigned bytes with so many dimensions, gzip or not (its first bytes tell).
 
+    No more is read than the header promises.
+
     Raises:
         DataError: not such a file, or not the whole of it.
     """
-    content = path.read_bytes()
-    if content.startswith(GZIP):
+    with path.open("rb") as plain:
+        packed = plain.read(len(GZIP)) == GZIP
+        plain.seek(0)
         try:
-            content = gzip.decompress(content)
+            return _read(path, gzip.open(plain) if packed else plain, dimensions, packed=packed)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: not a whole gzip file: {error}; fetch it again") from None
-    if not content:
+
+
+def _read(path: Path, stream: BinaryIO | gzip.GzipFile, dimensions: int, *, packed: bool) -> NDArray[np.uint8]:
+    header = 4 + 4 * dimensions
+    start = stream.read(header)
+    if not start:
         raise DataError(f"{path}: the file is empty; fetch it again")
     magic = struct.pack(">HBB", 0, 8, dimensions)
-    header = 4 + 4 * dimensions
-    if content[:4] != magic:
+    if start[:4] != magic:
         raise DataError(
             f"{path}: not an IDX file of bytes in {dimensions} dimension(s): magic number 0x{magic.hex()} expected; "
-            f"received 0x{content[:4].hex()}"
+            f"received 0x{start[:4].hex()}"
         )
-    if len(content) < header:
-        raise DataError(f"{path}: truncated: a header of {header} bytes expected; received {len(content)}")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    if len(content) - header != prod(shape):
-        promised = " x ".join(map(str, shape))
-        raise DataError(
-            f"{path}: truncated or overlong: the header promises {promised} = {prod(shape)} bytes; "
-            f"received {len(content) - header}"
-        )
+    if len(start) < header:
+        raise DataError(f"{path}: truncated: a header of {header} bytes expected; received {len(start)}")
+    shape = struct.unpack(f">{dimensions}I", start[4:])
     if not prod(shape):
-        raise DataError(f"{path}: at least one example expected; received none")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+        raise DataError(f"{path}: at least one example of one pixel expected; received {list(shape)}")
+    stored = path.stat().st_size
+    if not packed and prod(shape) != stored - header:
+        raise _other_size(path, shape, stored - header)
+    sizes.check(str(path), prod(shape), stored if packed else None)
+    content = stream.read(prod(shape) + 1)
+    if len(content) != prod(shape):
+        raise _other_size(path, shape, len(content) if len(content) < prod(shape) else None)
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _other_size(path: Path, shape: tuple[int, ...], received: int | None) -> DataError:
+    promised = " x ".join(map(str, shape))
+    found = "more" if received is None else str(received)
+    return DataError(
+        f"{path}: truncated or overlong: the header promises {promised} = {prod(shape)} bytes; received {found}"
+    )
 
 
 def _find(folder: Path, split: str, part: str, dimensions: int) -> Path:

@@ -2,22 +2,32 @@
 
 `inputs.<name>` (integers or floats [n, ...], one or more) and `targets.label` (class numbers [n]) are needed. Further
 targets are `targets.<name>`: class numbers [n], or floats [n, ...]. `classes` (str) in train.npz names the classes.
+
+Integers that have the axes of images are images: all of uint8 that are [n, height, width, channels], or grey and
+[n, height, width]; wider integers if they are from 0 to 255 and have 1, 3 or 4 channels, or two sides of at least
+`SIDE`. Everything else is numbers; floats always are.
 """
 
+import logging
 import re
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from tasks.data import archives
 from tasks.dataset import LABEL, Array, Examples, Source
 from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Prepare
 
-KEY = re.compile(r"(inputs|targets)\.([A-Za-z][A-Za-z0-9_-]*)")
+KEY = re.compile(r"(inputs|targets)\.([A-Za-z][A-Za-z0-9_-]{0,63})")
 CLASSES = "classes"
+MOST = 2**16  # classes
+SIDE = 8  # pixels
+CHANNELS = (1, 3, 4)
+BYTE = 255
+OUT_OF_SCOPE = "values to predict (regression) and several labels at once are out of scope for now"
+log = logging.getLogger(__name__)
 
 
 def load(params: Prepare) -> Source:
@@ -38,6 +48,14 @@ def load(params: Prepare) -> Source:
         test = _examples(test_path, {name: array for name, array in read(test_path).items() if name != CLASSES})
         _check_agreement(test_path, train, test)
         origin[test_path.name] = sha256(test_path)
+    images = [name for name, array in train.inputs.items() if _is_image(array)]
+    for name in images:
+        log.warning(
+            "%s: inputs.%s: integers from 0 to 255 are taken for images; numbers are given as floats", folder, name
+        )
+        train.inputs[name] = _image(f"{train_path}: inputs.{name}", train.inputs[name])
+        if test is not None:
+            test.inputs[name] = _image(f"{test_path}: inputs.{name}", test.inputs[name])
     most = int(train.targets[LABEL].max())
     classes = tuple(map(str, range(most + 1))) if names is None else _classes(train_path, names, most)
     if test is not None and (highest := int(test.targets[LABEL].max())) >= len(classes):
@@ -51,18 +69,17 @@ def read(path: Path) -> dict[str, Array]:
     Raises:
         DataError: not such a file, a key that means nothing here, or an array that holds Python objects.
     """
-    arrays: dict[str, Array] = {}
-    key = ""
-    try:
-        with path.open("rb") as stream:  # np.load would leave it open where the file is a broken one
-            file = np.load(stream, allow_pickle=False)
-            for key in file.files:
-                if key != CLASSES and not KEY.fullmatch(key):
-                    raise DataError(f"{path}: {key!r}: inputs.<name>, targets.<name> or {CLASSES} expected as a key")
-                arrays[key] = file[key]
-    except (OSError, ValueError, EOFError, RuntimeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: {key or 'not an .npz file'}: cannot be read: {reason}") from None
+    arrays = {}
+    for key, load_array in archives.members(path):
+        if key != CLASSES and not KEY.fullmatch(key):
+            shown = repr(key if len(key) <= 80 else f"{key[:77]}…")
+            raise DataError(
+                f"{path}: {shown}: inputs.<name>, targets.<name> or {CLASSES} expected as a key, a name of at most 64 "
+                "letters, digits, - and _"
+            )
+        if key in arrays:
+            raise DataError(f"{path}: {key}: it stands there twice; write the file anew")
+        arrays[key] = load_array()
     return arrays
 
 
@@ -87,20 +104,57 @@ def _input(where: str, array: Array) -> Array:
             f"{where}: integers or floats [n, ...] expected; received {array.dtype} {list(array.shape)}"
             + ("; reshape it to [n, 1]" if array.ndim == 1 else "")
         )
+    if not array.size:
+        raise DataError(f"{where}: no axis may be empty; received {list(array.shape)}")
     if array.dtype.kind == "f":
         return _floats(where, array)
     limits = np.iinfo(np.int32)
-    if array.size and (array.min() < limits.min or array.max() > limits.max):
+    if array.min() < limits.min or array.max() > limits.max:
         raise DataError(f"{where}: integers of 32 bits expected; received {array.min()} to {array.max()}")
     return array
 
 
+def _is_image(array: Array) -> bool:
+    if array.dtype.kind not in "iu" or array.ndim not in (3, 4):
+        return False
+    if array.dtype == np.uint8:
+        return True
+    like = array.shape[3] in CHANNELS if array.ndim == 4 else min(array.shape[1:]) >= SIDE
+    return like and array.min() >= 0 and array.max() <= BYTE
+
+
+def _image(where: str, array: Array) -> Array:
+    """Pixels as uint8 [n, height, width, channels]."""
+    if array.min() < 0 or array.max() > BYTE:
+        raise DataError(
+            f"{where}: pixels from 0 to {BYTE} as in training expected; received {array.min()} to {array.max()}"
+        )
+    pixels = array.astype(np.uint8)
+    return pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
+
+
 def _target(where: str, array: Array, name: str) -> Array:
     if array.dtype.kind == "f" and name != LABEL:
+        if not array.size:
+            raise DataError(f"{where}: no axis may be empty; received {list(array.shape)}")
         return _floats(where, array)
-    if array.dtype.kind not in "iu" or array.ndim != 1 or array.min() < 0:
-        raise DataError(f"{where}: class numbers [n] from 0 expected; received {array.dtype} {list(array.shape)}")
+    received = f"received {array.dtype} {list(array.shape)}"
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise DataError(f"{where}: class numbers [n] from 0 expected; {received}{_other(array)}")
+    if array.min() < 0 or array.max() >= MOST:  # before the cast, which would let unsigned ones become negative
+        raise DataError(
+            f"{where}: class numbers from 0 to {MOST - 1} expected; received {array.min()} to {array.max()}"
+        )
     return array.astype(np.int64)
+
+
+def _other(array: Array) -> str:
+    """What a label that is no class number may be meant for."""
+    if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all():
+        if (array.sum(axis=1) == 1).all():
+            return "; for one-hot labels give `argmax(axis=1)`"
+        return f"; {OUT_OF_SCOPE}"
+    return f"; {OUT_OF_SCOPE}" if array.dtype.kind == "f" else ""
 
 
 def _floats(where: str, array: Array) -> Array:
@@ -113,7 +167,8 @@ def _floats(where: str, array: Array) -> Array:
 
 def _classes(path: Path, names: Array, most: int) -> tuple[str, ...]:
     if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) != names.size:
-        raise DataError(f"{path}: {CLASSES}: different names, str [classes], expected; received {names.dtype} {names}")
+        received = f"{names.dtype} {names}" if names.size <= 20 else f"{names.dtype} {list(names.shape)}"
+        raise DataError(f"{path}: {CLASSES}: different names, str [classes], expected; received {received}")
     if most >= names.size:
         raise DataError(f"{path}: targets.{LABEL}: {names.size} classes have names; received class {most}")
     return tuple(names.tolist())

@@ -43,7 +43,8 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
 
     Args:
         spec: the input's entry of preprocess.json.
-        raw: a batch: uint8 [n, height, width, channels] for images, str [n] for text, numbers [n, ...] for arrays.
+        raw: a batch: uint8 [n, height, width, channels] for images, of which grey ones may leave the last axis out, str
+            [n] for text, numbers [n, ...] for arrays.
 
     Returns:
         (raw - mean) / scale as float32 [n, height, width, channels], token numbers as int32 [n, length], or the
@@ -68,6 +69,8 @@ def tokens(text: str) -> list[str]:
 
 def _image(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     shape = tuple(spec["shape"])
+    if shape[-1] == 1 and raw.ndim == len(shape):  # as programs for images give grey ones
+        raw = raw[..., np.newaxis]
     if raw.dtype != np.uint8 or raw.shape[1:] != shape or raw.ndim != len(shape) + 1:
         raise ValueError(f"images of uint8 [n, {str(shape)[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
     return _standardised(spec, raw)
@@ -90,7 +93,7 @@ def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32
 
 
 def _text(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
-    if raw.dtype.kind != "U" or raw.ndim != 1:
+    if raw.dtype.kind not in "UO" or raw.ndim != 1 or not all(isinstance(text, str) for text in raw):
         raise ValueError(f"texts of str [n] expected; received {raw.dtype} {list(raw.shape)}")
     number = {token: index for index, token in enumerate(spec["vocabulary"])}
     ready = np.full((len(raw), spec["length"]), PADDING, np.int32)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.data import sizes
 from tasks.dataset import LABEL, Examples, Source
 from tasks.errors import DataError, suggest
 from tasks.files import sha256
 from tasks.params import Prepare
+
+LONGEST = 2**20  # bytes of a line
 
 
 def load(params: Prepare) -> Source:
@@ -32,6 +35,7 @@ def load(params: Prepare) -> Source:
 
 
 def _read(path: Path) -> list[tuple[str, str]]:
+    sizes.check(str(path), path.stat().st_size)
     lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:  # what follows the last line's end
         lines.pop()
@@ -41,6 +45,8 @@ def _read(path: Path) -> list[tuple[str, str]]:
 
 
 def _parse(where: str, line: bytes) -> tuple[str, str]:
+    if len(line) > LONGEST:
+        raise DataError(f"{where}: a line of at most {LONGEST:,} bytes expected; received {len(line):,}; cut the text")
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -62,4 +68,4 @@ def _examples(path: Path, pairs: list[tuple[str, str]], classes: tuple[str, ...]
         if label not in number:
             raise DataError(f"{path}:{line}: the label {label!r} is not in train.tsv; {suggest(label, classes)}")
     labels = np.array([number[label] for _, label in pairs], np.int64)
-    return Examples({"text": np.array([sentence for sentence, _ in pairs], np.str_)}, {LABEL: labels})
+    return Examples({"text": np.array([sentence for sentence, _ in pairs], object)}, {LABEL: labels})

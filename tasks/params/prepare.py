@@ -14,7 +14,8 @@ class Prepare(Section):
     path: str | None = None  # idx, npz, tsv: the folder
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
-    normalize: Literal["unit", "standard"] = "unit"  # images, and arrays, which unit leaves as they are
+    # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are
+    normalize: Literal["unit", "standard", "none"] = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
     length: Count = 64  # text: tokens of a sentence
     validation: Share = 0.1  # of the training split

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from tasks import dataset
 from tasks import prepare as stage
 from tasks.dataset import Examples, Source
 from tasks.errors import DataError
@@ -140,7 +141,7 @@ def test_the_vocabulary_comes_from_the_training_split_only(project):
     (project / "train.tsv").write_text("\n".join(lines))
     stage.prepare(params(source="tsv", path=".", validation=0.25, test=0.25))
     described = json.loads((project / "out/data/preprocess.json").read_text())
-    train = np.load(project / "out/data/train/inputs.text.npy")
+    train = dataset.load_raw("train").inputs["text"]
     tokens = {token for text in train for token in str(text).split()}
     assert set(described["inputs"]["text"]["vocabulary"][2:]) == tokens
     assert described["inputs"]["text"]["vocabulary"][2] == "shared"

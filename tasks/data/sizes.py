@@ -1,0 +1,34 @@
+"""How large a file of data may become in memory, looked at before anything of it is allocated."""
+
+import os
+
+from tasks.errors import DataError
+
+PACKED = 200  # times a compressed file may grow: sparse arrays reach that, and files made to fill a memory go beyond
+HARMLESS = 64 * 2**20  # bytes: up to here nobody asks
+
+
+def check(where: str, size: int, stored: int | None = None) -> None:
+    """Refuse what would not fit into memory, or what was compressed so that it should not.
+
+    Args:
+        where: names the file, and the array in it.
+        size: its bytes in memory.
+        stored: its bytes on disk, where they are compressed.
+
+    Raises:
+        DataError: it is too large.
+    """
+    if size <= HARMLESS:
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory // 2:
+        raise DataError(
+            f"{where}: {size:,} bytes; at most half of this machine's memory, {memory // 2:,} bytes, can be taken: "
+            "use fewer or smaller examples"
+        )
+    if stored is not None and size > PACKED * max(stored, 1):
+        raise DataError(
+            f"{where}: {size:,} bytes out of {stored:,}; a compressed file may grow by a factor of {PACKED}: "
+            "if these are your own data, store them uncompressed"
+        )

@@ -1,0 +1,154 @@
+"""Files that promise more than they hold, or hold more than they promise, are refused before that much is allocated."""
+
+import gzip
+import io
+import struct
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from tasks import dataset
+from tasks.data import idx, npz, sizes, tsv
+from tasks.errors import DataError
+from tasks.params import Prepare
+
+MIB = 2**20
+
+
+@pytest.fixture
+def peak():
+    """A function that says how many bytes Python has held at most since the test began."""
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+
+def npz_of(folder, members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(folder / "train.npz", "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return Prepare(source="npz", path=str(folder))
+
+
+def npy(array):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def header(shape, dtype="<f4"):
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(2**40,), (2**31, 2**31), (10**18, 10**18), (8, 3)])
+def test_an_array_that_promises_more_than_follows_is_refused(tmp_path, peak, shape):
+    given = npz_of(tmp_path, {"inputs.x.npy": header(shape) + b"\0" * 64, "targets.label.npy": npy(np.arange(8) % 2)})
+    with pytest.raises(
+        DataError, match=r"train\.npz: inputs\.x: cannot be read: its header promises .* 64 bytes follow"
+    ):
+        npz.load(given)
+    assert peak() < 8 * MIB
+
+
+def test_an_archive_that_grows_a_thousandfold_is_refused_before_it_is_unpacked(tmp_path, peak):
+    zeros = header((100, MIB), "|u1") + bytes(100 * MIB)
+    members = {"inputs.x.npy": zeros, "targets.label.npy": npy(np.arange(100) % 2)}
+    given = npz_of(tmp_path, members, zipfile.ZIP_DEFLATED)
+    del zeros, members
+    tracemalloc.reset_peak()
+    with pytest.raises(DataError, match=r"inputs\.x: 104,857,\d+ bytes out of \d+,\d+; .* store them uncompressed"):
+        npz.load(given)
+    assert peak() < 8 * MIB
+
+
+def test_what_would_not_fit_into_memory_is_told():
+    with pytest.raises(DataError, match="at most half of this machine's memory"):
+        sizes.check("a file", 2**60)
+    sizes.check("a file", sizes.HARMLESS, 1)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (np.full(8, 10**8), "class numbers from 0 to 65535 expected; received 100000000"),
+        (np.full(8, 2**62), "class numbers from 0 to 65535"),
+        (np.full(8, 2**63, np.uint64), "class numbers from 0 to 65535 .* received 9223372036854775808"),
+        (np.full(8, 2**64 - 1, np.uint64), "class numbers from 0 to 65535"),
+        (np.eye(8, 3)[np.arange(8) % 3].T[:, [0] * 8].T, "class numbers"),
+        (
+            np.eye(2, dtype=int)[np.arange(8) % 2],
+            r"received int64 \[8, 2\]; for one-hot labels give `argmax\(axis=1\)`",
+        ),
+        (np.ones((8, 2), int), r"several labels at once are out of scope for now"),
+        (np.linspace(0, 1, 8), r"received float64 \[8\]; values to predict \(regression\) .* out of scope"),
+    ],
+)
+@pytest.mark.parametrize("key", ["targets.label", "targets.colour"])
+def test_labels_that_are_no_class_numbers_build_no_names(tmp_path, peak, label, message, key):
+    if label.dtype.kind == "f":  # another target than the label may hold values
+        key = "targets.label"
+    arrays = {"inputs.x": np.zeros((8, 2)), "targets.label": np.arange(8) % 2, key: label}
+    np.savez(tmp_path / "train.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        npz.load(Prepare(source="npz", path=str(tmp_path)))
+    assert peak() < 8 * MIB
+
+
+@pytest.mark.parametrize("shape", [(8, 0), (8, 3, 0, 2)])
+@pytest.mark.parametrize("key", ["inputs.x", "targets.depth"])
+def test_an_empty_axis_is_refused(tmp_path, shape, key):
+    np.savez(
+        tmp_path / "train.npz", **{"inputs.x": np.zeros((8, 2)), "targets.label": np.arange(8), key: np.zeros(shape)}
+    )
+    with pytest.raises(DataError, match=rf"{key}: no axis may be empty; received \[8, "):
+        npz.load(Prepare(source="npz", path=str(tmp_path)))
+
+
+def test_a_name_too_long_for_a_file_is_refused_and_not_repeated_whole(tmp_path):
+    np.savez(tmp_path / "train.npz", **{"inputs." + "x" * 300: np.zeros((8, 2)), "targets.label": np.arange(8)})
+    with pytest.raises(DataError, match="a name of at most 64") as caught:
+        npz.load(Prepare(source="npz", path=str(tmp_path)))
+    assert "x" * 100 not in str(caught.value)
+
+
+def test_no_more_of_a_gzip_file_is_unpacked_than_its_header_promises(tmp_path, peak):
+    content = struct.pack(">HBBI", 0, 8, 1, 10) + bytes(200 * MIB)
+    path = tmp_path / "labels"
+    path.write_bytes(gzip.compress(content, 1))
+    del content
+    tracemalloc.reset_peak()
+    with pytest.raises(DataError, match="overlong: the header promises 10 = 10 bytes; received more"):
+        idx.read(path, 1)
+    path.write_bytes(gzip.compress(bytes(200 * MIB), 1))
+    tracemalloc.reset_peak()
+    with pytest.raises(DataError, match="magic number 0x00000801 expected; received 0x00000000"):
+        idx.read(path, 1)
+    assert peak() < 8 * MIB
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_header_of_astronomical_size_is_refused_by_it(tmp_path, peak, pack):
+    path = tmp_path / "images"
+    path.write_bytes(pack(struct.pack(">HBBIII", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(100)))
+    with pytest.raises(DataError, match=r"images: (truncated or overlong: |[\d,]+ bytes; at most half)"):
+        idx.read(path, 3)
+    assert peak() < 8 * MIB
+
+
+def test_one_long_text_does_not_make_all_texts_long(tmp_path, peak):
+    """numpy's texts are all as wide as the longest, four bytes a character: 10,000 short ones and 1 MB took 37 GB."""
+    long = "word " * 200_000
+    (tmp_path / "train.tsv").write_text("".join(f"text {i}\t{i % 2}\n" for i in range(10_000)) + f"{long}\t0\n")
+    source = tsv.load(Prepare(source="tsv", path=str(tmp_path)))
+    dataset.save(tmp_path / "train", source.train)
+    assert peak() < 64 * MIB
+    assert sum(path.stat().st_size for path in (tmp_path / "train").iterdir()) < 3 * MIB
+    (tmp_path / "train.tsv").write_text("short\ta\n" + long * 2 + "\tb\n")
+    with pytest.raises(
+        DataError, match=r"train\.tsv:2: a line of at most 1,048,576 bytes expected; received 2,000,002"
+    ):
+        tsv.load(Prepare(source="tsv", path=str(tmp_path)))

@@ -7,9 +7,10 @@ Three steps, of which only the second needs the GPU:
     python benchmarks/gpu.py record --project PROJECT --folder RESULTS --record benchmarks/records/h200.json
 
 `prepare` runs the protocol against nobody, and keeps every request that it makes: what is asked is what `tercet run`
-would ask. `measure` puts them to the runner, window by window, R V W R V W …, so that all variants share the
-reference's windows. `record` runs the protocol again, on the answers; its records are the stage's. Windows take 11 s:
-the energy counter of a large GPU moves ten times a second, and a window needs 100 of its steps.
+would ask. `measure` puts them to the runner, window by window, in the order of `intervals.turned`: R V W, W V R, W V R,
+R V W, …, so that all variants share the reference's windows. `record` runs the protocol again, on the answers; its
+records are the stage's. Windows take 11 s: the energy counter of a large GPU moves ten times a second, and a window
+needs 100 of its steps.
 
 PROJECT is a folder in which `tercet run` has run; the first variant is the reference.
 """
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # it is not installed on the GPU machine
 
 from tasks.errors import DeviceError  # noqa: E402
+from tasks.intervals import turned  # noqa: E402
 
 DEVICE = ROOT / "infra" / "devices" / "nvidia-gpu.yaml"
 VARIANTS = ("fp32", "fp16", "pruned80-fp32")
@@ -149,7 +151,8 @@ def measure(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     for k in range(max(times.values())):
-        for i, key in enumerate(answers):
+        order = [*enumerate(answers)]
+        for i, key in reversed(order) if turned(k) else order:
             if k >= times[key]:
                 continue
             kept = json.loads(key)
@@ -207,7 +210,8 @@ def record(options: argparse.Namespace) -> None:
             measurements.append(found.model_dump(mode="json"))
             latency, energy, accuracy = found.latency, found.energy, {s.split: s.value for s in scores}
             print(f"{variant}: {found.status} {found.reason or ''} p50 {latency.ms_p50:.4f} ms, ratio {found.ratio},")
-            print(f"    {energy.mj} mJ gross, {energy.net_mj} net ({energy.reason}), {accuracy}, {found.flags}")
+            print(f"    {energy.mj} mJ gross ({energy.low_mj} to {energy.high_mj}), {energy.mj_with_input} as a whole")
+            print(f"    ratio {energy.ratio}, net {energy.net_mj} ({energy.reason}), {accuracy}, {found.flags}")
         machine.record(path, machine=measurements[0]["environment"], measurements=measurements)
 
 

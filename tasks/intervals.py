@@ -37,6 +37,17 @@ def of_median(values: Sequence[float]) -> tuple[float, float, Kind]:
     return ordered[first], ordered[n - 1 - first], "interval" if left_out else "range"
 
 
+def turned(turn: int) -> bool:
+    """Whether the variant goes first in this turn, counted from 0.
+
+    So windows go R V, V R, V R, R V, R V, V R, … Each side goes first as often, early and late, so that a steady drift
+    cancels. Were the sides to go first in strict turn (R V, V R, R V, …), the same side would often run twice in a row:
+    of a machine that changes between two speeds neighbouring pairs would then err to the same side, and their interval
+    would be too narrow.
+    """
+    return (turn + 1) // 2 % 2 == 1
+
+
 def paired_drop_bound(better: int, worse: int, n: int) -> float:
     """The one-sided 95 % upper bound of a drop in accuracy, of two classifiers that answered the same examples.
 

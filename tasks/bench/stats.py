@@ -57,7 +57,7 @@ def noisy(figures: Latency) -> bool:
 
 
 def ratio(reference: Sequence[Nanoseconds], variant: Sequence[Nanoseconds]) -> Ratio | None:
-    """Latency over the reference's, from windows in the order R V V R R V …: `paired`, of each window's lowest sample.
+    """Latency over the reference's: `paired`, of each window's lowest sample.
 
     What disturbs a deterministic program only ever adds time, so the lowest sample is the least disturbed (J. Chen and
     J. Revels, "Robust benchmarking in noisy environments", 2016).
@@ -84,9 +84,9 @@ def paired(reference: Sequence[float], variant: Sequence[float]) -> Ratio | None
 
     Both are of the same quantity, and assume no distribution: `of_median`. Of two runs side by side each is as likely
     to be the disturbed one, so the ratio lies above its median and below it with equal chance. A level that only
-    rises, or only falls, disturbs the second run of each pair; as the sides come first in turn, its pairs' ratios lie
-    on both sides of the true one, and so do the ends of their range. With less than six pairs the record says `range`;
-    a single pair, or a level of 0, gives null.
+    rises, or only falls, disturbs the second run of each pair; as each side is second in half of them
+    (`intervals.turned`), the pairs' ratios lie on both sides of the true one, and so do the ends of their range. With
+    less than six pairs the record says `range`; a single pair, or a level of 0, gives null.
 
     `benchmarks/records/coverage.json` has what a simulation says of it: share of intervals that hold the truth, width,
     and error, under autocorrelated noise, drift, heavy tails, switching clocks and effects of each process.

@@ -16,6 +16,7 @@ from tasks.bench.targets import Artifact, Request, Result
 from tasks.bench.transport import Session
 from tasks.devices import Processor
 from tasks.errors import DeviceError, UnsupportedError
+from tasks.intervals import turned
 from tasks.records import Energy, Flag, Latency, Measurement, Operator, Split, judged
 
 log = logging.getLogger(__name__)
@@ -65,10 +66,9 @@ class Setup:
 
 
 def measure(request: Request, setup: Setup) -> Result:
-    """Interleave the reference's windows with the variant's, R V V R R V …, each in a fresh process.
+    """Interleave the reference's windows with the variant's as `intervals.turned` says, each in a fresh process.
 
-    The sides come first in turn, so that a level that only rises or falls disturbs each as much as the other. An
-    emulated machine runs one window each, of which only the memory is kept.
+    An emulated machine runs one window each, of which only the memory is kept.
 
     Raises:
         UnsupportedError: the runtime refuses the variant or the reference.
@@ -169,7 +169,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
         samples = Path(folder, "samples.npy")
         taken: list[Shot] = []
         for turn in range(plan.windows):
-            order = models[::-1] if turn % 2 else models
+            order = models[::-1] if turned(turn) else models
             taken += [_shot(request, setup, *model, plan=plan, samples=samples) for model in order]
             if taken[-1].emulated:  # more windows say no more
                 return taken

@@ -37,6 +37,22 @@ def images() -> np.ndarray:
     return np.random.default_rng(1).random((6, 8, 8, 1), np.float32)
 
 
+@pytest.fixture(scope="session")
+def compiled() -> Callable[[str, Path], str]:
+    """The path of a library made of C, in a folder."""
+
+    def build(source: str, folder: Path) -> str:
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if not compiler:
+            pytest.skip("no C compiler to make the stand-in for NVIDIA's library")
+        (folder / "fake.c").write_text(source)
+        command = [compiler, "-shared", "-fPIC", "-o", str(folder / "libfake.so"), str(folder / "fake.c")]
+        subprocess.run(command, check=True, timeout=60)
+        return str(folder / "libfake.so")
+
+    return build
+
+
 @pytest.fixture
 def request_of(tmp_path: Path, images: np.ndarray) -> Callable[..., dict[str, Any]]:
     """A request to the runner about a golden file; keywords replace its fields."""

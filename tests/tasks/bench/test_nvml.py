@@ -1,8 +1,6 @@
 """NVML, from a library that answers like NVIDIA's: compiled here, so that the calls are those of a real one."""
 
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,57 +10,11 @@ import pytest
 from tasks.bench import meters, transport
 from tasks.bench.runner import counters, nvml
 
-FAKE = r"""
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-typedef unsigned long long u64;
-static double setting(const char *name, double usual) { const char *s = getenv(name); return s ? atof(s) : usual; }
-int nvmlInit_v2(void) { return (int)setting("FAKE_INIT", 0); }
-const char *nvmlErrorString(int code) { return code == 9 ? "Driver Not Loaded" : "Not Supported"; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
-  if (index > 7) return 2;
-  *device = (void *)(long)(index + 1);
-  return 0;
-}
-int nvmlDeviceGetHandleByUUID(const char *uuid, void **device) {
-  *device = (void *)(long)100;
-  return strcmp(uuid, "GPU-abc") ? 6 : 0;
-}
-int nvmlDeviceGetName(void *device, char *name, unsigned length) {
-  snprintf(name, length, "Fake %ld", (long)device - 1);
-  return 0;
-}
-int nvmlSystemGetDriverVersion(char *version, unsigned length) { snprintf(version, length, "580.1"); return 0; }
-int nvmlDeviceGetTotalEnergyConsumption(void *device, u64 *mj) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  double step = setting("FAKE_STEP_S", 0.001), s = now.tv_sec % 100000 + now.tv_nsec / 1e9;
-  u64 moved = (u64)((u64)(s / step) * step * setting("FAKE_WATTS", 200) * 1000);
-  *mj = getenv("FAKE_FROZEN") ? 7 : moved;
-  return 0;
-}
-int nvmlDeviceGetPowerUsage(void *device, unsigned *mw) { *mw = setting("FAKE_METER_WATTS", 200) * 1000; return 0; }
-int nvmlDeviceGetClockInfo(void *device, unsigned kind, unsigned *mhz) { *mhz = kind == 1 ? 1980 : 3201; return 0; }
-int nvmlDeviceGetTemperature(void *device, unsigned sensor, unsigned *c) { *c = 41 + sensor; return 0; }
-int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *mw) { return 3; }
-"""
-
-
-def compiled(source: str, folder: Path) -> str:
-    """The path of a library made of C."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if not compiler:
-        pytest.skip("no C compiler to make the stand-in for NVIDIA's library")
-    (folder / "fake.c").write_text(source)
-    command = [compiler, "-shared", "-fPIC", "-o", str(folder / "libfake.so"), str(folder / "fake.c")]
-    subprocess.run(command, check=True, timeout=60)
-    return str(folder / "libfake.so")
+FAKE = Path(__file__).with_name("nvml.c").read_text()
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+def library(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str, Path], str]) -> str:
     return compiled(FAKE, tmp_path_factory.mktemp("nvml"))
 
 
@@ -185,7 +137,7 @@ def test_facts_leave_out_what_the_gpu_does_not_tell(library: str, monkeypatch: p
     }
 
 
-def test_a_driver_without_a_function_says_so(tmp_path: Path) -> None:
+def test_a_driver_without_a_function_says_so(tmp_path: Path, compiled: Callable[[str, Path], str]) -> None:
     old = compiled(FAKE.replace("nvmlDeviceGetTotalEnergyConsumption", "not_yet"), tmp_path)
     assert counters.Nvml(old).about["reason"] == (
         "NVML cannot be read: NVIDIA's driver is too old: it has no nvmlDeviceGetTotalEnergyConsumption"

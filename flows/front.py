@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, redirect_stderr
 from typing import TYPE_CHECKING, Any, Self
 
-from tasks import figures
+from tasks import figures, terminal
 from tasks.search.records import Distance, Trial
 from tasks.search.state import State
 
@@ -16,10 +16,8 @@ class View:
     """A live table where standard output is a terminal, else a line for each trial."""
 
     def __init__(self, state: State) -> None:
-        from rich.console import Console
-
         self.state = state
-        self._console = Console()
+        self._console = terminal.console()
         self._live: Any = None
         self._stack = ExitStack()
 
@@ -90,7 +88,7 @@ class View:
     def conclude(self, written: Sequence[str]) -> None:
         """The front, the best and its distance from each goal, what was written, and what to do next."""
         found = self.state.found(written)
-        self._console.print(self.table())
+        terminal.show(self._console, self.table())
         if found.best is None:
             print("no trial has every figure that is asked for; each says why in trial.json")
         elif not found.within_goals:

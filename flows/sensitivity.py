@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks import figures, params, paths, records
+from tasks import figures, params, paths, records, terminal
 from tasks.errors import ParamsError, suggest
 from tasks.records import ArtifactCard, Sensitivity
 
@@ -18,7 +18,6 @@ def sensitivity(variant: str) -> None:
         ParamsError: there is no such variant, or its scheme quantizes no layers.
         TercetError: the model cannot be read or converted.
     """
-    from rich.console import Console
     from rich.text import Text
 
     settings = params.load()
@@ -27,13 +26,15 @@ def sensitivity(variant: str) -> None:
     path = paths.artifact(variant) / "card.json"
     found = records.read(ArtifactCard, path).sensitivity if path.exists() else ()
     if not found:
+        from tasks.__main__ import quiet_libraries
         from tasks.quantize import stage
 
+        quiet_libraries()
         found = stage.sensitivity(settings, variant)
     scheme, count = settings.quantize[variant].scheme, found[0].n if found else 0
-    console = Console()
+    console = terminal.console()
     console.print(Text(f"{variant}: each layer alone at {scheme}, on {count} validation examples", style="bold"))
-    console.print(render(found))
+    terminal.show(console, render(found))
     said = "change: of the quality, against float32 · SQNR: of the outputs, the lower the more sensitive"
     console.print(Text(said, style="dim"))
 

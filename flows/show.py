@@ -4,7 +4,7 @@ from tasks import devices as catalog
 from tasks import paths, records, table, track
 from tasks.advice import Advised
 from tasks.bench.reach import reach
-from tasks.errors import TercetError
+from tasks.errors import ParamsError, TercetError
 
 
 def compare() -> None:
@@ -21,7 +21,12 @@ def compare() -> None:
 
 def devices() -> None:
     """Print each device of the catalog, kind by kind: what it is, and why it cannot be used here if so."""
-    found = [catalog.load(name) for name in catalog.names()]
+    found, faults = [], []
+    for name in catalog.names():
+        try:
+            found.append(catalog.load(name))
+        except ParamsError as error:  # the others can be used all the same
+            faults.append(str(error))
     width = max((len(device.name) for device in found), default=0)
     for kind, schema in catalog.KINDS.items():
         members = [device for device in found if device.kind == kind]
@@ -32,6 +37,8 @@ def devices() -> None:
             print(f"  {device.name:<{width}}  {'absent' if reason else 'usable'}  {device.description}")
             if reason:
                 print(f"  {'':<{width}}          {reason}")
+    for fault in faults:
+        print(f"wrong: {fault}")
 
 
 def probe(name: str) -> bool:

@@ -1,6 +1,6 @@
 """`tercet devices --support`: which operator runs at which scheme on which runtime."""
 
-from tasks import paths, records
+from tasks import paths, records, terminal
 from tasks.support import Matrix, Outcome
 
 MARKS: dict[Outcome, str] = {"runs": "●", "differs": "≠", "refused": "–", "not converted": "·"}
@@ -13,7 +13,6 @@ def support() -> None:
         DataError: it has not been probed.
     """
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -21,24 +20,24 @@ def support() -> None:
     schemes = list(dict.fromkeys(cell.scheme for cell in matrix.cells))
     runtimes = list(dict.fromkeys(cell.runtime for cell in matrix.cells))
     marks = {(cell.operator, cell.runtime, cell.scheme): MARKS[cell.outcome] for cell in matrix.cells}
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, caption=" ".join(schemes), caption_justify="left")
+    caption = "each cell: " + ", ".join(schemes)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True, caption=caption)
+    table.caption_justify = "left"
     table.add_column("operator")
     for runtime in runtimes:
-        table.add_column(runtime, no_wrap=True)
+        table.add_column(runtime.replace("-", "-\n"), no_wrap=True)
     for operator in dict.fromkeys(cell.operator for cell in matrix.cells):
-        cells = [" ".join(marks.get((operator, runtime, scheme), " ") for scheme in schemes) for runtime in runtimes]
+        cells = ["".join(marks.get((operator, runtime, scheme), " ") for scheme in schemes) for runtime in runtimes]
         table.add_row(operator, *cells)
-    console = Console()
-    console.print(table)
+    console = terminal.console()
+    terminal.show(console, table)
     console.print(Text(" · ".join(f"{mark} {outcome}" for outcome, mark in MARKS.items()), style="dim"))
-    reasons: dict[tuple[str, str, str], list[str]] = {}
+    reasons: dict[tuple[str, str], list[str]] = {}
     for cell in matrix.cells:
         if cell.reason:
             runtime = "conversion" if cell.outcome == "not converted" else cell.runtime
-            told = reasons.setdefault((cell.operator, runtime, cell.reason), [])
-            told += [cell.scheme] if cell.scheme not in told else []
-    for (operator, runtime, reason), told in reasons.items():
-        line = Text(f"{operator}, {runtime} ({', '.join(told)}): {reason}", style="dim")
-        console.print(line, overflow="ellipsis", no_wrap=True)
+            reasons.setdefault((runtime, cell.reason), []).append(f"{cell.operator} {cell.scheme}")
+    for (runtime, reason), told in reasons.items():
+        console.print(Text(f"{runtime}: {reason} ({', '.join(dict.fromkeys(told))})", style="dim"))
     versions = ", ".join(f"{name} {version}" for name, version in matrix.versions.items())
     console.print(Text(f"probed with {versions}; anew: python -m tasks.support"))

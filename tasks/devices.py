@@ -210,7 +210,7 @@ def parse(path: Path) -> Device:
     """Read and check one device file."""
     value = read_yaml(path)
     kind = value.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ParamsError(f"{path}: kind: received {kind!r}; {suggest(str(kind), KINDS)}")
     device: Any = check(KINDS[kind], {**value, "name": path.stem}, path)
     return device  # type: ignore[no-any-return]  # one of KINDS

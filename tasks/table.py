@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tasks import figures, speed
+from tasks import figures, speed, terminal
 from tasks.advice import Advised, title, words
 from tasks.records import Comparison, Row
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 INDENT = "  "
-WIDE = 110  # columns from which intervals and the download's size have room
+WIDE = 110  # columns from which intervals and the size of the file itself have room
 STYLES: dict[speed.Outcome, str] = {
     "reference": "bold",
     "faster": "green",
@@ -31,17 +31,16 @@ STYLES: dict[speed.Outcome, str] = {
 
 def show(comparison: Comparison) -> None:
     """Print the comparison, grouped by device: what failed and why, and how to read the marks, after the figures."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = terminal.console()
     for device in dict.fromkeys(row.device for row in comparison.rows):
         rows = [row for row in comparison.rows if row.device == device]
-        console.print(_table(device, rows, comparison.reference, wide=console.width >= WIDE))
+        terminal.show(console, _table(device, rows, comparison.reference, wide=console.width >= WIDE))
         for row in rows:
             if row.measurement.status != "ok":
                 line = Text(f"  {row.variant}: {row.verdict}", style="dim")
-                console.print(line, overflow="ellipsis", no_wrap=True)
+                console.print(line)
         console.print()
     for failure in comparison.failures:
         console.print(Text(f"failed: {failure}", style="bold red"))
@@ -53,10 +52,9 @@ def show(comparison: Comparison) -> None:
 
 def show_advice(advised: Advised, comparison: Comparison) -> None:
     """Print what to ship where, and why."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = terminal.console()
     console.print(Text("\nWhat to ship", style="bold"))
     for advice in advised.devices:
         console.print(Text(title(advice), style="green" if advice.choice else "yellow"))
@@ -83,7 +81,7 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
     )
     table.add_column("variant", overflow="fold")  # the only one that gives way: figures are never cut
     heading, cost = _cost(rows)
-    names = [f"{rows[0].metric}\n%", heading, "ratio", "energy\nmJ", "size"] + (["gzip"] if wide else [])
+    names = [f"{rows[0].metric}\n%", heading, "ratio", "energy\nmJ"] + (["size"] if wide else []) + ["gzip"]
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -91,7 +89,7 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
         word = speed.outcome(row, against)
         flags = "".join(f", {flag}" for flag in row.measurement.flags)
         cells = [quality(row, wide=wide), cost(row), ratio(row, against, wide=wide), energy(row, wide=wide)]
-        sizes = [figures.size(row.bytes)] + ([figures.size(row.gzip_bytes)] if wide else [])
+        sizes = ([figures.size(row.bytes)] if wide else []) + [figures.size(row.gzip_bytes)]
         table.add_row(Text(row.variant), *cells, *sizes, Text(word + flags, style=STYLES[word]))
     return table
 

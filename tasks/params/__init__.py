@@ -69,6 +69,19 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _pairs_have_names_of_their_own(self) -> Self:
+        named: dict[str, tuple[str, str]] = {}  # DVC joins the names of a pair by a hyphen
+        for device in dict.fromkeys(self.benchmark.devices):
+            for variant in self.quantize:
+                other, other_device = named.setdefault(f"{variant}-{device}", (variant, device))
+                if (other, other_device) != (variant, device):
+                    raise ValueError(
+                        f"quantize.{variant} on {device} and quantize.{other} on {other_device} are both "
+                        f"benchmark@{variant}-{device} in dvc.yaml; rename one of the variants"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _only_a_file_needs_no_training(self) -> Self:
         if self.train.epochs == 0 and self.model.family != "file":
             raise ValueError("train.epochs: received 0; only a model of the family file is trained already")

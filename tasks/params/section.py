@@ -6,11 +6,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tasks.errors import ParamsError, suggest
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64)]
+# what YAML 1.1, which we read, or YAML 1.2, which DVC reads, takes for something else than text
+NO_TEXT = re.compile(
+    r"[0-9]+(e[0-9]+)?|0o[0-7]+|0x[0-9a-f]+|0b[01]+|[0-9]+-[0-9]+-[0-9]+|null|true|false|yes|no|on|off|y|n"
+)
+
+
+def _is_text(name: str) -> str:
+    if NO_TEXT.fullmatch(name):
+        raise ValueError(f"received {name!r}, which YAML reads as a number, a date or a truth value; add a word to it")
+    return name
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64), AfterValidator(_is_text)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 MOST = 2**31 - 1  # what TensorFlow counts with
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -34,6 +46,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ParamsError(f"{path}: no such file; `tercet use digits-cnn` writes a params.yaml to start from") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ParamsError(f"{path}: not valid YAML: it is nested too deeply") from None
+    except OSError as error:  # a folder, or a file that may not be read
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: a mapping of sections is expected; received {type(value).__name__}")
     return value
@@ -67,11 +83,11 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
     keys: list[str] = []
     annotation: Any = schema
     for step in fault["loc"]:
-        inside = isinstance(value, Mapping) and step in value
+        inside = step in value if isinstance(value, Mapping) else _is_index(step, value)
         absent = step == fault["loc"][-1] and fault["type"] != "value_error"  # of which the last is a union's tag
         if inside or isinstance(step, int) or absent:
             keys.append(str(step))
-            value = value[step] if inside or isinstance(step, int) else None
+            value = value[step] if inside else None
         parent, annotation = _present(annotation), _descend(annotation, step)
     where = ".".join(keys)
     match fault["type"]:
@@ -93,6 +109,10 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
             return f"{where}.{key}: this key is missing"
         case _:
             return f"{where}: received {_shown(fault['input'])}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _is_index(step: Any, value: Any) -> bool:
+    return isinstance(step, int) and isinstance(value, list | tuple) and step < len(value)
 
 
 def _shown(value: Any) -> str:

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from ruamel.yaml import YAML
 
 from tasks import paths
 from tasks.errors import ParamsError
-from tasks.params import BASELINE, Params, load
+from tasks.params import BASELINE, Params, check, load
+from tasks.params.section import Name
 
+ROOT = Path(__file__).resolve().parents[2]
 GONE = object()
 
 
@@ -171,6 +177,16 @@ FAULTS = {
         "pruned",
         r"compress\.pruned\.parent: received 'pruned'; allowed: baseline, clustered\.",
     ),
+    "fewer items than are asked for": (
+        "model",
+        {"family": "resnet", "filters": [16, 32]},
+        r"model\.filters\.2: this key is missing",
+    ),
+    "a name that YAML takes for a number": (
+        "quantize",
+        {"fp32": {"model": "baseline", "scheme": "float32"}, "1e3": {"model": "baseline", "scheme": "int8"}},
+        r"quantize\.1e3.*: received '1e3', which YAML reads as a number, a date or a truth value; add a word to it",
+    ),
     "each other's parents": (
         "compress.pruned.parent",
         "clustered",
@@ -263,4 +279,87 @@ def test_a_key_that_is_there_twice_is_refused(project, values):
         ParamsError, match=r"^params\.yaml: not valid YAML: the key 'seed' .* twice.* line [0-9]+"
     ) as caught:
         load()
+    assert "\n" not in str(caught.value)
+
+
+def test_two_pairs_of_one_name_in_dvc_are_refused(project, values):
+    values["quantize"]["int8-roofline"] = {"model": "baseline", "scheme": "int8"}
+    values["benchmark"]["devices"] += ["raspberry-pi-5", "roofline-raspberry-pi-5"]
+    assert message(values) == (
+        "quantize.int8 on roofline-raspberry-pi-5 and quantize.int8-roofline on raspberry-pi-5 are both "
+        "benchmark@int8-roofline-raspberry-pi-5 in dvc.yaml; rename one of the variants"
+    )
+
+
+@pytest.mark.parametrize("name", ["08", "1e3", "12e03", "0o7", "0x1f", "0b11", "2020-01-02", "null", "true", "no"])
+def test_a_name_is_refused_where_a_reader_of_yaml_takes_it_for_something_else(name):
+    """Those of YAML 1.2, as DVC reads it, and those of 1.1."""
+    read = {str(type(parse(f"{{{name}: 1}}"))) for parse in (lambda text: next(iter(YAML().load(text))), first_of_1_1)}
+    assert read != {"<class 'str'>"}
+    with pytest.raises(ValueError, match="YAML reads as"):
+        TypeAdapter(Name).validate_python(name)
+
+
+def first_of_1_1(text):
+    return next(iter(yaml.safe_load(text)))
+
+
+@given(st.from_regex(r"\A[a-z0-9][a-z0-9-]{0,8}\Z"))
+@example("1e")
+@example("e3")
+@example("0-0-0")
+@example("2-x")
+def test_a_name_that_is_taken_is_text_to_every_reader_of_yaml(name):
+    try:
+        TypeAdapter(Name).validate_python(name)
+    except ValueError:
+        return
+    assert first_of_1_1(f"{{{name}: 1}}") == name
+    assert next(iter(YAML(typ="safe", pure=True).load(f"{{{name}: 1}}"))) == name
+
+
+ODD = st.sampled_from([None, [], {}, "x", -1, 0, 1.5, True, 10**30, [1], [1, 2], [[]], {"a": 1}, "1e3", "a" * 500])
+
+
+def places(node, place=()):
+    """Every place of a value: keys and positions."""
+    yield place
+    if isinstance(node, dict | list):
+        for key in node if isinstance(node, dict) else range(len(node)):
+            yield from places(node[key], (*place, key))
+
+
+@given(st.data())
+def test_whatever_stands_in_the_place_of_a_value_is_taken_or_told_in_one_line(data):
+    preset = data.draw(st.sampled_from(sorted((ROOT / "infra" / "presets").glob("*.yaml"))))
+    values = {"all": yaml.safe_load(preset.read_text())}
+    *folders, last = data.draw(st.sampled_from(list(places(values["all"])))) or ("all",)
+    node = values["all"] if (*folders, last) != ("all",) else values
+    for step in folders:
+        node = node[step]
+    if data.draw(st.booleans()):
+        node[last] = data.draw(ODD)
+    else:
+        del node[last]
+    try:
+        check(Params, values.get("all", {}), Path("params.yaml"))
+    except ParamsError as error:
+        assert "\n" not in str(error)  # noqa: PT017  # either outcome is fine
+        assert len(str(error)) < 1500  # noqa: PT017  # likewise
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: path.mkdir(), "params.yaml: cannot be read: Is a directory"),
+        (lambda path: path.write_text("[" * 20_000), "params.yaml: not valid YAML: it is nested too deeply"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "params.yaml: not valid YAML: "),
+    ],
+    ids=["a folder", "deep", "no UTF-8"],
+)
+def test_what_cannot_be_read_is_one_line(project, write, said):
+    write(paths.PARAMS)
+    with pytest.raises(ParamsError) as caught:
+        load()
+    assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)

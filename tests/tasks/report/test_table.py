@@ -1,6 +1,6 @@
 import pytest
 
-from tasks import table
+from tasks import figures, table, terminal
 from tasks.records import Comparison
 
 
@@ -20,12 +20,32 @@ def line_of(lines: list[str], device: str, variant: str) -> str:
     return next(line for line in lines[start:] if line.split()[:1] == [variant])
 
 
-@pytest.mark.parametrize("columns", [120, 80])
-def test_lines_fit_and_no_figure_is_cut(shown, comparison: Comparison, columns: int) -> None:
+@pytest.mark.parametrize("columns", [200, 120, 80, 60, 40])
+def test_lines_fit_and_nothing_is_cut(shown, comparison: Comparison, columns: int) -> None:
     lines = shown(comparison, columns)
     assert max(map(len, lines)) <= columns
-    cut = [line for line in lines if "…" in line]
-    assert all(line.startswith("  ") and ":" in line for line in cut)  # only a reason may be
+    text = "".join("".join(lines).split())
+    assert "…" not in text
+    for row in comparison.rows:
+        assert row.variant in text
+        if row.measurement.status == "ok":
+            assert figures.size(row.gzip_bytes).replace(" ", "") in text
+            assert table.latency(row).replace(" ", "") in text
+        else:
+            assert row.verdict.replace(" ", "") in text
+
+
+def test_a_row_without_room_is_told_in_words(shown, comparison: Comparison) -> None:
+    lines = shown(comparison, 40)
+    start = lines.index("int8")
+    words = " ".join(lines[start + 1 : start + 4]).split()
+    assert words[:8] == ["accuracy", "%", "97.5,", "latency", "ms", "●", "0.196,", "ratio"]
+
+
+def test_a_pipe_has_no_width_of_its_own(comparison: Comparison, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table.show(comparison)
+    assert terminal.PIPED >= max(map(len, capsys.readouterr().out.splitlines())) > 80
 
 
 def test_a_measured_line(shown, comparison: Comparison) -> None:
@@ -43,7 +63,7 @@ def test_an_estimated_line_is_marked_throughout(shown, comparison: Comparison) -
 def test_a_refused_line_has_dashes_and_a_reason(shown, comparison: Comparison) -> None:
     lines = shown(comparison, 80)
     words = line_of(lines, "ethos-u55-128", "fp32").split()
-    assert words == ["fp32", "97.8", "–", "–", "–", "1.32", "MB", "unsupported"]
+    assert words == ["fp32", "97.8", "–", "–", "–", "1.23", "MB", "unsupported"]
     assert "  fp32: Unsupported: the NPU runs integers only; fp32 is float32." in lines
 
 

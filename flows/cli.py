@@ -2,10 +2,12 @@
 
 import argparse
 import atexit
+import io
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,7 +43,10 @@ def _leave(code: list[int]) -> None:
 
 def main() -> int:
     """Run one command; an error of the user's is one line and exit code 1."""
-    options = _parser().parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to fail
+            stream.reconfigure(errors="replace")
+    options = _parsed(sys.argv[1:])
     from tasks.errors import TercetError
 
     try:
@@ -50,15 +55,50 @@ def main() -> int:
     except TercetError as error:
         print(f"tercet: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         print(f"tercet: interrupted; `tercet {sys.argv[1]}` goes on from here", file=sys.stderr)
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(words: list[str]) -> argparse.Namespace:
+    """The options that the words say; without words the help is printed, and a wrong command has a near match."""
+    parser, commands = _parser()
+    if not words:
+        parser.print_help()
+        raise SystemExit(0)
+    if not words[0].startswith("-") and words[0] not in commands:
+        from tasks.errors import suggest
+
+        parser.error(f"no command is named {words[0]!r}; {suggest(words[0], commands)}")
+    return parser.parse_args(words)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"tercet {version('tercet')}"
+    except PackageNotFoundError:
+        return "tercet, from a checkout that is not installed"
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_words: object) -> None:
+        print(_version())
+        parser.exit()
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    """The parser, and the names of its commands."""
     parser = argparse.ArgumentParser(
         prog="tercet", description="Train, compress and measure: accuracy, latency and energy on every device."
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, text: str, *, in_project: bool = True) -> argparse.ArgumentParser:
@@ -84,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.add_argument("--port", metavar="N", type=_port, help="of the pages; without it 5000, or a free one")
     add("publish", _publish, "Send to MLflow the records that it does not have yet.")
     add("doctor", _doctor, "Check this machine: runtimes, energy sources, services.", in_project=False)
-    return parser
+    return parser, commands.choices
 
 
 def _enter_project(*, needed: bool) -> None:

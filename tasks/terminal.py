@@ -35,8 +35,8 @@ def show(out: "Console", table: "Table") -> None:
     cells = [list(column.cells) for column in others]
     headings = [" ".join(str(column.header).split()) for column in others]
     for i, title in enumerate(name.cells):
-        told = [(f"{heading} ", row[i]) for heading, row in zip(headings, cells, strict=True) if str(row[i]).strip()]
-        parts = [Text.assemble(heading, cell) for heading, cell in told]
+        row = [cell if isinstance(cell := column[i], Text) else Text(str(cell)) for column in cells]
+        parts = [Text.assemble(f"{heading} ", cell) for heading, cell in zip(headings, row, strict=True) if cell]
         out.print(title, overflow="fold")
         out.print(Padding(Text(", ").join(parts), (0, 0, 0, 2)))
     if table.caption:

@@ -1,7 +1,9 @@
 """The command line: what answers at once, and what a wrong word or file is told."""
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +70,54 @@ def test_help_answers_at_once(words, tmp_path):
 def test_the_console_script_ends_with_the_commands_own_code(words, expected, tmp_path):
     command = [sys.executable, "-c", "from flows.cli import console; console()", *words]
     assert subprocess_of(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == expected
+
+
+def script(tmp_path, *words, **options):
+    """The console script's command, ready to be started in a folder without a project."""
+    command = [sys.executable, "-c", "from flows.cli import console; console()", *words]
+    return {"args": command, "cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)} | options}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 0, "usage: tercet"),
+        (["--version"], 0, f"tercet {version('tercet')}\n"),
+        (["runn"], 2, "no command is named 'runn'; allowed: compare, .*did you mean 'run'"),
+    ],
+    ids=["nothing", "version", "near match"],
+)
+def test_what_a_first_word_is_answered(tmp_path, words, code, said):
+    done = subprocess.run(**script(tmp_path, *words), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert re.search(said, done.stdout + done.stderr)
+
+
+def test_a_reader_that_has_had_enough_is_no_fault(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            **script(tmp_path, "doctor", PYTHONUNBUFFERED="1"),
+            stdout=write,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert done.stderr == b""
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_terminal_without_the_marks_is_no_fault(clone, tmp_path):
+    done = subprocess.run(
+        **script(clone, "devices", "--support", PYTHONIOENCODING="ascii"),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "depthwise conv" in done.stdout
+    assert done.stdout.isascii()
 
 
 def test_help_imports_nothing_heavy(tmp_path):
@@ -168,6 +218,14 @@ def test_use_refuses_a_preset_that_is_wrong(clone):
     with pytest.raises(ParamsError, match=r"^infra/presets/broken\.yaml: "):
         presets.use("broken", force=True)
     assert paths.PARAMS.read_bytes() == before
+
+
+def test_a_wrong_device_file_hides_no_other(clone, tercet):
+    (clone / "infra/devices/mine.yaml").write_text("kind: [ssh]\n")
+    code, out, _ = tercet("devices")
+    assert code == 0
+    assert "host-cpu " in out
+    assert "wrong: infra/devices/mine.yaml: kind: received ['ssh']; allowed: " in out
 
 
 def test_devices_tells_each_by_kind_and_why_it_cannot_be_used(clone, tercet):

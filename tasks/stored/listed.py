@@ -132,6 +132,22 @@ KERAS3_ACTIVATIONS = frozenset({  # `rebuild` refuses by name those that tf_kera
     "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh_shrink", "threshold",
 })  # fmt: skip
 
+# the largest number under a key that says how much of something there is; Keras asks for memory, or loops, by it
+EXTENTS = {
+    **dict.fromkeys(
+        ("units", "filters", "depth_multiplier", "groups", "num_heads", "key_dim", "value_dim", "input_dim",
+         "output_dim", "num_tokens", "height", "width", "kernel_size", "pool_size", "strides", "dilation_rate",
+         "padding", "cropping", "output_padding"),
+        1 << 24,
+    ),
+    **dict.fromkeys(  # of axes, of which some layers make one tensor for each place: a minute of sound has 2 ** 20
+        ("batch_input_shape", "batch_shape", "build_input_shape", "input_shape", "input_length", "target_shape",
+         "output_shape", "noise_shape", "n"),
+        1 << 20,
+    ),
+    **dict.fromkeys(("size", "num", "num_or_size_splits", "axes"), 1 << 12),  # of a loop in Python
+}  # fmt: skip
+
 # plain values that JSON has no word for
 VALUES = frozenset({
     "__tuple__", "__ellipsis__", "__tensor__", "__numpy__", "__bytes__", "__keras_tensor__", "__slice__", "slice",

@@ -5,6 +5,7 @@ where its arguments are constants. So a configuration is read here first, and wh
 nothing but what was understood.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -164,6 +165,7 @@ class _Reader:
     def member(self, key: str, value: Any, layer: str, depth: int, *, free: bool) -> Any:
         """What stands under a key of an object's configuration."""
         role = role_of(key)
+        self.bounded(key, value, layer)
         if role == "dtype":
             if isinstance(value, str) and not DTYPE.fullmatch(value):
                 raise self.refusal(layer, f"{key}: {_short(value)} is no type of numbers")
@@ -195,7 +197,16 @@ class _Reader:
                 if free:
                     return found
             raise self.refusal(layer, f"{_short(name)} stands where a plain value is expected")
+        for key, part in value.items():
+            self.bounded(key, part, layer)
         return {key: self.plain(part, layer, depth + 1, free=free) for key, part in value.items()}
+
+    def bounded(self, key: str, value: Any, layer: str) -> None:
+        """Refuse a number under a key that says how much of something there is, where no machine has so much."""
+        limit = listed.EXTENTS.get(key, math.inf)
+        for number in _numbers(value):
+            if abs(number) > limit:
+                raise self.refusal(layer, f"{key}: {_bare(number)} is more than {limit:,}, the most that is taken")
 
     def no_deeper(self, layer: str, depth: int) -> None:
         """Keras follows a configuration by recursion, which ends somewhere."""
@@ -229,6 +240,14 @@ class _Reader:
         """The error that names the layer."""
         place = layer if layer == "the model" else f"{kind} {layer!r}"
         return ModelError(f"{self.path}: {place}{' ' if why.startswith('(') else ': '}{why}")
+
+
+def _numbers(value: Any) -> list[int]:
+    """The whole numbers that a key holds, alone, in a list or in what stands for a tuple."""
+    if isinstance(value, Mapping):
+        value = value.get("items")
+    parts = value if isinstance(value, list) else [value]
+    return [part for part in parts if isinstance(part, int)]
 
 
 def _of_keras(module: Any) -> bool:

@@ -106,6 +106,7 @@ class ModelCard(Record):
     preserves: tuple[Literal["sparsity", "clusters"], ...] = ()  # what a later method must keep
     history: dict[str, tuple[float, ...]]  # one value an epoch
     code: Code | None = None
+    params: dict[str, dict[str, Any]] = {}  # by section or method: what it was made by, defaults among it
 
 
 class Program(Record):
@@ -151,6 +152,7 @@ class ArtifactCard(Record):
     sensitivity: tuple[Sensitivity, ...] = ()  # where it was needed, the most sensitive layer first
     distance: float | None = None  # of the answers from the Keras model's, over their spread; null: there is no such
     converter: str  # name and version
+    params: dict[str, Any] = {}  # of its entry in `quantize`, defaults among them
     stablehlo: Program | None = None
     no_stablehlo: str | None = None  # why there is none
 

@@ -47,6 +47,7 @@ def train(params: Params) -> None:
         layers=keras_models.layers(model),
         history={name: tuple(values) for name, values in history.items()},
         code=custom.code(params.model.layers) if isinstance(params.model, File) else None,
+        params={"model": params.model.known(), "train": params.train.known()},
     )
     with files.replaced_folder(paths.model(BASELINE)) as folder:
         keras_models.save(model, folder)

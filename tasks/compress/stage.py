@@ -79,6 +79,7 @@ def make(
         preserves=preserved(layers),
         history={name: tuple(values) for name, values in history.items()},
         code=_code(entry, parent_card),
+        params={entry.method: entry.known()},
     )
     with files.replaced_folder(folder) as temporary:
         keras_models.save(result, temporary)

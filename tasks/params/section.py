@@ -37,6 +37,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def known(self) -> dict[str, Any]:
+        """All that it says or leaves at a default, as JSON has it; what is null is left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top is a mapping."""

@@ -100,6 +100,7 @@ def write(
         converter=converter,
         stablehlo=_about(program, graph) if program else None,
         no_stablehlo=lacks,
+        params=entry.known(),
     ).save(folder / "card.json")
 
 

@@ -44,6 +44,7 @@ def keep(folder: Path, name: str, params: Stored, *, parent: str | None, method:
             layers=layers,
             history={},
             code=custom.code(params.layers),
+            params={"model": params.known()} if parent is None else {method: params.known()},
         ).save(temporary / "card.json")
 
 

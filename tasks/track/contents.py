@@ -1,21 +1,29 @@
 """What MLflow shall hold of the records: pure descriptions, made without importing it.
 
-An entry has a `key`, which says what it describes and stays, and a `digest`, which changes with its content.
+An entry has a `key`, which says what it describes and stays, and a `digest` of all that is sent of it.
 """
 
-import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tasks import paths, records
+from tasks import files, paths, records, speed
 from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
-from tasks.records import Comparison, ModelCard, Record, Row
+from tasks.records import Comparison, ModelCard, Row
+from tasks.track import lineage
+from tasks.track.lineage import Data, digest
 
-DERIVED = {"verdict", "on_latency_front", "on_energy_front"}  # of other rows too: a new variant may change them
+FIGURES: dict[str, Callable[[Row], float | None]] = {  # by their names in params.yaml: as they were read on the device
+    "latency_ms": lambda row: row.measurement.latency.ms_p50 if row.measurement.latency else None,
+    "energy_mj": lambda row: row.measurement.energy.mj,
+    "energy_ratio": lambda row: row.measurement.energy.ratio.value if row.measurement.energy.ratio else None,
+    "memory_kib": lambda row: row.measurement.memory.peak_kib if row.measurement.memory else None,
+    "instructions": lambda row: row.measurement.instructions.per_inference if row.measurement.instructions else None,
+    "bytes": lambda row: row.bytes,
+    "gzip_bytes": lambda row: row.gzip_bytes,
+}
+LONGEST = 5000  # of a tag's value in MLflow
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,36 @@ class Run:
     """A measurement of one variant on one device, or a model with its training curves."""
 
     key: str
-    digest: str
     name: str
     params: dict[str, str]
     tags: dict[str, str]
     points: tuple[Point, ...]
+    data: Data | None = None
     artifact_sha256: str | None = None  # of the file that its metrics are about
     model: str | None = None  # whose training may have streamed the curves already
+
+    @property
+    def digest(self) -> str:
+        """Of what is sent."""
+        points = [(point.key, point.step, point.value) for point in self.points]
+        return digest([self.key, self.params, self.tags, points])
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run that holds the comparison for reading: the page, the table, the parameters, each variant's confusions."""
+
+    key: str
+    name: str
+    tags: dict[str, str]
+    files: tuple[Path, ...]  # as they are
+    evaluations: dict[str, Path]  # by variant
+
+    @property
+    def digest(self) -> str:
+        """Of the files."""
+        sources = (*self.files, *self.evaluations.values())
+        return digest([self.key, self.tags, [(str(path), files.sha256(path)) for path in sources]])
 
 
 @dataclass(frozen=True)
@@ -46,10 +77,16 @@ class Artifact:
     """A deployable file: a version of the registered model."""
 
     key: str
-    digest: str  # the file's own SHA-256
+    sha256: str
     variant: str
     file: Path
     tags: dict[str, str]
+    description: str  # Markdown
+
+    @property
+    def digest(self) -> str:
+        """Of what is sent."""
+        return digest([self.sha256, self.tags, self.description])
 
 
 @dataclass(frozen=True)
@@ -57,106 +94,122 @@ class Alias:
     """Which artifact a device's champion is."""
 
     key: str
-    digest: str
     name: str
     artifact_sha256: str | None  # null: the device has no champion
 
+    @property
+    def digest(self) -> str:
+        """Of what is sent."""
+        return digest([self.name, self.artifact_sha256])
 
-Entry = Artifact | Run | Alias
+
+Entry = Run | Report | Artifact | Alias
 
 
 def collect(params: Params) -> list[Entry]:
     """Everything that is to be published, in the order in which one refers to another.
 
     Raises:
-        DataError: the report has not been made.
+        DataError: the report has not been made, or a card is damaged.
     """
-    comparison = records.read(Comparison, paths.REPORT / "comparison.json")
+    comparison, data = records.read(Comparison, paths.REPORT / "comparison.json"), lineage.data()
+    variants = {row.variant: row.model for row in comparison.rows}
+    made = {variant: lineage.of_variant(variant, model) for variant, model in variants.items()}
     return [
+        *(of_row(params.name, row, comparison, made[row.variant], data) for row in comparison.rows),
+        *_models(params, data),
+        _report(params.name, comparison),
         *_artifacts(params.name, comparison),
-        *(of_row(params.name, row) for row in comparison.rows),
-        *_models(params),
         *_aliases(params),
     ]
 
 
-def digest(value: Any) -> str:
-    """The SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def of_row(experiment: str, row: Row, comparison: Comparison, made: dict[str, str], data: Data | None) -> Run:
+    """A flat run per variant and device: few metrics, the figures themselves; what is around them stands in tags.
 
-
-def of_row(experiment: str, row: Row) -> Run:
-    """A flat run per variant and device; metrics are named as in the records, and what is not known is left out."""
-    measured = row.measurement
-    tags = {
-        "kind": "measurement",
-        "device_kind": measured.device_kind,
-        "status": measured.status,
-        "mode": measured.mode,
-        "artifact_sha256": measured.artifact_sha256,
-        "energy_kind": measured.energy.kind,
-        "latency_provenance": measured.latency.provenance if measured.latency else "none",
-        "reason": measured.reason,
-        "stand_in": measured.stand_in,
-        "flags": " ".join(measured.flags),
-    }
+    Args:
+        experiment: its name.
+        row: the pair.
+        comparison: that it stands in.
+        made: the parameters of all that led to the variant.
+        data: that it was trained on.
+    """
+    named = {"variant": row.variant, "device": row.device, "model": row.model, "scheme": row.scheme}
     return Run(
         key=f"{experiment}: {row.variant} @ {row.device}",
-        digest=digest({"experiment": experiment, "row": row.model_dump(mode="json", exclude=DERIVED)}),
         name=f"{row.variant} @ {row.device}",
-        params={"variant": row.variant, "device": row.device, "model": row.model, "scheme": row.scheme},
-        tags={name: value for name, value in tags.items() if value},
-        points=tuple(Point(name, value) for name, value in _metrics(row).items()),
-        artifact_sha256=measured.artifact_sha256,
+        params={**named, "total_epochs": str(row.total_epochs), **made},
+        tags={"kind": "measurement", **_about(row, comparison)},
+        points=tuple(Point(name, value) for name, value in figures(row, comparison).items()),
+        data=data,
+        artifact_sha256=row.measurement.artifact_sha256 if row.measurement.status == "ok" else None,
     )
 
 
-def _metrics(row: Row) -> dict[str, float]:
-    measured = row.measurement
-    metrics: dict[str, float | None] = {
-        row.metric: row.quality,
-        f"{row.metric}_low": row.quality_low,
-        f"{row.metric}_high": row.quality_high,
-        f"{row.metric}_n": row.quality_n,
-        f"validation_{row.metric}": row.validation_quality,
-        "mcnemar_p_value": row.mcnemar.p_value if row.mcnemar else None,
-        "bytes": row.bytes,
-        "gzip_bytes": row.gzip_bytes,
-        "zstd_bytes": row.zstd_bytes,
-        "total_epochs": row.total_epochs,
-        "latency_ratio": measured.ratio.value if measured.ratio else None,
-        "latency_ratio_low": measured.ratio.low if measured.ratio else None,
-        "latency_ratio_high": measured.ratio.high if measured.ratio else None,
+def figures(row: Row, comparison: Comparison) -> dict[str, float]:
+    """The figures of a pair, named as in params.yaml: those that are known, and none where the pair is not ok."""
+    if row.measurement.status != "ok":
+        return {}
+    known = {row.metric: row.quality, **{name: read(row) for name, read in FIGURES.items()}}
+    if found := _speed(row, comparison):
+        known[f"{found.of}_ratio"] = found.ratio
+    return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def _speed(row: Row, comparison: Comparison) -> speed.Speed | None:
+    device = [other for other in comparison.rows if other.device == row.device]
+    return speed.compared(row, speed.anchor(device, comparison.reference))
+
+
+def _about(row: Row, comparison: Comparison) -> dict[str, str]:
+    """Where a pair's figures come from, and how sure they are."""
+    m, found = row.measurement, _speed(row, comparison)
+    tags = {
+        "status": m.status,
+        "reason": m.reason,
+        "device_kind": m.device_kind,
+        "mode": m.mode,
+        "artifact_sha256": m.artifact_sha256,
+        "stand_in": m.stand_in,
+        "flags": " ".join(m.flags),
     }
-    return {
-        **{name: float(value) for name, value in metrics.items() if value is not None},
-        **_numbers("latency", measured.latency),
-        **_numbers("memory", measured.memory),
-        **_numbers("energy", measured.energy),
-    }
+    if m.status == "ok":
+        tags |= {
+            "latency_provenance": m.latency.provenance if m.latency else "none",
+            "memory_provenance": m.memory.provenance if m.memory else "none",
+            "energy_kind": m.energy.kind,
+            "ratio_against": found.against if found else None,
+            "ratio_interval": _interval(found.low, found.high) if found else None,
+            "energy_ratio_interval": _interval(m.energy.ratio.low, m.energy.ratio.high) if m.energy.ratio else None,
+            "energy_mj_interval": _interval(m.energy.low_mj, m.energy.high_mj),
+            f"{row.metric}_interval": _interval(row.quality_low, row.quality_high),
+            f"{row.metric}_n": str(row.quality_n),
+            f"validation_{row.metric}": f"{row.validation_quality:.6g}",
+            "mcnemar_p_value": f"{row.mcnemar.p_value:.6g}" if row.mcnemar else None,
+        }
+    return {name: value[:LONGEST] for name, value in tags.items() if value}
 
 
-def _numbers(prefix: str, record: Record | None) -> dict[str, float]:
-    fields = record.model_dump() if record else {}
-    return {f"{prefix}_{name}": float(value) for name, value in fields.items() if isinstance(value, int | float)}
+def _interval(low: float | None, high: float | None) -> str | None:
+    return None if low is None or high is None else f"{low:.6g} to {high:.6g}"
 
 
-def of_card(experiment: str, card: ModelCard) -> Run:
-    """A run per model, with its training curves."""
+def of_card(experiment: str, card: ModelCard, data: Data | None) -> Run:
+    """A run per model, with its training curves, and the data that it was trained on."""
     parameters = [] if card.parameters is None else [Point("parameters", card.parameters)]
     curves = [
         point
         for epoch in range(max(map(len, card.history.values()), default=0))
         for point in curve_points(epoch, {name: v[epoch] for name, v in card.history.items() if epoch < len(v)})
     ]
+    named = {"model": card.model, "method": card.method, "parent": card.parent or ""}
     return Run(
         key=f"{experiment}: model {card.model}",
-        digest=digest({"experiment": experiment, "model": card.model_dump(mode="json")}),
         name=model_run_name(card.model),
-        params={"model": card.model, "method": card.method, "parent": card.parent or ""},
+        params={**named, "total_epochs": str(card.total_epochs), **lineage.of_model(card.model)},
         tags={"kind": "model"},
-        points=(*parameters, Point("total_epochs", card.total_epochs), *curves),
+        points=(*parameters, *curves),
+        data=data,
         model=card.model,
     )
 
@@ -173,19 +226,52 @@ def model_run_name(model: str) -> str:
     return f"model {model}"
 
 
-def _artifacts(experiment: str, comparison: Comparison) -> Iterator[Artifact]:
-    first = {row.measurement.artifact_sha256: row for row in reversed(comparison.rows)}
-    for sha256, row in reversed(first.items()):
-        tags = {"variant": row.variant, "model": row.model, "scheme": row.scheme, "artifact_sha256": sha256}
-        file = paths.artifact(row.variant) / "model.tflite"
-        yield Artifact(f"{experiment}: artifact {row.variant} {sha256[:12]}", sha256, row.variant, file, tags)
-
-
-def _models(params: Params) -> Iterator[Run]:
+def _models(params: Params, data: Data | None) -> Iterator[Run]:
     for model in (BASELINE, *params.compress):
         path = paths.model(model) / "card.json"
         if path.exists():
-            yield of_card(params.name, records.read(ModelCard, path))
+            yield of_card(params.name, records.read(ModelCard, path), data)
+
+
+def _report(experiment: str, comparison: Comparison) -> Report:
+    pages = [paths.REPORT / name for name in ("index.html", "comparison.csv", "comparison.json")]
+    variants = dict.fromkeys(row.variant for row in comparison.rows)
+    evaluations = {variant: path for variant in variants if (path := paths.evaluation(variant)).exists()}
+    return Report(
+        key=f"{experiment}: report",
+        name="report",
+        tags={"kind": "report", "reference": comparison.reference},
+        files=tuple(path for path in (*pages, paths.PARAMS) if path.exists()),
+        evaluations=evaluations,
+    )
+
+
+def _artifacts(experiment: str, comparison: Comparison) -> Iterator[Artifact]:
+    by_file: dict[str, list[Row]] = {}
+    for row in comparison.rows:
+        by_file.setdefault(row.measurement.artifact_sha256, []).append(row)
+    for sha256, rows in by_file.items():
+        row = rows[0]
+        yield Artifact(
+            key=f"{experiment}: artifact {row.variant} {sha256[:12]}",
+            sha256=sha256,
+            variant=row.variant,
+            file=paths.artifact(row.variant) / "model.tflite",
+            tags={"variant": row.variant, "model": row.model, "scheme": row.scheme, "artifact_sha256": sha256},
+            description=_description(rows, comparison),
+        )
+
+
+def _description(rows: Iterable[Row], comparison: Comparison) -> str:
+    """A table of what a file is worth on each device, in Markdown."""
+    known = {row.device: figures(row, comparison) for row in rows}
+    names = list(dict.fromkeys(name for found in known.values() for name in found))
+    lines = [["device", *names], ["---"] * (len(names) + 1)]
+    for row in rows:
+        found = known[row.device]
+        cells = [f"{found[name]:.4g}" if name in found else "–" for name in names]
+        lines.append([row.device if found else f"{row.device} ({row.measurement.status})", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _aliases(params: Params) -> Iterator[Alias]:
@@ -193,4 +279,4 @@ def _aliases(params: Params) -> Iterator[Alias]:
         path = paths.bundle(device) / "manifest.json"
         if path.exists():
             sha256, name = records.read(Manifest, path).artifact_sha256, f"champion-{device}"
-            yield Alias(f"{params.name}: {name}", digest([name, sha256]), name, sha256)
+            yield Alias(f"{params.name}: {name}", name, sha256)

@@ -2,23 +2,27 @@
 
 import json
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from tasks import files, paths, redact
-from tasks.track import contents
-from tasks.track.contents import Alias, Artifact, Entry, Point, Run
+from tasks import files, paths, records, redact
+from tasks.records import Evaluation
+from tasks.track import confusion, contents
+from tasks.track.contents import Alias, Artifact, Entry, Point, Report, Run
 from tasks.track.server import DEFAULT_URI, absolute, variable_kept
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
+    from mlflow.entities.model_registry import ModelVersion
 
 ARTIFACTS = Path("mlartifacts")  # of the default store
 LIVE = paths.STATE / "curves"  # which run the training of a model streams to
-BATCH = 800  # metrics in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
+BATCH, PARAMS = 800, 100  # in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
 ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
@@ -28,6 +32,8 @@ ENVIRONMENT = {  # unless the user has set them
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the address with its password
 }
+EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open on traces without it
+DIGEST, SUPERSEDED = "record_digest", "superseded"  # tags of runs
 Outcome = Literal["sent", "already", "waiting"]
 
 
@@ -36,6 +42,16 @@ def import_mlflow() -> None:
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
     import mlflow  # noqa: F401
+
+
+def _write_report(report: Report, folder: Path) -> None:
+    for file in report.files:
+        shutil.copyfile(file, folder / file.name)
+    for variant, path in report.evaluations.items():
+        evaluation = records.read(Evaluation, path)
+        if evaluation.confusion:
+            files.write_json(folder / "confusion" / f"{variant}.json", confusion.data(evaluation))
+            files.write_text(folder / "confusion" / f"{variant}.html", confusion.page(evaluation))
 
 
 class Store:
@@ -50,16 +66,19 @@ class Store:
             mlflow.set_tracking_uri(address)  # the registry of a database looks files up through the global address
         self.client = mlflow.MlflowClient(address, os.environ.get("MLFLOW_REGISTRY_URI") or address)
         self.uri, self.name = uri, name
+        self._models: dict[str, str] = {}  # files by their SHA-256
         self.experiment = self._experiment()
         self.commit = _commit()
 
     def send(self, entry: Entry) -> Outcome:
         """Bring one entry to the server, unless it is there."""
         match entry:
-            case Artifact():
-                return self._send_artifact(entry)
             case Run():
                 return self._send_run(entry)
+            case Report():
+                return self._send_report(entry)
+            case Artifact():
+                return self._send_artifact(entry)
             case Alias():
                 return self._send_alias(entry)
 
@@ -94,11 +113,16 @@ class Store:
         from mlflow.entities import Metric, Param, RunTag
 
         metrics = [Metric(p.key, p.value, timestamp_ms, p.step, model_id=model_id) for p in points]
-        last = len(metrics) - len(metrics) % BATCH
-        for start in range(0, last, BATCH):
+        named = [Param(*param) for param in params]
+        for start in range(0, len(metrics), BATCH)[:-1]:
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        for start in range(0, len(named), PARAMS)[:-1]:
+            self.client.log_batch(run_id, params=named[start : start + PARAMS])
         self.client.log_batch(
-            run_id, metrics[last:], [Param(*param) for param in params], [RunTag(*tag) for tag in tags]
+            run_id,
+            metrics[(len(metrics) - 1) // BATCH * BATCH :] if metrics else [],
+            named[(len(named) - 1) // PARAMS * PARAMS :] if named else [],
+            [RunTag(*tag) for tag in tags],
         )
 
     def _experiment(self) -> str:
@@ -107,26 +131,84 @@ class Store:
         location = (ARTIFACTS / self.name).resolve().as_uri() if self.uri == DEFAULT_URI else None
         found = self.client.get_experiment_by_name(self.name)
         try:
-            return str(found.experiment_id if found else self.client.create_experiment(self.name, location))
+            made = str(found.experiment_id if found else self.client.create_experiment(self.name, location, EXPERIMENT))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             return self._experiment()  # another process was faster
+        for key, value in EXPERIMENT.items():
+            if found and key not in found.tags:
+                self.client.set_experiment_tag(made, key, value)
+        return made
 
     def _send_run(self, run: Run) -> Outcome:
-        found = self._find("record_digest", run.digest)
+        runs = self._runs(run.name)
+        found = next((each for each in runs if each.data.tags.get(DIGEST) == run.digest), None)
         if found and found.info.status == "FINISHED":
+            self._supersede(runs, found)
             return "already"
-        found = found or self._streamed(run)
-        if found is None:
-            found = self.client.create_run(self.experiment, tags={"record_digest": run.digest}, run_name=run.name)
+        found = found or self._streamed(run) or self._create(run)
         run_id, there = found.info.run_id, self._logged(found)
         missing = [point for point in run.points if (point.key, point.step) not in there]
-        tags = {**run.tags, "record_digest": run.digest, **({"git_commit": self.commit} if self.commit else {})}
-        model_id = self._model_id(run.artifact_sha256)
-        self.log(run_id, missing, found.info.start_time, model_id, run.params.items(), tags.items())
+        model_id = self._link(found, run) if run.artifact_sha256 else None
+        self._add_data(found, run)
+        self.log(run_id, missing, found.info.start_time, model_id, run.params.items(), self._tags(run).items())
         self.client.set_terminated(run_id, "FINISHED")
+        self._supersede(runs, found)
         return "sent"
+
+    def _send_report(self, report: Report) -> Outcome:
+        runs = self._runs(report.name)
+        found = next((each for each in runs if each.data.tags.get(DIGEST) == report.digest), None)
+        outcome: Outcome = "already"
+        if found is None or found.info.status != "FINISHED":
+            found, outcome = found or self._create(report), "sent"
+            with TemporaryDirectory(prefix="tercet-report-") as folder:
+                _write_report(report, Path(folder))
+                self.client.log_artifacts(found.info.run_id, folder)
+            self.log(found.info.run_id, [], found.info.start_time, tags=self._tags(report).items())
+            self.client.set_terminated(found.info.run_id, "FINISHED")
+        self._supersede(runs, found)
+        return outcome
+
+    def _runs(self, name: str) -> "list[MlflowRun]":
+        """All runs that describe the same thing, now or earlier, and the one that a training of it streams to."""
+        return list(self.client.search_runs([self.experiment], f"attributes.run_name = '{name}'"))
+
+    def _create(self, entry: Run | Report) -> "MlflowRun":
+        return self.client.create_run(self.experiment, tags={DIGEST: entry.digest}, run_name=entry.name)
+
+    def _tags(self, entry: Run | Report) -> dict[str, str]:
+        commit = {"git_commit": self.commit} if self.commit else {}
+        return {**entry.tags, **commit, DIGEST: entry.digest, SUPERSEDED: "false"}
+
+    def _supersede(self, runs: "Iterable[MlflowRun]", current: "MlflowRun") -> None:
+        """Tag the runs that say what was, and the one that says what is, which may have been superseded meanwhile."""
+        for run in runs:
+            own = run.info.run_id == current.info.run_id
+            if own and run.data.tags.get(SUPERSEDED) == "true":
+                self.client.set_tag(run.info.run_id, SUPERSEDED, "false")
+            if not own and DIGEST in run.data.tags and run.data.tags.get(SUPERSEDED) != "true":
+                self.client.set_tag(run.info.run_id, SUPERSEDED, "true")
+
+    def _link(self, found: "MlflowRun", run: Run) -> str:
+        """Name the file that a run is about as its output; returns the file's number."""
+        from mlflow.entities import LoggedModelOutput
+
+        model_id = self._model_id(run.artifact_sha256)
+        if model_id is None:
+            named = {name: run.params[name] for name in ("variant", "model", "scheme")}
+            model_id = self._create_model({**named, "artifact_sha256": str(run.artifact_sha256)}, found.info.run_id)
+        if model_id not in {output.model_id for output in (found.outputs.model_outputs if found.outputs else ())}:
+            self.client.log_outputs(found.info.run_id, [LoggedModelOutput(model_id, step=0)])
+        return model_id
+
+    def _add_data(self, found: "MlflowRun", run: Run) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        if run.data and not (found.inputs and found.inputs.dataset_inputs):
+            given = Dataset(run.data.name, run.data.digest, "local", run.data.origin)
+            self.client.log_inputs(found.info.run_id, [DatasetInput(given)])
 
     def _streamed(self, run: Run) -> "MlflowRun | None":
         """The run that the training of a model has streamed to, if what it holds is part of the model's card."""
@@ -147,30 +229,46 @@ class Store:
         return {(metric.key, metric.step): metric.value for history in histories for metric in history}
 
     def _send_artifact(self, artifact: Artifact) -> Outcome:
-        if self._version(artifact.digest):
-            return "already"
-        if not artifact.file.exists() or files.sha256(artifact.file) != artifact.digest:
+        version = self._version(artifact.sha256)
+        if version:
+            if version.description == artifact.description:
+                return "already"
+            self.client.update_model_version(self.name, version.version, artifact.description)
+            return "sent"
+        if not artifact.file.exists() or files.sha256(artifact.file) != artifact.sha256:
             return "waiting"
-        model_id = self._model_id(artifact.digest) or self._create_model(artifact)
+        model_id = self._model_id(artifact.sha256) or self._create_model(artifact.tags)
         self.client.log_model_artifact(model_id, str(artifact.file))
-        self.client.finalize_logged_model(model_id, "READY")
+        made = self.client.finalize_logged_model(model_id, "READY")
         self._register()
         self.client.create_model_version(
-            self.name, source=f"models:/{model_id}", model_id=model_id, tags=artifact.tags, await_creation_for=0
+            self.name,
+            source=f"models:/{model_id}",
+            run_id=made.source_run_id,
+            model_id=model_id,
+            tags=artifact.tags,
+            description=artifact.description,
+            await_creation_for=0,
         )
         return "sent"
 
-    def _create_model(self, artifact: Artifact) -> str:
+    def _create_model(self, tags: dict[str, str], run_id: str | None = None) -> str:
+        """Announce a file: runs can be about it before it is here."""
         made = self.client.create_logged_model(
-            self.experiment, name=artifact.variant, model_type="tflite", tags=artifact.tags
+            self.experiment, name=tags["variant"], source_run_id=run_id, model_type="tflite", tags=tags
         )
-        return made.model_id
+        self._models[tags["artifact_sha256"]] = str(made.model_id)
+        return str(made.model_id)
 
     def _model_id(self, artifact_sha256: str | None) -> str | None:
         if artifact_sha256 is None:
             return None
-        found = self.client.search_logged_models([self.experiment], f"tags.artifact_sha256 = '{artifact_sha256}'")
-        return found[0].model_id if found else None
+        if artifact_sha256 not in self._models:
+            found = self.client.search_logged_models([self.experiment], f"tags.artifact_sha256 = '{artifact_sha256}'")
+            if not found:
+                return None
+            self._models[artifact_sha256] = str(found[0].model_id)
+        return self._models[artifact_sha256]
 
     def _register(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -181,12 +279,12 @@ class Store:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _version(self, artifact_sha256: str) -> str | None:
+    def _version(self, artifact_sha256: str) -> "ModelVersion | None":
         """The version of the registered model that holds this file."""
         found = self.client.search_model_versions(
             f"name = '{self.name}' and tags.artifact_sha256 = '{artifact_sha256}'"
         )
-        return str(found[0].version) if found else None
+        return found[0] if found else None
 
     def _send_alias(self, alias: Alias) -> Outcome:
         self._register()
@@ -199,9 +297,9 @@ class Store:
         version = self._version(alias.artifact_sha256)
         if version is None:
             return "waiting"
-        if str(current) == version:
+        if str(current) == str(version.version):
             return "already"
-        self.client.set_registered_model_alias(self.name, alias.name, version)
+        self.client.set_registered_model_alias(self.name, alias.name, version.version)
         return "sent"
 
 

@@ -24,7 +24,7 @@ from tasks.track import stream as curves_module
 
 Store = Any  # of conftest.py
 Stream = Callable[..., None]  # likewise
-RECORDS = 4 + 2 + 2 + 2  # runs of pairs, runs of models, artifacts, aliases
+RECORDS = 4 + 2 + 1 + 2 + 2  # runs of pairs, of models and of the report, artifacts, aliases
 
 
 def closed_port() -> int:
@@ -185,7 +185,7 @@ def test_a_server_that_comes_back_gets_everything_once(
         assert track.publish(params).sent == RECORDS
         ledger.LEDGER.unlink()
         assert track.publish(params) == track.Published(0, RECORDS, 0, uri)
-        assert len(served.runs()) == 6
+        assert len(served.runs()) == 7
         assert sorted(served.versions().values()) == ["float32", "int8"]
         assert served.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
         assert "S3cr3tPass" not in "".join(capfd.readouterr())

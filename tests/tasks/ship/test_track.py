@@ -7,19 +7,20 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tasks import files, paths, track
 from tasks.errors import DataError
-from tasks.params import Params
-from tasks.records import Comparison, Row, read
+from tasks.params import Budget, Params
+from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, read
 from tasks.track import contents, ledger, publisher, server
 
 ROOT = Path(__file__).resolve().parents[3]
 Store = Any  # of conftest.py
-RECORDS = 4 + 2 + 2 + 2  # runs of pairs, runs of models, artifacts, aliases
+GOLDEN = ROOT / "tests" / "golden"
+RECORDS = 4 + 2 + 1 + 2 + 2  # runs of pairs, of models and of the report, artifacts, aliases
 MakeRow = Callable[..., Row]
 
 
@@ -29,20 +30,24 @@ def test_a_run_holds_what_the_record_says(store: Store, params: Params) -> None:
     found = store.runs()
     assert set(found) == {
         *("float32 @ host-cpu", "int8 @ host-cpu", "float32 @ ethos-u55-128", "int8 @ ethos-u55-128"),
-        *("model baseline", "model pruned"),
+        *("model baseline", "model pruned", "report"),
     }
     run = found["int8 @ ethos-u55-128"]
-    assert run.data.params == {"variant": "int8", "device": "ethos-u55-128", "model": "pruned", "scheme": "int8"}
-    assert run.data.metrics["accuracy"] == 0.97
-    assert run.data.metrics["latency_ms_p50"] == 0.1
-    assert "energy_mj" not in run.data.metrics, "what is not known is not 0"
+    assert run.data.metrics == {
+        "accuracy": 0.97,
+        "latency_ms": 0.1,
+        "bytes": (GOLDEN / "int8.tflite").stat().st_size,
+        "gzip_bytes": 900,
+    }, "what is not known is not 0"
     assert run.data.tags["latency_provenance"] == "estimated"
     assert run.data.tags["energy_kind"] == "none"
+    assert run.data.tags["accuracy_interval"] == "0.95 to 0.98"
     assert {found[name].info.status for name in found} == {"FINISHED"}
+    assert {found[name].data.tags["superseded"] for name in found} == {"false"}
     refused = found["float32 @ ethos-u55-128"]
     assert refused.data.tags["status"] == "unsupported"
     assert refused.data.tags["reason"] == "float32 is not for this device"
-    assert "latency_ms_p50" not in refused.data.metrics
+    assert refused.data.metrics == {}
     assert store.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
     assert store.curve("model pruned", "val_accuracy") == [(0, 0.6), (1, 0.8)]
 
@@ -63,8 +68,8 @@ def test_the_registry_holds_each_artifact_and_names_the_champions(store: Store, 
     models = store.client.search_logged_models([experiment.experiment_id], "name = 'int8'")
     linked = {(metric.key, metric.run_id): metric.value for metric in models[0].metrics}
     run_id = {name: run.info.run_id for name, run in store.runs().items()}
-    assert linked["latency_ms_p50", run_id["int8 @ host-cpu"]] == 0.5
-    assert linked["latency_ms_p50", run_id["int8 @ ethos-u55-128"]] == 0.1
+    assert linked["latency_ms", run_id["int8 @ host-cpu"]] == 0.5
+    assert linked["latency_ms", run_id["int8 @ ethos-u55-128"]] == 0.1
 
 
 def test_an_alias_follows_the_champion_there_and_back(store: Store, params: Params) -> None:
@@ -91,7 +96,7 @@ def test_a_repeat_sends_nothing_also_without_the_ledger(store: Store, params: Pa
     assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
     ledger.LEDGER.write_text("{half", encoding="utf-8")
     assert track.publish(params).sent == 0
-    assert len(store.runs()) == 6
+    assert len(store.runs()) == 7
     assert len(store.versions()) == 2
 
 
@@ -112,14 +117,86 @@ def test_a_database_that_was_deleted_gets_everything_although_the_ledger_knows_i
     assert track.publish(params).sent == RECORDS
 
 
-def test_only_what_changed_is_sent(store: Store, params: Params, make_row: MakeRow) -> None:
-    track.publish(params)
+def rewrite(change: Callable[[Row], Row]) -> None:
     comparison = read(Comparison, paths.REPORT / "comparison.json")
-    first, *others = comparison.rows
-    changed = first.model_copy(update={"validation_quality": 0.5})
-    on_front = [row.model_copy(update={"on_latency_front": False, "verdict": "another"}) for row in others]
-    comparison.model_copy(update={"rows": (changed, *on_front)}).save(paths.REPORT / "comparison.json")
-    assert track.publish(params).sent == 1
+    comparison.model_copy(update={"rows": tuple(map(change, comparison.rows))}).save(paths.REPORT / "comparison.json")
+
+
+def test_only_what_changed_is_sent(store: Store, params: Params) -> None:
+    track.publish(params)
+    control = Control(variant="finetuned", total_epochs=3, quality=0.9, mcnemar=None)
+    derived = {"on_latency_front": False, "verdict": "another", "control": control}
+    rewrite(lambda row: row.model_copy(update=derived))
+    assert track.publish(params).sent == 1, "the report alone: what other rows say of a row is not sent with it"
+    assert len(store.all_runs()) == 8
+    rewrite(lambda row: row.model_copy(update={"validation_quality": 0.5} if row.variant == "int8" else {}))
+    assert track.publish(params).sent == 1 + 2
+
+
+def test_what_was_is_told_from_what_is(store: Store, params: Params) -> None:
+    track.publish(params)
+    original = (paths.REPORT / "comparison.json").read_bytes()
+
+    def slower(row: Row) -> Row:
+        if row.variant != "int8" or row.device != "host-cpu":
+            return row
+        latency = row.measurement.latency.model_copy(update={"ms_p50": 0.7})
+        return row.model_copy(update={"measurement": row.measurement.model_copy(update={"latency": latency})})
+
+    def states() -> dict[float, str]:
+        runs = [run for run in store.all_runs() if run.info.run_name == "int8 @ host-cpu"]
+        return {run.data.metrics["latency_ms"]: run.data.tags["superseded"] for run in runs}
+
+    rewrite(slower)
+    track.publish(params)
+    assert states() == {0.5: "true", 0.7: "false"}
+    (paths.REPORT / "comparison.json").write_bytes(original)
+    track.publish(params)
+    assert states() == {0.5: "false", 0.7: "true"}, "a digest that comes back is the run that was there"
+    reports = [run.data.tags["superseded"] for run in store.all_runs() if run.info.run_name == "report"]
+    assert sorted(reports) == ["false", "true"]
+    version = store.client.get_model_version_by_alias("digits-cnn", "champion-host-cpu")
+    assert "| host-cpu | 0.97 | 0.5 |" in version.description
+
+
+@pytest.mark.parametrize("status", ["invalid", "error", "unsupported"])
+def test_figures_of_a_pair_that_is_not_ok_are_not_sent(store: Store, params: Params, status: str) -> None:
+    def spoilt(row: Row) -> Row:
+        energy = Energy(kind="counter_rapl", mj=3.0)
+        update = {"status": status, "reason": "too busy", "energy": energy}
+        return row.model_copy(update={"measurement": row.measurement.model_copy(update=update)})
+
+    rewrite(spoilt)
+    pairs = [entry for entry in contents.collect(params) if isinstance(entry, contents.Run) and not entry.model]
+    assert len(pairs) == 4
+    for run in pairs:
+        assert run.points == ()
+        assert (run.tags["status"], run.tags["reason"]) == (status, "too busy")
+        assert run.artifact_sha256 is None
+
+
+def test_ratios_and_instructions_are_sent_as_the_terminal_shows_them(make_row: MakeRow) -> None:
+    estimated = {"device": "npu", "provenance": "estimated"}
+    counted = {"device": "arm", "latency_ms": None}
+    paired = Ratio(value=0.5, low=0.4, high=0.6, pairs=3)
+    energy = Energy(kind="counter_rapl", mj=2.0, ratio=Ratio(value=0.7, low=0.6, high=0.8, pairs=3))
+    rows = [
+        make_row("float32", latency_ms=2.0),
+        make_row("int8", latency_ms=1.1, ratio=paired, reference="float32", energy=energy),
+        make_row("float32", latency_ms=2.0, **estimated),
+        make_row("int8", latency_ms=0.5, **estimated),
+        make_row("float32", instructions=Instructions(per_inference=100, spread=0, cpu="a"), **counted),
+        make_row("int8", instructions=Instructions(per_inference=150, spread=0, cpu="a"), **counted),
+    ]
+    comparison = Comparison(name="w", reference="float32", rows=rows)
+    found = {(row.variant, row.device): contents.figures(row, comparison) for row in rows}
+    assert found["int8", "host-cpu"]["latency_ratio"] == 0.5
+    assert (found["int8", "host-cpu"]["energy_mj"], found["int8", "host-cpu"]["energy_ratio"]) == (2.0, 0.7)
+    assert found["int8", "npu"]["latency_ratio"] == 0.25
+    assert (found["int8", "arm"]["instructions"], found["int8", "arm"]["instructions_ratio"]) == (150, 1.5)
+    assert not [name for key, known in found.items() if key[0] == "float32" for name in known if "ratio" in name]
+    tags = contents.of_row("w", rows[1], comparison, {}, None).tags
+    assert (tags["ratio_against"], tags["ratio_interval"]) == ("float32", "0.4 to 0.6")
 
 
 SHAPES = [[], None, "text", 1, {"sqlite:///mlflow.db": []}, {"sqlite:///mlflow.db": {"a": 1}}, {"b": None}]
@@ -127,7 +204,7 @@ SHAPES = [[], None, "text", 1, {"sqlite:///mlflow.db": []}, {"sqlite:///mlflow.d
 
 @pytest.mark.parametrize("written", SHAPES, ids=json.dumps)
 def test_what_is_no_ledger_counts_as_an_empty_one(project: Path, written: Any) -> None:
-    entry = contents.Alias("key", "digest", "name", None)
+    entry = contents.Alias("key", "name", None)
     files.write_json(ledger.LEDGER, written)
     Path("mlflow.db").touch()
     assert ledger.unknown(server.DEFAULT_URI, [entry]) == [entry]
@@ -136,25 +213,30 @@ def test_what_is_no_ledger_counts_as_an_empty_one(project: Path, written: Any) -
 
 
 def test_a_ledger_with_secrets_in_it_is_understood_and_loses_them(project: Path) -> None:
-    old, new = (contents.Alias(key, "digest", key, None) for key in ("old", "new"))
-    files.write_json(ledger.LEDGER, {"http://user:S3cr3t@host:5000": {"old": "digest"}, "http://h?token=S3cr3t": {}})
+    old, new = (contents.Alias(key, key, None) for key in ("old", "new"))
+    files.write_json(ledger.LEDGER, {"http://user:S3cr3t@host:5000": {"old": old.digest}, "http://h?token=S3cr3t": {}})
     assert ledger.unknown("http://host:5000", [old, new]) == [new]
     ledger.remember("http://user:0ther@host:5000", new)
     assert json.loads(ledger.LEDGER.read_text()) == {
-        "http://host:5000": {"old": "digest", "new": "digest"},
+        "http://host:5000": {"old": old.digest, "new": new.digest},
         "http://h": {},
     }
 
 
 def test_stores_that_differ_in_what_is_not_shown_are_not_taken_for_one(project: Path) -> None:
-    entry = contents.Alias("key", "digest", "name", None)
+    entry = contents.Alias("key", "name", None)
     ledger.remember("postgresql://host/db?options=a", entry)
     assert ledger.unknown("postgresql://host/db?options=b", [entry]) == [entry]
 
 
+def test_figures_are_named_as_in_params_yaml() -> None:
+    known = get_args(Budget.model_fields["minimize"].annotation)
+    assert {name for name in contents.FIGURES if "ratio" not in name} <= set(known)
+
+
 CALLS = (  # in the order in which a publisher makes them first
-    *("log_model_artifact", "finalize_logged_model", "create_model_version"),
-    *("create_run", "log_batch", "set_terminated", "set_registered_model_alias"),
+    *("create_run", "create_logged_model", "log_outputs", "log_batch", "set_terminated", "log_artifacts"),
+    *("log_model_artifact", "finalize_logged_model", "create_model_version", "set_registered_model_alias"),
 )
 
 
@@ -180,11 +262,11 @@ def test_a_publisher_killed_anywhere_is_completed_by_the_next(
             with pytest.raises(Killed):
                 track.publish(params)
     track.publish(params)
-    assert len(store.runs()) == 6
+    assert len(store.runs()) == 7
     assert {run.info.status for run in store.runs().values()} == {"FINISHED"}
     assert sorted(store.versions().values()) == ["float32", "int8"]
     assert store.curve("model baseline", "train_loss") == [(0, 1.5), (1, 0.7)]
-    assert store.curve("int8 @ host-cpu", "latency_ms_p50") == [(0, 0.5)]
+    assert store.curve("int8 @ host-cpu", "latency_ms") == [(0, 0.5)]
     ledger.LEDGER.unlink()
     assert track.publish(params).sent == 0
 
@@ -197,7 +279,7 @@ def test_two_publishers_at_once_send_everything_once(store: Store, params: Param
     for thread in threads:
         thread.join(60)
     assert sorted(each.sent for each in published) == [0, RECORDS]
-    assert len(store.runs()) == 6
+    assert len(store.runs()) == 7
 
 
 def test_nothing_new_costs_nothing(store: Store, params: Params) -> None:
@@ -205,7 +287,7 @@ def test_nothing_new_costs_nothing(store: Store, params: Params) -> None:
     script = """
 import sys, time
 from tasks import track
-from tasks.params import Params
+from tasks.params import Budget, Params
 params = Params.model_validate_json(sys.stdin.read())
 start = time.perf_counter()
 published = track.publish(params)

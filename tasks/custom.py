@@ -11,6 +11,8 @@ from tasks.errors import ModelError
 from tasks.files import sha256
 from tasks.records import Code
 
+OURS = "tercet>"  # what `layers.py` registers
+
 
 def files(module: str) -> list[Path]:
     """The source files of a module, or of the package that it is, without importing it.
@@ -57,10 +59,11 @@ def register(module: str) -> None:
 
 
 def objects() -> dict[str, Any]:
-    """What has been registered, by its registered name (`package>Name`) and by its short one."""
+    """What the user has registered, by its registered name (`package>Name`) and by its short one."""
     import tf_keras as keras
 
-    found = dict(keras.saving.get_custom_objects())
+    registered = keras.saving.get_custom_objects()
+    found = {key: value for key, value in registered.items() if not key.startswith(OURS)}
     return {key.rpartition(">")[2]: value for key, value in found.items()} | found
 
 

@@ -38,6 +38,8 @@ def load_from(folder: Path) -> tuple["tf_keras.Model", ModelCard]:
     """
     import tf_keras as keras
 
+    from tasks import layers  # noqa: F401  # registered, for the models that have them
+
     path = folder / FILE
     card = read(ModelCard, folder / "card.json")
     if (folder / LITERT).exists():

@@ -123,10 +123,24 @@ OPERATORS = frozenset(
 SLICES = frozenset({"__operators__.getitem", "boolean_mask", "compat.v1.boolean_mask"})
 
 # what Keras 3 calls by names of its own
-KERAS3_OPERATIONS = frozenset(  # in whose place tf_keras has layers; `rebuild` knows each
-    {"Divide", "TrueDivide", "NotEqual", "Relu", "Relu6", "Sigmoid", "Silu", "Tanh"}
-)
-KERAS3_INITIALIZERS = frozenset({"OrthogonalInitializer", "IdentityInitializer"})  # until 3.6
+KERAS3_OPERATIONS = frozenset(  # each stands in the table of `operations`
+    _under("", """
+        Abs Absolute Add All Amax Amin Any Arccos Arccosh Arcsin Arcsinh Arctan Arctan2 Arctanh Argmax
+        Argmin Argsort AveragePool Cast Ceil Celu Clip Concatenate ConvertToTensor Copy Cos Cosh
+        CountNonzero Cumprod Cumsum Deg2rad DepthToSpace Divide Dot Einsum Elu Equal Erf Erfc Exp Exp2
+        ExpandDims Expm1 Fabs Flip Fliplr Floor FloorDivide Gelu GetItem Glu Greater GreaterEqual HardShrink
+        HardSigmoid HardSilu HardTanh Hstack Hypot Isfinite Isinf Isnan LeakyRelu Less LessEqual Log Log10
+        Log1p Log2 LogSigmoid LogSoftmax Logaddexp LogicalAnd LogicalNot LogicalOr LogicalXor Logsumexp
+        Matmul Max MaxPool Maximum Mean Min Minimum Mod Moments Moveaxis Multiply Negative Norm Normalize
+        NotEqual OneHot OnesLike Pad Power Prod Ptp RGBToGrayscale Rad2deg Reciprocal Relu Relu6 Repeat
+        Reshape Resize Roll Round Rsqrt Selu Sigmoid Sign Silu Sin Sinh Slice SoftShrink Softmax Softplus
+        Softsign Sort SpaceToDepth Split Sqrt Square Squareplus Squeeze Stack Std StopGradient Subtract Sum
+        Swapaxes Take Tan Tanh TanhShrink Tensordot Threshold Tile TopK Transpose TrueDivide Trunc Unstack
+        Var Where ZerosLike
+    """)
+)  # fmt: skip
+KERAS3_LAYERS = frozenset({"RMSNormalization", "LayerScale"})  # each stands in tasks/layers.py
+KERAS3_INITIALIZERS = frozenset({"OrthogonalInitializer", "IdentityInitializer"})  # as they were called until 3.6
 KERAS3_ACTIVATIONS = frozenset({  # `rebuild` refuses by name those that tf_keras has no match for
     "celu", "glu", "hard_shrink", "hard_silu", "hard_swish", "hard_tanh", "log_sigmoid", "soft_shrink",
     "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh_shrink", "threshold",

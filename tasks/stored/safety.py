@@ -35,7 +35,7 @@ LISTS = {
     "activation": listed.ACTIVATIONS | listed.ACTIVATION_LAYERS,
 }
 KERAS3 = {
-    "layer": listed.KERAS3_OPERATIONS,
+    "layer": listed.KERAS3_OPERATIONS | listed.KERAS3_LAYERS,
     "initializer": listed.KERAS3_INITIALIZERS,
     "activation": listed.KERAS3_ACTIVATIONS,
 }
@@ -224,8 +224,13 @@ class _Reader:
             return self.refusal(layer, f"({kind}) is a wrapper of TensorFlow Model Optimization: {_stripped(kind)}")
         ours = _of_keras(module) and title in (name, f"Custom>{name}")
         if self.keras3 and ours and module and role == "layer":
-            what = "layer" if module == "keras.layers" else "operation"
-            return self.refusal(layer, f"{name} is {_a(what)} of Keras 3 that tf_keras has no match for", what)
+            what = "operation" if str(module).startswith("keras.src.ops.") else "layer"
+            return self.refusal(
+                layer,
+                f"{name} is {_a(what)} of Keras 3 that tf_keras has no match for; save the model without it, or "
+                "convert it to .tflite and take that (scheme as-is)",
+                what,
+            )
         if role != "layer":
             return self.refusal(layer, f"{_bare(title)} is no {role} of tf_keras")
         if ours and hasattr(_keras_layers(), str(name)):

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import keras
+import keras3_operations
 import keras3_training
 import numpy as np
 from keras import layers
@@ -120,16 +121,16 @@ def subclassed():
 
 WORKING = [residual, sequential, transformer, recurrent, two, nested, shapes]
 REFUSED = {
-    "rms": lambda: one_layer(layers.RMSNormalization()),
-    "hard": lambda: one_layer(layers.Dense(3, activation="hard_sigmoid")),
+    "grouped": lambda: one_layer(lambda x: layers.GroupQueryAttention(2, 2, 1)(x[:, None], x[:, None])),
+    "hard": lambda: one_layer(lambda x: layers.LSTM(3, recurrent_activation="hard_sigmoid")(x[:, None])),
     "lambda": lambda: one_layer(layers.Lambda(lambda x: x * 2)),
-    "getitem": lambda: one_layer(lambda x: x[:, 1:]),
+    "median": lambda: one_layer(lambda x: keras.ops.median(x, axis=1)),
     "subclassed": subclassed,
     "own": lambda: one_layer(Scale()),
 }
 
 
-MORE = keras3_training.MODELS  # made when a test asks for them
+MORE = keras3_training.MODELS | keras3_operations.MODELS  # made when a test asks for them
 
 
 def write(folder, name, model):

@@ -164,6 +164,7 @@ CHECKS = {  # by kind: whether it can be used here, where that takes more than a
 }
 TOOLS = {  # by kind: what else computes its figures than that package
     "pjrt": "tasks.bench.targets.pjrt:fingerprint",
+    "ssh": "tasks.bench.targets.ssh:fingerprint",
     "emulated-arm64": "tasks.bench.arm64:fingerprint",
 }
 METERS = {"external": "tasks.bench.external:usable"}  # by meter: likewise

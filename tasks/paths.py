@@ -70,6 +70,11 @@ def device(name: str) -> Path:
     return DEVICES / f"{name}.yaml"
 
 
+def host(device: str) -> Path:
+    """Which machines have answered as a device that is reached by its name."""
+    return STATE / "hosts" / f"{device}.json"
+
+
 def preset(name: str) -> Path:
     """A ready-made params.yaml."""
     return PRESETS / f"{name}.yaml"

@@ -4,8 +4,12 @@ Nothing needs to be installed there but Python 3.11: what the runtime lacks in t
 sent, and gone after each pair.
 """
 
+import json
 import re
+from pathlib import Path
+from typing import Any
 
+from tasks import files, paths
 from tasks.bench import agreement, timed, wheels
 from tasks.bench.ssh import Remote, unknown
 from tasks.bench.targets import SETUPS, Request, Result
@@ -14,6 +18,7 @@ from tasks.errors import DeviceError, UnsupportedError
 from tasks.registry import resolve
 
 READERS = ("onnxruntime", "openvino")  # which take the artifact for what they make of it
+FACTS = ("machine", "cpu", "features", "cpus", "python")  # of the runner's environment: what tells machines apart
 UNPACKED = 4  # bytes of packages for each of their archive: what must be free
 
 
@@ -35,7 +40,32 @@ def measure(request: Request) -> Result:
         setup = resolve(SETUPS, device.runtime, "runtime")(device, session)
         if device.runtime in READERS:
             agreement.check(request, setup)
-        return timed.judge(request, setup)
+        result = timed.judge(request, setup)
+    remember(device, result.measurement.environment)
+    return result
+
+
+def remember(device: Ssh, environment: dict[str, Any]) -> None:
+    """Note which machine has answered, where it is another one than the last that did."""
+    path, facts = paths.host(device.name), {fact: environment.get(fact) for fact in FACTS}
+    with files.locked(path):
+        known = _answered(path)
+        if not known or known[-1] != facts:
+            files.write_json(path, [*known, facts])
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """Which machines have answered after the first one: behind the same name another board makes all figures old."""
+    others = _answered(paths.host(device.name))[1:]
+    return {"answered": others} if others else {}
+
+
+def _answered(path: Path) -> list[Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # nobody has, or not whole
+        return []
+    return found if isinstance(found, list) else []
 
 
 def usable(device: Device) -> str | None:

@@ -26,6 +26,10 @@ def console() -> None:
 
     With TensorFlow and Prefect loaded that takes seconds, in which nothing is written any more.
     """
+    from tasks import signals
+
+    goes_on = sys.argv[1] if sys.argv[1:2] in (["run"], ["search"]) else None
+    signals.listen("tercet", f"`tercet {goes_on}` goes on from here" if goes_on else "")
     code = [1]
     atexit.register(_leave, code)  # the first to be registered is the last to be called
     try:
@@ -58,9 +62,9 @@ def main() -> int:
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        print(f"tercet: interrupted; `tercet {sys.argv[1]}` goes on from here", file=sys.stderr)
-        return 130
+    except OSError as error:  # a full disk, a folder that may only be read: the user's to mend as well
+        print(f"tercet: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
 def _parsed(words: list[str]) -> argparse.Namespace:

@@ -7,24 +7,30 @@ function of DVC is replaced, `dvc.stage.run.cmd_run`; its version is pinned, and
 
 import inspect
 import logging
+import os
 import shlex
+import shutil
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Self
 
 import dvc.stage.run
+from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
+from flows import repair
+from tasks import dvc_lock, signals
 from tasks.__main__ import call
+from tasks.dvc_lock import LOCK
 from tasks.errors import TercetError
 from tasks.failures import words
+from tasks.files import replaced
 
 Outcome = Literal["ran", "restored", "up to date"]
+LET_GO_S = 1.0
 COMMAND = ["python", "-m", "tasks"]
-LOCK = Path("dvc.lock")
 _turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
 _run_command = dvc.stage.run.cmd_run
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
@@ -34,7 +40,6 @@ logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when impor
 class _Turn:
     """One stage's turn with DVC, which others get while its command runs."""
 
-    lock: Lock
     ran: list[str] = field(default_factory=list)  # the stages whose commands have run
 
 
@@ -45,39 +50,39 @@ def _call_in_process(stage: Any, dry: bool = False, run_env: Any = None) -> None
         return
     turn.ran.append(stage.addressing)
     argv = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
-    turn.lock.release()
+    _dvc.release()
     try:
         if argv[: len(COMMAND)] == COMMAND:
             call(*argv[len(COMMAND) :])
         else:
             _run_command(stage, run_env=run_env)
     finally:
-        turn.lock.acquire()
+        _dvc.acquire()
 
 
 if list(inspect.signature(_run_command).parameters) != ["stage", "dry", "run_env"]:
     raise ImportError("dvc.stage.run.cmd_run has changed; install the version that requirements.lock pins")
 dvc.stage.run.cmd_run = _call_in_process
+_dvc = Lock()  # it is not made for threads, and those that wait for its own lock look for it twice a second
 
 
 class Project:
     """The stages of one run, as params.yaml, dvc.yaml and dvc.lock have them when it begins.
 
     A context whose end writes dvc.lock, once: DVC takes seconds to parse and write a long one. A kill before it loses
-    nothing: the outputs are in DVC's cache, and its run cache restores them.
+    nothing: the outputs are in DVC's cache, and its run cache restores them. A kill while it is written leaves the old
+    one. One that a signal announces leaves no lock of paths behind.
 
     Raises:
         TercetError: dvc.yaml cannot be read, in DVC's own words.
     """
 
     def __init__(self) -> None:
-        # DVC is not made for threads, and those that wait for its own lock look for it twice a second
-        self._lock = Lock()
         self._done: list[Any] = []  # stages whose entries dvc.lock does not have yet
         try:
-            repo = _repo()
-            with repo.lock:
-                self._stages = {stage.addressing: stage for stage in repo.index.stages}
+            self._repo = _repo()
+            with self._repo.lock:
+                self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
         except DvcException as error:
             raise _cause("dvc.yaml", error) from error
         commands = {name: shlex.split(s.cmd) for name, s in self._stages.items() if isinstance(s.cmd, str)}
@@ -85,14 +90,23 @@ class Project:
         self.names = {tuple(words[len(COMMAND) :]): name for name, words in commands.items()}
 
     def __enter__(self) -> Self:
+        signals.before_end(self._let_go)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        with self._lock:
+        self.write()
+
+    def write(self) -> None:
+        """Write what dvc.lock does not have yet."""
+        with _dvc:
             stages, self._done = sorted(self._done, key=lambda stage: str(stage.addressing)), []
             if stages:
-                with stages[0].repo.lock:
-                    stages[0].dvcfile.dump_stages(stages, update_pipeline=False)
+                with self._repo.lock:
+                    _write(self._repo, stages)
+
+    def _let_go(self) -> None:
+        if _dvc.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
+            repair.release(self._repo, os.getpid())
 
     def reproduce(self, name: str) -> Outcome:
         """Bring one stage of dvc.yaml up to date; its dependencies must be so.
@@ -102,10 +116,10 @@ class Project:
         Raises:
             TercetError: what the stage itself raised, or DVC's own complaint in one line.
         """
-        turn = _Turn(self._lock)
+        turn = _Turn()
         token = _turn.set(turn)
         try:
-            with self._lock, self._stages[name].repo.lock:
+            with _dvc, self._stages[name].repo.lock:
                 done = self._stages[name].reproduce()
                 if done:
                     self._done.append(done)
@@ -118,12 +132,26 @@ class Project:
         return "restored" if done else "up to date"
 
 
+def _write(repo: Any, stages: list[Any]) -> None:
+    """Write the stages' entries into dvc.lock, which is the old one until the new one is whole."""
+    with replaced(LOCK) as temporary:
+        if LOCK.exists():
+            shutil.copyfile(LOCK, temporary)
+        Lockfile(repo, str(temporary)).dump_stages(stages)
+    repo.scm_context.track_file(str(LOCK))
+    dvc_lock.keep()
+
+
 def stale() -> set[str]:
-    """The names of all stages that a run would have to look at: those changed and all that hang from them."""
+    """The names of all stages that a run would have to look at: those changed and all that hang from them.
+
+    What a kill has left broken is put right before.
+    """
     import networkx
 
     try:
         repo = _repo()
+        repair.mend(repo)
         changed = repo.status() if LOCK.exists() else None
         with repo.lock:
             graph = repo.index.graph  # an edge leads from a stage to what it needs

@@ -14,7 +14,7 @@ from flows.front import View
 from flows.look import look
 from flows.pipeline import Graph, told
 from flows.stages import LANES
-from tasks import devices, origin
+from tasks import devices, origin, signals
 from tasks.errors import TercetError
 from tasks.params import Params
 from tasks.search.records import Trial
@@ -34,6 +34,7 @@ def hunt(settings: Params) -> None:
     Raises:
         TercetError: what the search starts from cannot be made, or another process searches the same.
     """
+    signals.insist()
     assert settings.search is not None  # the command has looked
     start_from(settings)
     lanes = {name: LANES.get(name, nullcontext()) for name in ("compress", "quantize", "evaluate", "benchmark")}

@@ -19,7 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.dvc_bridge import Project
 from flows.look import look
 from flows.stages import stage
-from tasks import champion, devices, origin, params, paths, records, track
+from tasks import champion, devices, origin, params, paths, records, signals, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.failures import words
@@ -88,6 +88,7 @@ def pipeline(stale: list[str] | None = None) -> None:
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
     """
+    signals.insist()  # Prefect's own way with SIGTERM waits for the stages that run
     settings = params.load()
     found = look(settings) if stale is None else stale
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
@@ -96,6 +97,7 @@ def pipeline(stale: list[str] | None = None) -> None:
         artifacts = compress(graph, settings)
         measure(graph, settings, artifacts)
         failures = conclude(graph, settings)
+        failures |= attempt("dvc.lock", project.write)
     failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
     if failures:
         raise TercetError(told(failures, len(graph.futures.keys() | failures.keys())))

@@ -33,7 +33,9 @@ class Server:
             self.address = f"http://127.0.0.1:{free.getsockname()[1]}/api"
             port = str(free.getsockname()[1])
         command = [sys.executable, "-m", __name__, port, str(os.getpid())]
-        self._process = subprocess.Popen(command, env={**os.environ, **SETTINGS})
+        # a ctrl-C in the terminal reaches the whole group of this process: the server must outlive it, or Prefect's
+        # client would call a dead port for minutes
+        self._process = subprocess.Popen(command, env={**os.environ, **SETTINGS}, start_new_session=True)
         # what Prefect still has to send is sent before: its own handlers are registered later, so they run earlier
         atexit.register(self.stop)
 

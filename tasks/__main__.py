@@ -4,9 +4,10 @@ import inspect
 import logging
 import os
 import sys
+import traceback
 from contextlib import nullcontext
 
-from tasks import paths
+from tasks import dvc_lock, paths, signals
 from tasks.errors import ParamsError, TercetError
 
 STAGES = {
@@ -46,32 +47,57 @@ def quiet_libraries() -> None:
     """Send what libraries write past Python to standard error (TensorFlow: pages) to `.tercet/chatter.log`.
 
     Their own switches silence only some of it. Python's `sys.stderr` keeps the terminal.
+
+    Raises:
+        TercetError: the file cannot be written.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    paths.STATE.mkdir(exist_ok=True)
     sys.stderr.flush()
+    try:
+        paths.STATE.mkdir(exist_ok=True)
+        log = paths.CHATTER.open("ab")
+    except OSError as error:
+        raise TercetError(
+            f"{error.filename}: {str(error.strerror).lower()}; what Tercet keeps of this project lies there, "
+            "so it must be a folder that you may write to"
+        ) from None
     terminal = os.dup(2)
-    with (paths.STATE / "chatter.log").open("ab") as log:
+    with log:
         os.dup2(log.fileno(), 2)
     sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
+def noted(error: Exception) -> str:
+    """One line for an error that nobody has foreseen, whose traceback goes where it is out of the way."""
+    from tasks.failures import words
+
+    try:
+        with paths.CHATTER.open("a", encoding="utf-8") as log:
+            traceback.print_exception(error, file=log)
+    except OSError:  # a full disk may be the very error
+        return words(error)
+    return f"{words(error)}; the traceback is in {paths.CHATTER}"
+
+
 def main() -> int:
     """Run the stage that the command line names."""
-    quiet_libraries()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
+        quiet_libraries()
+        dvc_lock.keep()  # DVC is not writing it now, and may be killed when it does
         call(*(sys.argv[1:] or [""]))
-    except TercetError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # a command's error
-        return 1
     except ModuleNotFoundError as error:
         print(f"{error}; activate the environment first: source .venv/bin/activate", file=sys.stderr)  # noqa: T201
+        return 1
+    except Exception as error:  # the boundary: for the user it is one line, whatever it is
+        said = str(error) if isinstance(error, TercetError) else f"stage {' '.join(sys.argv[1:])}: {noted(error)}"
+        print(said, file=sys.stderr)  # noqa: T201  # a command's error
         return 1
     return 0
 
 
 if __name__ == "__main__":
+    signals.listen(f"stage {' '.join(sys.argv[1:])}")
     sys.exit(main())

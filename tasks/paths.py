@@ -17,6 +17,7 @@ BENCHMARKS = OUT / "benchmarks"
 REPORT = OUT / "report"
 BUNDLES = OUT / "bundles"
 STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
+CHATTER = STATE / "chatter.log"  # what libraries say
 FAILURES = STATE / "failures"
 
 

@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 
 from flows import pipeline, stages
 from flows.prefect_server import Server
-from tasks import failures, params, paths, report
+from tasks import failures, origin, params, paths, report
 from tasks.__main__ import STAGES
 from tasks.errors import DataError, DeviceError, TercetError
 
@@ -87,6 +87,9 @@ class Bridge:
     def __exit__(self, *error):
         pass
 
+    def write(self):
+        pass
+
     def reproduce(self, name):
         self.call(*name.split())
         return "ran"
@@ -101,7 +104,7 @@ def order(settings):
     """The words of every stage, each behind what it needs."""
     devices = settings.benchmark.devices
     return [
-        *(("origin", kind) for kind in ("data", "model")),
+        *(("origin", kind) for kind in origin.KINDS),
         ("prepare",),
         ("train",),
         *(("compress", name) for name in settings.model_order()),

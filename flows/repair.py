@@ -1,0 +1,66 @@
+"""What a kill in the middle of DVC's writing leaves broken, put right before DVC is asked."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # it has no types
+from dvc.lock import make_lock
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, RWLockFileCorruptedError, RWLockFileFormatError, _edit_rwlock
+
+from tasks import dvc_lock
+
+FREE = ("{}", '{"write": {}, "read": {}}', '{"read": {}, "write": {}}')
+log = logging.getLogger(__name__)
+
+
+def mend(repo: Any) -> None:
+    """Put DVC's lock of paths and dvc.lock right; each under the lock that DVC itself writes it under."""
+    _mend_paths(repo)
+    with repo.lock:
+        if done := dvc_lock.restore():
+            log.warning("%s", done)
+
+
+def release(repo: Any, pid: int) -> None:
+    """Take what a process holds out of DVC's lock of paths."""
+    _drop(repo, lambda holder: holder == pid)
+
+
+def _mend_paths(repo: Any) -> None:
+    """DVC writes this file in place, several times a stage: broken, it would stop every later command for good."""
+    path = Path(repo.tmp_dir) / RWLOCK_FILE
+    try:
+        written = path.stat().st_mtime
+        if path.read_text(encoding="utf-8", errors="replace") in FREE:
+            return
+        _drop(repo, lambda pid: _is_over(pid, written))
+    except FileNotFoundError:
+        return
+    except (RWLockFileCorruptedError, RWLockFileFormatError):
+        with make_lock(str(path.with_name(RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, hardlink_lock=_hardlink(repo)):
+            path.unlink(missing_ok=True)
+
+
+def _is_over(pid: int, written: float) -> bool:
+    """Whether the process that wrote its number then has ended, even if another one has the number now."""
+    try:
+        return bool(psutil.Process(pid).create_time() > written)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _drop(repo: Any, over: Callable[[int], bool]) -> None:
+    with _edit_rwlock(repo.tmp_dir, repo.fs, _hardlink(repo)) as lock:
+        for path, info in list(lock["write"].items()):
+            if over(info["pid"]):
+                del lock["write"][path]
+        for path, infos in list(lock["read"].items()):
+            lock["read"][path] = [info for info in infos if not over(info["pid"])]
+            if not lock["read"][path]:
+                del lock["read"][path]
+
+
+def _hardlink(repo: Any) -> bool:
+    return bool(repo.config["core"].get("hardlink_lock", False))

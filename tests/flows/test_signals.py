@@ -1,0 +1,215 @@
+"""Ctrl-C, `kill` and a closed terminal, sent as a terminal sends them: to every process of the foreground group."""
+
+import os
+import pty
+import re
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROMPT_S = 5.0
+CROWDED = 4.0  # other tests have the processors as well
+LIMIT_S = 300.0
+# what a run is made of: a thread in C that nothing interrupts, one that waits, a child in a group of its own
+BUSY = """
+import hashlib, subprocess, sys, threading, time
+from pathlib import Path
+from tasks import signals
+
+signals.before_end(lambda: Path("let-go").touch())
+signals.before_end(lambda: 1 / 0)
+signals.listen("tercet", "`tercet run` goes on from here")
+child = subprocess.Popen([sys.executable, "-c", "import time; print('child', flush=True); time.sleep(100)"],
+                         start_new_session=True, stdout=subprocess.PIPE)
+child.stdout.readline()
+for work in (lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1), lambda: time.sleep(100)):
+    threading.Thread(target=work).start()
+print("ready", child.pid, flush=True)
+{main}
+"""
+WAITING = "threading.Event().wait(100)"
+STUBBORN = "signals.before_end(lambda: (Path('stuck').touch(), time.sleep(100))); threading.Event().wait(100)"
+
+
+class Terminal:
+    """A process that leads a session with a terminal of its own, and what it has printed there."""
+
+    def __init__(self, command, folder, env=None):
+        self.said = ""
+        self.pid, self.descriptor = pty.fork()
+        if not self.pid:
+            os.chdir(folder)
+            os.execvpe(command[0], command, env or os.environ)
+        self.family = []
+
+    def read(self, until=None, limit_s=LIMIT_S):
+        """What it prints, until it matches or the process has ended; with "" what there is."""
+        os.set_blocking(self.descriptor, False)
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end and not (until and re.search(until, self.said, re.MULTILINE)):
+            try:
+                self.said += os.read(self.descriptor, 65536).decode(errors="replace").replace("\r\n", "\n")
+            except BlockingIOError:
+                if until == "":
+                    break
+                time.sleep(0.02)
+            except OSError:  # nobody has the other side any more
+                break
+        assert not until or re.search(until, self.said, re.MULTILINE), self.said
+        with suppress(psutil.Error):
+            self.family = psutil.Process(self.pid).children(recursive=True)
+        return self.said
+
+    def end(self, number):
+        """Send a signal to the foreground group; how long it took to end, and the exit code."""
+        start = time.monotonic()
+        if number == signal.SIGINT:
+            os.write(self.descriptor, b"\x03")
+        else:
+            os.killpg(os.tcgetpgrp(self.descriptor), number)
+        return self.wait(start)
+
+    def wait(self, start):
+        self.read(limit_s=PROMPT_S * CROWDED)
+        found = 0
+        while not found and time.monotonic() - start < LIMIT_S:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            time.sleep(0.01)
+        assert found, "it did not end"
+        return time.monotonic() - start, os.waitstatus_to_exitcode(status)
+
+    def close(self):
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        for process in self.family:
+            with suppress(psutil.Error):
+                process.kill()
+        os.close(self.descriptor)
+
+
+@pytest.fixture
+def terminal(project):
+    opened = []
+
+    def start(command, folder=project, env=None):
+        opened.append(Terminal(command, folder, env))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+def busy(terminal, main=WAITING):
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = terminal([sys.executable, "-c", BUSY.format(main=main)], env=env)
+    started.read(r"^ready \d+")
+    return started, psutil.Process(int(started.said.split()[-1]))
+
+
+def gone(processes):
+    return not psutil.wait_procs(processes, PROMPT_S)[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_one_line_and_nothing_left(number, terminal, project):
+    started, child = busy(terminal)
+    took, code = started.end(number)
+    assert code == 128 + number
+    assert took < PROMPT_S * CROWDED
+    what = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    line = f"tercet: {what}; `tercet run` goes on from here\n"
+    said = started.said.partition("ready")[2].partition("\n")[2]
+    assert re.sub(r"\^C|\r|\x1b\[\??[0-9]*[a-zA-Z]", "", said) == line
+    assert gone([child])
+    assert (project / "let-go").exists()  # though the step before it failed
+
+
+def test_a_second_one_ends_it_at_once(terminal, project):
+    started, child = busy(terminal, STUBBORN)
+    os.write(started.descriptor, b"\x03")
+    while not (project / "stuck").exists():
+        time.sleep(0.01)
+    _, code = started.end(signal.SIGINT)
+    assert (code, gone([child])) == (130, True)
+
+
+def test_what_cannot_be_let_go_of_is_waited_for_a_moment_only(terminal):
+    started, child = busy(terminal, STUBBORN)
+    took, code = started.end(signal.SIGTERM)
+    assert (code, gone([child])) == (143, True)
+    assert took < PROMPT_S * CROWDED
+
+
+def test_what_nohup_ignores_stays_ignored(terminal, project):
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    started = terminal(["nohup", sys.executable, "-c", BUSY.format(main=WAITING)], env=env)
+    while not (project / "nohup.out").exists() or "ready" not in (project / "nohup.out").read_text():
+        time.sleep(0.01)
+    os.kill(started.pid, signal.SIGHUP)
+    time.sleep(0.3)
+    assert psutil.Process(started.pid).is_running()
+    _, code = started.end(signal.SIGTERM)
+    assert code == 143
+
+
+EPOCHS = 30
+STAGES = {  # what a run says, or what it has as a descendant, when it is in the midst of that
+    "start-up": r"stages to look at$",
+    "train": rf"^train baseline: epoch [3-9] of {EPOCHS} ",
+    "compress": rf"^prune: epoch [3-9] of {EPOCHS} ",
+    "quantize": r"^cluster pruned50-clustered8: ran in ",
+    "benchmark": "runner.__main__",
+    "report": r"^benchmark pruned50-clustered8-int8 @ host-cpu: ran in ",
+}
+
+
+def lengthen(params):
+    for entry in (params["train"], params["compress"]["pruned50"]):
+        entry["epochs"] = EPOCHS
+    params["benchmark"]["protocol"].update(windows=2, window_s=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_run_stops_in_every_stage_and_the_next_completes_it(terminal, make_clone, outcomes):
+    clone = make_clone()
+    clone.change(lengthen)
+    for place, (stage, sign) in enumerate(STAGES.items()):
+        number = (signal.SIGINT, signal.SIGTERM)[place % 2]
+        started = terminal([str(Path(sys.executable).parent / "tercet"), "run"], clone.root, clone.env)
+        await_stage(started, sign)
+        took, code = started.end(number)
+        assert code == 128 + number, started.said
+        assert took < PROMPT_S * CROWDED, stage
+        assert "Traceback" not in started.said
+        assert started.said.count("tercet: ") == 1
+        assert gone(started.family), f"{stage}: processes are left"
+    said = clone.run("tercet", "run")
+    assert "Traceback" not in said
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
+    assert not list((clone.root / "out").rglob("*.tmp"))
+
+
+def await_stage(started, sign):
+    end = time.monotonic() + LIMIT_S
+    while time.monotonic() < end:
+        started.read("", 1)
+        words = [" ".join(command(process)) for process in started.family]
+        if re.search(sign, started.said, re.MULTILINE) or any(sign in each for each in words):
+            return
+        time.sleep(0.05)
+    raise AssertionError(started.said)
+
+
+def command(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return []

@@ -147,6 +147,7 @@ def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
     for device in settings.benchmark.devices:
         if failures and (unknown := unfit(device)):  # not even begun: DVC would take the old bundle away
             log.warning("deploy %s: %s; %s stays as it was", device, unknown, paths.bundle(device))
+            failures[f"deploy {device}"] = None
         else:
             graph.submit("deploy", device, label=f"deploy {device}", after=needs)
     return failures | graph.failures()

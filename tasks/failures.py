@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tasks import paths
+from tasks import origin, paths
 from tasks.errors import DataError, TercetError
 from tasks.params import Params
 from tasks.records import Record, read
@@ -57,7 +57,7 @@ def first(params: Params, variant: str) -> Failure | None:
     model = params.quantize[variant].model
     made = [model, *params.ancestors(model)][::-1][1:]  # without the baseline
     line = [
-        *(("origin", kind) for kind in ("data", "model")),
+        *(("origin", kind) for kind in origin.KINDS),
         ("prepare",),
         ("train",),
         *(("compress", name) for name in made),

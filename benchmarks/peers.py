@@ -26,7 +26,7 @@ from machine import record
 from peer_tools import LITERT, OPENVINO, Maker
 
 from tasks import benchmark, dataset, devices, fit, keras_models, params, paths
-from tasks.bench import timed, transport
+from tasks.bench import locks, timed, transport
 from tasks.bench.targets import Artifact, Request, Result, openvino
 from tasks.files import sha256
 from tasks.params import BASELINE, Params, Protocol
@@ -113,7 +113,7 @@ def _measure_unread(
         np.savez(files["split"], allow_pickle=False, **examples.inputs)
         found = devices.load(device)
         request = Request(artifact, reference, found, protocol, files["timed"], {splits[-1]: files["split"]})
-        with transport.hold("local", exclusive=True):
+        with locks.hold("local", exclusive=True):
             result = timed.judge(request, openvino.setup(found, transport.Local()))
     quality = score(result.outputs[splits[-1]], examples, "default", splits[-1])
     return replace(result, measurement=result.measurement.model_copy(update={"scores": (quality,)}))

@@ -20,7 +20,7 @@ import numpy as np
 from machine import record
 
 from tasks import devices, fit
-from tasks.bench import transport
+from tasks.bench import locks
 from tasks.bench.targets import Artifact, Request, litert
 from tasks.channels import cost, estimate
 from tasks.compress import slim
@@ -54,7 +54,7 @@ def measure(model: Any, slimmed: Any, train: Examples, protocol: Protocol) -> Me
         np.savez(inputs, allow_pickle=False, **train.inputs)
         whole, less = artifact(model, "whole", folder), artifact(slimmed, "slimmed", folder)
         request = Request(less, whole, devices.load(DEVICE), protocol, inputs)
-        with transport.hold("local", exclusive=True):
+        with locks.hold("local", exclusive=True):
             return litert.measure(request).measurement
 
 

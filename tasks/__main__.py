@@ -22,7 +22,7 @@ STAGES = {
     "report": "tasks.report:report",
     "deploy": "tasks.deploy:deploy",
 }
-BUSY = {"train", "compress", "quantize", "evaluate"}  # what no measurement of this machine may run beside
+BUSY = {"prepare", "train", "compress", "quantize", "evaluate"}  # what no measurement of this machine may run beside
 
 
 def call(stage: str, *keys: str) -> None:
@@ -32,7 +32,7 @@ def call(stage: str, *keys: str) -> None:
         TercetError: of the kind that the stage documents; ParamsError for a stage or a number of keys that is not.
     """
     from tasks import failures, params
-    from tasks.bench.transport import hold
+    from tasks.bench.locks import hold
     from tasks.registry import resolve
 
     function = resolve(STAGES, stage, "stage")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks import dataset, devices, paths
-from tasks.bench import transport
+from tasks import dataset, devices, paths, track
+from tasks.bench import locks, openssh
 from tasks.bench.targets import Artifact, Request, Result, target
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import replaced, sha256
@@ -67,8 +67,10 @@ def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
         far = found.kind == "ssh"
-        here = devices.MEASURED
-        with transport.hold(f"device-{device}" if far else "local", exclusive=far or found.kind in here):
+        alone = far or found.kind in devices.MEASURED
+        with locks.hold(f"device-{openssh.board(device)}" if far else "local", exclusive=alone):
+            if alone:
+                track.settle()  # curves of a training that has just ended may still be on their way
             return _attempt(request)
 
 

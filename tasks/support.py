@@ -6,7 +6,6 @@ one that it crashed on.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from tasks.bench.targets import SETUPS, Artifact, Request, target
 from tasks.bench.transport import Local
 from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedError
 from tasks.params import Protocol, Quantize, Scheme
+from tasks.process import told
 from tasks.quantize import stage as quantization
 from tasks.records import ArtifactCard, Record
 from tasks.registry import resolve
@@ -143,14 +143,12 @@ def _made(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, str, Path
     skip: list[str] = []  # what a child crashed on
     while True:
         command = [sys.executable, "-m", "tasks.support", str(folder), json.dumps(names), json.dumps(skip)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=CHILD_S, check=False)
-        begun = [line.removeprefix("begin ") for line in done.stdout.splitlines() if line.startswith("begin ")]
-        if done.returncode == 0:
+        done = told(command, timeout_s=CHILD_S, what="making the models of one operator")
+        begun = [line.removeprefix("begin ") for line in done.out.splitlines() if line.startswith("begin ")]
+        if done.code == 0:
             break
         if not begun or begun[-1] in skip:
-            raise DeviceError(
-                f"the models of one operator: {(done.stderr.strip() or 'it said nothing').splitlines()[-1]}"
-            )
+            raise DeviceError(f"the models of one operator: {done.last_words}")
         skip.append(begun[-1])
     for what in begun + skip:
         operator, scheme = what.split("/")

@@ -41,6 +41,14 @@ def _unskipped(report: Report) -> Report:
     return report
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    """Tests wait for each other, and for nobody else who measures on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERCET_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project root that is the working directory."""

@@ -7,7 +7,6 @@ processor, which belongs to the device as much as QEMU's version does.
 """
 
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tasks.bench.transport import RUNNER, START, converse
 from tasks.devices import EmulatedArm64
 from tasks.errors import DeviceError
 from tasks.files import once, sha256
+from tasks.process import Told, told
 
 SOURCE = paths.ARM64 / "count.c"
 ROOTFS = "TERCET_ARM64_ROOTFS"  # where it lies, if not in .tercet
@@ -148,9 +148,9 @@ def plugin() -> Path:
 
 def _compile(path: Path) -> None:
     command = [*COMPILE, "-o", str(path), str(SOURCE)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILES_S, check=False)
-    if done.returncode:
-        raise DeviceError(f"the counting plugin does not compile: {done.stderr.strip()}")
+    done = told(command, timeout_s=COMPILES_S, what="compiling the counting plugin")
+    if done.code:
+        raise DeviceError(f"the counting plugin does not compile: {done.err.strip()}")
 
 
 def _compiled() -> Path:
@@ -158,8 +158,13 @@ def _compiled() -> Path:
 
 
 def version() -> str | None:
-    """QEMU's own line about itself; null where it is not installed."""
-    return _said([QEMU, "--version"]).partition("\n")[0] or None if which(QEMU) else None
+    """QEMU's own line about itself; null where it is not installed, or does not say."""
+    if not which(QEMU):
+        return None
+    try:
+        return _asked([QEMU, "--version"]).out.partition("\n")[0] or None
+    except DeviceError:  # why is in `missing`
+        return None
 
 
 def fingerprint(device: EmulatedArm64) -> dict[str, str | None]:
@@ -180,10 +185,7 @@ def missing() -> list[str]:
     places = os.environ.get("PATH", os.defpath) + f":{SBIN}"
     lacking = [package for program, package in needs.items() if not which(program, path=places)]
     found = [f"not installed: {', '.join(lacking)}: `apt-get install {' '.join(lacking)}`"] if lacking else []
-    if which(QEMU) and "-plugin" not in _said([QEMU, "--help"]):
-        found.append(PLUGINLESS)
-    if which("unshare") and which("mount") and (refusal := _refusal()):
-        found.append(NAMESPACES.format(refusal))
+    found += _unfit()
     if given and not Path(given).is_absolute():
         found.append(f"{ROOTFS}: an absolute path is expected; received {given!r}")
     elif not built:
@@ -192,15 +194,19 @@ def missing() -> list[str]:
     return found
 
 
-def _refusal() -> str | None:
-    """Why no namespace can be made where /sys is hidden; null where one can."""
-    done = _run([*UNSHARE, "mount", "-t", "tmpfs", "none", "/sys"])
-    return (done.stderr.strip().splitlines() or ["no reason told"])[-1] if done.returncode else None
+def _unfit() -> list[str]:
+    """Why the programs that are installed do not do; likewise where one does not answer."""
+    found = []
+    try:
+        if which(QEMU) and "-plugin" not in _asked([QEMU, "--help"]).out:
+            found.append(PLUGINLESS)
+        if which("unshare") and which("mount"):
+            hiding = _asked([*UNSHARE, "mount", "-t", "tmpfs", "none", "/sys"])
+            found += [NAMESPACES.format(hiding.last_words)] if hiding.code else []
+    except DeviceError as error:
+        found.append(str(error))
+    return found
 
 
-def _said(command: list[str]) -> str:
-    return _run(command).stdout
-
-
-def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, timeout=ANSWERS_S, check=False)
+def _asked(command: list[str]) -> Told:
+    return told(command, timeout_s=ANSWERS_S, what=" ".join(command[:2]))

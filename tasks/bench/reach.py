@@ -1,12 +1,13 @@
 """What a device answers when it is connected to, or started: `tercet devices --probe`."""
 
-import subprocess
 import sys
 from typing import Any
 
 from tasks.bench import transport
+from tasks.bench.locks import hold
 from tasks.devices import Device
 from tasks.errors import DeviceError
+from tasks.process import told
 from tasks.registry import resolve
 
 # by kind: a function of the device that gives one line, or raises DeviceError; kinds that are not here start nothing
@@ -41,7 +42,7 @@ def local(device: Device) -> str:
         DeviceError: the runner did not answer.
     """
     ask = {"action": "look", "runtime": RUNTIMES.get(device.kind, device.kind)}
-    with transport.hold("local", exclusive=False):  # a measurement that runs must not be met
+    with hold("local", exclusive=False):  # a measurement that runs must not be met
         response = transport.Local().run(ask, {}, {}, timeout_s=LIMIT_S)
     return line(response["environment"])
 
@@ -53,14 +54,10 @@ def compiler(device: Device) -> str:
         DeviceError: it did not start.
     """
     command = [sys.executable, "-I", "-m", "ethosu.vela", "--version"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise DeviceError(f"Vela did not say its version within {LIMIT_S:g} s") from None
-    if done.returncode:
-        said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise DeviceError(f"Vela ended with code {done.returncode}: {said}")
-    return f"Vela {done.stdout.strip()} answers for {device.name}"
+    done = told(command, timeout_s=LIMIT_S, what="Vela, asked for its version,")
+    if done.code:
+        raise DeviceError(f"Vela ended with code {done.code}: {done.last_words}")
+    return f"Vela {done.out.strip()} answers for {device.name}"
 
 
 def line(environment: dict[str, Any]) -> str:

@@ -8,9 +8,7 @@ each runner waits a leash, likewise: when nobody listens any more, it kills the 
 
 import json
 import os
-import re
 import shlex
-import shutil
 import subprocess
 import tarfile
 import time
@@ -22,28 +20,13 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, Any, Self
 
 from tasks.bench import transport
+from tasks.bench.openssh import connect, last_words, refusal
 from tasks.errors import DeviceError
 from tasks.files import replaced, sha256
+from tasks.process import kill
 
-CONFIG = "TERCET_SSH_CONFIG"  # environment variable: the file to read instead of the user's ssh configuration
 CONNECT_S, PROBE_S, CLOSE_S, TRANSFER_S = 30.0, 60.0, 20.0, 900.0
 SOCKETS = "/tmp"  # noqa: S108 - not where TMPDIR says: a socket's path has hardly a hundred characters
-ALIVE_S = 15  # a silent device is asked so often whether it is there, and given up after three silences
-OPTIONS = {
-    "BatchMode": "yes",  # never a question
-    "StrictHostKeyChecking": "yes",
-    "UpdateHostKeys": "no",
-    "ConnectTimeout": "10",
-    "ServerAliveCountMax": "3",
-    "LogLevel": "ERROR",
-    "ControlPersist": "no",
-    "RequestTTY": "no",
-    "RemoteCommand": "none",
-    "PermitLocalCommand": "no",
-    "ClearAllForwardings": "yes",
-    "ForwardAgent": "no",
-    "ForwardX11": "no",
-}
 KEEPER = (
     'umask 077; d=$(mktemp -d "${TMPDIR:-/tmp}/tercet-XXXXXXXX") || exit 1;'
     """ trap 'rm -rf "$d" || { sleep 1; rm -rf "$d"; }' EXIT; trap 'exit 1' HUP INT TERM;"""
@@ -70,20 +53,6 @@ print(json.dumps({
     "installed": {name: machine.installed(name) for name in sys.argv[2:]},
 }))
 """
-REFUSALS = {  # what ssh says, and what it means; the first that is found
-    "REMOTE HOST IDENTIFICATION HAS CHANGED": "the host key of {name} is not the one in known_hosts. Either the device"
-    " was set up anew or this is another machine: compare its fingerprint at the device itself, then remove the old key"
-    " (`ssh-keygen -R HOSTNAME`) and connect once by hand",
-    "host key is known for": "the host key of {name} is not known yet: connect once by hand (`ssh {name}`) and compare"
-    " the fingerprint that it shows with the device's own",
-    "Permission denied": "permission denied: {name} takes none of this user's keys; `ssh-copy-id {name}` gives it one,"
-    " and a key with a passphrase needs an agent",
-    "Could not resolve hostname": "the address of {name} is unknown: see HostName in your ssh configuration",
-    "Connection refused": "ssh refused: {name} is there, but no ssh server listens at its port",
-    "timed out": "{name} does not answer at its address: is it switched on and connected?",
-    "No route to host": "{name} cannot be reached from this network",
-    "Network is unreachable": "{name} cannot be reached from this network",
-}
 DISK_FULL = "No space left on device"
 
 
@@ -194,7 +163,7 @@ class Remote:
         try:
             return Host(**json.loads(said))
         except (ValueError, TypeError):
-            raise DeviceError(f"{self.name}: its {self._python} answers rubbish: {_line(said)!r}") from None
+            raise DeviceError(f"{self.name}: its {self._python} answers rubbish: {last_words(said)!r}") from None
 
     def _converse(self, request: dict[str, Any], what: str, *, timeout_s: float) -> tuple[int, bytes, bytes]:
         """The runner's code and what it wrote; our end of its input stays open until then, for the leash."""
@@ -216,7 +185,7 @@ class Remote:
         except subprocess.TimeoutExpired:
             raise DeviceError(f"{what}: no answer within {timeout_s:g} s; the process there was killed") from None
         finally:
-            transport.kill(process)
+            kill(process)
             with suppress(BrokenPipeError):
                 leash.close()
         return process.returncode, out, err
@@ -273,9 +242,9 @@ class Remote:
         if DISK_FULL.encode() in said:
             raise DeviceError(f"{what}: the disk is full there: {self._folder} is on it")
         if code == 127:
-            raise DeviceError(f"{what}: no such command there: {_line(said)}")
+            raise DeviceError(f"{what}: no such command there: {last_words(said)}")
         if code:
-            raise DeviceError(f"{what}: failed with code {code}: {_line(said)}")
+            raise DeviceError(f"{what}: failed with code {code}: {last_words(said)}")
 
     def _command(self, script: str) -> list[str]:
         # without its keeper's connection a step must fail and not connect anew
@@ -288,53 +257,10 @@ class Remote:
             self._keeper.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._keeper.wait(CLOSE_S)
-        transport.kill(self._keeper)
+        kill(self._keeper)
         self._heard.close()
         self._said.close()
         self._local.cleanup()
-
-
-def connect(name: str, script: str, *options: str) -> list[str]:
-    """The command that runs a line of POSIX shell on a device, whichever shell its user has."""
-    settings = OPTIONS | {"ServerAliveInterval": str(ALIVE_S)}
-    pairs = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-    return [*_ssh(), *options, *pairs, "--", name, f"exec sh -c {shlex.quote(script)}"]
-
-
-def refusal(name: str, said: str) -> str:
-    """One line for what ssh said when it could not connect."""
-    meaning = next((meaning for words, meaning in REFUSALS.items() if words in said), None)
-    return f"{name}: " + (meaning.format(name=name) if meaning else f"ssh failed: {_line(said.encode())}")
-
-
-def unknown(name: str) -> str | None:
-    """Why ssh does not know the device, and what to do; null where it is configured. Connects to nothing."""
-    if shutil.which("ssh") is None:
-        return "ssh is not installed: `apt-get install openssh-client`"
-    mine, nobodys = (_settings(alias) for alias in (name, "tercet-knows-no-such-host"))
-    if isinstance(mine, str):
-        return mine
-    if mine == nobodys:
-        where = os.environ.get(CONFIG) or "~/.ssh/config"
-        return f"no host {name} in your ssh configuration; add one to {where} (Host {name}, HostName ..., User ...)"
-    return None
-
-
-def _settings(alias: str) -> set[str] | str:
-    """What ssh would use, with the alias itself made nameless; or why it cannot say."""
-    try:
-        done = subprocess.run([*_ssh(), "-G", "--", alias], capture_output=True, text=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
-        return "ssh does not read its configuration within 10 s"
-    if done.returncode:
-        return f"ssh: {done.stderr.partition(chr(10))[0].strip()}"
-    lines = re.sub(rf"(?<![\w.-]){re.escape(alias)}(?![\w.-])", "*", done.stdout).splitlines()
-    return {line for line in lines if not line.startswith("controlpath ")}  # which may hold the alias as a digest
-
-
-def _ssh() -> list[str]:
-    config = os.environ.get(CONFIG)
-    return ["ssh", *(["-F", config] if config else []), "-T", "-e", "none"]
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -344,9 +270,3 @@ def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
-
-
-def _line(said: bytes) -> str:
-    """The last words of what was said: the very last of tar, for one, say only that it failed."""
-    lines = said.decode(errors="replace").strip().splitlines()
-    return "; ".join(line.strip() for line in lines[-2:])[-200:] or "it said nothing"

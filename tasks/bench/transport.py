@@ -1,22 +1,16 @@
-"""How the runner is reached on a device, and who may use a machine at what time."""
+"""How the runner is reached on a device."""
 
-import fcntl
 import json
-import logging
-import os
 import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.bench.runner import SCHEMA
 from tasks.errors import DeviceError
+from tasks.process import kill
 
 RUNNER = Path(__file__).with_name("runner")
 # as a module of a package, from the folder that it lies in, and with nothing of the caller's environment in its way
@@ -24,9 +18,6 @@ START = "import sys; sys.path.insert(0, sys.argv[1]); from runner.__main__ impor
 STATUSES = ("ok", "unsupported", "error")
 SIGNALS = {each.value: each.name for each in signal.Signals}
 CRASHES = ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
-SAY_AFTER_S = 2.0  # a shorter wait is not worth a line
-log = logging.getLogger(__name__)
-_held: Counter[str] = Counter()  # by this process, which need not be told that it waits for itself
 
 
 class Session(Protocol):
@@ -83,17 +74,6 @@ def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_
     return response(what, process.returncode, out, err)
 
 
-def kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and its group: harmless where it has ended by itself."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe:
-            with suppress(BrokenPipeError):
-                pipe.close()
-
-
 def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
     """The runner's answer, from its exit code, that of a signal below 0, and what it wrote.
 
@@ -118,43 +98,3 @@ def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
     if answer["status"] == "error":
         raise DeviceError(f"{what}: {answer['reason']}")
     return answer
-
-
-@contextmanager
-def hold(resource: str, *, exclusive: bool) -> Iterator[None]:
-    """Hold a machine-wide lock, waiting for it: `exclusive` to measure, shared for what a measurement must not meet.
-
-    The kernel frees it when the holder ends, however it ends. Every user of the machine shares the file, which is
-    never deleted: another process may wait on it.
-    """
-    path = Path(tempfile.gettempdir()) / f"tercet-{resource}.lock"
-    descriptor = _open(path)
-    try:
-        _wait(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, resource)
-        _held[resource] += 1
-        try:
-            yield
-        finally:
-            _held[resource] -= 1
-    finally:
-        os.close(descriptor)
-
-
-def _open(path: Path) -> int:
-    with suppress(FileNotFoundError):  # with O_CREAT the kernel refuses another user's file in a folder like /tmp
-        return os.open(path, os.O_RDONLY)
-    descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
-    os.fchmod(descriptor, 0o666)  # past the umask
-    return descriptor
-
-
-def _wait(descriptor: int, kind: int, resource: str) -> None:
-    end = time.monotonic() + SAY_AFTER_S
-    while time.monotonic() < end:
-        with suppress(BlockingIOError):
-            return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        time.sleep(0.02)
-    if not _held[resource]:
-        doing = "measures or trains on this machine" if resource == "local" else "measures there"
-        log.warning("waiting for %r: another process %s", resource, doing)
-    return fcntl.flock(descriptor, kind)

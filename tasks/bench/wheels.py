@@ -6,7 +6,6 @@ hashes of each, the lock. They are fetched once by pip, from where this machine'
 """
 
 import re
-import subprocess
 import sys
 import tarfile
 from collections.abc import Mapping
@@ -21,9 +20,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tasks import paths
-from tasks.bench.transport import hold
+from tasks.bench.locks import hold
 from tasks.errors import DataError, DeviceError
 from tasks.files import replaced
+from tasks.process import told
 
 FETCH_S = 1800
 OLDEST = {"x86_64": 5, "i686": 5}  # glibc's minor version that the first manylinux of a machine is for; the rest: 17
@@ -168,12 +168,9 @@ def _fetch(requirements: str, platform: Platform, path: Path) -> None:
         ]
         command += ["--target", str(site), "--implementation", "cp", "--python-version", platform.version]
         command += [word for tag in platform.tags for word in ("--platform", tag)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_S, check=False)
-        except subprocess.TimeoutExpired:
-            raise DeviceError(f"packages for {platform.name}: pip did not end within {FETCH_S} s") from None
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")] or ["it said nothing"]
+        done = told(command, timeout_s=FETCH_S, what=f"packages for {platform.name}: pip")
+        if done.code:
+            said = [line for line in done.err.splitlines() if line.startswith("ERROR: ")] or [done.last_words]
             raise DeviceError(f"packages for {platform.name}: pip failed: {said[-1].removeprefix('ERROR: ')}")
         with replaced(path) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as made:
             made.add(site, ".")

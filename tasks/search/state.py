@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tasks import benchmark, files, paths, toolchain
 from tasks import devices as catalog
-from tasks.bench.transport import hold
+from tasks.bench.locks import hold
 from tasks.errors import DataError
 from tasks.figures import significant
 from tasks.params import BASELINE, Params

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tasks import benchmark, dataset, devices, paths, speed
+from tasks.bench.locks import hold
 from tasks.bench.targets import Artifact
-from tasks.bench.transport import hold
 from tasks.compress import stage as compression
 from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError

@@ -6,7 +6,6 @@ what the weights are and what each layer answers to random inputs.
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.errors import ModelError
+from tasks.process import told
 from tasks.stored import limits, rebuild, witness
 
 if TYPE_CHECKING:
@@ -94,15 +94,10 @@ def ask(path: Path, params: "Stored", inputs: Arrays, layers: list[str], clean: 
         given, answers = Path(folder, "inputs.npz"), Path(folder, "answers.npz")
         np.savez(given, allow_pickle=False, **inputs)
         command = [sys.executable, "-P", witness.__file__, json.dumps(request), str(given), str(answers)]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, errors="replace", env=environment, timeout=TIMEOUT_S
-            )
-        except subprocess.TimeoutExpired:
-            raise ModelError(f"{path}: Keras 3 has not read and run it within {TIMEOUT_S:.0f} s") from None
-        if done.returncode:
-            said = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-            raise ModelError(f"{path}: Keras 3 cannot read and run it: {said[:300]}")
+        what = f"{path}: reading and running it in Keras 3"
+        done = told(command, timeout_s=TIMEOUT_S, what=what, error=ModelError, environment=environment)
+        if done.code:
+            raise ModelError(f"{path}: Keras 3 cannot read and run it (code {done.code}): {done.last_words}")
         with np.load(answers, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 

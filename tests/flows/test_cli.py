@@ -272,9 +272,9 @@ def test_probe_of_all_goes_on_where_one_does_not_answer(clone, tercet, monkeypat
     code, out, _ = tercet("devices", "--probe")
     assert code == 1
     assert out.splitlines() == [
-        "absent  ethos-u55-128: Vela did not say its version within 0.01 s",
+        "absent  ethos-u55-128: Vela, asked for its version, did not end within 0.01 s and was ended",
         "ok      host-cpu: here",
-        "absent  host-cpu-2t: Vela did not say its version within 0.01 s",
+        "absent  host-cpu-2t: Vela, asked for its version, did not end within 0.01 s and was ended",
     ]
 
 

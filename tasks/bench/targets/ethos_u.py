@@ -7,7 +7,6 @@ to the CPU count as no time at all; without its four options it assumes a machin
 import csv
 import math
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from tasks.bench.targets import Request, Result
 from tasks.devices import Device, EthosU
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import replaced
+from tasks.process import told
 from tasks.records import Energy, Latency, Measurement, Memory
 
 TIMEOUT_S = 300
@@ -93,14 +93,10 @@ def vela(artifact: Path, device: Device, folder: Path) -> Report:
         "--show-cpu-operations",
     ]
     command += [word for option in options.items() for word in option]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except subprocess.TimeoutExpired:
-        raise DeviceError(f"{artifact}: Vela did not end within {TIMEOUT_S} s") from None
-    if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
-        raise UnsupportedError(f"Vela refuses the network: {said}")
-    return read(folder, artifact.stem, device.system, done.stdout)
+    done = told(command, timeout_s=TIMEOUT_S, what=f"{artifact}: Vela")
+    if done.code:
+        raise UnsupportedError(f"Vela refuses the network: {done.last_words}")
+    return read(folder, artifact.stem, device.system, done.out)
 
 
 def read(folder: Path, stem: str, system: str, stdout: str) -> Report:

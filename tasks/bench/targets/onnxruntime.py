@@ -1,7 +1,6 @@
 """A processor of this machine through ONNX Runtime, which takes the artifact as tf2onnx converts it."""
 
 import os
-import subprocess
 import sys
 from functools import partial
 from importlib.metadata import version
@@ -14,8 +13,9 @@ from tasks.bench import meters, timed
 from tasks.bench.targets import Artifact
 from tasks.bench.transport import Session
 from tasks.devices import Processor
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.errors import UnsupportedError
 from tasks.files import once
+from tasks.process import told
 
 OPSET = 18  # the newest that tf2onnx writes
 TIMEOUT_S = 600
@@ -55,15 +55,9 @@ def to_onnx(source: Path, file: Path) -> None:
     """
     command = [sys.executable, "-I", "-m", "tf2onnx.convert", "--tflite", str(source)]
     command += ["--output", str(file), "--opset", str(OPSET)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=os.environ | QUIET
-        )
-    except subprocess.TimeoutExpired:
-        raise DeviceError(f"{source}: tf2onnx did not end within {TIMEOUT_S} s") from None
-    if done.returncode or not file.is_file():
-        said = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-        raise UnsupportedError(f"tf2onnx cannot convert it (code {done.returncode}): {said}")
+    done = told(command, timeout_s=TIMEOUT_S, what=f"{source}: tf2onnx", environment=os.environ | QUIET)
+    if done.code or not file.is_file():
+        raise UnsupportedError(f"tf2onnx cannot convert it (code {done.code}): {done.last_words}")
     make_unsigned(file)
 
 

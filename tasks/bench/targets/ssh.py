@@ -11,7 +11,8 @@ from typing import Any
 
 from tasks import files, paths
 from tasks.bench import agreement, timed, wheels
-from tasks.bench.ssh import Remote, unknown
+from tasks.bench.openssh import unknown
+from tasks.bench.ssh import Remote
 from tasks.bench.targets import SETUPS, Request, Result
 from tasks.devices import PACKAGES, Device, Ssh
 from tasks.errors import DeviceError, UnsupportedError

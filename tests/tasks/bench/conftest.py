@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tasks import devices, paths
-from tasks.bench import shots, ssh, timed, transport
+from tasks.bench import locks, openssh, shots, timed, transport
 from tasks.bench.targets import Artifact, Request, litert, onnxruntime
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import sha256
@@ -381,8 +381,8 @@ def board(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     if Board.SSHD is None or shutil.which("ssh") is None:
         pytest.skip("no sshd: `apt-get install openssh-server openssh-client`")
     board = Board(tmp_path / "ssh")
-    monkeypatch.setenv(ssh.CONFIG, str(board.config))
-    monkeypatch.setattr(transport.tempfile, "tempdir", str(tmp_path))  # a lock of this test's own
+    monkeypatch.setenv(openssh.CONFIG, str(board.config))
+    monkeypatch.setenv(locks.VARIABLE, str(tmp_path))  # a lock of this test's own
     shutil.copy(ROOT / paths.LOCK, workshop)
     paths.device("board").write_text(
         f"kind: ssh\ndescription: this machine by ssh\npython: {sys.executable}\nwatts_per_core: [1, 2, 3]\n"

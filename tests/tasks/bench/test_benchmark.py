@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tasks import benchmark, dataset, paths
-from tasks.bench import transport
+from tasks.bench import locks, openssh
 from tasks.errors import DataError, DeviceError
 from tasks.params import Params
 from tasks.records import Measurement, read
@@ -15,7 +15,7 @@ from tasks.records import Measurement, read
 def _alone(workshop: Path, images: np.ndarray, crowded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Test examples without `prepare`, and a lock of this test's own."""
     monkeypatch.setattr(dataset, "load", lambda split: {"test": dataset.Examples({"image": images}, {})}[split])
-    monkeypatch.setattr(transport.tempfile, "tempdir", str(workshop))
+    monkeypatch.setenv(locks.VARIABLE, str(workshop))
 
 
 def measured(params: Params, variant: str, device: str) -> Measurement:
@@ -73,13 +73,38 @@ def test_a_measurement_holds_the_machine_alone_and_an_estimate_does_not(
     params: Params, machine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[tuple[str, bool]] = []
-    real = transport.hold
+    real = locks.hold
 
     def hold(resource: str, *, exclusive: bool) -> Any:
         held.append((resource, exclusive))
         return real(resource, exclusive=exclusive)
 
-    monkeypatch.setattr(transport, "hold", hold)
+    monkeypatch.setattr(locks, "hold", hold)
     measured(params, "float32", "host-cpu")
     measured(params, "int8", "ethos-u55-128")
     assert held == [("local", True), ("local", False)]
+
+
+def test_two_names_of_one_board_have_one_lock(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = workshop / "config"
+    config.write_text(
+        "Host pi pi-onnx\n HostName 10.0.0.7\n Port 2200\nHost other\n HostName 10.0.0.7\n"
+        "Host odd\n HostName Fe80::1%eth0\n"
+    )
+    monkeypatch.setenv(openssh.CONFIG, str(config))
+    assert openssh.board("pi") == openssh.board("pi-onnx") == "10.0.0.7:2200"
+    assert openssh.board("other") == "10.0.0.7:22"
+    assert "/" not in openssh.board("odd")
+    config.write_text("Nonsense\n")
+    assert openssh.board("pi") == "pi"
+
+
+def test_curves_are_sent_before_a_measurement_begins(
+    params: Params, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr("tasks.track.settle", lambda: seen.append(len(machine.requests)))
+    measured(params, "int8", "host-cpu")
+    measured(params, "int8", "ethos-u55-128")  # an estimate may run beside them
+    assert seen == [0]
+    assert machine.requests

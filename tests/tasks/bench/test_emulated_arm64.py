@@ -186,7 +186,7 @@ def test_the_plugin_is_compiled_once_for_each_source(workshop: Path) -> None:
         file.write("int x = y;\n")
     with pytest.raises(DeviceError, match=r"does not compile(.|\n)*error: .y. undeclared"):
         arm64.plugin()
-    assert [path.name for path in first.parent.iterdir()] == [first.name]
+    assert [path.name for path in first.parent.glob("[!.]*")] == [first.name]
 
 
 def test_what_is_missing_is_named_with_the_way_to_get_it(bare: Path) -> None:
@@ -212,6 +212,15 @@ def test_only_what_is_missing_is_named(bare: Path, monkeypatch: pytest.MonkeyPat
     programs(bare, **ok)
     monkeypatch.setenv(arm64.ROOTFS, ".tercet/arm64/rootfs")
     assert arm64.missing() == ["TERCET_ARM64_ROOTFS: an absolute path is expected; received '.tercet/arm64/rootfs'"]
+
+
+def test_a_program_that_hangs_or_does_not_start_is_named(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm64, "ANSWERS_S", 0.5)
+    programs(bare, qemu_aarch64="while :; do :; done", unshare="exit 0", mount="", gcc="", debootstrap="")
+    assert arm64.missing()[0] == "qemu-aarch64 --help did not end within 0.5 s and was ended"
+    assert arm64.version() is None
+    (bare / "qemu-aarch64").write_bytes(b"\x01")
+    assert "does not start: Exec format error" in arm64.missing()[0]
 
 
 def test_the_fingerprint_is_of_all_that_the_figures_hang_from(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from tasks import benchmark, dataset, paths
-from tasks.bench import ssh, timed, transport
+from tasks.bench import openssh, ssh, timed, transport
 from tasks.bench.ssh import Remote
 from tasks.bench.targets import Request, Result
 from tasks.errors import DeviceError
@@ -106,7 +106,7 @@ def test_the_host_key_is_not_known(board: Any) -> None:
 
 
 def test_no_advice_turns_the_checking_off() -> None:
-    for meaning in ssh.REFUSALS.values():
+    for meaning in openssh.REFUSALS.values():
         assert "StrictHostKeyChecking" not in meaning
         assert "\n" not in meaning
 
@@ -125,7 +125,7 @@ def test_the_address_is_unknown(board: Any) -> None:
 
 def test_something_silent_listens(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     board.stop()
-    monkeypatch.setitem(ssh.OPTIONS, "ConnectTimeout", "1")
+    monkeypatch.setitem(openssh.OPTIONS, "ConnectTimeout", "1")
     with socket.create_server(("127.0.0.1", board.port)), fails("board does not answer at its address", within_s=5):
         open_session()
 
@@ -233,8 +233,8 @@ def test_a_lost_connection_is_not_made_anew(board: Any, request_of: Build) -> No
 
 
 def test_the_device_falls_silent(board: Any, request_of: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh, "ALIVE_S", 1)
-    monkeypatch.setitem(ssh.OPTIONS, "ServerAliveCountMax", "1")
+    monkeypatch.setattr(openssh, "ALIVE_S", 1)
+    monkeypatch.setitem(openssh.OPTIONS, "ServerAliveCountMax", "1")
     monkeypatch.setattr(ssh, "CLOSE_S", 0.5)
     frozen: list[int] = []
 

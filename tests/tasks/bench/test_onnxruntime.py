@@ -1,8 +1,6 @@
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from tasks.bench.targets import Artifact, Request, onnxruntime
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.params import Protocol
+from tasks.process import Told
 
 Described = Callable[[str], Artifact]
 Predict = Callable[..., dict[str, np.ndarray]]
@@ -141,16 +140,12 @@ def test_integers_that_were_never_activations_keep_their_type(tmp_path: Path) ->
 def test_a_conversion_that_fails_or_hangs_is_named_and_leaves_nothing(
     workshop: Path, described: Described, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def crash(*args: Any, **kwargs: Any) -> Any:
-        return subprocess.CompletedProcess([], -11, "", "INFO\nValueError: no such node")
-
-    def hang(*args: Any, **kwargs: Any) -> Any:
-        raise subprocess.TimeoutExpired([], 1)
-
-    monkeypatch.setattr(subprocess, "run", crash)
-    with pytest.raises(UnsupportedError, match=r"tf2onnx cannot convert it \(code -11\): ValueError: no such node"):
+    crash = Told(-11, "", "INFO\nValueError: no such node")
+    refused = pytest.raises(UnsupportedError, match=r"tf2onnx cannot convert it \(code -11\): ValueError: no such node")
+    with monkeypatch.context() as patch, refused:
+        patch.setattr(onnxruntime, "told", lambda *_, **__: crash)
         onnxruntime.convert(described("float32"))
-    monkeypatch.setattr(subprocess, "run", hang)
-    with pytest.raises(DeviceError, match="did not end within 600 s"):
+    monkeypatch.setattr(onnxruntime, "TIMEOUT_S", 0.01)
+    with pytest.raises(DeviceError, match=r"tf2onnx did not end within 0\.01 s"):
         onnxruntime.convert(described("float32"))
     assert not list((workshop / ".tercet" / "converted").glob("[!.]*"))

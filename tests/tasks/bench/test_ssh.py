@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tasks import benchmark, dataset, devices, paths
-from tasks.bench import ssh, timed, transport, wheels
+from tasks.bench import openssh, ssh, timed, transport, wheels
 from tasks.bench.runner import machine as machine_module
 from tasks.bench.ssh import Remote
 from tasks.bench.targets import Artifact, Request, litert
@@ -23,6 +23,7 @@ from tasks.bench.targets import ssh as target
 from tasks.errors import DataError, DeviceError, UnsupportedError
 from tasks.files import sha256
 from tasks.params import Params
+from tasks.process import Told
 from tasks.records import Measurement, Program, read
 
 Build = Callable[..., dict[str, Any]]
@@ -168,7 +169,7 @@ def test_usable_asks_the_configuration_and_connects_to_nothing(board: Any, monke
 def test_host_keys_are_checked_whatever_the_users_configuration_says(board: Any) -> None:
     text = board.config.read_text()
     board.config.write_text(f"Host *\n StrictHostKeyChecking no\n UpdateHostKeys yes\n{text}")
-    command = ssh.connect("board", "true")
+    command = openssh.connect("board", "true")
     shown = subprocess.run([*command[:1], "-G", *command[1:]], capture_output=True, text=True, check=True).stdout
     assert {"stricthostkeychecking true", "batchmode yes", "updatehostkeys false"} <= set(shown.splitlines())
 
@@ -207,14 +208,14 @@ def test_wheels_are_for_this_glibc_or_an_older_one() -> None:
 def test_an_archive_is_fetched_once_with_its_hashes(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[list[str], str]] = []
 
-    def run(command: list[str], **_: Any) -> "subprocess.CompletedProcess[str]":
+    def run(command: list[str], **_: Any) -> Told:
         calls.append((command, Path(command[command.index("--requirement") + 1]).read_text()))
         site = Path(command[command.index("--target") + 1], "numpy")
         site.mkdir(parents=True)
         (site / "__init__.py").write_text("there = True")
-        return subprocess.CompletedProcess(command, 0, "", "")
+        return Told(0, "", "")
 
-    monkeypatch.setattr(wheels.subprocess, "run", run)
+    monkeypatch.setattr(wheels, "told", run)
     packages = wheels.pins("ai-edge-litert", PI)
     path = wheels.archive(packages, PI)
     assert path == wheels.archive(packages, PI)
@@ -229,8 +230,7 @@ def test_an_archive_is_fetched_once_with_its_hashes(board: Any, monkeypatch: pyt
 
 def test_packages_that_cannot_be_had_are_named(board: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     said = "WARNING: slow\nERROR: No matching distribution found for numpy==2\n"
-    failed = subprocess.CompletedProcess([], 1, "", said)
-    monkeypatch.setattr(wheels.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(wheels, "told", lambda *_, **__: Told(1, "", said))
     with pytest.raises(DeviceError, match=r"packages for aarch64-glibc2\.36-cp311: pip failed: No matching"):
         wheels.archive(wheels.pins("jaxlib", PI), PI)
     assert not list((paths.STATE / "wheels").rglob("*.gz*"))

@@ -1,9 +1,5 @@
-import logging
-import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,21 +12,6 @@ from tasks.errors import DeviceError
 
 Build = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[3]
-HOLDER = """
-import time
-from tasks.bench import transport
-with transport.hold({!r}, exclusive={}):
-    print(flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.fixture
-def resource(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A lock of this test's own."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(transport.tempfile, "tempdir", None)
-    return "test"
 
 
 def child(code: str) -> "subprocess.Popen[str]":
@@ -118,68 +99,3 @@ def test_a_crash_or_garbage_is_an_error_with_its_last_words(
     monkeypatch.setattr(transport, "START", script)
     with pytest.raises(DeviceError, match=expected):
         ask(request_of("int8", "time"), timeout_s=10)
-
-
-def test_an_exclusive_holder_keeps_everybody_out_until_it_is_killed(
-    resource: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(transport, "SAY_AFTER_S", 0.1)
-    holder = child(HOLDER.format(resource, True))
-    killed_at: list[float] = []
-
-    def kill(*_: object) -> None:
-        os.kill(holder.pid, signal.SIGKILL)
-        killed_at.append(time.monotonic())
-
-    previous = signal.signal(signal.SIGALRM, kill)
-    signal.setitimer(signal.ITIMER_REAL, 0.4)
-    try:
-        with caplog.at_level(logging.WARNING), transport.hold(resource, exclusive=False):
-            assert killed_at
-            assert time.monotonic() - killed_at[0] < 1
-    finally:
-        signal.signal(signal.SIGALRM, previous)
-        end(holder)
-    assert [r.message for r in caplog.records] == ["waiting for 'test': another process measures there"]
-
-
-def test_shared_holders_do_not_wait_for_each_other_and_say_nothing(
-    resource: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    holder = child(HOLDER.format(resource, False))
-    try:
-        start = time.monotonic()
-        with transport.hold(resource, exclusive=False):
-            assert time.monotonic() - start < 0.5
-    finally:
-        end(holder)
-    assert not caplog.records
-
-
-def test_threads_of_one_process_wait_for_each_other_in_silence(
-    resource: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(transport, "SAY_AFTER_S", 0.05)
-    inside: list[str] = []
-
-    def measure() -> None:
-        with transport.hold(resource, exclusive=True):
-            inside.append("in")
-            time.sleep(0.15)
-            inside.append("out")
-
-    threads = [threading.Thread(target=measure) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert inside == ["in", "out"] * 3
-    assert not caplog.records
-
-
-def test_the_lock_is_open_to_every_user_and_stays(resource: str, tmp_path: Path) -> None:
-    with transport.hold(resource, exclusive=True):
-        pass
-    assert (tmp_path / "tercet-test.lock").stat().st_mode & 0o777 == 0o666
-    with transport.hold(resource, exclusive=True):  # it is free again
-        pass

@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import devices, paths, redact
+from tasks import devices, given, params, paths, redact
 from tasks.bench import external
 from tasks.bench.runner import counters, machine
+from tasks.errors import TercetError
 from tasks.track import server
 
 Finding = tuple[bool, str, str]  # all is well, what was looked at, what was found and what to do
@@ -40,7 +41,7 @@ def doctor() -> int:
     for well, what, found in _needed():
         print(f"{'ok     ' if well else 'MISSING'}  {what}: {found}")
         missing |= not well
-    for look in (_runtimes, _energy, _programs, _services, _devices):
+    for look in (_given, _runtimes, _energy, _programs, _services, _devices):
         for well, what, found in look():
             print(f"{'ok     ' if well else 'absent '}  {what}: {found}")
     return 1 if missing else 0
@@ -55,6 +56,19 @@ def _needed() -> Iterator[Finding]:
     yield Path(".dvc").is_dir(), "project", str(Path.cwd()) if Path(".dvc").is_dir() else "run this in a Tercet clone"
     free_gib = shutil.disk_usage(".").free / 2**30
     yield free_gib >= FREE_GIB, "disk", f"{free_gib:.0f} GiB free (a run wants {FREE_GIB})"
+
+
+def _given() -> Iterator[Finding]:
+    """The data and the models that params.yaml names, if it is there and right."""
+    if not paths.PARAMS.is_file():
+        return
+    try:
+        settings = params.load()
+        given.check(settings)
+    except TercetError as error:
+        yield False, "data and models", str(error)
+    else:
+        yield True, "data and models", f"what {paths.PARAMS} names is there"
 
 
 def _runtimes() -> Iterator[Finding]:

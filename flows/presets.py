@@ -1,7 +1,7 @@
 """`tercet use PRESET`: a ready-made params.yaml."""
 
-from tasks import files, params, paths
-from tasks.errors import ParamsError, suggest
+from tasks import files, given, params, paths
+from tasks.errors import ParamsError, TercetError, suggest
 
 
 def use(name: str, *, force: bool) -> str:
@@ -16,10 +16,19 @@ def use(name: str, *, force: bool) -> str:
     if name not in presets:
         raise ParamsError(f"no preset is named {name!r}; {suggest(name, presets)}")
     text = presets[name].read_text(encoding="utf-8")
-    params.load(presets[name])
+    settings = params.load(presets[name])
     if paths.PARAMS.exists() and not force:
         present = paths.PARAMS.read_text(encoding="utf-8")
         if present not in {path.read_text(encoding="utf-8") for path in presets.values()}:
             raise ParamsError(f"{paths.PARAMS} has changes of yours; keep a copy and say `tercet use {name} --force`")
     files.write_text(paths.PARAMS, text)
-    return f"{paths.PARAMS} is now the preset {name}; `tercet run` runs it"
+    return f"{paths.PARAMS} is now the preset {name}; `tercet run` runs it{_lacking(settings)}"
+
+
+def _lacking(settings: params.Params) -> str:
+    """What has to be there before."""
+    try:
+        given.check(settings)
+    except TercetError as error:
+        return f", once its data are there\n{error}"
+    return ""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flows.prefect_server import Server
 from flows.tidy import tidy
-from tasks import fit, params, paths, redact
+from tasks import fit, given, params, paths, redact
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
 
@@ -25,6 +25,7 @@ def run() -> int:
     log_to_terminal()
     start = time.monotonic()
     settings = params.load()
+    given.check(settings)
     _check_devices(settings)
     failure = None
     table = paths.REPORT / "comparison.json"

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tasks import devices, params, paths
+from tasks import devices, given, params, paths
 from tasks.__main__ import quiet_libraries
 from tasks.errors import ParamsError, UnsupportedError
 from tasks.params import Params
@@ -40,6 +40,7 @@ def _settings(trials: int | None) -> Params:
     settings = params.load()
     if settings.search is None:
         raise ParamsError(f"{paths.PARAMS}: there is no section `search`; the least of one: {LEAST}")
+    given.check(settings)
     for name in devices.estimates_first(settings.search.devices):
         if reason := devices.usable(devices.load(name)):
             raise UnsupportedError(f"search: device {name} cannot be used here: {reason}")

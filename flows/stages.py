@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.dvc_bridge import Project
-from tasks.errors import DeviceError
+from tasks.errors import TransientError
 from tasks.failures import kept
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ LANES: dict[str, AbstractContextManager[Any]] = {
     "evaluate": _processors,
     "benchmark": _processors,
 }
-PASSING = (DeviceError, ConnectionError, TimeoutError, URLError)
+PASSING = (TransientError, ConnectionError, TimeoutError, URLError)
 RETRIES: dict[str, dict[str, Any]] = {
     # a device may be away for a moment, and a download may break off; everything else fails twice alike
     "benchmark": {"retries": 1, "retry_delay_seconds": 2},

@@ -3,11 +3,14 @@
     TercetError
     ├── ParamsError        params.yaml, a preset or a device file is wrong
     ├── DataError          a data file is missing, truncated, empty or mislabelled
+    │   └── DownloadError  its download broke off                                      (*)
     ├── ModelError         a model cannot be built, trained or compressed
     ├── ConversionError    a variant cannot be converted as its scheme promises
     ├── UnsupportedError   this variant cannot run on this device: a result, not a failure
-    ├── DeviceError        a device did not answer, or crashed: worth another try
+    ├── DeviceError        a device did not answer, or crashed                         (*)
     └── TrackingError      the tracking server cannot be used: records wait for `tercet publish`
+
+(*) are TransientErrors: they may pass, so another try is worth it.
 
 The front doors print `str(error)` as one line and no traceback, so a message says what is wrong, what was
 received, what is allowed and what to do.
@@ -29,6 +32,14 @@ class DataError(TercetError):
     """A data file is missing, truncated, empty or mislabelled."""
 
 
+class TransientError(TercetError):
+    """What may pass by itself: another try is worth it."""
+
+
+class DownloadError(DataError, TransientError):
+    """A download broke off, or never began."""
+
+
 class ModelError(TercetError):
     """A model cannot be built, trained or compressed."""
 
@@ -41,7 +52,7 @@ class UnsupportedError(TercetError):
     """A variant cannot run on a device; the message becomes the reason in its record."""
 
 
-class DeviceError(TercetError):
+class DeviceError(TransientError):
     """A device did not answer in time, or crashed."""
 
 

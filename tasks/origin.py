@@ -38,6 +38,15 @@ def _of_data(params: Params) -> dict[str, str]:
 
 
 def _of_models(params: Params) -> dict[str, str]:
+    return _hashes(models(params))
+
+
+def models(params: Params) -> list[Path]:
+    """The files of the models of one's own, and of the modules of their layers.
+
+    Raises:
+        DataError, ModelError: one is not there.
+    """
     entries: dict[str, Any] = {"model": params.model}
     for name, entry in params.compress.items():
         entries |= {f"compress.{name}": entry, f"compress.{name}.model": getattr(entry, "model", None)}
@@ -46,7 +55,7 @@ def _of_models(params: Params) -> dict[str, str]:
         if isinstance(entry, Stored):
             found += _below(Path(entry.source), f"{key}.source: {entry.source}")
             found += custom.files(entry.layers) if entry.layers else []
-    return _hashes(found)
+    return found
 
 
 def _of_estimators(params: Params) -> dict[str, Any]:

@@ -15,16 +15,29 @@ SIZE = 28
 BRIGHTEST = 16  # of the scans
 
 
-def load(params: Prepare) -> Source:  # noqa: ARG001 - the signature of all sources
+def check(params: Prepare) -> None:  # noqa: ARG001 - the signature of all sources
+    """Look whether the scans are there.
+
+    Raises:
+        DataError: they are not.
+    """
+    if not _path().is_file():
+        raise DataError(f"{_path()}: no such file; install the version of scikit-learn that requirements.lock pins")
+
+
+def _path() -> Path:
+    # the file itself, because importing scikit-learn takes seconds that reading 57 kB does not
+    return Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
+
+
+def load(params: Prepare) -> Source:
     """The scans as uint8 [1797, 28, 28, 1]; no test split of their own.
 
     Raises:
         DataError: the installed scikit-learn does not carry them.
     """
-    # the file itself, because importing scikit-learn takes seconds that reading 57 kB does not
-    path = Path(str(distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")))
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; install the version of scikit-learn that requirements.lock pins")
+    check(params)
+    path = _path()
     rows = np.loadtxt(path, delimiter=",").astype(np.int64)  # 64 pixels and the digit
     images = enlarge(rows[:, :-1].reshape(-1, 8, 8), SIZE, BRIGHTEST)[..., np.newaxis]
     train = Examples({"image": images}, {LABEL: rows[:, -1]})

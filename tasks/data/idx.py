@@ -20,7 +20,21 @@ from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Prepare
 
+WANTED = (
+    "prepare.path names the folder that holds train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte "
+    "and t10k-labels-idx1-ubyte, gzip or not; MNIST's are at https://storage.googleapis.com/cvdf-datasets/mnist/, and "
+    "`source: keras` with `dataset: mnist` downloads the same images"
+)
 GZIP = b"\x1f\x8b"
+
+
+def check(params: Prepare) -> None:
+    """Look whether the four files are there.
+
+    Raises:
+        DataError: one is not.
+    """
+    _files(params)
 
 
 def load(params: Prepare) -> Source:
@@ -29,12 +43,7 @@ def load(params: Prepare) -> Source:
     Raises:
         DataError: a file is missing, truncated, empty or mislabelled; the message names it.
     """
-    folder = Path(str(params.path))
-    files = {
-        (split, part): _find(folder, split, part, dimensions)
-        for split in ("train", "t10k")
-        for part, dimensions in (("images", 3), ("labels", 1))
-    }
+    files = _files(params)
     train = _examples(files["train", "images"], files["train", "labels"])
     test = _examples(files["t10k", "images"], files["t10k", "labels"])
     _check_agreement(train, test, files["t10k", "images"], files["t10k", "labels"])
@@ -93,15 +102,25 @@ def _other_size(path: Path, shape: tuple[int, ...], received: int | None) -> Dat
     )
 
 
-def _find(folder: Path, split: str, part: str, dimensions: int) -> Path:
+def _files(params: Prepare) -> dict[tuple[str, str], Path]:
+    """The four files, by split and part."""
+    folder = Path(str(params.path))
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; prepare.path names the one that holds the IDX files")
+        raise DataError(f"{folder}: no such folder; {WANTED}")
+    return {
+        (split, part): _find(folder, split, part, dimensions)
+        for split in ("train", "t10k")
+        for part, dimensions in (("images", 3), ("labels", 1))
+    }
+
+
+def _find(folder: Path, split: str, part: str, dimensions: int) -> Path:
     name = f"{split}-{part}-idx{dimensions}-ubyte"
     dotted = f"{split}-{part}.idx{dimensions}-ubyte"
     for candidate in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
         if (folder / candidate).is_file():
             return folder / candidate
-    raise DataError(f"{folder}: no file {name}, with or without .gz; all four MNIST files are needed")
+    raise DataError(f"{folder}: no file {name}, with or without .gz; {WANTED}")
 
 
 def _examples(images_path: Path, labels_path: Path) -> Examples:

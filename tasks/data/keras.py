@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.dataset import LABEL, Examples, Source
-from tasks.errors import DataError, ParamsError, suggest
+from tasks.errors import DataError, DownloadError, ParamsError, suggest
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -52,16 +53,29 @@ DATASETS = {
 }
 
 
+def check(params: Prepare) -> None:
+    """Look whether there is such a set, and a folder to keep it in; whether it can be downloaded is not asked.
+
+    Raises:
+        ParamsError: there is no such set.
+        DataError: the folder cannot be written to.
+    """
+    name = str(params.dataset)
+    if name not in DATASETS:
+        raise ParamsError(f"prepare.dataset: received {name!r}; {suggest(name, DATASETS)}")
+    _cache()
+
+
 def load(params: Prepare) -> Source:
     """Load the set named `params.dataset` as uint8 [n, height, width, channels], downloading it if need be.
 
     Raises:
         ParamsError: there is no such set.
-        DataError: the download failed, or the cached files are broken.
+        DownloadError: the download failed; another try may be worth it.
+        DataError: the cached files are broken.
     """
+    check(params)
     name = str(params.dataset)
-    if name not in DATASETS:
-        raise ParamsError(f"prepare.dataset: received {name!r}; {suggest(name, DATASETS)}")
     dataset, cache = DATASETS[name], _cache()
     train, test = _fetch(name, cache)
     origin = {Path(file).name: sha256(cache / "datasets" / file) for file in dataset.files}
@@ -88,11 +102,21 @@ def _fetch(name: str, cache: Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.
             pairs: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...] = module.load_data(cache_dir=str(cache))
     except Exception as error:  # a true boundary: tf_keras itself raises bare Exception when a download fails
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise DataError(
+        kind = DownloadError if _of_the_network(error) else DataError
+        raise kind(
             f"{name}: tf_keras could not load it ({reason}); check the network, or put "
             f"{', '.join(DATASETS[name].files)} into {cache / 'datasets'}, or delete what is broken there"
         ) from None
     return pairs
+
+
+def _of_the_network(error: BaseException | None) -> bool:
+    """Whether it was the connection that failed, at the bottom of an error; what broke off leaves another hash."""
+    while error is not None:
+        if isinstance(error, URLError | ConnectionError | TimeoutError) or "Incomplete or corrupted" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

@@ -30,16 +30,29 @@ OUT_OF_SCOPE = "values to predict (regression) and several labels at once are ou
 log = logging.getLogger(__name__)
 
 
+def check(params: Prepare) -> None:
+    """Look whether the data are there.
+
+    Raises:
+        DataError: they are not.
+    """
+    path = Path(str(params.path), "train.npz")
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; prepare.path names the folder that holds it: numpy writes it of your arrays by "
+            f"`np.savez('{path}', **{{'inputs.x': x, 'targets.label': y}})`"
+        )
+
+
 def load(params: Prepare) -> Source:
     """Read the folder `params.path`.
 
     Raises:
         DataError: a file is missing or broken, or an array in it is not what its key promises; the message names both.
     """
+    check(params)
     folder = Path(str(params.path))
     train_path, test_path = folder / "train.npz", folder / "test.npz"
-    if not train_path.is_file():
-        raise DataError(f"{train_path}: no such file; prepare.path names the folder that holds it")
     arrays = read(train_path)
     names = arrays.pop(CLASSES, None)
     train, test = _examples(train_path, arrays), None

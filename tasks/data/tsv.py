@@ -16,16 +16,30 @@ from tasks.params import Prepare
 LONGEST = 2**20  # bytes of a line
 
 
+def check(params: Prepare) -> None:
+    """Look whether the data are there.
+
+    Raises:
+        DataError: they are not.
+    """
+    path = Path(str(params.path), "train.tsv")
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; prepare.path names the folder that holds train.tsv and, to judge by, dev.tsv or "
+            "test.tsv: a sentence, a tab and its label a line; SST-2's, without their first line, are in "
+            "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"
+        )
+
+
 def load(params: Prepare) -> Source:
     """Read the folder `params.path`; the classes are the labels of `train.tsv`, sorted.
 
     Raises:
         DataError: a file is missing or empty, or a line is wrong; the message names the file and the line.
     """
+    check(params)
     folder = Path(str(params.path))
     train_path = folder / "train.tsv"
-    if not train_path.is_file():
-        raise DataError(f"{train_path}: no such file; prepare.path names the folder that holds it")
     test_path = next((path for path in (folder / "test.tsv", folder / "dev.tsv") if path.is_file()), None)
     train = _read(train_path)
     classes = tuple(sorted({label for _, label in train}))

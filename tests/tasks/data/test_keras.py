@@ -1,14 +1,18 @@
 import gzip
 import hashlib
+import io
 import socket
 import struct
+import threading
 import urllib.error
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from tasks.data import keras
-from tasks.errors import DataError, ParamsError
+from tasks.errors import DataError, DownloadError, ParamsError, TransientError
 from tasks.params import Prepare
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 28, 28), np.uint8)
@@ -54,7 +58,7 @@ def test_a_cached_set_is_loaded_without_a_download(cache):
 
 
 def test_a_failed_download_says_what_to_do_and_has_a_time_limit(cache):
-    with pytest.raises(DataError, match=r"mnist: .*under a limit of 60\.0 s.*check the network, or put mnist\.npz"):
+    with pytest.raises(DownloadError, match=r"mnist: .*under a limit of 60\.0 s.*check the network, or put mnist\.npz"):
         load("mnist")
     assert socket.getdefaulttimeout() is None
 
@@ -83,3 +87,51 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 def test_the_class_names_are_as_many_as_each_set_has():
     counts = {name: len(dataset.classes) for name, dataset in keras.DATASETS.items()}
     assert counts == {"mnist": 10, "fashion_mnist": 10, "cifar10": 10, "cifar100": 100}
+
+
+class Once(BaseHTTPRequestHandler):
+    """Breaks off in the middle of the first answer."""
+
+    answers: ClassVar[list[bytes]] = []
+
+    def do_GET(self):
+        content, whole = self.answers[0], self.server.asked > 0
+        self.server.asked += 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content if whole else content[: len(content) // 2])
+
+    def log_message(self, *_words):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    stream = io.BytesIO()
+    np.savez(stream, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS)
+    Once.answers[:] = [stream.getvalue()]
+    with HTTPServer(("127.0.0.1", 0), Once) as server:
+        server.asked = 0
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_a_download_that_breaks_off_may_be_tried_again(server, tmp_path, monkeypatch):
+    module = pytest.importorskip("tf_keras.src.datasets.mnist")
+    plain = module.get_file
+
+    def get_file(name, origin, file_hash, cache_dir):
+        return plain(name, origin=f"http://127.0.0.1:{server.server_port}/{name}", cache_dir=cache_dir)
+
+    monkeypatch.setattr(module, "get_file", get_file)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with pytest.raises(DownloadError, match="retrieval incomplete") as caught:
+        load("mnist")
+    assert isinstance(caught.value, TransientError)
+    assert np.array_equal(load("mnist").train.inputs["image"], IMAGES[..., np.newaxis])
+    assert server.asked == 2

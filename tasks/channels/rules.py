@@ -20,7 +20,9 @@ from tasks.channels.groups import OUTPUTS, Ids, Tracer, Visit
 DIMENSIONS = (1, 2, 3)
 PASS = {
     *("ReLU", "LeakyReLU", "ELU", "ThresholdedReLU", "ActivityRegularization", "RepeatVector", "Resizing"),
-    *("GaussianNoise", "GaussianDropout", "AlphaDropout", "CenterCrop", "PReLU"),
+    *("GaussianNoise", "GaussianDropout", "AlphaDropout", "CenterCrop", "PReLU", "Identity"),
+    *(f"Random{what}" for what in ("Flip", "Rotation", "Zoom", "Translation", "Contrast", "Brightness", "Crop")),
+    *("RandomHeight", "RandomWidth"),
     *(f"{how}Pooling{n}D" for how in ("Max", "Average", "GlobalMax", "GlobalAverage") for n in DIMENSIONS),
     *(f"{what}{n}D" for what in ("ZeroPadding", "Cropping", "UpSampling", "SpatialDropout") for n in DIMENSIONS),
 }
@@ -32,7 +34,11 @@ CHANNELWISE = {  # activations that look at each number alone
 }
 OPERATIONS = {  # of TensorFlow, called on the tensors of a Functional model: as `x + y`
     *("__operators__.add", "math.add", "math.subtract", "math.multiply", "math.maximum", "math.minimum"),
-    *("nn.relu", "nn.relu6", "nn.elu", "nn.gelu", "nn.silu", "math.sigmoid", "math.tanh", "cast", "identity"),
+    *("math.truediv", "math.divide", "math.divide_no_nan", "math.squared_difference", "math.pow", "nn.bias_add"),
+    *("nn.relu", "nn.relu6", "nn.elu", "nn.gelu", "nn.silu", "nn.selu", "nn.leaky_relu", "math.sigmoid", "math.tanh"),
+    *("math.negative", "math.abs", "math.square", "math.sqrt", "math.rsqrt", "math.exp", "math.log", "math.log1p"),
+    *("math.softplus", "math.reciprocal", "math.floor", "math.round", "clip_by_value", "cast", "identity"),
+    *("stop_gradient", "image.resize"),
 }
 Rule = Callable[[Tracer, Visit], Ids]
 
@@ -267,15 +273,25 @@ def _time_distributed(tracer: Tracer, visit: Visit) -> Ids:
 
 
 def _operation(tracer: Tracer, visit: Visit) -> Ids:
-    """A function of TensorFlow on tensors of the graph and plain numbers."""
+    """A function of TensorFlow, number by number, on tensors of the graph and constants."""
     import tensorflow as tf
 
     function = visit.layer.get_config()["function"]
     given = tf.nest.flatten((visit.node.call_args, visit.node.call_kwargs))
-    constants = [value for value in given if id(value) not in visit.read]
-    if function not in OPERATIONS or any(np.ndim(value) for value in constants):
+    if function not in OPERATIONS:
         raise visit.refuse(f"calls {function}, whose channels cannot be followed; use the Keras layer that does it")
-    return _merge(tracer, replace(visit, inputs=tuple(visit.read.values())))
+    channels = _merge(tracer, replace(visit, inputs=tuple(visit.read.values())))
+    widths = [np.shape(value)[-1] for value in given if id(value) not in visit.read and np.ndim(value)]
+    if function != "image.resize" and any(width != 1 for width in widths):
+        if visit.output_shape[-1] != len(channels):
+            raise visit.refuse(f"calls {function} with a constant that makes channels of one")
+        tracer.fix(channels, f"have numbers of their own in {visit.owner.name!r}")
+    return channels
+
+
+def _slice(tracer: Tracer, visit: Visit) -> Ids:
+    """A part of a tensor, such as `x[..., ::-1]`: which channels it holds is not asked, so all stay."""
+    return _fix(tracer, visit)
 
 
 DECLARED: dict[str, Rule] = {"pass": _pass, "fix": _fix}
@@ -304,4 +320,5 @@ RULES: dict[str, Rule] = {
     "MultiHeadAttention": _multi_head_attention,
     "TimeDistributed": _time_distributed,
     "TFOpLambda": _operation,
+    "SlicingOpLambda": _slice,
 }

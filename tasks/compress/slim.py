@@ -15,6 +15,7 @@ from tasks.channels.groups import Channels, Kept
 from tasks.channels.saliency import Scores
 from tasks.channels.tracing import trace
 from tasks.errors import ModelError
+from tasks.stored.flat import flat, is_flat
 
 if TYPE_CHECKING:
     import tf_keras
@@ -39,12 +40,14 @@ def apply(
     other widths leave a part of a processor's vector unit idle, and at half the products gain little time.
 
     Returns:
-        A new model with the same names of layers, inputs and outputs, and the history of the fine-tuning.
+        A new model with the same names of layers (those of models within it, too), inputs and outputs, and the history
+        of the fine-tuning.
 
     Raises:
         ModelError: a layer cannot be slimmed, or the budget or the widths cannot be reached; the message names it.
         ParamsError: the device does not exist or estimates no latency.
     """
+    model = model if is_flat(model) else flat(model)
     channels = trace(model)
     if not channels.blocks:
         reasons = "; ".join(f"those of {name!r} {channels.fixed[made[0]]}" for name, made in channels.made.items())

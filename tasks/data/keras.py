@@ -97,12 +97,17 @@ def _cache() -> Path:
 
 def _fetch(name: str, cache: Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...]:
     module = import_module(f"tf_keras.datasets.{name}")
+    files = [cache / "datasets" / file for file in DATASETS[name].files]
+    kept = [file for file in files if file.exists()]
     try:
         with _connection_timeout(CONNECTION_TIMEOUT_S):
             pairs: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...] = module.load_data(cache_dir=str(cache))
     except Exception as error:  # a true boundary: tf_keras itself raises bare Exception when a download fails
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        kind = DownloadError if _of_the_network(error) else DataError
+        fetched = [file for file in files if file.exists() and file not in kept]
+        for file in fetched:  # maybe half of it: not every set has a hash by which tf_keras would tell
+            file.unlink()
+        kind = DownloadError if fetched or _of_the_network(error) else DataError
         raise kind(
             f"{name}: tf_keras could not load it ({reason}); check the network, or put "
             f"{', '.join(DATASETS[name].files)} into {cache / 'datasets'}, or delete what is broken there"
@@ -111,9 +116,9 @@ def _fetch(name: str, cache: Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.
 
 
 def _of_the_network(error: BaseException | None) -> bool:
-    """Whether it was the connection that failed, at the bottom of an error; what broke off leaves another hash."""
+    """Whether it was the connection that failed, at the bottom of an error."""
     while error is not None:
-        if isinstance(error, URLError | ConnectionError | TimeoutError) or "Incomplete or corrupted" in str(error):
+        if isinstance(error, URLError | ConnectionError | TimeoutError):
             return True
         error = error.__cause__ or error.__context__
     return False

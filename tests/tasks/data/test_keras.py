@@ -1,3 +1,4 @@
+import gc
 import gzip
 import hashlib
 import io
@@ -120,18 +121,25 @@ def server(tmp_path):
         thread.join()
 
 
-def test_a_download_that_breaks_off_may_be_tried_again(server, tmp_path, monkeypatch):
+# numpy leaves a broken file open
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_download_that_breaks_off_may_be_tried_again(server, tmp_path, monkeypatch, hashed):
+    """With a hash, by which tf_keras tells, as MNIST has one; and without, as Fashion-MNIST."""
     module = pytest.importorskip("tf_keras.src.datasets.mnist")
-    plain = module.get_file
+    plain, digest = module.get_file, hashlib.sha256(Once.answers[0]).hexdigest() if hashed else None
 
     def get_file(name, origin, file_hash, cache_dir):
-        return plain(name, origin=f"http://127.0.0.1:{server.server_port}/{name}", cache_dir=cache_dir)
+        origin = f"http://127.0.0.1:{server.server_port}/{name}"
+        return plain(name, origin=origin, file_hash=digest, cache_dir=cache_dir)
 
     monkeypatch.setattr(module, "get_file", get_file)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(DownloadError, match="retrieval incomplete") as caught:
+    with pytest.raises(DownloadError) as caught:
         load("mnist")
-    assert isinstance(caught.value, TransientError)
+    assert issubclass(caught.type, TransientError)
+    del caught
+    gc.collect()  # the file that numpy left open, here and not in another test
     assert np.array_equal(load("mnist").train.inputs["image"], IMAGES[..., np.newaxis])
     assert server.asked == 2

@@ -27,7 +27,7 @@ from peer_tools import LITERT, OPENVINO, Maker
 
 from tasks import benchmark, dataset, devices, fit, keras_models, params, paths
 from tasks.bench import locks, timed, transport
-from tasks.bench.targets import Artifact, Request, Result, openvino
+from tasks.bench.targets import Artifact, Request, Result, made_in, openvino
 from tasks.files import sha256
 from tasks.params import BASELINE, Params, Protocol
 from tasks.predict import predict
@@ -151,7 +151,7 @@ def _beats(one: Point, other: Point, cost: str) -> bool:
 
 def compare(settings: Params) -> list[Point]:
     """Every point of both sides, device by device."""
-    ours = {name: benchmark.artifact(paths.artifact(name)) for name in settings.quantize}
+    ours = {name: made_in(paths.artifact(name)) for name in settings.quantize}
     reference = ours[settings.benchmark.reference]
     points = []
     for device, makers in DEVICES.items():

@@ -9,11 +9,11 @@ import numpy as np
 
 from tasks import dataset, devices, paths, track
 from tasks.bench import locks, openssh
-from tasks.bench.targets import Artifact, Request, Result, target
-from tasks.errors import DataError, UnsupportedError
-from tasks.files import replaced, sha256
+from tasks.bench.targets import Artifact, Request, Result, made_in, target
+from tasks.errors import UnsupportedError
+from tasks.files import replaced
 from tasks.params import Params, Protocol
-from tasks.records import ArtifactCard, Split, read
+from tasks.records import Split
 from tasks.score import score
 
 EXAMPLES = 32  # that a window cycles over
@@ -38,7 +38,7 @@ def benchmark(params: Params, variant: str, device: str) -> None:
 
 
 def _measure(params: Params, variant: str, device: str) -> Result:
-    made, reference = (artifact(paths.artifact(name)) for name in (variant, params.benchmark.reference))
+    made, reference = (made_in(paths.artifact(name)) for name in (variant, params.benchmark.reference))
     return measure(made, reference, device, params.benchmark.protocol, ("validation", "test"))
 
 
@@ -84,19 +84,6 @@ def _attempt(request: Request) -> Result:
         return Result(request.result(status="unsupported", reason=str(error)))
     scores = [score(outputs, dataset.load(split), "default", split) for split, outputs in result.outputs.items()]
     return replace(result, measurement=result.measurement.model_copy(update={"scores": tuple(scores)}))
-
-
-def artifact(folder: Path) -> Artifact:
-    """What lies in the folder of a variant.
-
-    Raises:
-        DataError: it is not what its card was written for.
-    """
-    card = read(ArtifactCard, folder / "card.json")
-    path = folder / card.file
-    if not path.is_file() or sha256(path) != card.sha256:
-        raise DataError(f"{path}: not the file that its card was written for; `tercet run` makes it again")
-    return Artifact(card, path)
 
 
 def _inputs(folder: Path, split: Split) -> Path:

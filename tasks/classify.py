@@ -1,51 +1,107 @@
-"""Classify raw inputs with the model in this folder. It needs Python 3.11, numpy and ai-edge-litert, and no more.
+"""Classify raw inputs with the model in this folder. It needs Python 3.11, numpy and the runtime that README.txt names.
 
 python classify.py INPUT    prints one line of JSON per example: {"label": name, "index": class, "score": output}, or
 {"error": mean squared error} where the model reconstructs its input: the larger, the less normal the example is
 
 INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; arrays: numbers of
 the model's shape, or [n, ...]; texts: str [n]), a `.txt` file with one text a line, or `-` for such lines on standard
-input. It serves models of one input and one output.
+input. It serves models of one input.
 """
+# ruff: noqa: E402 - nothing may be imported before the script's own folder is off the path
+
+import os
+import sys
+
+HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 - pathlib is one more module to import before
+if __name__ == "__main__":  # Python looks beside a script first: what lies there is never a module, until it is checked
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path) != HERE]
 
 import hashlib
 import json
-import runpy
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-HERE = Path(__file__).resolve().parent
+SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
+NEEDED = {"module", "options", "output", "serves"}  # of a manifest's program
+PACKAGE = "shipped"  # what the checked modules are imported under
 
 
 class UserError(Exception):
     """Shown as one line; the script then ends with status 2."""
 
 
-def manifest() -> dict[str, Any]:
-    """The bundle's manifest, once every file that it names is the one that was shipped."""
+def checked(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the content of every file by name, if all are as they were shipped and there is no other.
+
+    `SHA256SUMS` has the digest of each, the manifest's too. Nothing is signed: this finds what was damaged, cut or
+    mixed up, and not what somebody has rewritten together with its digest.
+    """
+    listed = sums(folder / SUMS)
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    if strange := sorted(found.keys() - listed.keys() - {SUMS}):
+        raise UserError(f"{folder}: not part of what was shipped: {', '.join(strange)}; move it elsewhere")
+    content = {name: found[name].read_bytes() for name in sorted(listed) if name in found}
+    if changed := [name for name in sorted(listed) if digest(content.get(name)) != listed[name]]:
+        raise UserError(f"{folder}: not as it was shipped: {', '.join(changed)}; copy it again")
+    manifest = json.loads(content.get(MANIFEST, b"null"))
+    program = manifest.get("program") if isinstance(manifest, dict) else None
+    if not isinstance(program, dict) or not program.keys() >= NEEDED:
+        raise UserError(f"{folder}: {MANIFEST} names no program with {', '.join(sorted(NEEDED))}; copy it again")
+    if manifest.get("files") != {name: listed[name] for name in listed if name != MANIFEST}:
+        raise UserError(f"{folder}: {MANIFEST} names other files than {SUMS}; copy it again")
+    return manifest, content
+
+
+def sums(path: Path) -> dict[str, str]:
+    """Digests by the name of a file, as `sha256sum` writes them."""
     try:
-        shipped: dict[str, Any] = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
-        changed = [name for name, digest in shipped["files"].items() if sha256(HERE / name) != digest]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{HERE}: no manifest of a bundle: {type(error).__name__}: {error}; copy it again") from None
-    if changed:
-        raise UserError(f"{HERE}: not as it was shipped: {', '.join(sorted(changed))}; copy it again")
-    return shipped
+        text = path.read_text(encoding="utf-8")
+        listed = {name: expected for expected, name in (line.split("  ", 1) for line in text.split("\n")[:-1])}
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: no list of a bundle's files: {error}; copy it again") from None
+    if text != "".join(f"{expected}  {name}\n" for name, expected in listed.items()):
+        raise UserError(f"{path}: not as it was shipped; copy it again")
+    return listed
 
 
-def sha256(path: Path) -> str | None:
-    """The SHA-256 of a file, in hex; None where there is no such file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+def digest(content: bytes | None) -> str | None:
+    """The SHA-256 of a file's content, in hex."""
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
+class Checked(MetaPathFinder, Loader):
+    """Imports the bundle's own modules, as `shipped.…`, from the bytes that were checked."""
+
+    def __init__(self, content: dict[str, bytes]) -> None:
+        names = {name: name.removesuffix(".py").replace("/", ".") for name in content if name.endswith(".py")}
+        self.sources = {f"{PACKAGE}.{module}": content[name] for name, module in names.items()}
+
+    def find_spec(
+        self, fullname: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Where a module of the bundle comes from; None for all others."""
+        package = any(source.startswith(f"{fullname}.") for source in self.sources)
+        if fullname not in self.sources and not package:
+            return None
+        return ModuleSpec(fullname, self, origin=fullname, is_package=package)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module's source; a folder has none."""
+        source = self.sources.get(module.__name__, b"")
+        exec(compile(source, f"<{module.__name__}>", "exec"), module.__dict__)  # noqa: S102 - it was checked
 
 
 def read(source: str, spec: dict[str, Any]) -> Any:
     """The raw examples `[n, ...]` of a file or of standard input."""
+    import numpy as np
+
     if source.endswith(".npy"):
-        raw = np.load(source, allow_pickle=False)
+        raw = np.load(source, mmap_mode="r", allow_pickle=False)  # mapped: a file that promises too much is refused
         return raw[np.newaxis] if raw.ndim == len(spec.get("shape", ())) else raw
     if spec["kind"] != "text":
         raise UserError(f"{source}: this model reads {spec['kind']}s: give an .npy file")
@@ -55,53 +111,19 @@ def read(source: str, spec: dict[str, Any]) -> Any:
     return np.array(lines)
 
 
-class Classifier:
-    """The model in the runtime.
-
-    Args:
-        path: the `.tflite` file.
-        kernels: "default", or "reference" for the runtime's portable ones: those that the recorded quality is of.
-    """
-
-    def __init__(self, path: Path, kernels: str) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        resolver = {"default": OpResolverType.AUTO, "reference": OpResolverType.BUILTIN_REF}[kernels]
-        self.interpreter = Interpreter(str(path), experimental_op_resolver_type=resolver)
-        inputs, outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise UserError(
-                f"{path.name}: {len(inputs)} inputs and {len(outputs)} outputs; this script serves one each"
-            )
-        self.input, self.output = inputs[0], outputs[0]
-
-    def scores(self, examples: Any) -> Iterator[Any]:
-        """The model's real-valued output `[classes]` of each model-ready example `[n, ...]`."""
-        shape = (1, *examples.shape[1:])
-        if tuple(self.input["shape"]) != shape:
-            self.interpreter.resize_tensor_input(self.input["index"], shape)
-        self.interpreter.allocate_tensors()
-        for example in quantize(examples, self.input):
-            self.interpreter.reset_all_variables()  # a recurrent network shall remember nothing of the example before
-            self.interpreter.set_tensor(self.input["index"], example[np.newaxis])
-            self.interpreter.invoke()
-            yield dequantize(self.interpreter.get_tensor(self.output["index"])[0], self.output)
-
-
-def quantize(values: Any, detail: dict[str, Any]) -> Any:
-    """Values in the type of a model's input: floats for an integer input are scaled, rounded and clipped."""
-    scale, zero_point = detail["quantization"]
-    if scale and np.issubdtype(detail["dtype"], np.integer) and np.issubdtype(values.dtype, np.floating):
-        limits = np.iinfo(detail["dtype"])
-        values = np.clip(np.round(values / scale) + zero_point, limits.min, limits.max)
-    return values.astype(detail["dtype"])
-
-
-def dequantize(values: Any, detail: dict[str, Any]) -> Any:
-    """The real numbers that a model's output stands for, as float32."""
-    scale, zero_point = detail["quantization"]
-    values = values.astype(np.float32)
-    return (values - np.float32(zero_point)) * np.float32(scale) if scale else values
+def scores(program: dict[str, Any], examples: Any) -> Iterator[Any]:
+    """The model's real-valued output `[classes]` of each model-ready example `[n, ...]`, by what has timed it."""
+    runtime = import_module(f"{PACKAGE}.runner.{program['module']}")
+    model = runtime.Model(str(Path(HERE, program["serves"])), program["options"])
+    if len(model.inputs) != 1:
+        raise UserError(f"{program['serves']}: {len(model.inputs)} inputs; this script serves one")
+    for example in model.prepare({next(iter(model.inputs)): examples}):
+        model.put(example)
+        model.invoke()
+        outputs = model.floats([model.read()])
+        if program["output"] not in outputs and len(outputs) > 1:
+            raise UserError(f"{program['serves']}: it gives {', '.join(outputs)}, and no {program['output']}")
+        yield outputs.get(program["output"], next(iter(outputs.values())))[0]
 
 
 def only(described: dict[str, Any], what: str) -> Any:
@@ -113,23 +135,23 @@ def only(described: dict[str, Any], what: str) -> Any:
 
 def classify(source: str) -> Iterator[dict[str, Any]]:
     """The answer for each example of `source`."""
-    shipped = manifest()
-    preprocess = runpy.run_path(str(HERE / "preprocess.py"))
-    described = preprocess["read"](HERE / "preprocess.json")
+    manifest, content = checked(Path(HERE))
+    sys.meta_path.insert(0, Checked(content))
+    preprocess = import_module(f"{PACKAGE}.preprocess")
+    described = preprocess.read(Path(HERE, "preprocess.json"))
     spec, target = only(described["inputs"], "inputs"), only(described["targets"], "targets")
     if target["kind"] not in ("class", "anomaly"):
         raise UserError(f"the model's target is of kind {target['kind']!r}; this script serves classes and anomalies")
-    examples = preprocess["apply"](spec, read(source, spec))
-    outputs = Classifier(HERE / "model.tflite", shipped["kernels"]).scores(examples)
-    for example, output in zip(examples, outputs, strict=True):
+    examples = preprocess.apply(spec, read(source, spec))
+    for example, output in zip(examples, scores(manifest["program"], examples), strict=True):
         yield answer(target, example, output)
 
 
 def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
     """What is printed of one model-ready example and the model's output for it."""
     if target["kind"] == "anomaly":
-        return {"error": float(np.mean(np.square(output - example)))}
-    index = int(np.argmax(output))
+        return {"error": float(((output - example) ** 2).mean())}
+    index = int(output.argmax())
     return {"label": target["classes"][index], "index": index, "score": float(output[index])}
 
 
@@ -142,9 +164,11 @@ def main(arguments: list[str]) -> int:
         for line in classify(arguments[0]):
             print(json.dumps(line, ensure_ascii=False))
     except ImportError as error:
-        print(f"classify.py: {error}; install it: pip install numpy ai-edge-litert", file=sys.stderr)
-    except (UserError, OSError, ValueError, EOFError) as error:
-        print(f"classify.py: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"classify.py: {error}; install what README.txt says", file=sys.stderr)
+    except UserError as error:
+        print(f"classify.py: {error}", file=sys.stderr)
+    except Exception as error:  # whatever a damaged or hostile file makes numpy, a parser or the runtime raise
+        print(f"classify.py: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
     else:
         return 0
     return 2

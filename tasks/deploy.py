@@ -1,27 +1,25 @@
 """Ship a device's champion: a folder that classifies raw inputs with nothing but numpy and the runtime."""
 
 import shutil
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tasks import champion, classify, devices, files, paths, records
+from tasks.bench import shipping
+from tasks.bench.targets import made_in
 from tasks.champion import Choice
 from tasks.data import preprocess
 from tasks.errors import DataError, UnsupportedError
-from tasks.manifest import Figures, Manifest, Quality
+from tasks.manifest import Figures, Manifest, Program, Quality
 from tasks.params import Budget, Params
 from tasks.records import Comparison, Row
-from tasks.registry import resolve
 
-MODEL = "model.tflite"
-COMPILERS = {"ethos-u": "tasks.bench.targets.ethos_u:compile"}  # kinds of device that run a file of their own
 README = """\
 {name}: {row.variant} for {row.device}.
-Install: pip install numpy "ai-edge-litert=={runtime}" (Python 3.11 or later).
+Install: pip install numpy {packages} (Python 3.11 or later).
 Classify: python classify.py INPUT; `python classify.py --help` says what INPUT may be. It checks every file first.
 {runs}
-manifest.json holds the budget, the figures and their provenance, and the SHA-256 of every file.
+manifest.json holds the budget, the figures, their provenance and the program that they are of; SHA256SUMS the digest of
+every file (`sha256sum -c SHA256SUMS`): against damage, not against forgery.
 """
 
 
@@ -41,41 +39,35 @@ def deploy(params: Params, device: str) -> None:
     with files.replaced_folder(paths.bundle(device)) as folder:
         try:
             choice = champion.select(comparison, device, budget)
+            row = next(row for row in comparison.rows if (row.variant, row.device) == (choice.champion, device))
+            manifest = _manifest(choice, budget, row, _fill(folder, params.name, row), folder)
         except UnsupportedError as error:
             manifest = _empty(device, budget, str(error))
-        else:
-            row = next(row for row in comparison.rows if (row.variant, row.device) == (choice.champion, device))
-            _fill(folder, params.name, row)
-            manifest = _manifest(choice, budget, row, folder)
-        manifest.save(folder / "manifest.json")
+        manifest.save(folder / classify.MANIFEST)
+        listed = {classify.MANIFEST: files.sha256(folder / classify.MANIFEST), **manifest.files}
+        lines = [f"{digest}  {name}\n" for name, digest in sorted(listed.items())]
+        files.write_text(folder / classify.SUMS, "".join(lines))
 
 
-def _fill(folder: Path, name: str, row: Row) -> None:
-    """Everything but the manifest."""
-    artifact = paths.artifact(row.variant) / MODEL
-    _check(artifact, row)
-    shutil.copyfile(artifact, folder / MODEL)
+def _fill(folder: Path, name: str, row: Row) -> Program:
+    """Everything but the manifest and the digests."""
+    artifact = made_in(paths.artifact(row.variant))
+    if artifact.card.sha256 != row.measurement.artifact_sha256:
+        was = row.measurement.artifact_sha256
+        raise DataError(f"{artifact.path}: sha256 {was} was measured; received {artifact.card.sha256}: `tercet run`")
+    shipped = shipping.ships(artifact, devices.load(row.device), folder)
     shutil.copyfile(paths.DATA / "preprocess.json", folder / "preprocess.json")
     for script in (preprocess, classify):
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)
-    runs = f"{MODEL} is what runs on the device."
-    device = devices.load(row.device)
-    if device.kind in COMPILERS:
-        compiled = resolve(COMPILERS, device.kind, "compiler")(artifact, device, folder).name
-        runs = f"{compiled} is what runs on the device; classify.py runs {MODEL} in its stead."
-    readme = README.format(name=name, row=row, runtime=version("ai-edge-litert"), runs=runs)
-    files.write_text(folder / "README.txt", readme)
+    packages = " ".join(f'"{package}"' for package in shipped.requires)
+    files.write_text(folder / "README.txt", README.format(name=name, row=row, packages=packages, runs=shipped.runs))
+    program = folder / shipped.file
+    about = {name: value for name, value in vars(shipped).items() if name != "runs"}
+    return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about)
 
 
-def _check(artifact: Path, row: Row) -> None:
-    expected = row.measurement.artifact_sha256
-    found = files.sha256(artifact) if artifact.exists() else "no file"
-    if found != expected:
-        raise DataError(f"{artifact}: sha256 {expected} was measured; received {found}; measure again: `tercet run`")
-
-
-def _manifest(choice: Choice, budget: Budget, row: Row, folder: Path) -> Manifest:
+def _manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder: Path) -> Manifest:
     measured = row.measurement
     return Manifest(
         device=choice.device,
@@ -86,6 +78,7 @@ def _manifest(choice: Choice, budget: Budget, row: Row, folder: Path) -> Manifes
         within_budget=choice.within_budget,
         distances=choice.distances,
         artifact_sha256=measured.artifact_sha256,
+        program=program,
         figures=Figures(
             quality=Quality(
                 metric=row.metric,
@@ -103,7 +96,11 @@ def _manifest(choice: Choice, budget: Budget, row: Row, folder: Path) -> Manifes
         ),
         kernels=measured.kernels,
         stand_in=measured.stand_in,
-        files={path.name: files.sha256(path) for path in sorted(folder.iterdir())},
+        files={
+            path.relative_to(folder).as_posix(): files.sha256(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
         versions=_versions(),
     )
 
@@ -117,6 +114,7 @@ def _empty(device: str, budget: Budget, reason: str) -> Manifest:
         within_budget=False,
         distances={},
         artifact_sha256=None,
+        program=None,
         figures=None,
         files={},
         versions=_versions(),
@@ -124,7 +122,6 @@ def _empty(device: str, budget: Budget, reason: str) -> Manifest:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"runtime": f"ai-edge-litert {version('ai-edge-litert')}"}
-    with suppress(PackageNotFoundError):  # run from a checkout that is not installed
-        versions["tercet"] = version("tercet")
-    return versions
+    """Tercet's own, where it is installed; the runtime's stands with the program."""
+    known = devices.installed("tercet")
+    return {"tercet": known} if known else {}

@@ -1,6 +1,6 @@
 """`manifest.json` of a bundle: what is shipped to a device, why, and what it was found to cost."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from tasks.params import Budget
 from tasks.records import Energy, Latency, Memory, Record
@@ -28,6 +28,20 @@ class Figures(Record):
     gzip_bytes: int
 
 
+class Program(Record):
+    """What the figures are of, and what the bundle's script runs."""
+
+    file: str
+    sha256: str
+    bytes: int
+    found_by: str  # the runtime, compiler or model that found the figures: name and version
+    serves: str  # the file that classify.py runs: `file`, or what stands in for it on another machine
+    module: str  # of the bundle's folder `runner`, by which it does
+    options: dict[str, Any]  # the module's
+    output: str  # that is answered by
+    requires: tuple[str, ...]  # packages that it needs beside numpy
+
+
 class Manifest(Record):
     """`out/bundles/<device>/manifest.json`: what is shipped to a device, and why. Nothing, if `variant` is null."""
 
@@ -39,9 +53,10 @@ class Manifest(Record):
     budget: Budget
     within_budget: bool
     distances: dict[str, float]
-    artifact_sha256: str | None
+    artifact_sha256: str | None  # of the variant's own file, which `program.file` may have been made from
+    program: Program | None
     figures: Figures | None
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for
     stand_in: str | None = None  # named where the quality was found on another machine
-    files: dict[str, str]  # name to SHA-256 of every other file of the bundle
+    files: dict[str, str]  # name to SHA-256 of every other file of the bundle but SHA256SUMS, which has this one's
     versions: dict[str, str]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from tasks import benchmark, files, paths, toolchain
 from tasks import devices as catalog
 from tasks.bench.locks import hold
+from tasks.bench.targets import made_in
 from tasks.errors import DataError
 from tasks.figures import significant
 from tasks.params import BASELINE, Params
@@ -37,7 +38,7 @@ class State:
             devices: those that objectives and goals name, estimates first.
             lane: who else may work during a stage.
         """
-        reference = benchmark.artifact(paths.artifact(params.benchmark.reference))
+        reference = made_in(paths.artifact(params.benchmark.reference))
         given = [*sorted(paths.model(BASELINE).iterdir()), paths.DATA / "card.json"]
         root = space.digest([*map(files.sha256, given), toolchain.code(), toolchain.libraries()])
         self.search, self._params = search, params

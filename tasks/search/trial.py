@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks import benchmark, dataset, devices, paths, speed
 from tasks.bench.locks import hold
-from tasks.bench.targets import Artifact
+from tasks.bench.targets import Artifact, made_in
 from tasks.compress import stage as compression
 from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError
@@ -155,7 +155,7 @@ def _steps(workshop: Workshop, number: int, plan: Plan, judge: Judge | None, pro
     folder = workshop.folder / str(number) / "artifact"
     with progress.timed("quantize"), workshop.lane("quantize"), hold("local", exclusive=False):
         quantization.make(folder, plan.variant, plan.entry, partial(workshop.place, plan))
-    made = benchmark.artifact(folder)
+    made = made_in(folder)
     for key in ("bytes", "gzip_bytes"):
         progress.know(key, getattr(made.card, key))
     _ask(judge, progress)

@@ -6,8 +6,10 @@ from typing import Any, cast
 from typing import Protocol as Interface
 
 from tasks.devices import Device
+from tasks.errors import DataError
+from tasks.files import sha256
 from tasks.params import Protocol
-from tasks.records import ArtifactCard, Measurement, Split
+from tasks.records import ArtifactCard, Measurement, Split, read
 from tasks.registry import resolve
 
 Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
@@ -30,6 +32,18 @@ SETUPS = {  # how each runtime is asked, on this machine or another one
     "pjrt": "tasks.bench.targets.pjrt:setup",
 }
 
+SHIPS = {  # what is shipped to each kind of device
+    "litert": "tasks.bench.shipping:processor",
+    "onnxruntime": "tasks.bench.shipping:processor",
+    "openvino": "tasks.bench.shipping:processor",
+    "pjrt": "tasks.bench.shipping:processor",
+    "ssh": "tasks.bench.shipping:processor",
+    "ethos-u": "tasks.bench.targets.ethos_u:ships",
+    "mcu-tflm": "tasks.bench.targets.mcu_tflm:ships",
+    "emulated-arm64": "tasks.bench.targets.emulated_arm64:ships",
+    "roofline": "tasks.bench.targets.roofline:ships",
+}
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -37,6 +51,19 @@ class Artifact:
 
     card: ArtifactCard
     path: Path
+
+
+def made_in(folder: Path) -> Artifact:
+    """What lies in the folder of a variant.
+
+    Raises:
+        DataError: it is not what its card was written for.
+    """
+    card = read(ArtifactCard, folder / "card.json")
+    path = folder / card.file
+    if not path.is_file() or sha256(path) != card.sha256:
+        raise DataError(f"{path}: not the file that its card was written for; `tercet run` makes it again")
+    return Artifact(card, path)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ An emulated second inverts what is true of the processor (int8 costs six times l
 instructions), so no figure here is a time. The count is of one thread, whose runs repeat; two spin while they wait.
 """
 
+from pathlib import Path
 from typing import Any
 
-from tasks.bench import arm64, timed
+from tasks.bench import arm64, shipping, timed
 from tasks.bench.targets import Artifact, Request, Result
-from tasks.devices import Device, EmulatedArm64
+from tasks.devices import Device, EmulatedArm64, installed
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Energy, Instructions
 
@@ -58,6 +59,13 @@ def measure(request: Request) -> Result:
         },
     )
     return Result(measurement, outputs=timed.outputs(request, setup))
+
+
+def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+    """The file that LiteRT runs on such a core."""
+    runtime = f"ai-edge-litert {installed('ai-edge-litert')}, emulated"
+    runs = f"model.tflite is for LiteRT on Arm; its figures are of the emulated {device.name}, no core has run it."
+    return shipping.interpreted(artifact, folder, runtime, runs)
 
 
 def _count(request: Request, setup: timed.Setup, artifact: Artifact) -> tuple[dict[str, Any], arm64.Counts]:

@@ -7,16 +7,17 @@ to the CPU count as no time at all; without its four options it assumes a machin
 import csv
 import math
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.bench.targets import Request, Result
+from tasks.bench import shipping
+from tasks.bench.targets import Artifact, Request, Result
 from tasks.devices import Device, EthosU
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.files import replaced
 from tasks.process import told
 from tasks.records import Energy, Latency, Measurement, Memory
 
@@ -57,19 +58,22 @@ def measure(request: Request) -> Result:
         return Result(_result(request, report))
 
 
-def compile(artifact: Path, device: Device, folder: Path) -> Path:  # noqa: A001 - the verb that fits
-    """Write the artifact as the device takes it, `<stem>_vela.tflite`, into `folder`; returns its path.
+def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+    """The file as the compiler makes it for the accelerator, and the artifact, which stands in for it elsewhere.
 
     Raises:
         UnsupportedError: Vela refuses the network.
         DeviceError: Vela did not end in time.
     """
     with TemporaryDirectory(prefix="tercet-vela-") as temporary:
-        made = vela(artifact, device, Path(temporary)).compiled
-        target = folder / made.name
-        with replaced(target) as file:
-            file.write_bytes(made.read_bytes())
-    return target
+        made = vela(artifact.path, device, Path(temporary)).compiled
+        file = shutil.copyfile(made, folder / "model_vela.tflite").name
+    compiler = f"ethos-u-vela {version('ethos-u-vela')}"
+    runs = (
+        f"{file} is what runs on the device, by Arm's driver; its figures are the compiler's estimate, nothing was run."
+        " classify.py runs model.tflite in its stead, by LiteRT's reference kernels."
+    )
+    return shipping.interpreted(artifact, folder, compiler, runs, "reference", file)
 
 
 def vela(artifact: Path, device: Device, folder: Path) -> Report:

@@ -4,14 +4,15 @@ The board is not touched. Its kernels run here, in their portable form, so the a
 time is not, and nothing here stands for it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.bench import timed
-from tasks.bench.targets import Request, Result
+from tasks.bench import shipping, timed
+from tasks.bench.targets import Artifact, Request, Result
 from tasks.bench.transport import Local
-from tasks.devices import Tflm
+from tasks.devices import Device, Tflm, installed
 from tasks.errors import UnsupportedError
 from tasks.records import Energy, Memory
 
@@ -59,6 +60,18 @@ def measure(request: Request) -> Result:
     setup = timed.Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
     answers = timed.outputs(request, setup)
     return Result(request.result(status="ok", stand_in=STAND_IN, **figures), outputs=answers)
+
+
+def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:  # noqa: ARG001 - of every kind
+    """The file that goes into the firmware; the same kernels run it here."""
+    runtime = f"tflite-micro {installed('tflite-micro')}"
+    runs = (
+        "model.tflite goes into the firmware: `xxd -i model.tflite > model_data.c` makes a C array of it, to be aligned"
+        " to 16 bytes and given to tflite::MicroInterpreter, whose arena needs what manifest.json says as memory."
+        " Its portable kernels answered on a host; no board was timed."
+    )
+    common = shipping.interpreted(artifact, folder, runtime, runs)
+    return replace(common, module="tflm", options={}, requires=(shipping.required("tflite-micro"),))
 
 
 def misfit(device: Tflm, arena_bytes: int, file_bytes: int) -> str | None:

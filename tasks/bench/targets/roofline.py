@@ -8,10 +8,11 @@ peak rate of the variant's precision, nor before its bytes have crossed the memo
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from tasks.bench import graph
-from tasks.bench.targets import Request, Result
-from tasks.devices import Roofline
+from tasks.bench import graph, shipping
+from tasks.bench.targets import Artifact, Request, Result
+from tasks.devices import Device, Roofline
 from tasks.errors import UnsupportedError
 from tasks.records import Energy, Latency, Operator
 
@@ -62,6 +63,12 @@ def measure(request: Request) -> Result:
         details=_details(found, device, used),
     )
     return Result(measurement)
+
+
+def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+    """The artifact: what is known of the device is a datasheet, and no program of its own."""
+    runs = f"model.tflite was not run on {device.name}: its figures are what the datasheet's peaks predict."
+    return shipping.interpreted(artifact, folder, "the roofline model", runs)
 
 
 def precision(scheme: str, device: Roofline) -> str:

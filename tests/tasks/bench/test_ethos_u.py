@@ -1,13 +1,13 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tasks import devices
-from tasks.bench.targets import Request, ethos_u
+from tasks.bench.targets import Artifact, Request, ethos_u
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.files import sha256
 
 Pair = Callable[[str, str], Request]
 
@@ -74,10 +74,11 @@ def test_operators_left_to_the_cpu_make_the_latency_invalid(pair: Pair) -> None:
 
 
 def test_what_vela_refuses_is_unsupported(pair: Pair, tmp_path: Path) -> None:
-    noise = tmp_path / "noise.tflite"
-    noise.write_bytes(bytes(range(256)) * 8)
+    request = pair("int8", "ethos-u55-128")
+    noise = replace(request.artifact, path=tmp_path / "noise.tflite")
+    noise.path.write_bytes(bytes(range(256)) * 8)
     with pytest.raises(UnsupportedError, match="Vela refuses the network: ") as caught:
-        ethos_u.compile(noise, pair("int8", "ethos-u55-128").device, tmp_path)
+        ethos_u.ships(noise, request.device, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -87,16 +88,18 @@ def test_a_compiler_that_does_not_end_is_a_failure(pair: Pair, monkeypatch: pyte
         ethos_u.measure(pair("int8", "ethos-u55-128"))
 
 
-def test_compile_leaves_one_file_that_holds_the_accelerators_operator(pair: Pair, tmp_path: Path) -> None:
-    request = pair("int8", "ethos-u55-128")
-    first, second = (
-        ethos_u.compile(request.artifact.path, request.device, tmp_path / folder) for folder in ("first", "second")
-    )
-    assert [path.name for path in first.parent.iterdir()] == ["model_vela.tflite"]
-    assert b"ethos-u" in first.read_bytes()
-    assert sha256(first) == sha256(second)
+def test_what_is_shipped_holds_the_accelerators_operator(described: Callable[[str], Artifact], tmp_path: Path) -> None:
+    artifact, device, found = described("int8"), devices.load("ethos-u55-128"), []
+    for folder in (tmp_path / "first", tmp_path / "second"):
+        folder.mkdir()
+        shipped = ethos_u.ships(artifact, device, folder)
+        assert sorted(path.name for path in folder.iterdir()) == ["model.tflite", "model_vela.tflite"]
+        assert (shipped.file, shipped.serves) == ("model_vela.tflite", "model.tflite")
+        found.append((folder / shipped.file).read_bytes())
+    assert b"ethos-u" in found[0]
+    assert found[0] == found[1]
     with pytest.raises(DeviceError, match="host-cpu"):
-        ethos_u.compile(request.artifact.path, devices.load("host-cpu"), tmp_path)
+        ethos_u.ships(artifact, devices.load("host-cpu"), tmp_path)
 
 
 def test_energy_is_operations_and_traffic() -> None:

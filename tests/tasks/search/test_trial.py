@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tasks import benchmark, dataset, fit, keras_models, paths
-from tasks.bench.targets import Result
+from tasks.bench.targets import Result, made_in
 from tasks.compress import stage as compression
 from tasks.dataset import Examples, Spec, TensorSpec
 from tasks.errors import ConversionError, ParamsError
@@ -88,7 +88,7 @@ def workshop(project, reads, monkeypatch):
     monkeypatch.setattr(benchmark, "measure", lanes.measure)
     return trial.Workshop(
         settings, settings.search, project / "study", project / "models", "root",
-        benchmark.artifact(paths.artifact("fp32")), ("host-cpu",), lanes,
+        made_in(paths.artifact("fp32")), ("host-cpu",), lanes,
     )  # fmt: skip
 
 
@@ -276,7 +276,7 @@ def test_the_layers_whose_bits_are_searched_are_those_that_take_4(workshop):
             continue
         quantization.make(folder, "v", entry, paths.model)
         assert found[layer.name].parameters == layer.parameters
-        alone = trial.quality(benchmark.artifact(paths.artifact("fp32"))) - trial.quality(benchmark.artifact(folder))
+        alone = trial.quality(made_in(paths.artifact("fp32"))) - trial.quality(made_in(folder))
         assert found[layer.name].drop == pytest.approx(alone, abs=2 / 40)  # the other layers have 8 bits there
     assert found
     with pytest.raises(ParamsError, match=r"^search\.bits: received schemes \['float16'\]"):

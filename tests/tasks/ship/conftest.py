@@ -1,19 +1,25 @@
 """Records as the stages before would have written them, made by hand, and a look into the tracking server."""
 
 import hashlib
+import importlib.util
+import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tasks import files, paths, track
 from tasks.deploy import deploy
 from tasks.params import Params
-from tasks.records import Comparison, Energy, Latency, Measurement, ModelCard, Row
+from tasks.quantize.litert import inspect
+from tasks.records import ArtifactCard, Comparison, Energy, Latency, Measurement, ModelCard, Program, Row
 from tasks.track import server
 
 if TYPE_CHECKING:
@@ -97,9 +103,7 @@ def shipped(project: Path, params: Params, make_row: MakeRow) -> Path:
     """A project whose report says that both golden models ran on the processor and int8 on the accelerator."""
     rows = []
     for variant in ("float32", "int8"):
-        artifact = paths.artifact(variant) / "model.tflite"
-        artifact.parent.mkdir(parents=True)
-        shutil.copyfile(GOLDEN / f"{variant}.tflite", artifact)
+        artifact = artifact_of(variant)
         known = {"artifact_sha256": files.sha256(artifact), "bytes": artifact.stat().st_size, "model": "baseline"}
         known |= {"model": "pruned"} if variant == "int8" else {}
         rows.append(make_row(variant, latency_ms={"float32": 1.0, "int8": 0.5}[variant], **known))
@@ -111,6 +115,34 @@ def shipped(project: Path, params: Params, make_row: MakeRow) -> Path:
     for model, method in (("baseline", "train"), ("pruned", "prune")):
         card(model, method).save(paths.model(model) / "card.json")
     return project
+
+
+def artifact_of(variant: str) -> Path:
+    """A golden file with its card, as `quantize` would have left them; the file's path."""
+    path = paths.artifact(variant) / "model.tflite"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(GOLDEN / f"{variant}.tflite", path)
+    program, stablehlo = GOLDEN / f"{variant}.stablehlo", None
+    graph = inspect(path.read_bytes())
+    if program.exists():
+        shutil.copyfile(program, path.with_suffix(".stablehlo"))
+        names = {side: [tensor.name for tensor in getattr(graph, side)] for side in ("inputs", "outputs")}
+        stablehlo = Program(file="model.stablehlo", sha256=files.sha256(program), bytes=program.stat().st_size, **names)
+    ArtifactCard(
+        variant=variant,
+        model="baseline",
+        scheme=variant,
+        file=path.name,
+        sha256=files.sha256(path),
+        bytes=path.stat().st_size,
+        gzip_bytes=1,
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        operators=graph.operators,
+        converter="golden",
+        stablehlo=stablehlo,
+    ).save(path.with_name("card.json"))
+    return path
 
 
 def card(model: str, method: str) -> ModelCard:
@@ -197,3 +229,89 @@ def stream(params: Params) -> Callable[..., None]:
         track.settle()
 
     return train
+
+
+CLASSES = ["north", "east", "söuth", "west"]
+IMAGE = {"kind": "image", "shape": [8, 8, 1], "mean": [0.0], "scale": [255.0]}
+# runs a script with no package in reach but those in a folder, and tells on stderr what it imported
+ALONE = """
+import runpy, sys
+folder, script, *arguments = sys.argv[1:]
+sys.path.append(folder)
+sys.argv = [script, *arguments]
+try:
+    runpy.run_path(script, run_name="__main__")
+finally:
+    print("IMPORTED", *{name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names, file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def ready(shipped: Path) -> Path:
+    """The project with the catalog of devices and the preprocessing of 8×8 images."""
+    shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
+    described = {
+        "schema_version": 1,
+        "inputs": {"image": IMAGE},
+        "targets": {"label": {"kind": "class", "classes": CLASSES}},
+    }
+    files.write_json(paths.DATA / "preprocess.json", described)
+    return shipped
+
+
+@pytest.fixture
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A function that makes a folder of numpy and the packages named, and nothing else that was installed."""
+
+    def make(*packages: str) -> Path:
+        folder = tmp_path_factory.mktemp("packages")
+        for package in ("numpy", *packages):
+            spec = importlib.util.find_spec(package)
+            assert spec
+            assert spec.origin
+            home = Path(spec.origin).parent
+            for path in (home, home.with_name(f"{package}.libs")):
+                if path.exists():
+                    (folder / path.name).symlink_to(path)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def serve() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """A function that runs a bundle's script on a file, in a Python that has only the packages in `alone`, if given."""
+
+    def run(
+        bundle: Path, source: str, *, alone: Path | None = None, stdin: str = "", isolated: bool = True
+    ) -> "subprocess.CompletedProcess[str]":
+        start = ["-I", "-S", "-c", ALONE, str(alone)] if alone else ["-I"] if isolated else []
+        command = [sys.executable, *start, str(bundle / "classify.py"), source]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, input=stdin, check=False)
+
+    return run
+
+
+@pytest.fixture
+def sealed() -> Callable[[Path], None]:
+    """A function that gives a bundle the digests of what is in it now, as one who made it would."""
+
+    def seal(bundle: Path) -> None:
+        names = {
+            p.relative_to(bundle).as_posix(): p for p in bundle.rglob("*") if p.is_file() and p.name != "SHA256SUMS"
+        }
+        manifest = json.loads((bundle / "manifest.json").read_text())
+        manifest["files"] = {name: files.sha256(path) for name, path in names.items() if name != "manifest.json"}
+        (bundle / "manifest.json").write_text(json.dumps(manifest))
+        sums = {**manifest["files"], "manifest.json": files.sha256(bundle / "manifest.json")}
+        (bundle / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
+
+    return seal
+
+
+@pytest.fixture
+def images() -> "np.ndarray":
+    """Noise in some quarters of the image, so that the classes differ."""
+    rng = np.random.default_rng(0)
+    lit = rng.integers(0, 2, (24, 2, 2, 1)).repeat(4, axis=1).repeat(4, axis=2)
+    return (rng.integers(0, 256, (24, 8, 8, 1)) * lit).astype(np.uint8)

@@ -1,0 +1,109 @@
+"""What of an artifact is shipped to a device: the very program that its figures are of, and what runs it.
+
+Each kind of device says it in its own file, beside how it measures.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.bench.targets import SETUPS, SHIPS, Artifact
+from tasks.bench.transport import Local
+from tasks.devices import PACKAGES, Device, Ssh, installed
+from tasks.errors import UnsupportedError
+from tasks.records import judged
+from tasks.registry import resolve
+
+RUNNER = Path(__file__).parent / "runner"
+IMPORTED = re.compile(r"^from \.(\w+) import", re.MULTILINE)  # how the runner's modules need each other
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The program of a bundle."""
+
+    file: str  # that the figures are of
+    found_by: str  # what found them: name and version
+    runs: str  # what runs the file on the device, or that nothing did: a sentence
+    serves: str  # the file that the bundle's script runs: the same, or what stands in for it
+    module: str  # of the runner, that runs it
+    options: dict[str, Any]  # the module's
+    output: str  # that quality is of
+    requires: tuple[str, ...]  # packages that the script needs beside numpy, as pip takes them
+
+
+def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
+    """Write what is shipped of an artifact to a device into `folder`: the program, and the modules that run it.
+
+    Raises:
+        UnsupportedError: nothing can be shipped to such a device.
+        DeviceError, DataError: as where it is measured.
+    """
+    if device.kind not in SHIPS:
+        raise UnsupportedError(f"{device.name}: nothing says what is shipped to a device of kind {device.kind!r}")
+    shipped: Shipped = resolve(SHIPS, device.kind, "kind of device")(artifact, device, folder)
+    runner = folder / "runner"
+    runner.mkdir()
+    for name in closure(shipped.module):
+        shutil.copyfile(RUNNER / f"{name}.py", runner / f"{name}.py")
+    return shipped
+
+
+def closure(module: str) -> list[str]:
+    """A module of the runner and those that it needs."""
+    seen, waiting = set(), {module}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting |= set(IMPORTED.findall((RUNNER / f"{name}.py").read_text(encoding="utf-8"))) - seen
+    return sorted(seen)
+
+
+def processor(artifact: Artifact, device: Device, folder: Path) -> Shipped:
+    """To a processor, here or reached by ssh: the file that its runtime was timed with."""
+    runtime = device.runtime if isinstance(device, Ssh) else device.kind
+    setup = resolve(SETUPS, runtime, "runtime")(device, Local())
+    source = setup.model(artifact)
+    file = f"model{source.suffix}"
+    shutil.copyfile(source, folder / file)
+    package = f"{PACKAGES[runtime]} {installed(PACKAGES[runtime])}"
+    return Shipped(
+        file=file,
+        found_by=package,
+        runs=f"{file} is what runs on the device, by {package}.",
+        serves=file,
+        module=runtime,
+        options=setup.ask("predict", artifact)["options"],
+        output=judged(artifact.card.outputs),
+        requires=(required(PACKAGES[runtime]), *plugins(setup.options.get("platform", "cpu"))),
+    )
+
+
+def interpreted(
+    artifact: Artifact, folder: Path, found_by: str, runs: str, kernels: str = "default", file: str | None = None
+) -> Shipped:
+    """The `.tflite` file by LiteRT on any processor: where the device is another one, it stands in."""
+    serves = "model.tflite"
+    shutil.copyfile(artifact.path, folder / serves)
+    return Shipped(
+        file=file or serves,
+        found_by=found_by,
+        runs=runs,
+        serves=serves,
+        module="litert",
+        options={"kernels": kernels, "threads": 1},
+        output=judged(artifact.card.outputs),
+        requires=(required("ai-edge-litert"),),
+    )
+
+
+def required(package: str) -> str:
+    """A package at the version that is installed here, as pip takes it."""
+    return f"{package}=={installed(package)}"
+
+
+def plugins(platform: str) -> tuple[str, ...]:
+    """What PJRT needs beside jaxlib for a platform."""
+    return {"cpu": (), "cuda": (f"jax-cuda13-plugin[with-cuda]=={installed('jaxlib')}",), "tpu": ("libtpu",)}[platform]

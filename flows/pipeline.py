@@ -3,14 +3,13 @@
 The same graph as dvc.yaml, written out in order; `tests/test_contracts.py` holds the two equal.
 """
 
-import csv
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from prefect import allow_failure, flow, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
@@ -19,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.dvc_bridge import Project
 from flows.look import look
 from flows.stages import stage
-from tasks import champion, devices, origin, params, paths, records, signals, track
+from tasks import champion, devices, markdown, origin, params, paths, records, signals, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.failures import words
@@ -168,11 +167,10 @@ def attempt(label: str, step: Callable[[], object]) -> dict[str, str | None]:
 
 
 def show_artifact() -> None:
-    """Show the comparison as a table in Prefect's UI."""
-    if not (paths.REPORT / "comparison.csv").exists():
-        return
-    with (paths.REPORT / "comparison.csv").open(encoding="utf-8", newline="") as file:
-        create_table_artifact(key="comparison", table=list(csv.DictReader(file)), description="Every pair that ran")
+    """Show the comparison in Prefect's UI."""
+    path = paths.REPORT / "comparison.json"
+    if path.exists():
+        create_markdown_artifact(markdown.render(records.read(records.Comparison, path)), key="comparison")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish")

@@ -1,8 +1,9 @@
 """Publishing to MLflow, each record once. The JSON files are the truth: a server that is away loses nothing.
 
-`contents` says what MLflow shall hold and `store` brings it there: the only module that imports MLflow, and only when
-there is something to send. `ledger` remembers what each server has. Without it the server itself is asked, by the
-digest that each run is tagged with; if a server was emptied, delete `.tercet/published.json`.
+`contents` says what MLflow shall hold, `store` brings it there, and `database` keeps the project's own store whole and
+in its place. MLflow is imported nowhere else, and only when there is something to send. `ledger` remembers what each
+server has. Without it the server itself is asked, by the digest that each run is tagged with; if a server was emptied,
+delete `.tercet/published.json`.
 """
 
 from tasks.track.pages import Address, Command, hint, ui

@@ -18,7 +18,7 @@ Ledger = dict[str, dict[str, str]]  # by server, by an entry's key: the digest o
 def unknown(uri: str, everything: Iterable[Entry]) -> list[Entry]:
     """The entries that the server is not known to have as they are now."""
     file = server.database(uri)
-    gone = file is not None and not file.exists()
+    gone = file is not None and not server.there(file)
     known = {} if gone or "?" in uri else _read().get(redact.shown(uri), {})  # what is not shown may name another store
     return [entry for entry in everything if known.get(entry.key) != entry.digest]
 
@@ -28,6 +28,13 @@ def remember(uri: str, entry: Entry) -> None:
     ledger = _read()
     ledger.setdefault(redact.shown(uri), {})[entry.key] = entry.digest
     files.write_json(LEDGER, ledger)
+
+
+def forget(uri: str) -> None:
+    """Note that the server has nothing: it is new."""
+    ledger = _read()
+    if ledger.pop(redact.shown(uri), None) is not None:
+        files.write_json(LEDGER, ledger)
 
 
 def _read() -> Ledger:

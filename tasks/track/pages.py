@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tasks import redact
 from tasks.errors import TercetError
-from tasks.track import server
+from tasks.track import database, server
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -40,12 +40,15 @@ def ui(port: int | None = None) -> Address | Command:
         port: of that server; null: 5000, or where it is taken a free one.
 
     Raises:
-        TercetError: the port cannot be had.
+        TercetError: the port cannot be had, or the database is damaged.
     """
     uri = server.uri()
     if uri.startswith(("http://", "https://")):
         return Address(redact.shown(uri))
     chosen, note = _port(port)
+    if server.database(uri):
+        with server.told(uri):
+            database.ready(uri)
     argv = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(chosen), "--workers", "1"]
     store, environment = server.absolute(uri), {}
     if redact.shown(store) == store:

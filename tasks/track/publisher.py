@@ -6,9 +6,10 @@ from functools import partial
 from tasks import redact
 from tasks.params import Params
 from tasks.track import contents, ledger, server
+from tasks.track.client import import_mlflow
 from tasks.track.contents import Artifact, Entry
 from tasks.track.patience import within
-from tasks.track.store import Outcome, Store, import_mlflow
+from tasks.track.store import Outcome, Store
 from tasks.track.stream import settle
 
 PATIENCE_S = 60.0  # for one record; a server that is only slow gets on with it

@@ -1,6 +1,7 @@
 """Where records are published: the tracking server's address, whether it answers, and how its failures are told."""
 
 import os
+import shlex
 import socket
 import sqlite3
 import threading
@@ -46,6 +47,11 @@ def database(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:///") else None
 
 
+def there(file: Path) -> bool:
+    """Whether there is a database; an empty file is none yet."""
+    return file.exists() and file.stat().st_size > 0
+
+
 def absolute(uri: str) -> str:
     """The address with the whole path of its file: MLflow keeps one store per address, wherever the process moves."""
     file = database(uri)
@@ -62,7 +68,7 @@ def probe(uri: str) -> None:
     from urllib.request import getproxies, proxy_bypass  # takes 40 ms, and most calls of this module never probe
 
     file, address = database(uri), urlsplit(uri)
-    if file and file.exists():
+    if file and there(file):
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True, timeout=LOCKED_S)) as opened:
             opened.execute("PRAGMA schema_version")
     elif address.hostname and not (address.scheme in getproxies() and not proxy_bypass(address.hostname)):
@@ -88,9 +94,17 @@ def told(uri: str) -> Iterator[None]:
                 f"{type(error).__name__}: {what}; the records stay, and `tercet publish` tries again"
             ) from error
         raise TrackingError(
-            f"tracking server {redact.shown(uri)}: {what or type(error).__name__}; "
-            "nothing is lost: `tercet publish` sends the rest later"
+            f"tracking server {redact.shown(uri)}: {what or type(error).__name__}; nothing is lost: {_mend(uri, error)}"
         ) from None
+
+
+def _mend(uri: str, error: Exception) -> str:
+    file = database(uri)
+    broken = {kind.__module__.partition(".")[0] for kind in type(error).__mro__} & {"sqlalchemy", "sqlite3"}
+    if file is None or not broken or not there(file) or "locked" in str(error):
+        return "`tercet publish` sends the rest later"
+    aside = shlex.join(["mv", str(file), f"{file}.damaged"])
+    return f"if it is damaged, `{aside}`, and `tercet publish` sends everything anew"
 
 
 def _probe_address(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""The experiment and the registered model of one workload on a tracking server. The only module that imports MLflow."""
+"""The experiment and the registered model of one workload on a tracking server."""
 
 import json
 import os
@@ -12,36 +12,20 @@ from typing import TYPE_CHECKING, Literal
 
 from tasks import files, paths, records, redact
 from tasks.records import Evaluation
-from tasks.track import confusion, contents
+from tasks.track import confusion, contents, database
+from tasks.track.client import client
 from tasks.track.contents import Alias, Artifact, Entry, Point, Report, Run
-from tasks.track.server import DEFAULT_URI, absolute, variable_kept
+from tasks.track.server import DEFAULT_URI
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.entities.model_registry import ModelVersion
 
-ARTIFACTS = Path("mlartifacts")  # of the default store
 LIVE = paths.STATE / "curves"  # which run the training of a model streams to
 BATCH, PARAMS = 800, 100  # in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
-ENVIRONMENT = {  # unless the user has set them
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds; its own 120 s and 7 retries would hang for minutes
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would print the address with its password
-}
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open on traces without it
 DIGEST, SUPERSEDED = "record_digest", "superseded"  # tags of runs
 Outcome = Literal["sent", "already", "waiting"]
-
-
-def import_mlflow() -> None:
-    """Import MLflow, quiet and quick to give up; in a thread that nobody leaves alone before it is done."""
-    for variable, value in ENVIRONMENT.items():
-        os.environ.setdefault(variable, value)
-    import mlflow  # noqa: F401
 
 
 def _write_report(report: Report, folder: Path) -> None:
@@ -58,13 +42,8 @@ class Store:
     """The experiment and the registered model of one workload on a tracking server."""
 
     def __init__(self, uri: str, name: str) -> None:
-        import_mlflow()
-        import mlflow
-
-        address = absolute(uri)
-        with variable_kept():  # MLflow writes the address into the environment, where the user's is
-            mlflow.set_tracking_uri(address)  # the registry of a database looks files up through the global address
-        self.client = mlflow.MlflowClient(address, os.environ.get("MLFLOW_REGISTRY_URI") or address)
+        database.ready(uri)
+        self.client = client(uri)
         self.uri, self.name = uri, name
         self._models: dict[str, str] = {}  # files by their SHA-256
         self.experiment = self._experiment()
@@ -128,7 +107,7 @@ class Store:
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = (ARTIFACTS / self.name).resolve().as_uri() if self.uri == DEFAULT_URI else None
+        location = database.location(self.name) if self.uri == DEFAULT_URI else None
         found = self.client.get_experiment_by_name(self.name)
         try:
             made = str(found.experiment_id if found else self.client.create_experiment(self.name, location, EXPERIMENT))

@@ -13,8 +13,9 @@ from typing import Literal
 from tasks.errors import TrackingError
 from tasks.params import Params
 from tasks.track import contents, server
+from tasks.track.client import import_mlflow
 from tasks.track.patience import within
-from tasks.track.store import Store, import_mlflow
+from tasks.track.store import Store
 
 SETTLE_S = 60.0
 PATIENCE_S = 30.0  # for one epoch

@@ -3,17 +3,17 @@
 import os
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import psutil
 import pytest
 
 from tasks import track
@@ -74,11 +74,11 @@ def started(*command: str, cwd: Path) -> Iterator[Path]:
         yield log
         assert process.poll() is None, log.read_text()
     finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(20)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+        everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for one in everyone:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait(20)
 
 
 def test_the_pages_open_from_an_environment_that_is_not_activated(tmp_path: Path, database: Path) -> None:

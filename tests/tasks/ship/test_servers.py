@@ -19,7 +19,7 @@ import pytest
 from tasks import paths, track
 from tasks.errors import TrackingError
 from tasks.params import Params
-from tasks.track import contents, ledger, publisher, server
+from tasks.track import client, contents, ledger, publisher, server
 from tasks.track import stream as curves_module
 
 Store = Any  # of conftest.py
@@ -100,7 +100,7 @@ def test_a_server_that_never_ends_an_answer_holds_nobody_up(
     store: Store, params: Params, stream: Stream, monkeypatch: pytest.MonkeyPatch, answer: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    publisher.import_mlflow()  # its seconds are not the server's
+    client.import_mlflow()  # its seconds are not the server's
     served = Silent(answer)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", served.uri)
     monkeypatch.setattr(publisher, "PATIENCE_S", 1.0)

@@ -269,9 +269,13 @@ def _description(rows: Iterable[Row], comparison: Comparison) -> str:
     lines = [["device", *names], ["---"] * (len(names) + 1)]
     for row in rows:
         found = known[row.device]
-        cells = [f"{found[name]:.4g}" if name in found else "–" for name in names]
+        cells = [_number(found[name]) if name in found else "–" for name in names]
         lines.append([row.device if found else f"{row.device} ({row.measurement.status})", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _aliases(params: Params) -> Iterator[Alias]:

@@ -13,6 +13,11 @@ from tasks.errors import DataError
 from tasks.records import ArtifactCard, ModelCard
 
 LINKS = {"quantize": ("model", "scheme")}  # params of a run by themselves
+NEEDS = {  # what means nothing where another parameter is not set
+    "teacher_weight": "teacher",
+    "temperature": "teacher",
+    "aware_learning_rate": "aware_epochs",
+}
 LONGEST = 6000  # of a parameter's value in MLflow
 
 
@@ -72,7 +77,9 @@ def _flat(section: str, known: dict[str, Any]) -> dict[str, str]:
     return {
         f"{section}.{key}": (value if isinstance(value, str) else json.dumps(value))[:LONGEST]
         for key, value in known.items()
-        if key not in ("parent", "method", *LINKS.get(section, ())) and value not in ([], {}, "")
+        if key not in ("parent", "method", *LINKS.get(section, ()))
+        and value not in ([], {}, "")
+        and (key not in NEEDS or known.get(NEEDS[key]))
     }
 
 

@@ -72,6 +72,7 @@ def test_a_run_says_all_that_led_to_it(told: Store, params: Params) -> None:
         }.items()
     )
     assert not [name for name in run.data.params if name.startswith("prune.") and name.endswith(("parent", "method"))]
+    assert "prune.temperature" not in run.data.params, "there is no teacher"
     assert told.runs()["model pruned"].data.params["prune.sparsity"] == "0.5"
     assert "prune.sparsity" not in told.runs()["float32 @ host-cpu"].data.params
     given = run.inputs.dataset_inputs[0].dataset
@@ -162,6 +163,7 @@ def test_a_version_leads_to_its_run_and_says_what_it_is_worth(told: Store, param
     cells = [[cell.strip() for cell in line[1:-1]] for line in table]
     assert cells[0] == ["device", "accuracy", "latency_ms", "bytes", "gzip_bytes"]
     assert [line[:3] for line in cells[2:]] == [["host-cpu", "0.97", "0.5"], ["ethos-u55-128", "0.97", "0.1"]]
+    assert cells[2][3] == f"{(paths.artifact('int8') / 'model.tflite').stat().st_size:,}"
     logged = told.client.get_logged_model(version.source.removeprefix("models:/"))
     assert logged.source_run_id == run.info.run_id
     assert [output.model_id for output in run.outputs.model_outputs] == [logged.model_id]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks import tflite
 from tasks.errors import UnsupportedError
 
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "int4": 4, "uint4": 4, "int2": 2, "bool": 8} | {
@@ -75,17 +76,12 @@ def read(path: Path) -> tuple[Operator, ...]:
     Raises:
         UnsupportedError: an operator whose work the file does not tell.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    graph = model.subgraphs[0]
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    dtypes = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
-    codes = [kinds[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+    model = tflite.read(path.read_bytes())
+    graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
     tensors = [_tensor(tensor, model.buffers, dtypes) for tensor in graph.tensors]
     found = []
     for node in graph.operators:
-        kind = codes[node.opcodeIndex]
+        kind = kinds[node.opcodeIndex]
         if kind in UNCOUNTED:
             raise UnsupportedError(f"what {kind} takes cannot be counted from the file")
         if kind == "DEQUANTIZE" and (stored := tensors[node.inputs[0]].stored) is not None:

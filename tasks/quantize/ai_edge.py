@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tasks import tflite
 from tasks.errors import ConversionError
 
 Activations = Literal["float32", "dynamic", "int8", "int16"]
@@ -57,7 +58,7 @@ def converter() -> str:
 
 
 def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[float, float]] | None = None) -> bytes:
-    """Quantize a float32 LiteRT file; the same arguments give the same bytes.
+    """Quantize a float32 LiteRT file; the same arguments give the same bytes, all of them within the flatbuffer.
 
     Args:
         content: the file.
@@ -81,7 +82,7 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
             done = quantizer.quantize(known or None, enable_progress_bar=False, enable_progress_report=False)
     except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ConversionError(f"{converter()} refused: {' '.join(str(error).split())}") from None
-    return bytes(done.quantized_model)
+    return tflite.whole(bytes(done.quantized_model))
 
 
 def _add(quantizer: Any, rule: Rule, place: int) -> None:

@@ -1,11 +1,10 @@
 """A LiteRT file of one's own as a variant: not a byte of it is changed."""
 
 import hashlib
-import struct
 from pathlib import Path
 from typing import Any
 
-from tasks import dataset, keras_models
+from tasks import dataset, keras_models, tflite
 from tasks.dataset import LABEL, Examples, Spec, TensorSpec
 from tasks.errors import ModelError
 from tasks.quantize import encode, guard, litert
@@ -37,8 +36,7 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Example
     content = source.read_bytes()
     try:
         graph, shapes = litert.inspect(content), _shapes(content)
-    # the flatbuffer is a stranger's: its offsets may lead anywhere
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+    except tflite.DAMAGED as error:
         raise ModelError(f"model {model!r}: not a whole LiteRT file: {type(error).__name__}: {error}") from None
     names = spec.names_of([tensor.name for tensor in graph.inputs], f"model {model!r}")
     inputs = tuple(
@@ -65,9 +63,7 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Example
 
 def _shapes(content: bytes) -> list[list[int]]:
     """The inputs' shapes with their batch axis; -1 where the file leaves a size open."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    graph = tflite.read(content).subgraphs[0]
     tensors = [graph.tensors[i] for i in graph.inputs]
     shapes: list[Any] = [t.shape if t.shapeSignature is None else t.shapeSignature for t in tensors]
     return [[int(size) for size in shape] for shape in shapes]

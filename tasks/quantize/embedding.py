@@ -9,21 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from tasks import tflite
+
 
 def look_up(content: bytes) -> bytes:
     """The same float32 LiteRT file with every GATHER of rows of a constant table made an EMBEDDING_LOOKUP."""
-    import flatbuffers  # type: ignore[import-untyped]  # it ships no types
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = tflite.read(content)
     graph = model.subgraphs[0]
     operators = [made for operator in graph.operators for made in _rewritten(model, graph, operator)]
     if len(operators) == len(graph.operators):
         return content
     graph.operators = operators
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return tflite.pack(model)
 
 
 def _rewritten(model: Any, graph: Any, operator: Any) -> list[Any]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tasks import tflite
 from tasks.errors import ParamsError, suggest
 
 if TYPE_CHECKING:
@@ -51,19 +52,15 @@ def read(content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = ()) 
         known: see `names`.
         ends: the Keras layers of the model's outputs: the converter renames what stands at the end of a graph.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    kinds, dtypes = _words(schema.BuiltinOperator), _words(schema.TensorType)
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    model = tflite.read(content)
+    graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
     tensors = [tensor.name.decode() for tensor in graph.tensors]
     constant = [model.buffers[tensor.buffer].data is not None for tensor in graph.tensors]
-    stored = {i: dtypes[tensor.type].lower() for i, tensor in enumerate(graph.tensors) if constant[i]}
+    stored = {i: dtypes[tensor.type] for i, tensor in enumerate(graph.tensors) if constant[i]}
     made: dict[int, tuple[str, ...]] = {}  # by tensor: the layers of what computes it
     found = []
     for operator in graph.operators:
-        kind = kinds[codes[operator.opcodeIndex]]
+        kind = kinds[operator.opcodeIndex]
         inputs, outputs = ([int(i) for i in side if i >= 0] for side in (operator.inputs, operator.outputs))
         layers = _layers([tensors[i] for i in outputs], known) or _layers(
             [tensors[i] for i in inputs if constant[i]], known
@@ -122,7 +119,3 @@ def _layers(tensors: list[str], known: Mapping[str, bool]) -> tuple[str, ...]:
     steps = [step for name in tensors for path in name.split(";") for step in path.split("/")[:-1]]
     found = dict.fromkeys(step for step in steps if step in known)
     return tuple(sorted(found, key=lambda name: not known[name]))
-
-
-def _words(enumeration: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}

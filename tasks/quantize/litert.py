@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks import tflite
 from tasks.errors import ConversionError
 from tasks.records import Tensor
 
@@ -86,21 +87,16 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples | None"
 
 def inspect(content: bytes) -> Graph:
     """Read the inputs, outputs and operators of a LiteRT file's main graph, by its schema alone."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    graph = model.subgraphs[0]
-    builtin = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    dtypes = {value: name.lower() for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    model = tflite.read(content)
+    graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
     operators: Counter[str] = Counter()
     in_float: list[str] = []
     for operator in graph.operators:
-        name = builtin[codes[operator.opcodeIndex]]
+        name = kinds[operator.opcodeIndex]
         operators[name] += 1
         touched = [graph.tensors[i] for i in [*operator.inputs, *operator.outputs] if i >= 0]
-        if any(tensor.type == schema.TensorType.FLOAT32 for tensor in touched):
-            in_float.append(f"{name} ({graph.tensors[operator.outputs[0]].name.decode()})")
+        if any(dtypes[tensor.type] == "float32" for tensor in touched):
+            in_float.append(f"{name} ({', '.join(graph.tensors[i].name.decode() for i in operator.outputs[:1])})")
     names = _signature_names(model)
     return Graph(
         inputs=tuple(_tensor(graph.tensors[i], names.get(i), dtypes) for i in graph.inputs),
@@ -142,9 +138,7 @@ def _looping(model: "tf_keras.Model") -> list[str]:
 
 
 def _sparse_tensors(content: bytes) -> int:
-    from ai_edge_litert import schema_py_generated as schema
-
-    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    graph = tflite.read(content).subgraphs[0]
     return sum(tensor.sparsity is not None for tensor in graph.tensors)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks import tflite
 from tasks.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -145,12 +146,10 @@ def _computed(content: bytes) -> dict[int, str]:
 
     An interpreter knows more: constants, and scratch memory of kernels, in which anything may stand.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    graph = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs[0]
+    graph, dtypes = tflite.read(content).subgraphs[0], tflite.dtypes()
     places = [*graph.inputs, *(place for operator in graph.operators for place in operator.outputs)]
     return {
         int(place): graph.tensors[place].name.decode()
         for place in places
-        if graph.tensors[place].type == schema.TensorType.FLOAT32
+        if dtypes[graph.tensors[place].type] == "float32"
     }

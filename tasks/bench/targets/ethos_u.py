@@ -8,17 +8,19 @@ import csv
 import math
 import re
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tasks import tflite
 from tasks.bench import shipping
 from tasks.bench.targets import Artifact, Request, Result
 from tasks.devices import Device, EthosU
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.process import told
+from tasks.process import Told, told
 from tasks.records import Energy, Latency, Measurement, Memory
 
 TIMEOUT_S = 300
@@ -26,6 +28,7 @@ STAND_IN = "LiteRT reference kernels on the host"
 MAC_PJ = {"int8": 0.3, "int16x8": 0.5}  # see `energy`
 SRAM_PJ = (1.25, 12.5)  # a byte
 OUTSIDE_PJ = (162.0, 325.0)  # a byte of flash or DRAM
+NARROW = {"int4", "uint4", "int2"}  # types of less than a byte
 REFUSAL = re.compile(r"operator: (?P<operator>\w+), ofm: .*\nReason: (?P<reason>.*)")
 
 
@@ -92,15 +95,26 @@ def vela(artifact: Path, device: Device, folder: Path) -> Report:
         "-I",
         "-m",
         "ethosu.vela",
-        str(artifact),
+        str(tflite.checked(artifact, "Vela")),
         "--verbose-performance",
         "--show-cpu-operations",
     ]
     command += [word for option in options.items() for word in option]
     done = told(command, timeout_s=TIMEOUT_S, what=f"{artifact}: Vela")
     if done.code:
-        raise UnsupportedError(f"Vela refuses the network: {done.last_words}")
+        raise UnsupportedError(f"Vela refuses the network: {_refusal(done, artifact)}")
     return read(folder, artifact.stem, device.system, done.out)
+
+
+def _refusal(done: Told, artifact: Path) -> str:
+    """Why it ended without a result: what it raised, or what of the file it crashed on."""
+    if done.code < 0:
+        narrow = ", ".join(sorted(tflite.types(artifact.read_bytes()) & NARROW))
+        cause = f"it cannot read tensors of {narrow}, and " if narrow else ""
+        return f"{cause}crashes with {signal.Signals(-done.code).name}"
+    lines = (done.err.strip() or done.out.strip() or "it said nothing").splitlines()
+    raised = next((i for i, line in enumerate(lines) if re.match(r"\w+Error: ", line)), len(lines) - 1)
+    return " ".join(" ".join(lines[raised:]).split())
 
 
 def read(folder: Path, stem: str, system: str, stdout: str) -> Report:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import paths
+from tasks import paths, tflite
 from tasks.bench import meters, timed
 from tasks.bench.targets import Artifact
 from tasks.bench.transport import Session
@@ -44,7 +44,7 @@ def convert(artifact: Artifact) -> Path:
         DeviceError: the conversion did not end in time.
     """
     path = paths.STATE / "converted" / f"{artifact.card.sha256}.tf2onnx-{version('tf2onnx')}.onnx"
-    return once(path, partial(to_onnx, artifact.path))
+    return once(path, partial(to_onnx, tflite.checked(artifact.path, "tf2onnx")))
 
 
 def to_onnx(source: Path, file: Path) -> None:

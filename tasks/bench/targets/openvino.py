@@ -1,5 +1,6 @@
 """A processor of this machine through OpenVINO, which reads the artifact as it is."""
 
+from tasks import tflite
 from tasks.bench import meters, timed
 from tasks.bench.transport import Session
 from tasks.devices import Processor
@@ -13,6 +14,7 @@ def setup(device: Processor, session: Session) -> timed.Setup:
         options={"threads": device.threads},
         energy=meters.HOST,
         watts_per_core=device.watts_per_core,
+        model=lambda artifact: tflite.checked(artifact.path, "OpenVINO"),
         profiles=True,
         describe=True,
     )

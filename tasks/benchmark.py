@@ -10,7 +10,7 @@ import numpy as np
 from tasks import dataset, devices, paths, track
 from tasks.bench import locks, openssh
 from tasks.bench.targets import Artifact, Request, Result, made_in, target
-from tasks.errors import UnsupportedError
+from tasks.errors import InvalidError, UnsupportedError
 from tasks.files import replaced
 from tasks.params import Params, Protocol
 from tasks.records import Split
@@ -82,7 +82,13 @@ def _attempt(request: Request) -> Result:
         result = target(request.device.kind)(request)
     except UnsupportedError as error:
         return Result(request.result(status="unsupported", reason=str(error)))
-    scores = [score(outputs, dataset.load(split), "default", split) for split, outputs in result.outputs.items()]
+    except InvalidError as error:
+        return Result(request.result(status="invalid", reason=str(error)))
+    try:
+        scores = [score(outputs, dataset.load(split), "default", split) for split, outputs in result.outputs.items()]
+    except InvalidError as error:
+        fault = {"status": "invalid", "reason": str(error)}
+        return replace(result, measurement=result.measurement.model_copy(update=fault))
     return replace(result, measurement=result.measurement.model_copy(update={"scores": tuple(scores)}))
 
 

@@ -7,6 +7,7 @@
     ├── ModelError         a model cannot be built, trained or compressed
     ├── ConversionError    a variant cannot be converted as its scheme promises
     ├── UnsupportedError   this variant cannot run on this device: a result, not a failure
+    ├── InvalidError       what was answered or measured is no result: the pair is told as invalid
     ├── DeviceError        a device did not answer, or crashed                         (*)
     └── TrackingError      the tracking server cannot be used: records wait for `tercet publish`
 
@@ -50,6 +51,10 @@ class ConversionError(TercetError):
 
 class UnsupportedError(TercetError):
     """A variant cannot run on a device; the message becomes the reason in its record."""
+
+
+class InvalidError(TercetError):
+    """What was answered or measured is no result; the message becomes the reason in its record."""
 
 
 class DeviceError(TransientError):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks import heads
 from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION, Array, Examples
+from tasks.errors import InvalidError
 from tasks.records import Score, Split
 
 Z95 = 1.959963984540054  # the 97.5th percentile of the normal distribution
@@ -24,7 +25,11 @@ def score(outputs: Any, examples: Examples, kernels: Literal["default", "referen
         examples: the split.
         kernels: whose answers they are.
         split: its name.
+
+    Raises:
+        InvalidError: outputs are no finite numbers, which have no order: the place of one is no class.
     """
+    check_finite(outputs, f"{split} examples")
     n = len(outputs)
     labels = examples.targets[LABEL]
     predictions: tuple[int, ...] = ()
@@ -49,6 +54,19 @@ def score(outputs: Any, examples: Examples, kernels: Literal["default", "referen
         predictions=predictions,
         outputs_sha256=hashlib.sha256(np.ascontiguousarray(outputs, np.float32).tobytes()).hexdigest(),
     )
+
+
+def check_finite(outputs: Any, what: str) -> None:
+    """Refuse answers of which some are no numbers.
+
+    Raises:
+        InvalidError: how many of them, and which is the first.
+    """
+    bad = np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))
+    if bad.size:
+        raise InvalidError(
+            f"the answers to {bad.size} of {len(outputs)} {what} are no finite numbers, the first to example {bad[0]}"
+        )
 
 
 def reconstruction_errors(outputs: Array, inputs: Array) -> Array:

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import binomtest, mannwhitneyu
 
 from tasks.dataset import LABEL, RECONSTRUCTION, Examples
+from tasks.errors import InvalidError
 from tasks.records import Tensor, judged
 from tasks.score import auc, hanley_mcneil, reconstruction_errors, score, wilson
 
@@ -23,6 +24,17 @@ def test_the_predicted_class_is_the_highest_score() -> None:
     assert (found.value, found.n, found.split) == (0.75, 4, "test")
     moved = score(outputs + np.float32(1e-3), examples, "default", "test")
     assert moved.outputs_sha256 != found.outputs_sha256
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("target", [LABEL, RECONSTRUCTION])
+def test_what_is_no_number_is_no_class_and_no_error(bad: float, target: str) -> None:
+    outputs = np.full((5, 2), 0.5, np.float32)
+    outputs[3, 1] = outputs[4, 0] = bad
+    targets = {LABEL: np.array([1, 0, 0, 0, 1]), target: np.zeros((5, 2)) if target != LABEL else np.zeros(5, int)}
+    examples = Examples({"x": np.zeros((5, 2), np.float32)}, targets)
+    with pytest.raises(InvalidError, match=r"the answers to 2 of 5 test examples are no finite numbers, .* example 3"):
+        score(outputs, examples, "default", "test")
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 6])  # many ties, some and none

@@ -7,7 +7,7 @@ instructions), so no figure here is a time. The count is of one thread, whose ru
 from pathlib import Path
 from typing import Any
 
-from tasks.bench import arm64, shipping, timed
+from tasks.bench import agreement, arm64, shipping, timed
 from tasks.bench.targets import Artifact, Request, Result
 from tasks.devices import Device, EmulatedArm64, installed
 from tasks.errors import DeviceError, UnsupportedError
@@ -26,7 +26,7 @@ def measure(request: Request) -> Result:
     """Count the variant's and the reference's instructions, and have the Arm kernels answer both splits.
 
     Raises:
-        UnsupportedError: the runtime refuses the variant or the reference.
+        UnsupportedError: the runtime refuses the variant or the reference, or computes something else.
         DeviceError: the emulator crashed or did not end.
     """
     device = request.device
@@ -38,6 +38,7 @@ def measure(request: Request) -> Result:
         energy={},
         watts_per_core=(0.0, 0.0, 0.0),
     )
+    agreement.check(request, setup)
     reference = request.reference.card.variant
     response, counts = _count(request, setup, request.artifact)
     others = counts if request.variant == reference else _count(request, setup, request.reference)[1]

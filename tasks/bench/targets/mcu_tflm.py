@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tasks.bench import shipping, timed
+from tasks import tflite
+from tasks.bench import agreement, shipping, timed
 from tasks.bench.targets import Artifact, Request, Result
 from tasks.bench.transport import Local
 from tasks.devices import Device, Tflm, installed
@@ -35,7 +36,7 @@ def measure(request: Request) -> Result:
     """Have the runtime's kernels answer both splits, and weigh the arena and the file against the board.
 
     Raises:
-        UnsupportedError: the runtime refuses the variant; the message names the operator.
+        UnsupportedError: the runtime refuses the variant, or computes something else; the message names the operator.
         DeviceError: the runtime crashed or did not end.
     """
     device = request.device
@@ -58,6 +59,7 @@ def measure(request: Request) -> Result:
     if reason:
         return Result(request.result(status="unsupported", reason=reason, **figures))
     setup = timed.Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
+    agreement.check(request, setup)
     answers = timed.outputs(request, setup)
     return Result(request.result(status="ok", stand_in=STAND_IN, **figures), outputs=answers)
 
@@ -96,7 +98,7 @@ def _ask(request: Request) -> dict[str, Any]:
     """What the runtime says of the model after a few inferences."""
     with TemporaryDirectory(prefix="tercet-tflm-") as folder:
         ask = {"action": "predict", "runtime": "tflm", "options": {}}
-        files = {"model": request.artifact.path, "inputs": request.inputs}
+        files = {"model": tflite.checked(request.artifact.path, "TensorFlow Lite Micro"), "inputs": request.inputs}
         response = Local().run(ask, files, {"outputs": Path(folder, "outputs.npz")}, timeout_s=ANSWER_S)
     if response["status"] == "unsupported":
         raise UnsupportedError(f"{request.variant}: TensorFlow Lite Micro refuses it: {response['reason']}")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks.bench import meters, timed
+from tasks.bench import agreement, meters, timed
 from tasks.bench.runner import machine, nvml
 from tasks.bench.runner.pjrt import installed_plugin, plugin
 from tasks.bench.targets import Artifact, Request, Result
@@ -20,7 +20,8 @@ def measure(request: Request) -> Result:
     """Measure one pair, and answer the splits with the kernels that were timed.
 
     Raises:
-        UnsupportedError: the variant or the reference has no StableHLO, or the compiler refuses it.
+        UnsupportedError: the variant or the reference has no StableHLO, or the compiler refuses it, or computes
+            something else than the variant's file.
         DeviceError: a window crashed or did not end.
     """
     assert isinstance(request.device, Pjrt)
@@ -29,6 +30,7 @@ def measure(request: Request) -> Result:
 
 def measured(request: Request, ready: timed.Setup) -> Result:
     """The same by a session of any kind."""
+    agreement.check(request, ready)
     result = timed.judge(request, ready)
     card = request.artifact.card
     details = {**result.measurement.details, "stablehlo_sha256": card.stablehlo and card.stablehlo.sha256}

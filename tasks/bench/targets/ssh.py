@@ -18,7 +18,6 @@ from tasks.devices import PACKAGES, Device, Ssh
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.registry import resolve
 
-READERS = ("onnxruntime", "openvino")  # which take the artifact for what they make of it
 FACTS = ("machine", "cpu", "features", "cpus", "python")  # of the runner's environment: what tells machines apart
 UNPACKED = 4  # bytes of packages for each of their archive: what must be free
 
@@ -27,7 +26,8 @@ def measure(request: Request) -> Result:
     """Measure one pair in one session, and answer the splits with the kernels there.
 
     Raises:
-        UnsupportedError: the runtime refuses the variant or the reference, or the device has too few processors.
+        UnsupportedError: the runtime refuses the variant or the reference, or computes something else than LiteRT here,
+            or the device has too few processors.
         DeviceError: the device cannot be reached or fails; nothing is left on it.
     """
     device = request.device
@@ -39,8 +39,7 @@ def measure(request: Request) -> Result:
             )
         equip(session, device)
         setup = resolve(SETUPS, device.runtime, "runtime")(device, session)
-        if device.runtime in READERS:
-            agreement.check(request, setup)
+        agreement.check(request, setup)
         result = timed.judge(request, setup)
     remember(device, result.measurement.environment)
     return result

@@ -6,9 +6,10 @@ import pytest
 
 from tasks import benchmark, dataset, paths
 from tasks.bench import locks, openssh
+from tasks.bench.targets import Request, Result
 from tasks.errors import DataError, DeviceError
 from tasks.params import Params
-from tasks.records import Measurement, read
+from tasks.records import Latency, Measurement, read
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +51,27 @@ def test_what_cannot_run_is_a_result(params: Params) -> None:
     assert record.status == "unsupported"
     assert record.reason is not None
     assert record.latency is None
+
+
+def test_answers_that_are_no_numbers_make_the_pair_invalid_and_keep_its_figures(
+    params: Params, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(request: Request) -> Result:
+        outputs = np.full((len(images), 4), np.nan, np.float32)
+        latency = Latency(provenance="measured", ms_p50=1)
+        return Result(request.result(status="ok", latency=latency), outputs={"test": outputs})
+
+    monkeypatch.setattr(benchmark, "target", lambda _kind: answered)
+    labelled = dataset.Examples({"image": images}, {dataset.LABEL: np.zeros(len(images), int)})
+    monkeypatch.setattr(dataset, "load", lambda _split: labelled)
+    record = measured(params, "float32", "host-cpu")
+    assert record.status == "invalid"
+    assert (
+        record.reason
+        == f"the answers to {len(images)} of {len(images)} test examples are no finite numbers, the first to example 0"
+    )
+    assert record.scores == ()
+    assert record.latency is not None
 
 
 def test_a_failure_is_raised_and_leaves_no_old_record(params: Params, machine: Any) -> None:

@@ -87,12 +87,12 @@ def test_what_vela_crashes_on_is_told_by_its_types(pair: Pair, golden: Path, tmp
     four = ai_edge.quantize((golden / "float32.tflite").read_bytes(), [ai_edge.Rule(ai_edge.SCHEMES["int4-weights"])])
     (tmp_path / "four.tflite").write_bytes(four)
     with pytest.raises(UnsupportedError, match=r"Vela .*: it cannot read tensors of int4, and crashes with SIGFPE$"):
-        ethos_u.compile(tmp_path / "four.tflite", pair("int8", "ethos-u55-128").device, tmp_path)
+        ethos_u.vela(tmp_path / "four.tflite", pair("int8", "ethos-u55-128").device, tmp_path)
 
 
 def test_what_vela_raises_is_told_from_its_beginning(pair: Pair, golden: Path, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"SEQUENCE_LSTM.*IFM must be INT8 or INT16") as caught:
-        ethos_u.compile(golden / "recurrent.tflite", pair("int8", "ethos-u55-128").device, tmp_path)
+        ethos_u.vela(golden / "recurrent.tflite", pair("int8", "ethos-u55-128").device, tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tasks import devices
-from tasks.bench import transport
+from tasks.bench import agreement, timed, transport
 from tasks.bench.targets import Artifact, Request, mcu_tflm
 from tasks.devices import Tflm
 from tasks.errors import UnsupportedError
-from tasks.quantize import litert
+from tasks.quantize import ai_edge, litert
 from tasks.records import ArtifactCard
 
 Build = Callable[..., dict[str, Any]]
@@ -137,6 +137,32 @@ def test_what_the_kernels_refuse_is_unsupported(board: Callable[..., Request], v
     with pytest.raises(UnsupportedError, match=f"TensorFlow Lite Micro refuses it: .*{word}") as caught:
         mcu_tflm.measure(board(variant))
     assert "\n" not in str(caught.value)
+
+
+def test_what_its_kernels_compute_otherwise_is_refused(board: Callable[..., Request], golden: Path) -> None:
+    request = board("float32")
+    content = (golden / "float32.tflite").read_bytes()
+    request.artifact.path.write_bytes(ai_edge.quantize(content, [ai_edge.Rule(ai_edge.SCHEMES["int8-weights"])]))
+    card = request.artifact.card.model_copy(update={"scheme": "int8-weights"})
+    with pytest.raises(UnsupportedError, match=r"(tflm does not compute what the file says|refuses it).*") as caught:
+        mcu_tflm.measure(replace(request, artifact=Artifact(card, request.artifact.path)))
+    assert "\n" not in str(caught.value)
+
+
+def test_one_step_of_an_integer_output_is_no_disagreement(
+    board: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = board("int8")
+    (step,) = (tensor.scale or 0.0 for tensor in request.artifact.card.outputs)
+    flat = np.full((6, 4), 0.25, np.float32)
+    given = {"litert": flat, "tflm": flat}
+    monkeypatch.setattr(timed, "outputs", lambda _request, setup: {"test": given[setup.runtime]})
+    setup = timed.Setup(transport.Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))
+    given["tflm"] = flat + np.float32(0.99 * step)
+    agreement.check(request, setup)
+    given["tflm"] = flat + np.float32(1.01 * step)
+    with pytest.raises(UnsupportedError, match="does not compute what the file says"):
+        agreement.check(request, setup)
 
 
 def test_a_model_that_does_not_fit_keeps_its_figures(board: Callable[..., Request]) -> None:

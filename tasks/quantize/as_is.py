@@ -11,6 +11,8 @@ from tasks.quantize import encode, guard, litert
 from tasks.records import ArtifactCard, Tensor
 
 FILE = keras_models.LITERT
+BYTE = 255
+BRIGHT = 16.0  # pixels are larger, and numbers that were scaled are not
 
 
 def write(folder: Path, variant: str, model: str, place: Path, examples: Examples) -> None:
@@ -79,6 +81,11 @@ def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -
     real = tensor.dtype.startswith("float") or tensor.scale is not None
     if real != wanted.dtype.startswith("float"):
         raise ModelError(f"model {model!r}: input {tensor.name!r} takes {tensor.dtype}; the data has {wanted.dtype}")
+    if wanted.pixels is not None and not wanted.pixels.raw and (tensor.scale or 0.0) * BYTE >= BRIGHT:
+        raise ModelError(
+            f"model {model!r}: input {tensor.name!r} takes pixels from 0 to {BYTE}, and prepare has scaled them: set "
+            "`prepare.normalize: none`"
+        )
     return tensor.model_copy(update={"shape": wanted.shape})
 
 

@@ -15,6 +15,8 @@ LEFT, RIGHT, TOP, BOTTOM = 50.0, 446.0, 14.0, 254.0  # of the plot's area
 CHARACTER, LINE = 6.3, 13.0  # of a label: the widest usual character, the height
 LOG_FROM = 5.0  # a wider range of costs than this gets a logarithmic axis
 MARK = 6.0  # half a mark's width, with some air
+LABELLED = 40  # of a chart's points, the front's first: more labels lie on each other, and each has its title on hover
+REACH = 80.0  # how far from its mark a label may lie, up or down
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Bar = tuple[float, float, float]  # an error bar: x, y of its low and of its high end
 
@@ -52,6 +54,7 @@ class Mark:
     y: float
     y_low: float
     y_high: float
+    labelled: bool
     label_x: float
     label_y: float  # the baseline of the text
     anchor: str  # SVG's text-anchor
@@ -70,6 +73,7 @@ class Chart:
 
 
 Placed = tuple[float, float, Point]  # x, y
+Place = tuple[Box, str, bool]  # of a label, its text's anchor, and whether it is so far that it needs a leader
 
 
 def scatter(points: Sequence[Point]) -> Chart:
@@ -104,12 +108,15 @@ def scatter(points: Sequence[Point]) -> Chart:
     )
 
 
-def _mark(placed: Placed, bar: Bar, label: tuple[Box, str, bool]) -> Mark:
+def _mark(placed: Placed, bar: Bar, label: Place | None) -> Mark:
     x, y, point = placed
+    if label is None:
+        return Mark(point, x, y, bar[1], bar[2], labelled=False, label_x=x, label_y=y, anchor="start", leader=None)
     (left, top, right, bottom), anchor, far = label
     label_x = {"start": left, "middle": (left + right) / 2, "end": right}[anchor]
     leader = (label_x, (top + bottom) / 2) if far else None
-    return Mark(point, x, y, bar[1], bar[2], label_x, bottom - 3, anchor, leader)
+    at = {"label_x": label_x, "label_y": bottom - 3}
+    return Mark(point, x, y, bar[1], bar[2], labelled=True, anchor=anchor, leader=leader, **at)
 
 
 def _linear_ticks(low: float, high: float, count: int) -> list[float]:
@@ -158,19 +165,36 @@ def _lines(bars: Sequence[Bar], fronts: Sequence[Sequence[tuple[float, float]]])
         yield min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1
 
 
-def _label(placed: Sequence[Placed], lines: Sequence[Box]) -> list[tuple[Box, str, bool]]:
-    """A place for each label, the front's first: free if it can be, and near to its mark."""
+def _label(placed: Sequence[Placed], lines: Sequence[Box]) -> list[Place | None]:
+    """A place for each label, the reference's and the front's first: free if it can be, and near to its mark.
+
+    The work grows with the number of points, not with its square: so many have a label, and each looks once at all
+    that is drawn, for what lies within its reach.
+    """
     taken: list[Box] = [(x - MARK, y - MARK, x + MARK, y + MARK) for x, y, _ in placed]
-    places: dict[int, tuple[Box, str, bool]] = {}
-    for i in sorted(range(len(placed)), key=lambda i: (not placed[i][2].on_front, placed[i][0])):
+    places: list[Place | None] = [None] * len(placed)
+    order = sorted(
+        range(len(placed)), key=lambda i: (not placed[i][2].reference, not placed[i][2].on_front, placed[i][0])
+    )
+    for i in order[:LABELLED]:
         x, y, point = placed[i]
-        costs = {place: _cost(place[0], y, taken, lines) for place in _places(x, y, len(point.label))}
-        places[i] = min(costs, key=lambda place: costs[place])
-        taken.append(places[i][0])
-    return [places[i] for i in range(len(placed))]
+        width = CHARACTER * len(point.label) + 9
+        reach = (x - width, y - REACH, x + width, y + REACH)
+        near, nearby = _within(reach, taken), _within(reach, lines)
+        costs = {place: _cost(place[0], y, near, nearby) for place in _places(x, y, len(point.label))}
+        place = min(costs, key=lambda place: costs[place])
+        places[i] = place
+        taken.append(place[0])
+    return places
 
 
-def _places(x: float, y: float, characters: int) -> Iterator[tuple[Box, str, bool]]:
+def _within(reach: Box, boxes: Sequence[Box]) -> list[Box]:
+    """The boxes that a label within `reach` could lie on."""
+    left, top, right, bottom = reach
+    return [box for box in boxes if box[0] < right and box[2] > left and box[1] < bottom and box[3] > top]
+
+
+def _places(x: float, y: float, characters: int) -> Iterator[Place]:
     """Boxes for a label around its mark, the text's anchor, and whether it is so far that it needs a leader."""
     width = CHARACTER * characters
     for dy in (0.0, -14.0, 14.0, -28.0, 28.0, -42.0, 42.0, -56.0, 56.0, -70.0, 70.0):

@@ -31,7 +31,11 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 def ratio(value: float | None) -> str:
     """A ratio: two decimals around 1, more where it is small."""
-    return significant(value, 3 if value is not None and value >= 1 else 2)
+    return (
+        f"{value:.2f}"
+        if value is not None and 0.1 <= value < 1
+        else significant(value, 3 if value and value >= 1 else 2)
+    )
 
 
 def percent(share: float, n: int) -> str:

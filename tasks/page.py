@@ -59,10 +59,17 @@ class Device:
     lines: tuple[Line, ...]
     plots: tuple[Plot, ...]
     facts: tuple[tuple[str, str], ...]
+    ran: bool  # whether any variant did
 
 
-def render(comparison: Comparison, advised: Advised | None = None) -> str:
-    """The page's HTML, with what to ship on top where that is known; the same records give the same bytes."""
+def render(comparison: Comparison, advised: Advised | None = None, about: str = "") -> str:
+    """The page's HTML; the same records give the same bytes.
+
+    Args:
+        comparison: what it shows.
+        advised: what to ship, which stands on top where it is known.
+        about: the data and the seeds, in a sentence.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -78,6 +85,8 @@ def render(comparison: Comparison, advised: Advised | None = None) -> str:
         comparison=comparison,
         advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
         devices=devices,
+        about=about,
+        absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
         overview=_overview(devices),
         metric=comparison.rows[0].metric if comparison.rows else "quality",
         quick=any(row.measurement.mode == "quick" for row in comparison.rows),
@@ -116,7 +125,16 @@ def _device(name: str, rows: Sequence[Row], reference: str) -> Device:
         lines=tuple(_line(row, against) for row in rows),
         plots=(_latency_plot(name, rows, against), _energy_plot(name, rows, against)),
         facts=tuple(_facts(ok)),
+        ran=bool(ok),
     )
+
+
+def _reasons(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Each reason once, with the variants that share it."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.row.verdict, []).append(line.row.variant)
+    return [(reason, ", ".join(variants)) for reason, variants in found.items()]
 
 
 def _line(row: Row, against: Row | None) -> Line:
@@ -178,21 +196,20 @@ def _energy(m: Measurement) -> Figure:
 def _latency_plot(device: str, rows: Sequence[Row], against: Row | None) -> Plot:
     points = []
     for row in rows:
-        latency = row.measurement.latency
-        if row.measurement.status == "ok" and latency is not None and latency.ms_p50 > 0:
-            cost = f"{figures.significant(latency.ms_p50)} ms, {latency.provenance}"
-            group = latency.provenance
-            points.append(_point(row, latency.ms_p50, cost, group, against, on_front=row.on_latency_front))
+        known = speed.cost(row, rows, "latency_ms")
+        if known is not None and known.value > 0:
+            cost = f"{figures.significant(known.value)} ms, {known.source}"
+            points.append(_point(row, known.value, cost, known.source, against, on_front=row.on_latency_front))
     return _plot(f"{device}-latency", device, "latency", "milliseconds per inference, median", points)
 
 
 def _energy_plot(device: str, rows: Sequence[Row], against: Row | None) -> Plot:
     points = []
     for row in rows:
-        energy = row.measurement.energy
-        if row.measurement.status == "ok" and energy.mj is not None and energy.mj > 0:
-            cost = f"{figures.significant(energy.mj)} mJ, {figures.ENERGY_KINDS[energy.kind]}"
-            points.append(_point(row, energy.mj, cost, energy.kind, against, on_front=row.on_energy_front))
+        known = speed.cost(row, rows, "energy_mj")
+        if known is not None and known.value > 0:
+            cost = f"{figures.significant(known.value)} mJ, {figures.ENERGY_KINDS[row.measurement.energy.kind]}"
+            points.append(_point(row, known.value, cost, known.source, against, on_front=row.on_energy_front))
     reasons = dict.fromkeys(row.measurement.energy.reason for row in rows if row.measurement.status == "ok")
     why = "; ".join(reason for reason in reasons if reason)
     return _plot(f"{device}-energy", device, "energy", "millijoules per inference, gross", points, why)
@@ -223,7 +240,8 @@ def _plot(key: str, device: str, what: str, x_title: str, points: Sequence[Point
 def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
     """What the figures of a device hang from, each said once."""
     environment: dict[str, Any] = ok[0].environment if ok else {}
-    facts = [(k.replace("_", " "), str(v)) for k, v in environment.items() if isinstance(v, str | int | float)]
+    known = {k: figures.significant(v) if isinstance(v, float) else v for k, v in environment.items()}
+    facts = [(k.replace("_", " "), str(v)) for k, v in known.items() if isinstance(v, str | int)]
     told = {
         "accuracy from": [m.stand_in for m in ok],
         "energy": [figures.ENERGY_KINDS[m.energy.kind] if m.energy.mj is not None else m.energy.reason for m in ok],

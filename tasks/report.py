@@ -46,10 +46,18 @@ def report(params: Params) -> None:
         write_text(folder / "comparison.csv", _csv([_line(row) for row in comparison.rows]))
         write_json(folder / "metrics.json", metrics(comparison))
         write_text(folder / "plot.csv", _csv(list(_points(comparison))))
-        write_text(folder / "index.html", page.render(comparison, advised))
+        write_text(folder / "index.html", page.render(comparison, advised, _about(params, comparison)))
         errors = roofline_error.find(row.measurement for row in comparison.rows)
         if errors:
             write_json(folder / "roofline.json", [error.model_dump(mode="json") for error in errors])
+
+
+def _about(params: Params, comparison: Comparison) -> str:
+    """What the figures were made from, in a sentence."""
+    first = comparison.rows[0] if comparison.rows else None
+    counts = f", {first.quality_n} test and {first.validation_n} validation examples" if first else ""
+    data, trained = params.prepare, params.train.seed
+    return f"Data: {data.source}, split by seed {data.seed}{counts}; trained by seed {trained}."
 
 
 def gather(params: Params) -> Comparison:

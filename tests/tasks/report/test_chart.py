@@ -4,7 +4,8 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from tasks.chart import BOTTOM, CHARACTER, LEFT, LINE, RIGHT, TOP, Chart, Point, scatter
+from tasks import chart
+from tasks.chart import BOTTOM, CHARACTER, LABELLED, LEFT, LINE, RIGHT, TOP, Chart, Point, scatter
 
 
 def point(label: str, cost: float, quality: float, *, on_front: bool = False, group: str = "measured") -> Point:
@@ -68,6 +69,7 @@ def test_labels_keep_clear_of_each_other_and_of_marks() -> None:
     qualities = [0.978, 0.978, 0.975, 0.975, 0.972, 0.974]
     chart = scatter([point(n, c, q) for n, c, q in zip(names, costs, qualities, strict=True)])
     boxes = []
+    assert all(mark.labelled for mark in chart.marks)
     for mark in chart.marks:
         width = CHARACTER * len(mark.point.label)
         left = mark.label_x - {"start": 0, "middle": width / 2, "end": width}[mark.anchor]
@@ -77,3 +79,20 @@ def test_labels_keep_clear_of_each_other_and_of_marks() -> None:
     for box in boxes:
         for x, y in positions(chart).values():
             assert not (box[0] < x < box[2] and box[1] < y < box[3])
+
+
+def test_the_work_grows_with_the_points_and_the_front_keeps_its_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looks(n: int) -> int:
+        """How many times two boxes are held against each other, with every point on its own place."""
+        seen = []
+        monkeypatch.setattr(chart, "_overlap", lambda a, b: seen.append(1) or overlap(a, b))
+        monkeypatch.setattr(chart, "_within", lambda reach, boxes: seen.extend(boxes) or within(reach, boxes))
+        points = [point(f"v{i}", 1 + i * 37 % n, 0.5 + i / n / 4, on_front=i % (n // 10) == 0) for i in range(n)]
+        drawn = scatter(points)
+        assert all(mark.labelled for mark in drawn.marks if mark.point.on_front)
+        assert sum(mark.labelled for mark in drawn.marks) == LABELLED
+        return len(seen)
+
+    overlap, within = chart._overlap, chart._within
+    few, many = looks(100), looks(800)
+    assert many <= 8 * few  # in proportion; each against each would be 64 times

@@ -22,7 +22,9 @@ def test_three_digits_carry_the_figure(value: float | None, text: str) -> None:
 
 
 def test_a_ratio_below_one_keeps_two_digits() -> None:
-    assert [figures.ratio(v) for v in (0.993, 1.006, 0.0456, 9.514, None)] == ["0.99", "1.01", "0.046", "9.51", "–"]
+    assert [figures.ratio(v) for v in (0.993, 0.9996, 1.006, 0.0456, 9.514, None)] == [
+        *("0.99", "1.00", "1.01", "0.046", "9.51", "–")
+    ]
 
 
 def test_decimals_of_a_percentage_follow_the_number_of_examples() -> None:

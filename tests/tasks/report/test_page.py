@@ -102,10 +102,28 @@ def test_estimates_are_hollow_and_measurements_solid(comparison: Comparison) -> 
 
 
 def test_what_is_not_known_is_a_dash(make: SimpleNamespace) -> None:
-    refused = make.on_npu("fp32", "ethos-u55-128")
-    rows = Page(page.render(make.comparison([refused]))).rows
+    pairs = [make.on_npu("int8", "ethos-u55-128"), make.on_npu("fp32", "ethos-u55-128")]
+    rows = Page(page.render(make.comparison(pairs))).rows
     assert len(re.findall("–(?!\\d)", rows[-2])) == 4  # latency, ratio, energy, memory
     assert "unsupported" in rows[-2]
+
+
+def test_a_device_where_nothing_ran_takes_a_line_and_tells_each_reason_once(make: SimpleNamespace) -> None:
+    away = [make.measurement(v, "board", status="unsupported", reason="no such host") for v in ("fp32", "int8", "fp16")]
+    html = page.render(make.comparison([make.on_host("fp32", "host-cpu"), *away]))
+    assert html.count("no such host") == 1
+    assert "<dt>board</dt><dd>fp32, int8, fp16: Unsupported: no such host. </dd>" in html
+    assert html.count("<svg") == 2  # of the processor alone
+    assert 'id="device-board"' not in html
+
+
+def test_small_figures_are_written_for_people(make: SimpleNamespace) -> None:
+    busy = make.on_host("fp32", "host-cpu").model_copy(update={"environment": {"load1": 2.06982421875, "cpus": 2}})
+    html = page.render(make.comparison([busy]), None, "Data: digits.")
+    assert "<dt>load1</dt><dd>2.07</dd>" in html
+    assert "<dt>cpus</dt><dd>2</dd>" in html
+    assert "compared with fp32. Data: digits.</p>" in html
+    assert re.search(r"\.card \{[^}]*position: relative", html)  # else what is hidden in it widens the page
 
 
 def test_a_chart_without_figures_says_why(html: str) -> None:

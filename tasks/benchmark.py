@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from tasks.files import replaced
 from tasks.params import Params, Protocol
 from tasks.records import Split
 from tasks.score import score
+from tasks.scratch import scratch
 
 EXAMPLES = 32  # that a window cycles over
 
@@ -56,14 +56,14 @@ def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol
         DeviceError, DataError, ParamsError: as `benchmark`.
     """
     found = devices.load(device)
-    with TemporaryDirectory(prefix="tercet-inputs-") as folder:
+    with scratch("inputs") as folder:
         request = Request(
             artifact=made,
             reference=reference,
             device=found,
             protocol=protocol,
-            inputs=_inputs(Path(folder), splits[-1]),
-            splits=_splits(Path(folder), splits) if found.kind in devices.OWN_KERNELS else {},
+            inputs=_inputs(folder, splits[-1]),
+            splits=_splits(folder, splits) if found.kind in devices.OWN_KERNELS else {},
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
         far = found.kind == "ssh"

@@ -1,6 +1,5 @@
 """Running an artifact on examples, in a process of its own: a runtime that crashes takes nobody with it."""
 
-import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 from tasks.bench.transport import Local
 from tasks.dataset import Array, Examples
 from tasks.errors import UnsupportedError
+from tasks.scratch import scratch
 
 TIMEOUT_S = 1800.0
 Kernels = Literal["default", "reference"]
@@ -29,7 +29,7 @@ def predict(artifact: Path, examples: Examples, kernels: Kernels = "default") ->
         UnsupportedError: the runtime refuses the artifact.
         DeviceError: it crashed, or did not end in time.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("predict") as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
         np.savez(inputs, allow_pickle=False, **examples.inputs)
         request = {"action": "predict", "runtime": "litert", "options": {"kernels": kernels, "threads": 1}}

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -26,6 +25,7 @@ from tasks.process import told
 from tasks.quantize import stage as quantization
 from tasks.records import ArtifactCard, Record
 from tasks.registry import resolve
+from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import tf_keras
@@ -127,11 +127,11 @@ def probe(names: tuple[str, ...] = ()) -> Matrix:
         DeviceError: the models could not be made.
     """
     targets = {runtime: devices.load(name) for runtime, name in RUNTIMES.items()}
-    with TemporaryDirectory(prefix="tercet-support-") as folder:
+    with scratch("support") as folder:
         with ThreadPoolExecutor(machine.cpus_allowed()) as pool:
             work = [
                 pool.submit(_cell, operator, scheme, runtime, device, made)
-                for operator, scheme, made in _made(Path(folder), names)
+                for operator, scheme, made in _made(folder, names)
                 for runtime, device in targets.items()
             ]
         cells = [done.result() for done in work]
@@ -245,7 +245,7 @@ def _agreement(artifact: Artifact, inputs: Path, answers: Any | None) -> tuple[O
 
 def _predict(artifact: Artifact, inputs: Path, kernels: str) -> Any:
     request = {"action": "predict", "runtime": "litert", "options": {"kernels": kernels, "threads": 1}}
-    with TemporaryDirectory(prefix="tercet-support-") as folder:
+    with scratch("support") as folder:
         outputs = Path(folder, "outputs.npz")
         Local().run(request, {"model": artifact.path, "inputs": inputs}, {"outputs": outputs}, timeout_s=60)
         with np.load(outputs, allow_pickle=False) as arrays:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 from statistics import mean, median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tasks import paths
@@ -21,6 +20,7 @@ from tasks.devices import EmulatedArm64
 from tasks.errors import DeviceError
 from tasks.files import once, sha256
 from tasks.process import Told, told
+from tasks.scratch import scratch
 
 SOURCE = paths.ARM64 / "count.c"
 ROOTFS = "TERCET_ARM64_ROOTFS"  # where it lies, if not in .tercet
@@ -85,7 +85,7 @@ class Emulated:
         what = f"{request['action']} of {files['model']} on an emulated {self.cpu}"
         if request["action"] != "count":
             return converse(_command(self.cpu, []), full, what, timeout_s=timeout_s)
-        with TemporaryDirectory(prefix="tercet-arm64-") as folder:
+        with scratch("arm64") as folder:
             marks = Path(folder, "marks")
             option = f"{plugin()},out={marks}"
             response = converse(_command(self.cpu, ["-plugin", option]), full, what, timeout_s=timeout_s)

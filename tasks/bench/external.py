@@ -24,6 +24,9 @@ TIME = ("time_s", "epoch_s", "timestamp")
 POWER = ("power_w", "watts", "power")
 FLUSH_S = 5.0  # that the meter's software is given to write its last samples
 GAP = 5  # sampling intervals without a sample: more, and something was missed
+LATEST_S = 1e11  # of the year 5138
+MOST_W = 1e6
+OFFSET = 0.01  # of its largest power: so far below 0 a meter may be at nothing
 Floats = NDArray[np.float64]
 
 
@@ -76,22 +79,39 @@ def load(path: Path) -> Trace:
     Raises:
         DataError: no such file, no such columns, a row that is no number, or times that do not rise.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: the meter's CSV cannot be read: no such file")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        rows = csv.reader(line for line in lines if line.endswith("\n"))
+        header = [name.strip().lower() for name in next(rows, [])]
+        columns = [next((header.index(name) for name in names if name in header), None) for names in (TIME, POWER)]
+        if None in columns:
+            raise DataError(f"{path}: received the columns {header}; one of {TIME} and one of {POWER} are needed")
+        values = np.array([[float(row[k]) for k in columns if k is not None] for row in rows if row], np.float64)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: the meter's CSV cannot be read: {error}") from None
-    rows = csv.reader(line for line in lines if line.endswith("\n"))
-    header = [name.strip().lower() for name in next(rows, [])]
-    columns = [next((header.index(name) for name in names if name in header), None) for names in (TIME, POWER)]
-    if None in columns:
-        raise DataError(f"{path}: received the columns {header}; one of {TIME} and one of {POWER} are needed")
-    try:
-        values = np.array([[float(row[k]) for k in columns if k is not None] for row in rows if row], np.float64)
-    except (ValueError, IndexError) as error:
+    except (csv.Error, ValueError, IndexError) as error:  # csv.Error: a field of 131,072 characters, a NUL
         raise DataError(f"{path}: a row is no sample: {error}") from None
     if len(values) < 2 or not np.isfinite(values).all() or not (np.diff(values[:, 0]) > 0).all():
         raise DataError(f"{path}: {len(values)} samples; at least two are needed, finite, their times rising")
-    return Trace(values[:, 0], values[:, 1])
+    trace = Trace(values[:, 0], values[:, 1])
+    fault = _implausible(trace)
+    if fault:
+        raise DataError(f"{path}: {fault}")
+    return trace
+
+
+def _implausible(trace: Trace) -> str | None:
+    """Why the columns cannot be seconds and watts, though they are numbers."""
+    first_s, last_s, least_w, most_w = trace.s[0], trace.s[-1], trace.w.min(), trace.w.max()
+    if first_s < 0 or last_s > LATEST_S:
+        return f"its times go from {first_s:.6g} to {last_s:.6g}: seconds since 1970 are needed, no milliseconds"
+    if most_w > MOST_W:
+        return f"its power goes up to {most_w:.6g}: watts are needed, no milliwatts"
+    if least_w < -OFFSET * max(most_w, -least_w):
+        return f"its power goes down to {least_w:.6g} W: a device uses 0 or more; is the probe the wrong way round?"
+    return None
 
 
 def filled(responses: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,7 +142,8 @@ def _readings(energy: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _energy(trace: Trace, energy: dict[str, Any]) -> dict[str, Any]:
     named = {"the idle": energy["idle"][0], "a": energy["window"], "the last idle": energy["idle"][1]}
-    reason = next((fault for name, pair in named.items() if (fault := _fault(trace, name, pair))), None)
+    faults = (fault for name, pair in named.items() if (fault := _fault(trace, name, pair)))
+    reason = _elsewhere(trace, energy) or next(faults, None)
     start_s, end_s = (reading["epoch_ns"] / 1e9 for reading in energy["window"])
     samples = int(((trace.s >= start_s) & (trace.s < end_s)).sum())
     return {
@@ -136,6 +157,18 @@ def _energy(trace: Trace, energy: dict[str, Any]) -> dict[str, Any]:
 
 def _read(trace: Trace, reading: dict[str, Any]) -> dict[str, Any]:
     return {**reading, "uj": [round(trace.joules(reading["epoch_ns"] / 1e9) * 1e6)]}
+
+
+def _elsewhere(trace: Trace, energy: dict[str, Any]) -> str | None:
+    """Why the meter saw nothing of a window, nor of the idle times beside it."""
+    moments_s = [reading["epoch_ns"] / 1e9 for reading in _readings(energy)]
+    before_s, after_s = min(moments_s) - trace.s[-1], trace.s[0] - max(moments_s)
+    if max(before_s, after_s) <= 0:
+        return None
+    side = "before" if before_s > 0 else "after"
+    return (
+        f"the meter's samples end or begin {max(before_s, after_s):.3g} s {side} the window: is its clock the device's?"
+    )
 
 
 def _fault(trace: Trace, name: str, pair: Sequence[dict[str, Any]]) -> str | None:

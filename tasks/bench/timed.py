@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from tasks.devices import Processor
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.intervals import turned
 from tasks.records import Energy, Flag, Latency, Measurement, Operator, Split, judged
+from tasks.scratch import scratch
 
 log = logging.getLogger(__name__)
 PREDICT_S = 1800.0  # a whole split
@@ -133,7 +133,7 @@ def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
     """
     found: dict[Split, Any] = {}
     model = setup.model(request.artifact)
-    with TemporaryDirectory(prefix="tercet-bench-") as folder:
+    with scratch("bench") as folder:
         for split, inputs in request.splits.items():
             path = Path(folder, "outputs.npz")
             ask, files = setup.ask("predict", request.artifact), {"model": model, "inputs": inputs}
@@ -165,7 +165,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
     both = [request.reference, request.artifact]
     artifacts = both if request.variant != request.reference.card.variant else both[1:]
     models = [(artifact, setup.model(artifact)) for artifact in artifacts]
-    with TemporaryDirectory(prefix="tercet-bench-") as folder:
+    with scratch("bench") as folder:
         samples = Path(folder, "samples.npy")
         taken: list[Shot] = []
         for turn in range(plan.windows):

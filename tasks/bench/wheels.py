@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -24,6 +23,7 @@ from tasks.bench.locks import hold
 from tasks.errors import DataError, DeviceError
 from tasks.files import replaced
 from tasks.process import told
+from tasks.scratch import scratch
 
 FETCH_S = 1800
 OLDEST = {"x86_64": 5, "i686": 5}  # glibc's minor version that the first manylinux of a machine is for; the rest: 17
@@ -154,7 +154,7 @@ def _pythons(name: str) -> SpecifierSet:
 
 
 def _fetch(requirements: str, platform: Platform, path: Path) -> None:
-    with TemporaryDirectory(prefix="tercet-wheels-") as folder:
+    with scratch("wheels") as folder:
         listed, site = Path(folder, "requirements.txt"), Path(folder, "site")
         listed.write_text(requirements, encoding="utf-8")
         command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +12,7 @@ from tasks.errors import ModelError, ParamsError
 from tasks.params import Protocol
 from tasks.quantize import litert
 from tasks.records import ArtifactCard
+from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import tf_keras
@@ -41,7 +41,7 @@ def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float
     scheme = SCHEMES[found.kind]
     calibration = train.take(np.arange(min(CALIBRATION, len(train))))
     content = litert.convert(model, scheme, calibration)
-    with TemporaryDirectory(prefix="tercet-estimate-") as folder:
+    with scratch("estimate") as folder:
         path = Path(folder, "model.tflite")
         path.write_bytes(content)
         artifact = Artifact(card(model.name, scheme, content), path)

@@ -4,7 +4,6 @@ Every file gives finite numbers, and the same to an example whatever was asked b
 Keras model does, up to what its arithmetic may change; how far any other lies from the model is told with it.
 """
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from tasks.dataset import Array, Examples
 from tasks.distance import apart, rms
 from tasks.errors import ConversionError, DeviceError, UnsupportedError
 from tasks.predict import predict
+from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import tf_keras
@@ -70,7 +70,7 @@ def answers(content: bytes, examples: Examples) -> Answers:
     Raises:
         ConversionError: it does not run the file.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("guard") as folder:
         file = Path(folder, "model.tflite")
         file.write_bytes(content)
         try:

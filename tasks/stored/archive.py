@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
+from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import h5py
@@ -180,7 +180,7 @@ def rewritten(path: Path, config: dict[str, Any]) -> Iterator[Path]:
     """A copy of a `.keras` or `.h5` file that holds this configuration, the weights, and nothing else."""
     import h5py
 
-    with TemporaryDirectory(prefix="tercet-stored-") as folder:
+    with scratch("stored") as folder:
         copy = Path(folder, path.name)
         text = json.dumps(config)
         if path.suffix == ZIP:

@@ -7,7 +7,6 @@ what the weights are and what each layer answers to random inputs.
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from tasks.errors import ModelError
 from tasks.process import told
+from tasks.scratch import scratch
 from tasks.stored import limits, rebuild, witness
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def ask(path: Path, params: "Stored", inputs: Arrays, layers: list[str], clean: 
     request = {"path": str(clean.resolve()), "module": params.layers, "lambdas": params.lambdas, "layers": layers}
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_USE_LEGACY_KERAS", None)
-    with tempfile.TemporaryDirectory(prefix="tercet-keras3-") as folder:
+    with scratch("keras3") as folder:
         given, answers = Path(folder, "inputs.npz"), Path(folder, "answers.npz")
         np.savez(given, allow_pickle=False, **inputs)
         command = [sys.executable, "-P", witness.__file__, json.dumps(request), str(given), str(answers)]

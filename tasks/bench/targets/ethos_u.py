@@ -13,7 +13,6 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tasks import tflite
 from tasks.bench import shipping
@@ -22,6 +21,7 @@ from tasks.devices import Device, EthosU
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.process import Told, told
 from tasks.records import Energy, Latency, Measurement, Memory
+from tasks.scratch import scratch
 
 TIMEOUT_S = 300
 STAND_IN = "LiteRT reference kernels on the host"
@@ -54,7 +54,7 @@ def measure(request: Request) -> Result:
         UnsupportedError: nothing of the network runs on the accelerator, or Vela refuses it.
         DeviceError: Vela did not end in time.
     """
-    with TemporaryDirectory(prefix="tercet-vela-") as folder:
+    with scratch("vela") as folder:
         report = vela(request.artifact.path, request.device, Path(folder))
         if not report.npu or not report.number("inference_time"):  # an addition alone has no MACs, and runs
             raise UnsupportedError(f"nothing runs on the accelerator: {_first_refusal(report)}")
@@ -68,8 +68,8 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
         UnsupportedError: Vela refuses the network.
         DeviceError: Vela did not end in time.
     """
-    with TemporaryDirectory(prefix="tercet-vela-") as temporary:
-        made = vela(artifact.path, device, Path(temporary)).compiled
+    with scratch("vela") as temporary:
+        made = vela(artifact.path, device, temporary).compiled
         file = shutil.copyfile(made, folder / "model_vela.tflite").name
     compiler = f"ethos-u-vela {version('ethos-u-vela')}"
     runs = (

@@ -6,7 +6,6 @@ time is not, and nothing here stands for it.
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tasks import tflite
@@ -16,6 +15,7 @@ from tasks.bench.transport import Local
 from tasks.devices import Device, Tflm, installed
 from tasks.errors import UnsupportedError
 from tasks.records import Energy, Memory
+from tasks.scratch import scratch
 
 # What firmware takes beside the model. TensorFlow's own figure is 16 KB for the core runtime on a Cortex-M3 and 22 KB
 # with the operators of a keyword spotter (tensorflow.org/lite/microcontrollers, overview); optimised kernels, the C
@@ -96,7 +96,7 @@ def _share(count: int, beside_kib: int, size_kib: float) -> dict[str, float]:
 
 def _ask(request: Request) -> dict[str, Any]:
     """What the runtime says of the model after a few inferences."""
-    with TemporaryDirectory(prefix="tercet-tflm-") as folder:
+    with scratch("tflm") as folder:
         ask = {"action": "predict", "runtime": "tflm", "options": {}}
         files = {"model": tflite.checked(request.artifact.path, "TensorFlow Lite Micro"), "inputs": request.inputs}
         response = Local().run(ask, files, {"outputs": Path(folder, "outputs.npz")}, timeout_s=ANSWER_S)

@@ -100,6 +100,15 @@ def test_a_meter_that_is_not_there_spoils_no_latency(meter: Path, response: dict
         ("time_s,power_w\n1,2\n2,nan\n", "2 samples; .*finite"),
         ("time_s,power_w\n1,2\n2,3", "1 samples; at least two"),  # the last is still being written
         ("", r"received the columns \[\]"),
+        ("time_s,power_w\n1,2\n2,-3\n", "down to -3 W: .*wrong way round"),
+        ("time_s,power_w\n1700000000000,2\n1700000000010,2\n", "times go from 1.7e.12 .*no milliseconds"),
+        ("time_s,power_w\n-5,2\n1,2\n", "times go from -5 to 1"),
+        ("time_s,power_w\n1,2\n2,3000000\n", "power goes up to 3e.06: .*no milliwatts"),
+        ("time_s,power_w\n1,1e308\n2,1e308\n", "no milliwatts"),
+        (f"time_s,power_w\n1,2\n2,{'3' * 140_000}\n", "a row is no sample: field larger than"),
+        (f"{'x' * 140_000}\n", "a row is no sample: field larger than"),
+        ("time_s,power_w\n1,2\n2,\0\n", "a row is no sample"),
+        ("time_s;power_w\n1;2\n2;2\n", "received the columns .*time_s;power_w"),
     ],
 )
 def test_a_file_that_is_no_meters_says_so(tmp_path: Path, text: str, message: str) -> None:
@@ -107,6 +116,26 @@ def test_a_file_that_is_no_meters_says_so(tmp_path: Path, text: str, message: st
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         external.load(path)
+
+
+def test_a_file_may_begin_with_a_mark_and_a_meter_may_be_a_little_off_at_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(b"\xef\xbb\xbftime_s,power_w\r\n1,-0.001\r\n2,5\r\n")
+    assert external.load(path).w.tolist() == [-0.001, 5]
+    path.write_bytes("time_s,power_w\n1,2\n2,3\n".encode("utf-16"))
+    with pytest.raises(DataError, match="cannot be read"):
+        external.load(path)
+    with pytest.raises(DataError, match="no such file"):
+        external.load(tmp_path)
+
+
+def test_another_clock_is_told_as_one(meter: Path, response: dict[str, Any]) -> None:
+    times = np.arange(0, 20, 0.005)  # seconds since the meter was switched on
+    meter.write_text("time_s,power_w\n" + "".join(f"{t},3\n" for t in times))
+    energy = meters.counted(external.filled([response]))
+    assert energy.reason == (
+        "invalid: the meter's samples end or begin 1.7e+09 s before the window: is its clock the device's?"
+    )
 
 
 def test_the_last_samples_are_waited_for(

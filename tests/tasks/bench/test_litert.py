@@ -1,12 +1,16 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tasks.bench.targets import Request, litert
-from tasks.errors import UnsupportedError
+from tasks.bench import timed
+from tasks.bench.targets import Artifact, Request, litert
+from tasks.errors import DeviceError, UnsupportedError
 from tasks.params import Protocol
+from tasks.records import Tensor
 
 Pair = Callable[[str, str], Request]
 
@@ -105,3 +109,23 @@ def test_a_crowded_machine_is_told(pair: Pair, machine: Any) -> None:
     assert measurement.latency is not None
     assert measurement.latency.ms_p50 == pytest.approx(0.04)
     assert measurement.flags == ("crowded",)
+
+
+@pytest.mark.parametrize(("given", "raises"), [(["a", "b"], True), (["a"], False), (["b", "label"], False)])
+def test_the_judged_output_is_never_another_one(pair: Pair, given: list[str], raises: bool) -> None:
+    request = pair("int8", "host-cpu")
+    tensors = [Tensor(name=name, shape=(1,), dtype="float32") for name in ("label", "other")]
+    card = request.artifact.card.model_copy(update={"outputs": tuple(tensors)})
+
+    class Answers:
+        def run(self, *_: Any, **__: Any) -> dict[str, Any]:
+            np.savez(_[2]["outputs"], **{name: np.full(1, k) for k, name in enumerate(given)})
+            return {"status": "ok"}
+
+    setup = replace(litert.setup(request.device, Answers()), energy={})  # type: ignore[arg-type]
+    asked = replace(request, artifact=Artifact(card, request.artifact.path), splits={"test": request.inputs})
+    if raises:
+        with pytest.raises(DeviceError, match="int8: the runtime gives a, b; label is judged, and not there"):
+            timed.outputs(asked, setup)
+    else:
+        assert timed.outputs(asked, setup)["test"].tolist() == [len(given) - 1]

@@ -90,6 +90,8 @@ def test_a_runner_does_not_outlive_its_caller(request_of: Build) -> None:
         ("import os; os.abort()", "killed by SIGABRT, the runtime crashes on it"),
         ("print('hello')", "no answer; its last words: it said nothing"),
         ("print('[1]')", "no answer"),
+        ('print(\'{"status": "ok", "schema": 2}\')', "answers in schema 2, and 3 is understood"),
+        ('print(\'{"status": "ok"}\')', "answers in schema None"),
         ("raise SystemExit('numpy is missing')", "code 1.*numpy is missing"),
     ],
 )

@@ -28,8 +28,8 @@ def judged(targets: Iterable[str]) -> str:
 def find(model: "tf_keras.Model", targets: Mapping[str, Array]) -> tuple[Head, ...]:
     """The heads of a model.
 
-    The only output, whatever its name, is judged for what quality is of; of several, each for the target of its name,
-    and those without one for nothing.
+    The only output, whatever its name, is judged for what quality is of, where the data have that; of several, each for
+    the target of its name, and those without one for nothing.
 
     Args:
         model: its outputs are float32 [batch, ...].
@@ -42,8 +42,8 @@ def find(model: "tf_keras.Model", targets: Mapping[str, Array]) -> tuple[Head, .
     if RECONSTRUCTION in known:
         known -= {LABEL}  # it judges the reconstruction and is never learned
     names, wanted = list(model.output_names), judged(known)
-    if len(names) == 1:
-        pairs = [(0, wanted)] if wanted in known else []
+    if len(names) == 1 and wanted in known:
+        pairs = [(0, wanted)]
     else:
         pairs = [(place, name) for place, name in enumerate(names) if name in known]
     if not pairs:

@@ -31,11 +31,16 @@ ENDS_IN_IT = (  # layers whose activation is the last that they do
     "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
 )  # fmt: skip
 RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
+UNREAD = ("SpectralNormalization",)  # tf_keras has it, and does not read again what it writes of it
 WAY_OUT = "save the model without it, or convert it to .tflite and take that (scheme as-is)"
 
 
-def of(entry: Config) -> Build:
+def of(entry: Config, *, within: bool = False) -> Build:
     """What is called on tensors of tf_keras as Keras 3 calls the layer or operation that `entry` describes.
+
+    Args:
+        entry: its `class_name`, `config`, `module`.
+        within: it is part of another layer, which calls it, so that nothing can stand behind it.
 
     Raises:
         ModelError: there is nothing that computes the same.
@@ -51,15 +56,14 @@ def of(entry: Config) -> Build:
     if kind == "Lambda":
         return _lambda(config)
     cls = getattr(layers, kind, None) or getattr(keras.layers, kind, None)
-    if cls is None:
-        raise ModelError(f"layer {name!r}: tf_keras has no {kind}; {WAY_OUT}")
-    return _layer(cls, kind, name, config)
-
-
-def _layer(cls: Any, kind: str, name: str, config: Config) -> Build:
+    if cls is None or kind in UNREAD:
+        raise ModelError(f"layer {name!r}: tf_keras has no {kind} that computes and is stored alike; {WAY_OUT}")
     kept = _arguments(cls, kind, config)
-    behind = _activation(name, kept, last=kind in ENDS_IN_IT)
-    if kind == "Activation" and behind is not None:
+    return _layer(cls, name, kept, _activation(name, kept, last=kind in ENDS_IN_IT and not within))
+
+
+def _layer(cls: Any, name: str, kept: dict[str, Any], behind: Build | None) -> Build:
+    if cls is keras.layers.Activation and behind is not None:
         return _Named(name, behind)
     made = _made(cls, name, kept)
     if behind is None:
@@ -100,10 +104,7 @@ def _value(value: Any) -> Any:
     if kind == "function":
         return value["config"]
     if kind in rebuild.NETWORKS or hasattr(keras.layers, kind) or kind in custom.objects():
-        made = rebuild.counterpart(value)
-        if not isinstance(made, keras.layers.Layer):
-            raise ModelError(f"layer {value['config'].get('name')!r}: {kind} within another layer has no counterpart")
-        return made
+        return rebuild.network(value).model if kind in rebuild.NETWORKS else of(value, within=True)
     for space in (keras.regularizers, keras.constraints):
         if hasattr(space, kind):
             return getattr(space, kind)(**value["config"])

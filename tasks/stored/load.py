@@ -1,6 +1,7 @@
 """A model from a file of any kind that Keras writes, as a tf_keras model."""
 
 import json
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from tasks import custom
 from tasks.errors import ModelError
 from tasks.params import Stored
-from tasks.stored import archive, keras3, limits, safety, saved_model
+from tasks.stored import archive, keras3, limits, safety, saved_model, values
 
 if TYPE_CHECKING:
     import tf_keras
 
+log = logging.getLogger(__name__)
 LITERT = ".tflite"
 KINDS = "a .keras or .h5 file, a SavedModel folder of tf_keras, or a .tflite file"
 
@@ -41,6 +43,10 @@ def load(params: Stored) -> "tf_keras.Model":
     found = _described(path)
     newer = found.version.startswith("3")
     config = safety.read(path, found.config, lambdas=params.lambdas, keras3=newer)
+    if newer:
+        config, coarse = values.in_float32(config)
+        if coarse:
+            log.warning("%s: it computes in %s; from here on in float32", path, ", ".join(sorted(coarse)))
     if path.is_dir():
         model = _saved_model(path, config, found.numbers, params)
     else:

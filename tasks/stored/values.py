@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tasks.stored.flat import FLOATS
+
 
 def plain(value: Any) -> Any:
     """A value, or a list of values, as Python has it."""
@@ -29,4 +31,27 @@ def plain(value: Any) -> Any:
 
 def dtype(value: Any) -> Any:
     """The name of a type, whether it is given as such or as a policy."""
-    return value["config"]["name"] if isinstance(value, Mapping) else value
+    return value["config"].get("name") if isinstance(value, Mapping) else value
+
+
+def in_float32(config: Any) -> tuple[Any, set[str]]:
+    """The configuration of the same model, computing in float32; and the other types that it asked for.
+
+    The weights of a mixed model are float32 in its file already; other ones are cast as they are read.
+    """
+    found: set[str] = set()
+    return _in_float32(config, found), found
+
+
+def _in_float32(value: Any, found: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_in_float32(part, found) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    made = {}
+    for key, part in value.items():
+        name = dtype(part) if key in ("dtype", "dtype_policy") and part else None
+        if name in FLOATS:
+            found.add(name)
+        made[key] = "float32" if name in FLOATS else _in_float32(part, found)
+    return made

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
+from tasks.process import Told
 from tasks.stored import keras3
 
 HERE = Path(__file__).parent
@@ -46,11 +46,11 @@ def files(_keras3: tuple[Path, "subprocess.Popen[str]"], monkeypatch: pytest.Mon
     """The folder of the files that Keras 3 has made; who would start it again asks the one that runs."""
     folder, process = _keras3
 
-    def run(command: list[str], **_settings: object) -> "CompletedProcess[str]":
+    def told(command: list[str], **_settings: object) -> Told:
         said = _ask(process, cwd=str(Path.cwd()), witness=command[3:])
-        return CompletedProcess(command, int(bool(said)), "", said)
+        return Told(int(bool(said)), "", said)
 
-    monkeypatch.setattr(keras3.subprocess, "run", run)
+    monkeypatch.setattr(keras3, "told", told)
     return folder
 
 

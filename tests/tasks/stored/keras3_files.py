@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import keras
+import keras3_layers
 import keras3_operations
 import keras3_training
 import numpy as np
@@ -123,6 +124,7 @@ WORKING = [residual, sequential, transformer, recurrent, two, nested, shapes]
 REFUSED = {
     "grouped": lambda: one_layer(lambda x: layers.GroupQueryAttention(2, 2, 1)(x[:, None], x[:, None])),
     "hard": lambda: one_layer(lambda x: layers.LSTM(3, recurrent_activation="hard_sigmoid")(x[:, None])),
+    "spectral": lambda: one_layer(layers.SpectralNormalization(layers.Dense(3))),
     "lambda": lambda: one_layer(layers.Lambda(lambda x: x * 2)),
     "median": lambda: one_layer(lambda x: keras.ops.median(x, axis=1)),
     "subclassed": subclassed,
@@ -130,12 +132,14 @@ REFUSED = {
 }
 
 
-MORE = keras3_training.MODELS | keras3_operations.MODELS  # made when a test asks for them
+MORE = keras3_training.MODELS | keras3_operations.MODELS | keras3_layers.MODELS  # made when a test asks for them
 
 
 def write(folder, name, model):
     for weight in model.weights:  # initial ones are zeros and ones, which hide what is exchanged
-        if "int" not in weight.dtype and "normalization" not in weight.path.split("/")[0].replace("batch_n", ""):
+        if name in keras3_layers.DEEP:  # where such numbers would grow without end
+            weight.assign(weight + 0.02 * RNG.normal(size=weight.shape))
+        elif "int" not in weight.dtype and "normalization" not in weight.path.split("/")[0].replace("batch_n", ""):
             weight.assign(np.abs(RNG.normal(size=weight.shape)) * 0.3 + 0.1)
     model.save(folder / f"{name}.keras")
     inputs = {}
@@ -145,7 +149,8 @@ def write(folder, name, model):
         inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)
     given = list(inputs.values())
     stored = {f"in/{name}": array for name, array in inputs.items()}
-    stored |= {f"out/{i}": array for i, array in enumerate(keras.tree.flatten(model.predict(given, verbose=0)))}
+    answers = keras.tree.flatten(model.predict(given, verbose=0))
+    stored |= {f"out/{i}": array for i, array in enumerate(answers)}
     twice = zip(*(keras.tree.flatten(model(given, training=True)) for _ in range(2)), strict=True)
     stored |= {f"train/{i}": np.stack(arrays) for i, arrays in enumerate(twice)}
     np.savez(folder / f"{name}.npz", **stored)

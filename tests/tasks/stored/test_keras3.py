@@ -101,6 +101,10 @@ def test_an_initializer_by_the_name_it_had_until_keras_3_6(files, tmp_path):
             "hard",
             r"layer 'lstm\w*': activation 'hard_sigmoid' of Keras 3: tf_keras has none that computes the same; save",
         ),
+        (
+            "spectral",
+            r"layer 'spectral_\w+': tf_keras has no SpectralNormalization that computes and is stored alike; save",
+        ),
         ("lambda", r"layer 'lambda' \(Lambda\) holds Python code; `lambdas: true` runs it"),
         (
             "median",

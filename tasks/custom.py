@@ -2,8 +2,8 @@
 
 import hashlib
 import importlib
-import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,23 @@ def files(module: str) -> list[Path]:
     for path in (place.with_suffix(".py"), place / "__init__.py"):
         if path.is_file():
             return _with_siblings(path)
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or spec.origin is None:
+    origin = _origin(module)
+    if origin is None:
         raise ModelError(f"layers: no Python module {module!r} in {Path.cwd()} or the environment")
-    return _with_siblings(Path(spec.origin))
+    return _with_siblings(origin)
+
+
+def _origin(module: str) -> Path | None:
+    """The file of a module of the environment. `importlib.util.find_spec` would import the packages that it is in."""
+    path: list[str] | None = None
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        name = ".".join(parts[:end])
+        found = (finder.find_spec(name, path) for finder in sys.meta_path) if all(parts) else iter(())
+        spec = next((spec for spec in found if spec is not None), None)
+        path = list(spec.submodule_search_locations or ()) if spec is not None else []
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
 
 
 def code(module: str | None) -> Code | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 CONSTANT = "_CONSTANT_VALUE"  # in the place of a layer's name: what follows is a value
-COMPOSITE = "_COMPOSITE_TYPE"  # and here what follows is JSON that Keras would decode
 Reference = tuple[str, int]  # a layer's name, and which of its calls
 
 
@@ -84,8 +83,6 @@ def _references(value: Any) -> Iterator[Reference]:
         if len(value) in (3, 4) and isinstance(value[0], str):
             if value[0] != CONSTANT:
                 yield value[0], _number(value)
-            elif isinstance(value[2], Mapping) and COMPOSITE in str(value[2]):
-                raise GraphError("a constant in it is no plain value")
             value = value[3:]
         parts = value
     for part in parts:

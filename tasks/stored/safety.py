@@ -18,6 +18,7 @@ from tasks.stored import listed, nodes
 
 KERAS = re.compile(r"(tf_)?keras(\.\w+)*")
 DTYPE = re.compile(r"(mixed_)?b?float\d+|u?int\d+|bool|string|complex\d+")
+COMPOSITE = "_COMPOSITE_TYPE"  # what follows is JSON that Keras would decode
 DEPTH = 64  # of objects, mappings and lists within each other
 KEPT = ("name", "inbound_nodes", "build_config", "shared_object_id", "__passive_serialization__")  # of an object
 HOMES = {  # by role: where tf_keras has what the lists name
@@ -107,7 +108,7 @@ class _Reader:
         free = name in self.own
         made: dict[str, Any] = {"class_name": name, "config": self.inside(inner, layer, depth + 1, free=free)}
         if "module" in entry:
-            made |= {"module": module, "registered_name": name if free else entry.get("registered_name")}
+            made |= {"module": module, "registered_name": name if free else entry.get("registered_name") or None}
         if name in listed.OPERATOR_LAYERS:
             self.operator(name, made["config"], layer)
         if name in ("Functional", "Model") and not self.keras3:  # `rebuild` follows the graphs of Keras 3
@@ -158,7 +159,7 @@ class _Reader:
             return None
         if isinstance(config, list):  # a Sequential model of Keras 2.0
             return [self.item(part, "layer", layer, depth) for part in config]
-        if not isinstance(config, Mapping):
+        if not isinstance(config, Mapping) or "class_name" in config:
             raise self.refusal(layer, f"its configuration is {_short(config)}; a mapping is expected")
         return {key: self.member(key, value, layer, depth, free=free) for key, value in config.items()}
 
@@ -187,6 +188,8 @@ class _Reader:
         self.no_deeper(layer, depth)
         if isinstance(value, list):
             return [self.plain(part, layer, depth + 1, free=free) for part in value]
+        if value == COMPOSITE:
+            raise self.refusal(layer, "a constant in it is no plain value")
         if not isinstance(value, Mapping):
             return value
         name = value.get("class_name")
@@ -263,7 +266,12 @@ def _is_value(entry: Mapping[str, Any]) -> bool:
     """Whether a mapping stands for a plain value that JSON has no word for."""
     name = entry["class_name"]
     registered = entry.get("registered_name")
-    return name in listed.VALUES and _of_keras(entry.get("module")) and registered in (None, name)
+    return (
+        isinstance(name, str)
+        and name in listed.VALUES
+        and _of_keras(entry.get("module"))
+        and registered in (None, name)
+    )
 
 
 def _keras_layers() -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from tasks.errors import UnsupportedError
 
 # what the schema's reader meets in a file that is damaged, or a stranger's: its offsets may lead anywhere
-DAMAGED = (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error)
+DAMAGED = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, struct.error)
 NOWHERE = 1  # a place or size up to this is none: writers that fill them in later begin with 1
 
 

@@ -74,8 +74,15 @@ def read(path: Path) -> tuple[Operator, ...]:
     runtime does that once, when it loads the file.
 
     Raises:
-        UnsupportedError: an operator whose work the file does not tell.
+        UnsupportedError: an operator whose work the file does not tell, or a damaged file.
     """
+    try:
+        return _read(path)
+    except tflite.DAMAGED as error:
+        raise UnsupportedError(f"its graph is damaged: {type(error).__name__}: {error}") from None
+
+
+def _read(path: Path) -> tuple[Operator, ...]:
     model = tflite.read(path.read_bytes())
     graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
     tensors = [_tensor(tensor, model.buffers, dtypes) for tensor in graph.tensors]

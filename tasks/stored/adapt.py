@@ -1,13 +1,14 @@
 """A model of one's own, fitted to the data: one plain graph in float32, whose inputs are called as the data's."""
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tasks.dataset import Array, Pixels, Spec, TensorSpec
 from tasks.errors import ModelError
-from tasks.stored import answers, flat, pixels
+from tasks.stored import answers, flat, limits, pixels
 
 if TYPE_CHECKING:
     import tf_keras
@@ -38,6 +39,7 @@ def adapt(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
     for name, own, tensor in zip(names, model.input_names, model.inputs, strict=True):
         _check_input(own, tensor, spec.inputs[name], source)
     model = _with_inputs_of(_plain(model, spec, names, source), spec, names, source)
+    limits.check_sizes(Path(source), model)  # of axes that the file left open
     model = _with_outputs_by_name(model)
     if spec.task == "reconstruction":
         return answers.reconstruction(model, spec, source)

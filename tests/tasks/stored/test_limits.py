@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tasks import fit
+from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ModelError
 from tasks.stored import limits
+from tasks.stored.adapt import adapt
 from tests.tasks.stored.test_safety import FORMATS, describe, described, read, save, small
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
@@ -151,6 +153,16 @@ def test_a_tensor_between_the_layers_is_of_a_sane_size():
     inputs = keras.Input((8, 8, 1), name="x")
     save(keras.Model(inputs, keras.layers.Resizing(1 << 15, 1 << 15, name="wide")(inputs)), "model.keras")
     refused("model.keras", "layer 'wide' gives 1,073,741,824 numbers for one example; at most 268,435,456 are taken")
+
+
+def test_a_size_that_the_file_leaves_open_is_looked_at_with_the_data():
+    inputs = keras.Input((None, None, 1), name="x")
+    y = keras.layers.UpSampling2D(4096, name="wide")(inputs)
+    save(keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(y))), "model.keras")
+    model = read("model.keras")
+    spec = Spec({"x": TensorSpec((8, 8, 1), "float32")}, ("a", "b"))
+    with pytest.raises(ModelError, match="layer 'wide' gives 1,073,741,824 numbers for one example"):
+        adapt(model, spec, "model.keras")
 
 
 def test_what_takes_for_ever_is_ended(monkeypatch):

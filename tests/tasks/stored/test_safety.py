@@ -99,6 +99,43 @@ def test_what_only_computes_is_read(path):
     np.testing.assert_array_equal(read(path)(examples).numpy(), model(examples).numpy())
 
 
+def inner(how):
+    """A model within the model, by the ways in which it may know the shape of its input."""
+    if how == "functional":
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.layers.Dense(4)(inputs))
+    first = {
+        "input layer": [keras.Input((4,)), keras.layers.Dense(4)],
+        "shape of the first layer": [keras.layers.Dense(4, input_shape=(4,))],
+        "none": [keras.layers.Dense(4)],
+        "a model": [inner("functional"), keras.layers.Dense(4)] if how == "a model" else [],
+    }
+    return keras.Sequential(first[how])
+
+
+@pytest.mark.parametrize("path", FORMATS[:2])
+@pytest.mark.parametrize("how", ["functional", "input layer", "shape of the first layer", "none", "a model"])
+def test_a_model_within_the_model_may_be_called_twice(path, how):
+    inputs = keras.Input((4,), name="x")
+    block = inner(how)
+    model = save(keras.Model(inputs, keras.layers.Add()([block(block(inputs)), inputs])), path)
+    examples = np.random.default_rng(0).random((5, 4), np.float32)
+    np.testing.assert_array_equal(read(path)(examples).numpy(), model(examples).numpy())
+
+
+@pytest.mark.parametrize("path", FORMATS[:2])
+@pytest.mark.parametrize("place", [["dense", 0, 0], ["x", 1, 0], ["nowhere", 0, 0], ["after", 0, 0], ["x", -1, 0]])
+def test_a_layer_whose_input_nothing_gives_is_not_waited_for(path, place):
+    inputs = keras.Input((4,), name="x")
+    save(keras.Model(inputs, keras.layers.Dense(2, name="after")(keras.layers.Dense(2, name="dense")(inputs))), path)
+    config = described(path)
+    node = config["config"]["layers"][1]["inbound_nodes"][0]
+    node[0] = [*place, {}]
+    describe(path, config)
+    with pytest.raises(ModelError, match="layer 'dense': its inputs are missing, or made of its own output"):
+        read(path)
+
+
 # What ran while it was read: an operator of TensorFlow that is called on constants, by the subclass of TFOpLambda
 
 

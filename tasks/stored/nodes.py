@@ -52,7 +52,7 @@ def _follow(given: set[Reference], waiting: dict[Reference, set[Reference]]) -> 
 
 def _name(layer: Mapping[str, Any]) -> str:
     """A layer's name, which stands in its configuration as well."""
-    name, config = layer.get("name"), layer["config"]
+    name, config = layer.get("name"), layer.get("config")
     if not isinstance(name, str) or (isinstance(config, Mapping) and config.get("name", name) != name):
         raise GraphError(f"layer {name!r}: it has no name, or two: the file is damaged")
     return name

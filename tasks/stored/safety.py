@@ -102,7 +102,7 @@ class _Reader:
                     layer, "(Lambda) holds Python code; `lambdas: true` runs it, if you trust the file", "layer"
                 )
             return dict(entry)
-        if name == "function":
+        if name == "function" and role == "activation":
             return self.function(entry, layer)
         name, module = self.resolved(entry, role, layer)
         free = name in self.own
@@ -194,7 +194,8 @@ class _Reader:
             return value
         name = value.get("class_name")
         if "class_name" in value and not _is_value(value):
-            role = next((role for role in LISTS if isinstance(name, str) and self.named(name, role)), "layer")
+            roles = (role for role in LISTS if isinstance(name, str) and self.named(name, role))
+            role = "activation" if name == "function" else next(roles, "layer")
             if free or role == "layer":
                 found = self.item(value, role, layer, depth)
                 if free:

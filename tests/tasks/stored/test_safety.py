@@ -261,3 +261,12 @@ def test_roles_are_told_by_the_last_word_of_a_key():
     assert [safety.role_of(key) for key in roles] == [
         "initializer", "activation", "regularizer", "activation", "layer", None,
     ]  # fmt: skip
+
+
+def test_a_function_is_no_layer():
+    save(small(), "model.h5")
+    config = described("model.h5")
+    config["config"]["layers"][1] = {"class_name": "function", "config": "relu", "module": "builtins"}
+    describe("model.h5", config)
+    with pytest.raises(ModelError, match="function is no layer of tf_keras"):
+        read("model.h5")

@@ -14,7 +14,7 @@ class GraphError(Exception):
     """The layers do not hang together; the message says which."""
 
 
-def check(config: Mapping[str, Any]) -> None:
+def check(config: Any) -> None:
     """Check the configuration of a Functional model.
 
     Raises:
@@ -23,7 +23,7 @@ def check(config: Mapping[str, Any]) -> None:
     given: set[Reference] = set()
     waiting: dict[Reference, set[Reference]] = {}
     names: set[str] = set()
-    for layer in config.get("layers", []):
+    for layer in _layers(config):
         name, calls = _name(layer), layer.get("inbound_nodes")
         if name in names or not isinstance(calls, list):
             raise GraphError(f"layer {name!r}: it is described twice, or its inputs are not: the file is damaged")
@@ -65,12 +65,19 @@ def _is_network(layer: Mapping[str, Any]) -> bool:
 def _has_inputs(layer: Mapping[str, Any]) -> bool:
     """Whether a network knows its inputs' shape when it is built; a Sequential one need not."""
     while layer["class_name"] == "Sequential":
-        config = layer["config"]
-        inner = config if isinstance(config, list) else config.get("layers", [])
+        inner = _layers(layer["config"])
         if not inner:
             return True
         layer = inner[0]
     return _is_network(layer) or layer["class_name"] == "InputLayer" or "batch_input_shape" in (layer["config"] or {})
+
+
+def _layers(config: Any) -> list[Mapping[str, Any]]:
+    """The layers that a network's configuration describes; that of a Sequential model may be a list of them."""
+    layers = config.get("layers") if isinstance(config, Mapping) else config
+    if not isinstance(layers, list):
+        raise GraphError("a model's layers are no list: the file is damaged")
+    return layers
 
 
 def _references(value: Any) -> Iterator[Reference]:

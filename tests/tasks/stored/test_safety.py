@@ -263,6 +263,21 @@ def test_roles_are_told_by_the_last_word_of_a_key():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("layers", [None, {}, "x", {"class_name": "Dense", "config": {"units": 2}}, 3])
+def test_layers_are_a_list(layers):
+    inputs = keras.Input((4,), name="x")
+    block = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    save(keras.Model(inputs, block(inputs)), "model.h5")
+    config = described("model.h5")
+    for place in (config["config"], config["config"]["layers"][1]["config"]):
+        kept, place["layers"] = place["layers"], layers
+        describe("model.h5", config)
+        with pytest.raises(ModelError, match=r"^model\.h5: ") as caught:
+            read("model.h5")
+        assert "\n" not in str(caught.value)
+        place["layers"] = kept
+
+
 def test_a_function_is_no_layer():
     save(small(), "model.h5")
     config = described("model.h5")

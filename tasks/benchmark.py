@@ -1,5 +1,6 @@
 """Stage `benchmark`: measure one variant on one device."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,18 +79,23 @@ def _attempt(request: Request) -> Result:
     reason = devices.usable(request.device)
     if reason:
         return Result(request.result(status="unsupported", reason=reason))
+    began_ms = time.time_ns() // 1_000_000
     try:
         result = target(request.device.kind)(request)
     except UnsupportedError as error:
         return Result(request.result(status="unsupported", reason=str(error)))
     except InvalidError as error:
         return Result(request.result(status="invalid", reason=str(error)))
+    measurement = result.measurement
+    if measurement.windows:
+        times = {"began_ms": began_ms, "ended_ms": time.time_ns() // 1_000_000}
+        measurement = measurement.model_copy(update=times)
     try:
         scores = [score(outputs, dataset.load(split), "default", split) for split, outputs in result.outputs.items()]
     except InvalidError as error:
         fault = {"status": "invalid", "reason": str(error)}
-        return replace(result, measurement=result.measurement.model_copy(update=fault))
-    return replace(result, measurement=result.measurement.model_copy(update={"scores": tuple(scores)}))
+        return replace(result, measurement=measurement.model_copy(update=fault))
+    return replace(result, measurement=measurement.model_copy(update={"scores": tuple(scores)}))
 
 
 def _inputs(folder: Path, split: Split) -> Path:

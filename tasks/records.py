@@ -319,6 +319,8 @@ class Measurement(Record):
     reason: str | None = None  # always there unless the status is ok
     mode: Literal["quick", "full"]
     artifact_sha256: str
+    began_ms: int | None = None  # Unix time, with its end; null of what no clock was read for
+    ended_ms: int | None = None
     reference: str | None = None  # the variant that `ratio` is against
     latency: Latency | None = None
     ratio: Ratio | None = None

@@ -47,6 +47,8 @@ class Run:
     data: Data | None = None
     artifact_sha256: str | None = None  # of the file that its metrics are about
     model: str | None = None  # whose training may have streamed the curves already
+    began_ms: int | None = None  # Unix time, where it is known
+    ended_ms: int | None = None
 
     @property
     def digest(self) -> str:
@@ -143,6 +145,8 @@ def of_row(experiment: str, row: Row, comparison: Comparison, made: dict[str, st
         points=tuple(Point(name, value) for name, value in figures(row, comparison).items()),
         data=data,
         artifact_sha256=row.measurement.artifact_sha256 if row.measurement.status == "ok" else None,
+        began_ms=row.measurement.began_ms,
+        ended_ms=row.measurement.ended_ms,
     )
 
 

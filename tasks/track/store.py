@@ -131,8 +131,8 @@ class Store:
         missing = [point for point in run.points if (point.key, point.step) not in there]
         model_id = self._link(found, run) if run.artifact_sha256 else None
         self._add_data(found, run)
-        self.log(run_id, missing, found.info.start_time, model_id, run.params.items(), self._tags(run).items())
-        self.client.set_terminated(run_id, "FINISHED")
+        self.log(run_id, missing, found.info.start_time, model_id, run.params.items(), self._lacks(found, run).items())
+        self.client.set_terminated(run_id, "FINISHED", run.ended_ms)
         self._supersede(runs, found)
         return "sent"
 
@@ -145,7 +145,6 @@ class Store:
             with TemporaryDirectory(prefix="tercet-report-") as folder:
                 _write_report(report, Path(folder))
                 self.client.log_artifacts(found.info.run_id, folder)
-            self.log(found.info.run_id, [], found.info.start_time, tags=self._tags(report).items())
             self.client.set_terminated(found.info.run_id, "FINISHED")
         self._supersede(runs, found)
         return outcome
@@ -155,7 +154,12 @@ class Store:
         return list(self.client.search_runs([self.experiment], f"attributes.run_name = '{name}'"))
 
     def _create(self, entry: Run | Report) -> "MlflowRun":
-        return self.client.create_run(self.experiment, tags={DIGEST: entry.digest}, run_name=entry.name)
+        began_ms = entry.began_ms if isinstance(entry, Run) else None
+        return self.client.create_run(self.experiment, began_ms, self._tags(entry), entry.name)
+
+    def _lacks(self, found: "MlflowRun", run: Run) -> dict[str, str]:
+        """The tags that a run does not have: all, if it began as the stream of a training."""
+        return {} if DIGEST in found.data.tags else self._tags(run)
 
     def _tags(self, entry: Run | Report) -> dict[str, str]:
         commit = {"git_commit": self.commit} if self.commit else {}

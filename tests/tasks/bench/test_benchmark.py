@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ def measured(params: Params, variant: str, device: str) -> Measurement:
 
 
 def test_a_pair_is_measured_with_its_raw_samples_beside_it(params: Params) -> None:
+    before = time.time()
     record = measured(params, "int8", "host-cpu")
     assert record.status == "ok"
+    assert before - 1 <= record.began_ms / 1000 <= record.ended_ms / 1000 <= time.time() + 1
+    assert record.ended_ms - record.began_ms >= 1000 * sum(window.seconds for window in record.windows)
     assert record.ratio is not None
     assert record.ratio.pairs == 2
     with np.load(paths.samples("int8", "host-cpu")) as samples:

@@ -79,6 +79,17 @@ def test_a_run_says_all_that_led_to_it(told: Store, params: Params) -> None:
     assert (given.name, given.source) == ("digits", "a.npy")
 
 
+def test_a_run_lasts_as_long_as_its_measurement(told: Store, params: Params) -> None:
+    report = paths.REPORT / "comparison.json"
+    first, *others = records.read(Comparison, report).rows
+    timed = first.measurement.model_copy(update={"began_ms": 1_000_000, "ended_ms": 1_002_500})
+    rows = (first.model_copy(update={"measurement": timed}), *others)
+    records.read(Comparison, report).model_copy(update={"rows": rows}).save(report)
+    track.publish(params)
+    info = told.runs()["float32 @ host-cpu"].info
+    assert (info.start_time, info.end_time) == (1_000_000, 1_002_500)
+
+
 def test_a_sweep_is_told_apart_by_what_was_swept(told: Store, params: Params, make_row: MakeRow) -> None:
     comparison = records.read(Comparison, paths.REPORT / "comparison.json")
     row = next(row for row in comparison.rows if row.variant == "int8")

@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.alone import alone
 from flows.dvc_bridge import Project
 from flows.look import look
 from flows.stages import stage
@@ -88,7 +89,12 @@ def pipeline(stale: list[str] | None = None) -> None:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
     """
     signals.insist()  # Prefect's own way with SIGTERM waits for the stages that run
-    settings = params.load()
+    with alone("tercet run"):
+        bring_up(params.load(), stale)
+
+
+def bring_up(settings: Params, stale: list[str] | None) -> None:
+    """What the flow does, in a project that it has to itself; see `pipeline`."""
     found = look(settings) if stale is None else stale
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
     with Project() as project:

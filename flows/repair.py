@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # it has no types
 from dvc.lock import make_lock
 from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, RWLockFileCorruptedError, RWLockFileFormatError, _edit_rwlock
 
+from flows.alone import is_over
 from tasks import dvc_lock
 
 FREE = ("{}", '{"write": {}, "read": {}}', '{"read": {}, "write": {}}')
@@ -35,20 +35,12 @@ def _mend_paths(repo: Any) -> None:
         written = path.stat().st_mtime
         if path.read_text(encoding="utf-8", errors="replace") in FREE:
             return
-        _drop(repo, lambda pid: _is_over(pid, written))
+        _drop(repo, lambda pid: is_over(pid, written))
     except FileNotFoundError:
         return
     except (RWLockFileCorruptedError, RWLockFileFormatError):
         with make_lock(str(path.with_name(RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, hardlink_lock=_hardlink(repo)):
             path.unlink(missing_ok=True)
-
-
-def _is_over(pid: int, written: float) -> bool:
-    """Whether the process that wrote its number then has ended, even if another one has the number now."""
-    try:
-        return bool(psutil.Process(pid).create_time() > written)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _drop(repo: Any, over: Callable[[int], bool]) -> None:

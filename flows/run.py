@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from flows.prefect_server import Server
+from flows.alone import alone
+from flows.prefect_server import Server, check, past_proxies
 from flows.tidy import tidy
-from tasks import fit, given, params, paths, redact
+from tasks import fit, given, params, paths
 from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
 
@@ -20,9 +21,17 @@ def run() -> int:
     """Bring the project up to date; print the comparison and where the report is.
 
     Returns the exit code: 0, or 1 where stages failed; the comparison then shows what there is.
+
+    Raises:
+        TercetError: another process is at work in the project, or params.yaml is wrong.
     """
     quiet_libraries()
     log_to_terminal()
+    with alone("tercet run"):
+        return _run()
+
+
+def _run() -> int:
     start = time.monotonic()
     settings = params.load()
     given.check(settings)
@@ -86,6 +95,7 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
     Raises:
         TercetError: no server answers.
     """
+    past_proxies()
     from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
     url = get_current_settings().api.url
@@ -102,27 +112,13 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
     if server:
         server.wait()
     else:
-        _check_server(str(url))
+        check(str(url))
     try:
         with temporary_settings({PREFECT_API_URL: server.address if server else url}):
             start()
     except TercetError as error:
         return error
     return None
-
-
-def _check_server(url: str) -> None:
-    """One line where Prefect would end with a traceback: the server that its settings name does not answer."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        error = client.api_healthcheck()
-    if error:
-        raise TercetError(
-            f"PREFECT_API_URL: no Prefect server answers at {redact.shown(url)} "
-            f"({redact.redact(str(error), url)}); "
-            "start it (`prefect server start`), or unset the variable: a run needs none"
-        )
 
 
 def _publish(settings: params.Params) -> None:

@@ -19,10 +19,18 @@ def search(trials: int | None) -> int:
     Raises:
         ParamsError, UnsupportedError: it cannot be made as params.yaml has it.
     """
-    from flows.run import log_to_terminal, tell, under_prefect
+    from flows.alone import alone
+    from flows.run import log_to_terminal
 
     quiet_libraries()
     log_to_terminal()
+    with alone("tercet search"):
+        return _search(trials)
+
+
+def _search(trials: int | None) -> int:
+    from flows.run import tell, under_prefect
+
     start = time.monotonic()
     settings = _settings(trials)
 

@@ -1,5 +1,6 @@
 """Whatever stage breaks, a run says that first: the flow and its server are real, what the stages make is not."""
 
+import re
 import shutil
 from pathlib import Path
 from urllib.error import URLError
@@ -127,7 +128,7 @@ def test_the_first_cause_is_told_first_and_consequences_are_counted(stage, flow)
     assert said[1].startswith("1 of ")
     expected = f"; {len(lost)} that need" if lost else " failed"
     assert expected in said[1]
-    assert (len(lost) > 0) == (stage not in ("evaluate", "benchmark", "deploy"))
+    assert (len(lost) > 0) == (stage != "deploy")
     assert failures.find(*words).reason == CAUSE
 
 
@@ -150,7 +151,7 @@ def test_each_failing_stage_has_a_line_of_its_own(flow):
         "quantize int8: int8: an operator stays float",
         "benchmark fp32 @ host-cpu: ValueError: two lines",
     ]
-    assert said[2].startswith("2 of 13 stages failed; ")
+    assert re.match(r"2 of \d+ stages failed; \d+ that need them did not run$", said[2])
 
 
 def test_the_report_tells_what_hid_a_variant(flow):

@@ -14,7 +14,7 @@ from dvc.repo import Repo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import dvc_bridge, repair
+from flows import alone, dvc_bridge, repair
 from flows.dvc_bridge import Project
 from tasks import dvc_lock
 from tasks.errors import TercetError
@@ -252,9 +252,9 @@ def test_what_the_dead_hold_is_let_go_and_what_the_living_hold_is_not(trivial):
         start = Path(f"/proc/{os.getpid()}").stat().st_ctime
         os.utime(RW_LOCK, (start - 1e4, start - 1e4))
         with pytest.MonkeyPatch.context() as patch:
-            created = repair.psutil.Process.create_time
+            created = alone.psutil.Process.create_time
             old = lambda process: start - 2e4 if process.pid == living.pid else created(process)  # noqa: E731
-            patch.setattr(repair.psutil.Process, "create_time", old)
+            patch.setattr(alone.psutil.Process, "create_time", old)
             with Repo(".") as repo:
                 repair.mend(repo)
         left = json.loads(RW_LOCK.read_text())

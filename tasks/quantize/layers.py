@@ -114,8 +114,19 @@ def owners(operators: Iterable[Operator], *, weighted: bool) -> dict[str, list[O
 
 
 def _layers(tensors: list[str], known: Mapping[str, bool]) -> tuple[str, ...]:
-    """The layers in names like `model/relu/Relu;model/conv/Conv2D`, those with a kernel first."""
-    # what stands last in a path is the operation
-    steps = [step for name in tensors for path in name.split(";") for step in path.split("/")[:-1]]
-    found = dict.fromkeys(step for step in steps if step in known)
+    """The layers in names like `model/relu/Relu;model/conv/Conv2D`, those with a kernel first.
+
+    A layer's own name may have slashes, and begin like another's: of all that stand at a place the longest is meant.
+    """
+    longest = max((name.count("/") + 1 for name in known), default=0)
+    found: dict[str, None] = {}
+    for path in (path for name in tensors for path in name.split(";")):
+        steps = path.split("/")[:-1]  # what stands last is the operation
+        start = 0
+        while start < len(steps):
+            ends = range(min(start + longest, len(steps)), start, -1)
+            end = next((end for end in ends if "/".join(steps[start:end]) in known), None)
+            if end is not None:
+                found["/".join(steps[start:end])] = None
+            start = end or start + 1
     return tuple(sorted(found, key=lambda name: not known[name]))

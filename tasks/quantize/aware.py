@@ -3,6 +3,7 @@
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference" (2017).
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from tasks import fit, heads
@@ -22,18 +23,23 @@ def apply(
 ) -> "tf_keras.Model":
     """Insert fake quantization into `model` and train it for `params.aware_epochs`.
 
+    TFMOT first folds what belongs together, as batch normalization into the convolution before it, and only then looks
+    for layers that it has no rule for. Models within the model and layers that prepare images are left to calibration.
+
+    Returns:
+        A model whose outputs are called as the given one's.
+
     Raises:
         ModelError: the model has a layer that TFMOT cannot quantize; the message names it.
     """
     import tensorflow_model_optimization as tfmot
 
-    if refused := _refused(model):
-        raise ModelError(
-            f"quantization-aware training of {card.model!r}: TFMOT cannot quantize {', '.join(refused)}; "
-            "set aware_epochs: 0, which converts with calibration alone"
-        )
-    annotated = tfmot.quantization.keras.quantize_annotate_model(model)
-    aware = tfmot.quantization.keras.quantize_apply(annotated, *_scheme(card))
+    if refused := [f"{layer.name} ({type(layer).__name__})" for layer in model.layers if not _is_known(layer)]:
+        raise _error(card, f"TFMOT cannot quantize {', '.join(refused)}")
+    try:
+        aware = tfmot.quantization.keras.quantize_apply(_annotated(model), *_scheme(card))
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise _error(card, _reason(str(error))) from None
     training = Training(
         epochs=params.aware_epochs,
         batch_size=params.batch_size,
@@ -44,20 +50,52 @@ def apply(
     fit.fit(aware, train, validation, training, label="quantize aware", heads=learned)
     if "clusters" in card.preserves:
         aware = tfmot.experimental.combine.strip_clustering_cqat(aware)
+    aware.output_names = list(model.output_names)  # TFMOT calls them after its wrappers
     return aware
 
 
-def _refused(model: "tf_keras.Model") -> list[str]:
-    """The layers that TFMOT's 8-bit scheme has no rule for, with their types."""
+def _annotated(model: "tf_keras.Model") -> "tf_keras.Model":
+    """The model with a mark on every layer that is to be quantized."""
+    import tensorflow_model_optimization as tfmot
+    import tf_keras as keras
+
+    def annotate(layer: Any) -> Any:
+        return layer if _is_left_out(layer) else tfmot.quantization.keras.quantize_annotate_layer(layer)
+
+    return keras.models.clone_model(model, clone_function=annotate)
+
+
+def _is_left_out(layer: Any) -> bool:
+    """Whether a layer is none to train aware: an input, a model within the model, or one that prepares images."""
+    import tf_keras as keras
+
+    apart = keras.layers.InputLayer | keras.Model | keras.layers.Lambda
+    return isinstance(layer, apart) or ".preprocessing." in type(layer).__module__
+
+
+def _is_known(layer: Any) -> bool:
+    """Whether TFMOT's 8-bit scheme may have a rule for a layer: its own, or one that folds it into its neighbour."""
+    import tf_keras as keras
     from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry
 
+    folded = keras.layers.BatchNormalization | keras.layers.SeparableConv1D | keras.layers.SeparableConv2D
     registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
-    names = {layer: f"{layer.name} ({type(layer).__name__})" for layer in model.layers}
-    return [
-        name
-        for layer, name in names.items()
-        if layer.__class__.__name__ != "InputLayer" and not registry.supports(layer)
-    ]
+    return _is_left_out(layer) or isinstance(layer, folded) or bool(registry.supports(layer))
+
+
+def _error(card: "ModelCard", reason: str) -> ModelError:
+    """What to do where TFMOT does not take a model."""
+    return ModelError(
+        f"quantization-aware training of {card.model!r}: {reason}; set aware_epochs: 0, which converts with "
+        "calibration alone (and may exclude layers), or build the model without it"
+    )
+
+
+def _reason(said: str) -> str:
+    """What TFMOT complains of, by the layer's name where it tells one."""
+    if layer := re.search(r"Layer (.+?):<class '(?:\w+\.)*(\w+)'> is not supported", said):
+        return f"TFMOT cannot quantize {layer[1]} ({layer[2]})"
+    return f"TFMOT refuses the model: {' '.join(said.split())[:200]}"
 
 
 def _scheme(card: "ModelCard") -> tuple[Any, ...]:

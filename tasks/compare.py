@@ -237,6 +237,7 @@ def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None)
                 f"the {wanted} kernels, which stand for this device, were not evaluated."
             )
     yield from (text for subject in known.values() if (text := _excluded(subject)))
+    yield from (f"{name}: {subject.artifact.note}." for name, subject in known.items() if subject.artifact.note)
     if base is not None:
         yield from _budgets(list(known.values()), base)
 

@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from threading import Lock
 from typing import Any
 
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"  # a shared disk has writers of other machines
+NEARLY_FULL = 1 << 20  # bytes free, below which a program that writes a model has most likely failed by that
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
 FIRST = time.time_ns()  # a process of the same number that ended before has lower ones
 _numbers = itertools.count(FIRST)  # threads write side by side
@@ -155,6 +157,20 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole; the same value gives the same bytes."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def no_space(error: BaseException) -> str | None:
+    """What to say of an error that a full disk has caused; None of every other.
+
+    Libraries that write to the temporary folder may trip over half a file of their own and complain of that, so the
+    folder itself is asked as well.
+    """
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error)
+    if not full and free >= NEARLY_FULL:
+        return None
+    return f"no space left on the disk: {folder} has {free / 1024:.0f} kB free; free some, or set TMPDIR"
 
 
 def sha256(path: Path) -> str:

@@ -151,6 +151,7 @@ class ArtifactCard(Record):
     validation_drop: float | None = None  # what it came to, below the float32 artifact
     sensitivity: tuple[Sensitivity, ...] = ()  # where it was needed, the most sensitive layer first
     distance: float | None = None  # of the answers from the Keras model's, over their spread; null: there is no such
+    note: str | None = None  # what the scheme's name would hide
     converter: str  # name and version
     params: dict[str, Any] = {}  # of its entry in `quantize`, defaults among them
     stablehlo: Program | None = None

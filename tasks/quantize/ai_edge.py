@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks import tflite
+from tasks import files, tflite
 from tasks.errors import ConversionError
 
 Activations = Literal["float32", "dynamic", "int8", "int16"]
@@ -80,8 +80,9 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
             # it looks for the names of all tensors with an interpreter that keeps them
             warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")
             done = quantizer.quantize(known or None, enable_progress_bar=False, enable_progress_report=False)
-    except (KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise ConversionError(f"{converter()} refused: {' '.join(str(error).split())}") from None
+    except (KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = files.no_space(error) or f"{converter()} refused: {' '.join(str(error).split())}"
+        raise ConversionError(reason) from None
     return tflite.whole(bytes(done.quantized_model))
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks import tflite
+from tasks import files, tflite
 from tasks.errors import ConversionError
 from tasks.records import Tensor
 
@@ -70,8 +70,9 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples | None"
     with _quiet():
         try:
             content: bytes = converter.convert()
-        except (ConverterError, RuntimeError, ValueError) as error:
-            raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
+        except (ConverterError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            reason = files.no_space(error) or f"the converter refused: {_reason(str(error))}"
+            raise ConversionError(f"scheme {scheme}: {reason}") from None
     if scheme in INTEGER_SCHEMES and (kept := inspect(content).float_operators):
         raise ConversionError(
             f"scheme {scheme}: {', '.join(kept)} stayed float32, so the variant would not run on an integer device; "
@@ -103,6 +104,16 @@ def inspect(content: bytes) -> Graph:
         outputs=tuple(_tensor(graph.tensors[i], names.get(i), dtypes) for i in graph.outputs),
         operators=dict(sorted(operators.items())),
         float_operators=tuple(in_float),
+    )
+
+
+def unchanged(content: bytes, scheme: str) -> str | None:
+    """What there is to say of a file that is the float32 one under another scheme's name; None of every other."""
+    if scheme == "float32" or tflite.types(content) & {"int4", "int8", "int16", "float16"}:
+        return None
+    return (
+        f"no number of it is smaller than float32: it is the float32 network under the name of {scheme}; TensorFlow's "
+        "converter leaves kernels of fewer than 1,024 numbers as they are"
     )
 
 

@@ -97,8 +97,8 @@ def build(job: Job, excluded: Collection[str] = ()) -> bytes:
     """The file with all layers at the scheme but those `excluded`.
 
     Raises:
-        ConversionError: a layer has no kernel for its bits, an operator of an integer scheme that is not excluded stays
-            float, or nothing at all is quantized.
+        ConversionError: a layer has no kernel for its bits, or an operator of an integer scheme that is not excluded
+            stays float.
         ParamsError: `bits` name a layer that the artifact does not have.
     """
     rules = _rules(job.numbers)
@@ -223,8 +223,6 @@ def _verify(content: bytes, job: Job, four: Sequence[layers.Operator], left: Seq
     weights = {operator.scope: operator.weights for operator in after}
     if missing := [operator.scope for operator in four if weights.get(operator.scope) != "int4"]:
         raise ConversionError(f"bits: 4 was asked for and not kept for {', '.join(missing)}; give it 8")
-    if content == job.content or not (job.numbers.static or {"int4", "int8"} & set(weights.values())):
-        raise ConversionError("nothing of the model could be quantized; use scheme float32 or float16")
     if job.numbers.static:
         excluded = {f"({operator.scope.rstrip(';')})" for operator in left}
         kept = [

@@ -97,6 +97,7 @@ def write(
         validation_drop=made.drop,
         sensitivity=made.sensitivity,
         distance=distance,
+        note=litert.unchanged(made.content, entry.scheme),
         converter=converter,
         stablehlo=_about(program, graph) if program else None,
         no_stablehlo=lacks,

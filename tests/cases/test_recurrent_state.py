@@ -70,10 +70,10 @@ def test_an_lstm_keeps_its_answers_through_every_scheme_runtime_and_bundle(run_c
     model, sequences = remembering(keras, "lstm")
     label = model(sequences).numpy().argmax(-1)
     write_data({"x": sequences}, label)
-    model.save("own.h5")
+    model.save("own.keras")
     schemes = ("float32", "dynamic", "int8-weights", "int8")
     case = run_case(
-        "own.h5",
+        "own.keras",
         devices=("host-cpu", "stm32h743"),
         quantize={name: {"model": "baseline", "scheme": name} for name in schemes},
         until="deploy",

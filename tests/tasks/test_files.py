@@ -290,3 +290,12 @@ def test_sha256_is_that_of_the_standard(project):
     (project / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert files.sha256(project / "abc") == expected
+
+
+def test_a_full_disk_is_told_as_one_whatever_stumbled_over_it(monkeypatch):
+    assert files.no_space(ValueError("model has 0 Signatures")) is None
+    assert "no space left on the disk" in files.no_space(OSError(errno.ENOSPC, "No space left on device"))
+    assert "no space left on the disk" in files.no_space(RuntimeError("/tmp/x; No space left on device"))
+    usage = files.shutil.disk_usage(files.tempfile.gettempdir())
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda _folder: usage._replace(free=100 << 10))
+    assert "has 100 kB free; free some, or set TMPDIR" in files.no_space(ValueError("model has 0 Signatures"))

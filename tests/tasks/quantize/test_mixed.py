@@ -271,8 +271,16 @@ def test_nothing_to_quantize_is_said():
     inputs = keras.Input((4, 4, 1), name="image")
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     examples = Examples({"image": np.ones((4, 4, 4, 1), np.float32)}, {})
-    with pytest.raises(ConversionError, match="nothing of the model could be quantized"):
-        mixed.convert(model, entry("int8-weights"), examples)
+    for scheme in ("int8-weights", "dynamic"):
+        made = mixed.convert(model, entry(scheme), examples).content
+        assert f"the float32 network under the name of {scheme}" in litert.unchanged(made, scheme)
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "int8", "int16x8"])
+def test_what_holds_smaller_numbers_has_no_such_note(name):
+    content = (ROOT / f"tests/golden/{name}.tflite").read_bytes()
+    assert litert.unchanged(content, name) is None
+    assert (litert.unchanged(content, "dynamic") is not None) == (name == "float32")
 
 
 def test_an_operator_that_the_quantizer_has_no_integers_for_is_named():

@@ -4,6 +4,7 @@ Jacob et al., "Quantization and Training of Neural Networks for Efficient Intege
 """
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tasks import fit, heads
@@ -36,6 +37,7 @@ def apply(
 
     if refused := [f"{layer.name} ({type(layer).__name__})" for layer in model.layers if not _is_known(layer)]:
         raise _error(card, f"TFMOT cannot quantize {', '.join(refused)}")
+    _pass_names(model)
     try:
         aware = tfmot.quantization.keras.quantize_apply(_annotated(model), *_scheme(card))
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
@@ -81,6 +83,23 @@ def _is_known(layer: Any) -> bool:
     folded = keras.layers.BatchNormalization | keras.layers.SeparableConv1D | keras.layers.SeparableConv2D
     registry = default_8bit_quantize_registry.Default8BitQuantizeRegistry()
     return _is_left_out(layer) or isinstance(layer, folded) or bool(registry.supports(layer))
+
+
+def _pass_names(model: "tf_keras.Model") -> None:
+    """Let the names that Keras gives to new layers go on behind the model's.
+
+    TFMOT makes two layers of a separable convolution, of whatever name comes next, and takes one of the same name for
+    its own: a model that was read from a file has them from the first one on.
+    """
+    import tf_keras as keras
+
+    for prefix, make in (
+        ("conv2d", partial(keras.layers.Conv2D, 1, 1)),
+        ("depthwise_conv2d", partial(keras.layers.DepthwiseConv2D, 1)),
+    ):
+        numbers = [re.fullmatch(rf"{prefix}(?:_(\d{{1,6}}))?", layer.name) for layer in model.layers]
+        for _ in range(max((int(number[1] or 0) + 1 for number in numbers if number), default=0)):
+            make()
 
 
 def _error(card: "ModelCard", reason: str) -> ModelError:

@@ -40,6 +40,8 @@ class Model(Described):
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads, settings.inter_op_num_threads = options["threads"], 1
         settings.log_severity_level = ERRORS_ONLY
+        # on x86 without VNNI pairs of products would be added in 16 bits, which saturate: there, weights become uint8
+        settings.add_session_config_entry("session.x64quantprecision", "1")
         if options.get("profile"):
             self._folder = TemporaryDirectory(prefix="tercet-profile-")
             settings.enable_profiling, settings.profile_file_prefix = True, str(Path(self._folder.name, "profile"))

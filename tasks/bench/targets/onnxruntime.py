@@ -18,6 +18,7 @@ from tasks.files import once
 from tasks.process import told
 
 OPSET = 18  # the newest that tf2onnx writes
+EDITION = 2  # of what this module makes of tf2onnx's file: part of its name, as it is kept
 TIMEOUT_S = 600
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}  # the latter keeps Keras 3 out of TensorFlow's import
 
@@ -43,7 +44,8 @@ def convert(artifact: Artifact) -> Path:
         UnsupportedError: tf2onnx cannot convert it.
         DeviceError: the conversion did not end in time.
     """
-    path = paths.STATE / "converted" / f"{artifact.card.sha256}.tf2onnx-{version('tf2onnx')}.onnx"
+    name = f"{artifact.card.sha256}.tf2onnx-{version('tf2onnx')}.{EDITION}.onnx"
+    path = paths.STATE / "converted" / name
     return once(path, partial(to_onnx, tflite.checked(artifact.path, "tf2onnx")))
 
 
@@ -59,6 +61,7 @@ def to_onnx(source: Path, file: Path) -> None:
     if done.code or not file.is_file():
         raise UnsupportedError(f"tf2onnx cannot convert it (code {done.code}): {done.last_words}")
     make_unsigned(file)
+    separate_zero_points(file)
 
 
 def make_unsigned(path: Path) -> None:
@@ -96,4 +99,24 @@ def make_unsigned(path: Path) -> None:
     for end in ends:
         end.type.tensor_type.elem_type = TensorProto.UINT8
     del graph.value_info[:]  # tells the old types
+    onnx.save(model, path)
+
+
+def separate_zero_points(path: Path) -> None:
+    """Give each dequantized weight a zero point of its own, where several share one.
+
+    Where the processor needs weights to be uint8 (x86 without VNNI) the runtime makes each one's zero point anew under
+    the old name, and refuses the file at the second that has it.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    weights = [node for node in model.graph.node if node.op_type == "DequantizeLinear" and node.input[0] in constants]
+    for i, node in enumerate(weights):
+        if len(node.input) > 2:  # weight, scale, zero point
+            own = onnx.TensorProto()
+            own.CopyFrom(constants[node.input[2]])
+            own.name = node.input[2] = f"{node.input[2]}_of_{i}"
+            model.graph.initializer.append(own)
     onnx.save(model, path)

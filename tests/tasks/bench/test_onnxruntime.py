@@ -128,6 +128,29 @@ def test_integers_that_were_never_activations_keep_their_type(tmp_path: Path) ->
     assert load(tmp_path / "lookup.onnx").graph == graph
 
 
+def test_each_weight_has_a_zero_point_of_its_own(tmp_path: Path) -> None:
+    """Or the runtime refuses the file where it makes the weights uint8: on x86 without VNNI."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = [
+        helper.make_tensor("a", TensorProto.INT8, [2], [1, -2]),
+        helper.make_tensor("b", TensorProto.INT8, [2], [3, 4]),
+        helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5]),
+        helper.make_tensor("zero", TensorProto.INT8, [], [7]),
+    ]
+    nodes = [helper.make_node("DequantizeLinear", [name, "scale", "zero"], [f"{name}_real"]) for name in "ab"]
+    found = [helper.make_tensor_value_info(f"{name}_real", TensorProto.FLOAT, [2]) for name in "ab"]
+    path = tmp_path / "shared.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "shared", [], found, constants)), path)
+    onnxruntime.separate_zero_points(path)
+    graph = onnx.load(path).graph
+    names = [node.input[2] for node in graph.node]
+    assert len(set(names)) == 2
+    values = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
+    assert [values[name] for name in names] == [7, 7]
+
+
 def test_a_conversion_that_fails_or_hangs_is_named_and_leaves_nothing(
     workshop: Path, described: Described, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tasks import devices
 from tasks.bench import agreement, timed
+from tasks.bench.runner import machine
 from tasks.bench.targets import Artifact, Request, openvino
 from tasks.bench.transport import RUNNER, Local
 from tasks.errors import UnsupportedError
@@ -19,6 +20,10 @@ Described = Callable[[str], Artifact]
 Predict = Callable[..., dict[str, np.ndarray]]
 
 
+# without these instructions oneDNN adds pairs of products in 16 bits, which saturate past the calibrated range
+VNNI = bool({"avx512_vnni", "avx_vnni", "asimd"} & set(machine.processor()["features"]))
+
+
 @pytest.fixture
 def setup(workshop: Path) -> timed.Setup:
     return openvino.setup(devices.load("host-cpu-openvino"), Local())
@@ -26,7 +31,7 @@ def setup(workshop: Path) -> timed.Setup:
 
 @pytest.mark.parametrize(
     ("name", "tolerance", "stretch"),
-    [("float32", 1e-4, 1.2), ("float16", 1e-4, 1.2), ("int8", 0.0045, 1.2), ("int16x8", 1e-4, 0.6)],
+    [("float32", 1e-4, 1.2), ("float16", 1e-4, 1.2), ("int8", 0.0045, 1.2 if VNNI else 1.0), ("int16x8", 1e-4, 0.6)],
 )
 def test_outputs_are_those_of_litert(
     predict: Predict,

@@ -132,9 +132,20 @@ def _publish(settings: params.Params) -> None:
 
 def log_to_terminal() -> None:
     """Let the project's own messages through to standard error, as they are."""
-    handler = logging.StreamHandler()
+    handler = _Lines()
     handler.setFormatter(logging.Formatter("%(message)s"))
     for name in ("tasks", "flows"):
         logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).propagate = False  # Prefect's own handler would say it once more
+
+
+class _Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it takes one only when it is checked
+    """Writes a line above the progress bars that stand there, and never into one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        from tqdm import tqdm
+
+        with tqdm.external_write_mode(file=self.stream):
+            super().emit(record)

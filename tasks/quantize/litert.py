@@ -167,11 +167,16 @@ def batch_of_one(model: "tf_keras.Model") -> "tf_keras.Model":
     Several outputs keep their names; a single one is called like the model.
 
     Raises:
-        ConversionError: another axis of an input is open.
+        ConversionError: another axis of an input is open, or a layer keeps state from batch to batch.
     """
     import tensorflow as tf
     import tf_keras as keras
 
+    if keeping := [layer.name for layer in model.submodules if isinstance(layer, keras.layers.RNN) and layer.stateful]:
+        raise ConversionError(
+            f"{', '.join(keeping)}: stateful, so an answer hangs from the examples before it, and here each stands by "
+            "itself; build the model with stateful=False"
+        )
     for name, tensor in zip(model.input_names, model.inputs, strict=True):
         if None in tensor.shape[1:]:
             raise ConversionError(f"input {name!r} has the shape {tensor.shape}; only the first axis may be open")

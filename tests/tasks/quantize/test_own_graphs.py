@@ -84,3 +84,11 @@ def test_an_axis_that_is_open_is_told():
     model = keras.Model(inputs, layers.GlobalAveragePooling1D()(inputs))
     with pytest.raises(ConversionError, match=r"input 'series' has the shape \(None, None, 4\); only the first axis"):
         litert.convert(model, "float32", Examples({"series": RNG.random((2, 3, 4), np.float32)}, {}))
+
+
+def test_a_layer_that_goes_on_from_the_batch_before_is_refused():
+    inputs = keras.Input((5, 2), batch_size=1, name="sequence")
+    model = keras.Model(inputs, layers.Dense(2)(layers.GRU(3, stateful=True, name="memory")(inputs)))
+    for convert in (litert.batch_of_one, lambda model: litert.convert(model, "float32", None)):
+        with pytest.raises(ConversionError, match=r"memory: stateful, so an answer hangs .*stateful=False"):
+            convert(model)

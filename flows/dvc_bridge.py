@@ -19,6 +19,7 @@ import dvc.stage.run
 from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.scm import SCMError
 
 from flows import repair
 from tasks import dvc_lock, signals
@@ -181,4 +182,5 @@ def _cause(name: str, error: BaseException) -> TercetError:
     while (cause := chain[-1].__cause__) is not None:
         chain.append(cause)
     said = [" ".join(str(link).split()) if isinstance(link, DvcException) else words(link) for link in chain]
-    return TercetError(f"{name}: {': '.join(filter(None, said))}")
+    mend = "; DVC keeps versions by git: `git init` here" if isinstance(error, SCMError) else ""
+    return TercetError(f"{name}: {': '.join(filter(None, said))}{mend}")

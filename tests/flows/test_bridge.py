@@ -1,5 +1,6 @@
 """The bridge to DVC, on a project of four trivial stages whose commands would take no TensorFlow to run."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -242,6 +243,12 @@ def test_a_dvc_yaml_that_is_wrong_is_one_line(project, calls):
             ask()
         assert "\n" not in str(caught.value)
         assert "dvc.yaml" in str(caught.value)
+
+
+def test_a_folder_that_git_does_not_know_is_told_the_mend(project, calls):
+    shutil.rmtree(project / ".git")
+    with pytest.raises(TercetError, match=r"is not a git repository; .*`git init`"):
+        dvc_bridge.stale()
 
 
 def test_a_command_that_is_not_ours_runs_as_a_command(project, calls):

@@ -2,9 +2,12 @@
 
 import json
 import os
+import random
 import re
 import signal
 import time
+from contextlib import suppress
+from subprocess import TimeoutExpired
 
 import psutil
 import pytest
@@ -13,7 +16,8 @@ MEASURED = ("out/benchmarks", "out/report", "out/bundles")
 EPOCHS = 12
 LIMIT_S = 300.0
 GONE_S = 60.0
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+KILLS = int(os.environ.get("TERCET_KILLS", "30"))  # 30 take half an hour
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(6000)]
 
 
 def lengthen(params):
@@ -112,3 +116,35 @@ def test_a_run_killed_three_times_ends_where_dvc_repro_ends(make_clone, outcomes
     assert unmeasured(clone.lock()) == unmeasured(other.lock())
     deterministic = ("out/data", "out/models", "out/artifacts", "out/evaluations", "out/fingerprints")
     assert clone.hashes(*deterministic) == other.hashes(*deterministic)
+
+
+def shorten(params):
+    """Every stage, and each as short as it can be."""
+    params["compress"] = {"pruned": {"parent": "baseline", "method": "prune", "sparsity": 0.5, "epochs": 1}}
+    params["quantize"] = {
+        "fp32": {"model": "baseline", "scheme": "float32"},
+        "int8": {"model": "pruned", "scheme": "int8"},
+    }
+    params["benchmark"]["protocol"].update(window_s=0.05)
+
+
+def test_a_kill_at_any_moment_is_mended_by_the_next_run(make_clone):
+    """Each time something else is to be done, and the run is killed after another time."""
+    clone, rng = make_clone(), random.Random(0)
+    clone.change(shorten)
+    start = time.monotonic()
+    clone.run("tercet", "run")
+    whole_s = time.monotonic() - start
+    moments = {}
+    for i in range(KILLS):
+        clone.change(lambda params, seed=i: params["train"].update(seed=seed + 1))
+        after_s = rng.uniform(0, whole_s)
+        with clone.started("tercet", "run") as (process, log):
+            with suppress(TimeoutExpired):
+                process.wait(after_s)
+            process.kill()  # it alone: its children are to notice
+        moments[f"{after_s:.1f} s"] = log.read_text().splitlines()[-1:]  # for whoever reads a failure
+        said = clone.run("tercet", "run")
+        assert "failed" not in said, moments
+        assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n", moments
+        assert not list((clone.root / "out").rglob("*.tmp")), moments

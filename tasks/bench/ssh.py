@@ -53,7 +53,7 @@ print(json.dumps({
     "installed": {name: machine.installed(name) for name in sys.argv[2:]},
 }))
 """
-DISK_FULL = "No space left on device"
+DISK_FULL = (b"No space left on device", b": Wrote only ")  # the latter is tar's, where a part of a block still fitted
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class Remote:
         """Raise what a command's code and words mean."""
         if code == 255 or self._keeper.poll() is not None:
             raise DeviceError(f"{what}: the connection was lost")
-        if DISK_FULL.encode() in said:
+        if any(words in said for words in DISK_FULL):
             raise DeviceError(f"{what}: the disk is full there: {self._folder} is on it")
         if code == 127:
             raise DeviceError(f"{what}: no such command there: {last_words(said)}")

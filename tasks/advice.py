@@ -69,8 +69,8 @@ def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterato
         return
     if found := speed.compared(row, speed.anchor(device, comparison.reference)):
         other = "" if found.against == base.variant else f" of {found.against}"
-        interval = f" [{figures.ratio(found.low)}–{figures.ratio(found.high)}]" if found.low and found.high else ""
-        yield f"{figures.ratio(found.ratio)}× the {found.of}{other}{interval}"
+        interval = figures.interval(found.low, found.high, found.kind)
+        yield f"{figures.ratio(found.ratio)}× the {found.of}{other} {interval}".rstrip()
     yield _drop(row, base)
     raw, packed = (figures.factor(getattr(base, size) / getattr(row, size)) for size in ("bytes", "gzip_bytes"))
     yield f"file {raw}, {packed} under gzip"

@@ -226,5 +226,5 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
     for name in LIMITS:
         most, known = getattr(budget, f"max_{name}"), costs.get(name)
         if most is not None and known is not None and known.value <= most < known.high:
-            yield f"{name} may be beyond {most:g}: its interval ends at {significant(known.high)}"
+            yield f"{name} may be beyond {most:g}: its {known.kind} ends at {significant(known.high)}"
     yield from (f"its measurement is flagged {flag}" for flag in champion.measurement.flags)

@@ -2,6 +2,7 @@
 
 from math import floor, log10
 
+from tasks.intervals import Kind
 from tasks.records import Energy, EnergyKind, Provenance
 
 UNKNOWN = "–"  # never 0
@@ -36,6 +37,14 @@ def ratio(value: float | None) -> str:
         if value is not None and 0.1 <= value < 1
         else significant(value, 3 if value and value >= 1 else 2)
     )
+
+
+def interval(low: float | None, high: float | None, kind: Kind) -> str:
+    """Both ends of a ratio: `[0.40–0.60]` of a 95 % interval, `(0.40–0.60)` of a range; nothing where none is known."""
+    if low is None or high is None:
+        return ""
+    left, right = "[]" if kind == "interval" else "()"
+    return f"{left}{ratio(low)}–{ratio(high)}{right}"
 
 
 def percent(share: float, n: int) -> str:

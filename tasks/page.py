@@ -180,8 +180,7 @@ def _ratio(row: Row, against: Row | None) -> Figure:
         return Figure(figures.UNKNOWN)
     if latency is None:
         return Figure(figures.ratio(found.ratio), found.of, "emulated")
-    known = found.low is not None and found.high is not None
-    interval = f"{figures.ratio(found.low)}–{figures.ratio(found.high)}" if known else ""
+    interval = figures.interval(found.low, found.high, found.kind).strip("[]")
     return Figure(figures.ratio(found.ratio), interval, latency.provenance)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, get_args
 
+from tasks.intervals import Kind
 from tasks.params import BASELINE
 from tasks.records import EnergyKind, Measurement, Provenance, Ratio, Row
 
@@ -39,6 +40,7 @@ class Speed:
     low: float | None
     high: float | None
     of: Literal["latency", "instructions"] = "latency"
+    kind: Kind = "interval"  # a range, of too few pairs or of two estimates, claims nothing of 95 %
 
     @property
     def outcome(self) -> Outcome:
@@ -59,7 +61,7 @@ class Cost:
     value: float
     low: float  # its interval; both ends are `value` where it is exact, or where nothing is known of it
     high: float
-    kind: Literal["interval", "range"]  # of 95 %, or of too few pairs for one
+    kind: Kind  # of 95 %, or of too few pairs for one
     source: str  # where it comes from: costs of two sources are not compared
 
     @property
@@ -168,7 +170,7 @@ def compared(row: Row, against: Row | None) -> Speed | None:
     if m.status != "ok":
         return None
     if m.ratio is not None and m.reference is not None:
-        return Speed(m.reference, m.ratio.value, m.ratio.low, m.ratio.high)
+        return Speed(m.reference, m.ratio.value, m.ratio.low, m.ratio.high, kind=m.ratio.kind)
     if against is None or against.variant == row.variant:
         return None
     other = against.measurement
@@ -182,7 +184,7 @@ def compared(row: Row, against: Row | None) -> Speed | None:
     ratio, low, high = m.latency.ms_p50 / other.latency.ms_p50, None, None
     if m.latency.ms_low and m.latency.ms_high and other.latency.ms_low and other.latency.ms_high:
         low, high = sorted((m.latency.ms_low / other.latency.ms_low, m.latency.ms_high / other.latency.ms_high))
-    return Speed(against.variant, ratio, low, high)
+    return Speed(against.variant, ratio, low, high, kind="range")
 
 
 def outcome(row: Row, against: Row | None) -> Outcome:

@@ -143,9 +143,7 @@ def ratio(row: Row, against: Row | None, *, wide: bool) -> str:
     provenance = row.measurement.latency.provenance if row.measurement.latency else "emulated"
     mark = "" if provenance == "measured" else f"{figures.MARKS[provenance]} "
     value = f"{mark}{figures.ratio(found.ratio)}"
-    if not wide or found.low is None or found.high is None:
-        return value
-    return f"{value} [{figures.ratio(found.low)}–{figures.ratio(found.high)}]"
+    return f"{value} {figures.interval(found.low, found.high, found.kind)}".rstrip() if wide else value
 
 
 def energy(row: Row, *, wide: bool) -> str:
@@ -164,7 +162,12 @@ def _legend(comparison: Comparison, console: "Console") -> None:
 
     marks = [f"{mark} {name}" for name, mark in figures.MARKS.items() if mark]
     quick = any(row.measurement.mode == "quick" for row in comparison.rows)
-    parts = [*marks, f"{figures.UNKNOWN} not known", "ratio: over the reference's", "± and []: 95 %"]
+    parts = [
+        *marks,
+        f"{figures.UNKNOWN} not known",
+        "ratio: over the reference's",
+        "± and []: 95 %, (): bounds or a range",
+    ]
     if quick:
         parts.append("quick mode: short windows, for a look and not for a claim")
     console.print(Text(" · ".join(parts), style="dim"))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tasks import figures
 from tasks.causes import causes
+from tasks.intervals import Kind
 from tasks.records import Control, Row, Subject
 from tasks.speed import anchor, compared, outcome
 
@@ -53,7 +54,7 @@ def _speed(row: Row, against: Row | None) -> str:
     estimated = "" if row.measurement.latency is None else row.measurement.latency.provenance
     lead = "" if estimated == "measured" else f"{estimated} "
     if found.outcome in ("no change", "inconclusive"):
-        detail = figures.ratio(found.ratio) + _interval(found.low, found.high)
+        detail = figures.ratio(found.ratio) + _interval(found.low, found.high, found.kind)
         what = "no measurable change" if found.outcome == "no change" else "too unsteady to tell a change"
         return f"{lead}{what} of latency against {found.against} (ratio {detail})".strip()
     faster = found.outcome == "faster"
@@ -61,11 +62,11 @@ def _speed(row: Row, against: Row | None) -> str:
     if faster:
         factor = 1 / found.ratio
         low, high = (None, None) if not low or not high else (1 / high, 1 / low)
-    return f"{lead}{figures.ratio(factor)}× {found.outcome} than {found.against}{_interval(low, high)}"
+    return f"{lead}{figures.ratio(factor)}× {found.outcome} than {found.against}{_interval(low, high, found.kind)}"
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" [{figures.ratio(low)}–{figures.ratio(high)}]"
+def _interval(low: float | None, high: float | None, kind: Kind) -> str:
+    return f" {figures.interval(low, high, kind)}".rstrip()
 
 
 def _quality(row: Row, base: Subject) -> str:

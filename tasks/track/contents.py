@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks import files, paths, records, speed
 from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
-from tasks.records import Comparison, ModelCard, Row
+from tasks.records import Comparison, ModelCard, Ratio, Row
 from tasks.track import lineage
 from tasks.track.lineage import Data, digest
 
@@ -183,8 +183,8 @@ def _about(row: Row, comparison: Comparison) -> dict[str, str]:
             "memory_provenance": m.memory.provenance if m.memory else "none",
             "energy_kind": m.energy.kind,
             "ratio_against": found.against if found else None,
-            "ratio_interval": _interval(found.low, found.high) if found else None,
-            "energy_ratio_interval": _interval(m.energy.ratio.low, m.energy.ratio.high) if m.energy.ratio else None,
+            **_ratio("ratio", found),
+            **_ratio("energy_ratio", m.energy.ratio),
             "energy_mj_interval": _interval(m.energy.low_mj, m.energy.high_mj),
             f"{row.metric}_interval": _interval(row.quality_low, row.quality_high),
             f"{row.metric}_n": str(row.quality_n),
@@ -192,6 +192,11 @@ def _about(row: Row, comparison: Comparison) -> dict[str, str]:
             "mcnemar_p_value": f"{row.mcnemar.p_value:.6g}" if row.mcnemar else None,
         }
     return {name: value[:LONGEST] for name, value in tags.items() if value}
+
+
+def _ratio(name: str, known: speed.Speed | Ratio | None) -> dict[str, str | None]:
+    """The ends of a ratio, named as what they are: `ratio_interval` of 95 %, or `ratio_range`, which claims nothing."""
+    return {f"{name}_{known.kind}": _interval(known.low, known.high)} if known else {}
 
 
 def _interval(low: float | None, high: float | None) -> str | None:

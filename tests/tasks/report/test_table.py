@@ -1,7 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
-from tasks import figures, table, terminal
-from tasks.records import Comparison
+from tasks import advice, figures, table, terminal
+from tasks.params import Params
+from tasks.records import Comparison, Energy, Ratio
+from tasks.track import contents
 
 
 @pytest.fixture
@@ -78,3 +82,18 @@ def test_flags_failures_notes_and_the_mode_are_told(shown, comparison: Compariso
 def test_a_comparison_without_rows_shows_its_failures(shown, comparison: Comparison) -> None:
     empty = comparison.model_copy(update={"rows": (), "notes": (), "failures": ("fp32: not trained",)})
     assert shown(empty, 80) == ["failed: fp32: not trained"]
+
+
+def test_the_range_of_few_pairs_is_not_in_the_brackets_of_an_interval(make: SimpleNamespace, params: Params) -> None:
+    pairs = Ratio(value=0.5, low=0.4, high=0.6, pairs=2, kind="range")
+    energy = Energy(kind="counter_rapl", mj=2.0, ratio=pairs)
+    row = make.on_host("int8", "host-cpu").model_copy(update={"ratio": pairs, "energy": energy})
+    comparison = make.comparison([make.on_host("fp32", "host-cpu"), row])
+    reference, int8 = comparison.rows
+    told = next(each for each in advice.advise(comparison, params).devices if each.device == "host-cpu")
+    assert table.ratio(int8, reference, wide=True) == "0.50 (0.40–0.60)"
+    assert "2.00× faster than fp32 (1.67–2.50)" in int8.verdict
+    assert any("0.50× the latency (0.40–0.60)" in sentence for sentence in advice.words(told, comparison))
+    tags = contents.of_row("w", int8, comparison, {}, None).tags
+    assert (tags["ratio_range"], tags["energy_ratio_range"]) == ("0.4 to 0.6", "0.4 to 0.6")
+    assert not {"ratio_interval", "energy_ratio_interval"} & tags.keys()

@@ -182,5 +182,5 @@ def test_predicted_ranges_are_compared_end_with_end(make: SimpleNamespace) -> No
     ranges = [predicted("fp32", 0.0002, 0.16), predicted("int8", 0.0001, 0.15), predicted("fp16", 0.0001, 0.17)]
     reference, int8, fp16 = make.comparison(ranges).rows
     assert speed.outcome(int8, reference) == "faster"
-    assert "[1.07–2.00]" in int8.verdict
+    assert "(1.07–2.00)" in int8.verdict
     assert speed.outcome(fp16, reference) == "inconclusive"

@@ -77,6 +77,7 @@ OPERATORS = frozenset(
         stack stop_gradient strided_slice tensor_scatter_nd_add tensor_scatter_nd_update tensordot tile
         transpose truncatediv truncatemod unstack where zeros_like add_n matmul
     """)
+    | _under("compat.v1", "floor_div")  # `x // y`, which has no other name
     | _under("__operators__", """
         add eq ne
     """)

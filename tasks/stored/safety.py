@@ -148,8 +148,8 @@ class _Reader:
     def operator(self, kind: str, config: Any, layer: str) -> None:
         """Refuse an operator of TensorFlow that is not on the list."""
         name = config.get("function") if isinstance(config, Mapping) else None
-        short = name.removeprefix("compat.v1.") if isinstance(name, str) else None
-        if short not in (listed.OPERATORS if kind == "TFOpLambda" else listed.SLICES):
+        known = listed.OPERATORS if kind == "TFOpLambda" else listed.SLICES
+        if not isinstance(name, str) or not known & {name, name.removeprefix("compat.v1.")}:
             raise self.refusal(layer, f"TensorFlow's operator {_short(name)} is none that a network computes with")
 
     def inside(self, config: Any, layer: str, depth: int, *, free: bool) -> Any:

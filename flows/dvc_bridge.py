@@ -35,6 +35,7 @@ COMMAND = ["python", "-m", "tasks"]
 _turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
 _run_command = dvc.stage.run.cmd_run
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
+logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)  # no bars of its own between the lines of the stages
 
 
 @dataclass

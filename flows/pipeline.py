@@ -5,7 +5,7 @@ The same graph as dvc.yaml, written out in order; `tests/test_contracts.py` hold
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from prefect import allow_failure, flow, task
@@ -18,7 +18,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.alone import alone
 from flows.dvc_bridge import Project
 from flows.look import look
-from flows.stages import stage
+from flows.stages import Progress, stage
 from tasks import champion, devices, markdown, origin, params, paths, records, signals, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 class Graph:
     """Submits stages by name and remembers what became of each."""
 
-    def __init__(self, project: Project, stale: Iterable[str]) -> None:
+    def __init__(self, project: Project, stale: Collection[str]) -> None:
         self.project = project
-        self.stale = frozenset(stale)
+        self.progress = Progress(stale)
         self.futures: dict[str, Future] = {}
 
     def submit(
@@ -48,9 +48,9 @@ class Graph:
         quiet: bool = False,
     ) -> Future:
         """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
-        task = stage(name, *keys, label=label, quiet=quiet)
+        task = stage(name, *keys, label=label, progress=self.progress, quiet=quiet)
         needs = [*after, *(allow_failure(future) for future in once_ended)]
-        self.futures[label] = task.submit(self.stale, self.project, wait_for=needs)
+        self.futures[label] = task.submit(self.project, wait_for=needs)
         return self.futures[label]
 
     def failures(self) -> dict[str, str | None]:

@@ -141,7 +141,13 @@ def log_to_terminal() -> None:
 
 
 class _Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it takes one only when it is checked
-    """Writes a line above the progress bars that stand there, and never into one."""
+    """Writes a line above the progress bars that stand there, and never into one; an error is red in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, coloured where colours are seen and wanted (`NO_COLOR`)."""
+        line = super().format(record)
+        marked = record.levelno >= logging.ERROR and self.stream.isatty() and not os.environ.get("NO_COLOR")
+        return f"\x1b[31m{line}\x1b[0m" if marked else line
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""

@@ -1,8 +1,10 @@
 """The only place where a stage becomes a Prefect task."""
 
+import itertools
 import logging
 import os
 import time
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from threading import BoundedSemaphore, Lock
 from typing import Any
@@ -15,7 +17,7 @@ from prefect.states import Completed
 
 from flows.dvc_bridge import Project
 from tasks.errors import TransientError
-from tasks.failures import kept
+from tasks.failures import kept, words
 
 log = logging.getLogger(__name__)
 _tensorflow = Lock()  # its seeds and its graph are the process's: one such stage at a time
@@ -44,33 +46,54 @@ def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
     return link is not None
 
 
-def stage(name: str, *keys: str, label: str, quiet: bool = False) -> Task[..., State[Any]]:
-    """The Prefect task that brings one stage up to date.
+class Progress:
+    """How many of the stages to look at have ended; threads may share it.
+
+    Args:
+        stale: their names in dvc.yaml.
+    """
+
+    def __init__(self, stale: Collection[str]) -> None:
+        self.stale = frozenset(stale)
+        self._ended = itertools.count(1)
+
+    def ended(self) -> str:
+        """Count one more, and say so as its line begins: `[12/47]`."""
+        return f"[{next(self._ended)}/{len(self.stale)}]"
+
+
+def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = False) -> Task[..., State[Any]]:
+    """The Prefect task that brings one stage up to date, and tells in that moment how it ended.
 
     Args:
         name: of the stage: a key of `tasks.__main__.STAGES`.
         keys: what it is fanned out over.
         label: names the task run.
+        progress: of the flow.
         quiet: it measures this machine, so no other such task works meanwhile.
     """
     lane = _quiet if quiet else LANES.get(name, nullcontext())
 
-    def run(stale: frozenset[str], project: Project) -> State[Any]:
+    def run(project: Project) -> State[Any]:
         address = project.names[(name, *keys)]
-        if address not in stale:
+        if address not in progress.stale:
             return Completed(name="UpToDate", message=f"{label}: up to date")
         with lane:
             start = time.monotonic()
             with kept(name, *keys):  # DVC's own work may fail as well: a full disk, a damaged cache
                 outcome = project.reproduce(address)
-        log.info("%s: %s in %.1f s", label, outcome, time.monotonic() - start)
+        log.info("%s %s: %s in %.1f s", progress.ended(), label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
+
+    def tell(_task: Any, _run: Any, state: State[Any]) -> None:  # once there is no other try
+        log.error("%s %s: failed: %s", progress.ended(), label, words(state.result(raise_on_failure=False)))
 
     decorate = task(
         name=name,
         task_run_name=label,
         cache_policy=NO_CACHE,  # the one cache is DVC's
         persist_result=False,
+        on_failure=[tell],
         retry_condition_fn=_is_worth_a_retry,
         **RETRIES.get(name, {}),
     )

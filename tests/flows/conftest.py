@@ -20,7 +20,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 LIMIT_S = 600.0  # of one command
-RAN = re.compile(r"^(?P<label>.+): (?P<outcome>ran|restored|up to date) in [0-9.]+ s$", re.MULTILINE)
+RAN = re.compile(r"^\[\d+/\d+\] (?P<label>.+): (?P<outcome>ran|restored|up to date) in [0-9.]+ s$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

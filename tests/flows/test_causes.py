@@ -154,6 +154,19 @@ def test_each_failing_stage_has_a_line_of_its_own(flow):
     assert re.match(r"2 of \d+ stages failed; \d+ that need them did not run$", said[2])
 
 
+def test_each_stage_says_in_its_moment_how_it_ended_and_which_one_of_all_it_is(flow, caplog):
+    caplog.set_level("INFO", logger="flows")
+    words = ("benchmark", "fp32", "host-cpu")
+    _, called = flow({words: DeviceError("away")})  # a fault that may pass, tried twice and told once
+    said = [record for record in caplog.records if record.name == "flows.stages"]
+    places = [re.match(r"\[(\d+)/(\d+)\] ", record.getMessage()) for record in said]
+    assert called.count(words) == 2
+    assert [int(place[1]) for place in places] == list(range(1, len(places) + 1))
+    assert {int(place[2]) for place in places} == {len(order(params.load()))}
+    failed = [i for i, record in enumerate(said) if record.levelname == "ERROR"]
+    assert [said[i].getMessage().partition("] ")[2] for i in failed] == ["benchmark fp32 @ host-cpu: failed: away"]
+
+
 def test_the_report_tells_what_hid_a_variant(flow):
     flow({("prepare",): DataError(CAUSE)})
     table = (paths.REPORT / "index.html").read_text()

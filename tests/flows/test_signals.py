@@ -164,9 +164,9 @@ STAGES = {  # what a run says, or what it has as a descendant, when it is in the
     "start-up": r"stages to look at$",
     "train": rf"^train baseline: epoch [3-9] of {EPOCHS} ",
     "compress": rf"^prune: epoch [3-9] of {EPOCHS} ",
-    "quantize": r"^cluster pruned50-clustered8: ran in ",
+    "quantize": r"cluster pruned50-clustered8: ran in ",
     "benchmark": "runner.__main__",
-    "report": r"^benchmark pruned50-clustered8-int8 @ host-cpu: ran in ",
+    "report": r"benchmark pruned50-clustered8-int8 @ host-cpu: ran in ",
 }
 
 

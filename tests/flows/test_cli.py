@@ -1,5 +1,6 @@
 """The command line: what answers at once, and what a wrong word or file is told."""
 
+import errno
 import os
 import re
 import shutil
@@ -150,6 +151,58 @@ def test_a_wrong_params_file_is_one_line_and_no_traceback(clone):
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("tercet: params.yaml: train.epoch: unknown key; allowed: ")
     assert "did you mean 'epochs'?" in done.stderr
+
+
+def file_for(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+
+
+IN_THE_WAY = {  # of what Tercet keeps of a project
+    "a file for the folder": lambda clone: file_for(clone / paths.STATE),
+    "a folder for the file": lambda clone: (clone / paths.CHATTER).mkdir(parents=True),
+    "a link to nowhere": lambda clone: (clone / paths.STATE).symlink_to(clone / "gone" / "away"),
+}
+
+
+@pytest.mark.parametrize("words", [["flows.cli", "run"], ["flows.cli", "search"], ["tasks.__main__", "prepare"]])
+@pytest.mark.parametrize("obstacle", IN_THE_WAY.values(), ids=IN_THE_WAY)
+def test_what_stands_in_the_way_of_the_projects_state_is_one_line(clone, obstacle, words):
+    obstacle(clone)
+    done = subprocess_of(main_of(*words), cwd=clone, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"(tercet: )?\.tercet(/chatter\.log)?: .+, so it must be a folder .+\n", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "words", [["flows.cli", "run"], ["flows.cli", "use", "smoke", "--force"], ["tasks.__main__", "prepare"]]
+)
+def test_a_project_that_may_only_be_read_is_one_line(clone, words):
+    done = subprocess_of(["unshare", "--mount", "--map-root-user", "sh", "-c",
+                          'mount --bind -o ro . . && cd "$PWD" && exec "$0" "$@"', *main_of(*words)],
+                         cwd=clone, env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    if "unshare: " in done.stderr or "mount: " in done.stderr:
+        pytest.skip("no hardware: the kernel lets nobody mount here")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"(tercet: )?[^\n]*read-only file system[^\n]*\n", done.stderr, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT], ids=errno.errorcode.get)
+def test_a_disk_that_takes_nothing_more_is_one_line(number, clone, tercet, monkeypatch):
+    def refuse(path, *_words, **_options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    before = paths.PARAMS.read_bytes()
+    code, out, said = tercet("use", "smoke", "--force")
+    assert (code, out, said.count("\n")) == (1, "", 1)
+    assert os.strerror(number) in said
+    assert paths.PARAMS.read_bytes() == before
+    assert not list(clone.glob(".*.tmp"))
+
+
+def main_of(module, *words):
+    return [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())", *words]
 
 
 def test_a_device_that_is_not_in_the_catalog_is_told_before_anything_runs(clone, tercet, monkeypatch):

@@ -14,7 +14,8 @@ from tasks import layers as own
 
 layers = keras.layers
 LEAST = 1e-7  # below it, Keras 3 takes a norm for this
-POWERS = {2: tf.math.square, 0.5: tf.math.sqrt, -0.5: tf.math.rsqrt, -1: tf.math.reciprocal}
+POWERS = {0.5: tf.math.sqrt, -0.5: tf.math.rsqrt, -1: tf.math.reciprocal}
+PRODUCTS = (2, 3, 4)  # powers by a product, which converters know integers for, and for no power and no square
 
 
 def is_tensor(value: Any) -> bool:
@@ -94,9 +95,21 @@ def divide(x1: Any, x2: Any) -> Any:
 
 
 def power(x1: Any, x2: Any) -> Any:
-    """A power; of the common exponents each has an operator of its own, which more runtimes know."""
+    """A power; of the common exponents each by what more runtimes know."""
     x1, x2 = alike(x1, x2)
+    if isinstance(x2, int | float) and x2 in PRODUCTS:
+        return layers.Multiply()([x1] * int(x2))
     return POWERS[x2](x1) if isinstance(x2, int | float) and x2 in POWERS else tf.math.pow(x1, x2)
+
+
+def square(x: Any) -> Any:
+    """A number by itself."""
+    return power(x, 2)
+
+
+def negative(x: Any) -> Any:
+    """A number with the other sign; by a factor, which converters know integers for."""
+    return layers.Rescaling(-1.0)(x) if x.dtype.is_floating else tf.math.negative(x)
 
 
 def where(condition: Any, x1: Any, x2: Any) -> Any:
@@ -158,7 +171,7 @@ def norm(x: Any, *, axis: Any = None, keepdims: bool = False, **order: Any) -> A
     """The length of a vector."""
     if order.get("ord") not in (None, 2) or not isinstance(axis, int):
         raise ValueError(f"a norm of order {order.get('ord')} over the axes {axis} is not supported")
-    return tf.math.sqrt(tf.reduce_sum(tf.math.square(real(x)), axis=axis, keepdims=keepdims))
+    return tf.math.sqrt(tf.reduce_sum(square(real(x)), axis=axis, keepdims=keepdims))
 
 
 def matmul(x1: Any, x2: Any) -> Any:
@@ -221,8 +234,14 @@ def hard_silu(x: Any) -> Any:
 
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
-    """max(0, x) + min(0, alpha · (exp(x / alpha) - 1))."""
-    return tf.nn.relu(x) + tf.math.minimum(alpha * tf.math.expm1(tf.math.minimum(x, 0.0) / alpha), 0.0)
+    """max(0, x) + alpha · (exp(min(0, x) / alpha) - 1)."""
+    below = layers.Rescaling(-1.0 / alpha)(layers.ReLU()(negative(x)))
+    return layers.Add()([layers.ReLU()(x), layers.Rescaling(alpha)(tf.math.expm1(below))])
+
+
+def log_sigmoid(x: Any) -> Any:
+    """-log(1 + exp(-x))."""
+    return negative(layers.Activation("softplus")(negative(x)))
 
 
 def glu(x: Any, axis: int = -1) -> Any:

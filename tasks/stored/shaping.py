@@ -91,11 +91,25 @@ def stack(x: Sequence[Any], axis: int = 0) -> Any:
 
 
 def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> Any:
-    """Parts of equal size, or between given places."""
-    if isinstance(indices_or_sections, int):
-        return tf.split(x, indices_or_sections, axis)
-    ends = [0, *indices_or_sections, x.shape[axis]]
-    return tf.split(x, [after - before for before, after in pairwise(ends)], axis)
+    """Parts of equal size, or between given places; by slices, of which converters leave none in floats."""
+    size, places = x.shape[axis], indices_or_sections
+    if isinstance(places, int) and size is None:
+        return tf.split(x, places, axis)
+    ends = list(range(0, size + 1, size // places)) if isinstance(places, int) else [0, *places, size]
+    return [x[_along(x, axis, slice(*pair))] for pair in pairwise(ends)]
+
+
+def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
+    """What stands at each place of an axis; by slices likewise."""
+    size = x.shape[axis] or num
+    if size is None:
+        raise ValueError(f"axis {axis} is open, so it is not known how many there are; give num")
+    return [x[_along(x, axis, place)] for place in range(size)]
+
+
+def _along(x: Any, axis: int, key: slice | int) -> tuple[slice | int, ...]:
+    """A key to one axis, and to all of those before it."""
+    return (*[slice(None)] * (axis % x.shape.rank), key)
 
 
 def get_item(x: Any, key: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Each operation of Keras 3 in a Functional model answers as in Keras 3: rebuilt, stored again, and converted."""
+"""Each operation of Keras 3 in a Functional model answers as in Keras 3: rebuilt, stored again, and in integers."""
 
 import json
 import zipfile
@@ -12,6 +12,7 @@ from tasks.stored import listed, load
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+operations = pytest.importorskip("tasks.stored.operations", reason="the training stack is not installed")
 FAMILIES = (
     "arithmetic", "functions", "rare_functions", "conditions", "over_axes", "activations", "shapes", "slices", "values",
     "images",
@@ -36,8 +37,6 @@ def test_operations_answer_as_in_keras_3(made, name, tmp_path):
 
 
 def test_what_a_file_may_name_is_what_the_table_has():
-    from tasks.stored import operations
-
     assert operations.TABLE.keys() == listed.KERAS3_OPERATIONS
     assert all(keras.saving.get_registered_object(f"tercet>{name}").__name__ == name for name in listed.KERAS3_LAYERS)
 
@@ -50,3 +49,21 @@ def test_every_operation_of_the_table_is_tried(made):
             layers = json.loads(archive.read("config.json"))["config"]["layers"]
         tried |= {layer["class_name"] for layer in layers}
     assert listed.KERAS3_OPERATIONS - tried == SPELLINGS
+
+
+def test_what_has_no_integers_by_its_own_operator_has_them_by_another():
+    """TensorFlow's converter leaves SQUARE, POW, NEG, SPLIT, SPLIT_V and UNPACK in floats."""
+    from tasks.dataset import Examples
+    from tasks.quantize import guard, litert
+
+    given = keras.Input((6, 4), name="x")
+    called = [
+        ("Square", {}), ("Power", {"x2": 2}), ("Power", {"x2": 3.0}), ("Negative", {}), ("Norm", {"axis": -1}),
+        ("Split", {"indices_or_sections": [1, 4], "axis": 1}), ("Split", {"indices_or_sections": 2, "axis": -1}),
+        ("Unstack", {"axis": 1}), ("Celu", {"alpha": 2.0}), ("LogSigmoid", {}), ("Squareplus", {}),
+    ]  # fmt: skip
+    answers = [operations.TABLE[name](given, **how) for name, how in called]
+    model = keras.Model(given, [answer[-1] if isinstance(answer, list) else answer for answer in answers])
+    x = np.random.default_rng(0).normal(size=(24, 6, 4)).astype(np.float32)
+    content = litert.convert(model, "int8", Examples({"x": x}, {}))
+    assert guard.check(content, "int8", Examples({"x": x}, {}), model) < 0.1

@@ -40,8 +40,9 @@ def network(entry: Config) -> Rebuilt:
             return _functional(entry["config"])
         if name == "Sequential":
             return _sequential(entry["config"])
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ModelError(f"the model's description is damaged: {type(error).__name__} {error}") from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ModelError(f"the model's description is damaged: {type(error).__name__} {said}") from None
     raise ModelError(
         f"{name} is a subclassed model, whose layers are joined by its code; save a Sequential or Functional one"
     )

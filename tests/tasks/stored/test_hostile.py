@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tasks import fit
 from tasks.errors import ModelError
-from tasks.stored import listed, safety
+from tasks.stored import listed, rebuild, safety
 from tests.tasks.stored.test_safety import FORMATS, describe, described, read, save
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
@@ -232,3 +232,33 @@ def test_nothing_runs_while_a_file_is_read(originals, project, path, planted):
         kinds = {type(layer).__name__ for layer in model.submodules if isinstance(layer, keras.layers.Layer)}
         assert kinds <= KNOWN
         assert np.isfinite(model.count_params())
+
+
+def sent(*history):
+    return {"class_name": "__keras_tensor__", "config": {"keras_history": list(history)}}
+
+
+ARRAY = {"class_name": "__numpy__", "config": {"value": [[1], [1, 2]], "dtype": "float32"}}
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "inputs"),
+    [
+        ([None, 4], sent("x", 0), [["x", 0, 0]]),
+        ([None, 4], sent("x", 0, 0, 0), [["x", 0, 0]]),
+        ([None, -4], sent("x", 0, 0), [["x", 0, 0]]),
+        ([None, 4], ARRAY, [["x", 0, 0]]),
+        ([None, 4], sent("x", 0, 0), []),
+    ],
+)
+def test_a_graph_of_keras_3_that_is_none_is_refused_in_a_line(shape, given, inputs):
+    source = {"name": "x", "batch_shape": shape, "dtype": "float32"}
+    layers = [
+        {"class_name": "InputLayer", "name": "x", "config": source},
+        {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 2}, "module": "keras.layers"}
+        | {"inbound_nodes": [{"args": [given], "kwargs": {}}]},
+    ]
+    config = {"name": "m", "layers": layers, "input_layers": inputs, "output_layers": [["d", 0, 0]]}
+    with pytest.raises(ModelError, match="description is damaged") as refused:
+        rebuild.network({"class_name": "Functional", "config": config})
+    refused_in_a_line(str(refused.value))

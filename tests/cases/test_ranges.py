@@ -1,0 +1,30 @@
+"""One scale for all numbers of a tensor: what it loses is told."""
+
+import numpy as np
+
+FP32 = {"model": "baseline", "scheme": "float32"}
+INT8 = {"model": "baseline", "scheme": "int8"}
+
+
+def test_features_of_six_scales_lose_as_int8_what_their_one_scale_cannot_hold(run_case, write_data):
+    """tensorflow #51501, #53069: the smallest feature, which tells the class, is less than one step of the input."""
+    import tf_keras as keras
+
+    rng = np.random.default_rng(0)
+    sizes = 10.0 ** np.arange(-2, 4)
+    label = rng.integers(0, 2, 240)
+    x = rng.normal(size=(240, 6))
+    x[:, 0] += 4 * label - 2
+    x = (x * sizes).astype(np.float32)
+    write_data({"x": x}, label)
+    keras.utils.set_random_seed(0)
+    normal = keras.layers.Normalization()
+    normal.adapt(x)
+    model = keras.Sequential([keras.Input((6,)), normal, keras.layers.Dense(2, activation="softmax")])
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy")
+    model.fit(x, label, epochs=10, verbose=0)
+    model.save("own.keras")
+    case = run_case("own.keras", quantize={"fp32": FP32, "int8": INT8}, until="evaluate")
+    assert case.quality("fp32") > 0.9
+    assert case.quality("int8") < 0.8
+    assert case.card("artifacts", "int8")["distance"] > 0.3

@@ -5,14 +5,19 @@ examples is a function of (seed, epoch), the learning rate of the step, and earl
 the state of a run is its variables and its history and nothing else: those two are the checkpoint.
 """
 
+import atexit
 import json
 import logging
 import math
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +25,7 @@ import numpy as np
 from tasks import files
 from tasks.errors import ModelError
 from tasks.objective import objective
+from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import tf_keras
@@ -35,12 +41,28 @@ EVALUATION_BATCH = 256
 logger = logging.getLogger(__name__)
 
 
+@cache
+def _keep_rewritten_code() -> None:
+    """TensorFlow writes each function that it rewrites to TMPDIR, where those of a killed process would stay for good.
+
+    It knows no other place for them, so its module gets a `tempfile` of its own.
+    """
+    from tensorflow.python.autograph.pyct import loader
+
+    kept = ExitStack()
+    folder = kept.enter_context(scratch("autograph"))
+    atexit.register(kept.close)
+    loader.tempfile = SimpleNamespace(NamedTemporaryFile=partial(tempfile.NamedTemporaryFile, dir=folder))
+
+
 def import_tensorflow() -> None:
     """Import TensorFlow and TFMOT without Keras 3, which nothing here uses and which takes seven seconds more."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     # TFMOT looks here for a name of old, would get all of Keras 3 for its pains, and goes on without
     sys.modules.setdefault("keras.engine", None)  # type: ignore[arg-type]  # None: "there is no such module"
     import tensorflow_model_optimization  # noqa: F401
+
+    _keep_rewritten_code()
 
 
 def reset(seed: int) -> None:

@@ -15,17 +15,18 @@ YOUNG_S = 60.0  # a folder this old has its owner's lock, if it has an owner
 
 
 @contextmanager
-def scratch(what: str) -> Iterator[Path]:
-    """A folder in TMPDIR for as long as the block runs.
+def scratch(what: str, parent: str | None = None) -> Iterator[Path]:
+    """A folder for as long as the block runs.
 
     Its owner holds a lock on it, which the kernel frees however the owner ends: by that the next process that makes
     such a folder tells what is left over, whatever numbers processes have in this container or another one.
 
     Args:
         what: it is for; a part of its name.
+        parent: where it is made; TMPDIR if not given.
     """
-    _reap(tempfile.gettempdir())
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{what}-"))
+    _reap(parent or tempfile.gettempdir())
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{what}-", dir=parent))
     owned = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(owned, fcntl.LOCK_EX)

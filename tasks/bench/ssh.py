@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
 from tasks.bench import transport
@@ -24,6 +24,7 @@ from tasks.bench.openssh import connect, last_words, refusal
 from tasks.errors import DeviceError
 from tasks.files import replaced, sha256
 from tasks.process import kill
+from tasks.scratch import scratch
 
 CONNECT_S, PROBE_S, CLOSE_S, TRANSFER_S = 30.0, 60.0, 20.0, 900.0
 SOCKETS = "/tmp"  # noqa: S108 - not where TMPDIR says: a socket's path has hardly a hundred characters
@@ -91,8 +92,8 @@ class Remote:
         self._sent: set[str] = set()
 
     def __enter__(self) -> Self:
-        self._local = TemporaryDirectory(prefix="tercet-", dir=SOCKETS)
-        self._socket = Path(self._local.name, "s")
+        self._local = scratch("ssh", SOCKETS)
+        self._socket = self._local.__enter__() / "s"
         self._said = TemporaryFile()
         keeper = connect(self.name, KEEPER, "-M", "-S", str(self._socket))
         self._heard = TemporaryFile()
@@ -260,7 +261,7 @@ class Remote:
         kill(self._keeper)
         self._heard.close()
         self._said.close()
-        self._local.cleanup()
+        self._local.__exit__(None, None, None)
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

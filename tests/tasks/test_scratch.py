@@ -77,6 +77,44 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_uses_stays(tempor
             process.stdout.close()
 
 
+REWRITTEN = """
+import os
+from tasks.fit import import_tensorflow
+import_tensorflow()
+import tensorflow as tf
+
+@tf.function
+def rewritten(x):
+    return x if tf.reduce_sum(x) > 0 else -x
+
+rewritten(tf.constant([1.0]))
+print(*sorted(path for _, _, files in os.walk(os.environ["TMPDIR"]) for path in files), flush=True)
+{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"], ids=["ends", "is killed"])
+def test_tensorflow_leaves_no_rewritten_code_for_good(end: str, temporary: Path) -> None:
+    module = temporary / "rewrites.py"  # it rewrites what it can read in a file
+    module.write_text(REWRITTEN.format(end=end))
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    told = subprocess.run(
+        [sys.executable, module],
+        env=environment,
+        cwd=temporary,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert "__autograph_generated_file" in told.stdout, told.stderr
+    for folder in temporary.glob("tercet-scratch-*"):
+        age(folder)
+    with scratch.scratch("test"):
+        pass
+    assert [path.name for path in temporary.iterdir()] == ["rewrites.py"]
+
+
 def test_a_folder_that_was_just_made_is_left_alone(temporary: Path) -> None:
     """Its owner may be about to take the lock."""
     fresh = temporary / "tercet-scratch-test-new"

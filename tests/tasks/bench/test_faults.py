@@ -320,7 +320,9 @@ def small_disk(board: Any, kib: int) -> Iterator[Path]:
     board.stop()
     mount = f'mount -t tmpfs -o size={kib}k none "$0" && exec "$@"'
     board.start(within=["unshare", "--mount", "sh", "-c", mount, str(board.tmp)])
-    pid = int((board.folder / "pid").read_text())
+    told = board.folder / "pid"
+    assert board.eventually(lambda: told.is_file() and told.read_text().endswith("\n"))
+    pid = int(told.read_text())
     folder = Path(f"/proc/{pid}/root{board.tmp}")
     yield folder
     assert board.eventually(lambda: not any(folder.iterdir()))

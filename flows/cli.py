@@ -161,7 +161,9 @@ def _search(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     from flows.sensitivity import sensitivity
+    from tasks.__main__ import quiet_libraries
 
+    quiet_libraries()
     sensitivity(options.variant)
     return 0
 

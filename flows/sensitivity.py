@@ -26,10 +26,8 @@ def sensitivity(variant: str) -> None:
     path = paths.artifact(variant) / "card.json"
     found = records.read(ArtifactCard, path).sensitivity if path.exists() else ()
     if not found:
-        from tasks.__main__ import quiet_libraries
         from tasks.quantize import stage
 
-        quiet_libraries()
         found = stage.sensitivity(settings, variant)
     scheme, count = settings.quantize[variant].scheme, found[0].n if found else 0
     console = terminal.console()

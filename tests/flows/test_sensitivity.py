@@ -34,6 +34,12 @@ def tercet(project, monkeypatch, capsys):
     return run
 
 
+@pytest.fixture(autouse=True)
+def heard(monkeypatch):
+    """Standard error stays the test's."""
+    monkeypatch.setattr("tasks.__main__.quiet_libraries", lambda: None)
+
+
 def test_the_table_of_a_card_is_shown(tercet):
     ArtifactCard(
         variant="int8", model="baseline", scheme="int8", file="f", sha256="0" * 64, bytes=1, gzip_bytes=1, inputs=(),

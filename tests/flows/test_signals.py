@@ -44,6 +44,8 @@ class Terminal:
         self.said = ""
         self.pid, self.descriptor = pty.fork()
         if not self.pid:
+            for number in (signal.SIGINT, signal.SIGHUP):  # a shell's background command ignores them
+                signal.signal(number, signal.SIG_DFL)
             os.chdir(folder)
             os.execvpe(command[0], command, env or os.environ)
         self.family = []

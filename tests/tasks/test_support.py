@@ -1,9 +1,9 @@
 """The support matrix: what is said of a runtime is what it did."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from flows.support import support as show
 from tasks import devices, paths, support
 from tasks.bench.targets import Artifact
 from tasks.errors import DataError, DeviceError
+from tasks.process import Told, told
 from tasks.records import ArtifactCard
 from tasks.support import Cell, Matrix
 
@@ -70,12 +71,11 @@ def test_what_the_converter_crashes_on_is_named_and_the_rest_goes_on(
         "    if scheme == 'int8': os.abort()\n"
         "    (folder / what).mkdir(parents=True, exist_ok=True)\n"
     )
-    real = subprocess.run
 
-    def run(command: list[str], **options: object) -> object:
-        return real([sys.executable, "-c", child, *command[3:]], **options)
+    def run(command: list[str], **options: Any) -> Told:
+        return told([sys.executable, "-c", child, *command[3:]], **options)
 
-    monkeypatch.setattr(support.subprocess, "run", run)
+    monkeypatch.setattr(support, "told", run)
     made = {f"{operator}/{scheme}": where for operator, scheme, where in support._made(tmp_path, ("gru",))}
     assert made == {
         "gru/float32": tmp_path / "gru/float32",
@@ -85,10 +85,7 @@ def test_what_the_converter_crashes_on_is_named_and_the_rest_goes_on(
 
 
 def test_a_child_that_never_begins_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = subprocess.run
-    monkeypatch.setattr(
-        support.subprocess, "run", lambda command, **options: real([sys.executable, "-c", "1/0"], **options)
-    )
+    monkeypatch.setattr(support, "told", lambda _command, **options: told([sys.executable, "-c", "1/0"], **options))
     with pytest.raises(DeviceError, match="ZeroDivisionError"):
         list(support._made(tmp_path, ()))
 
@@ -107,10 +104,10 @@ def test_the_matrix_is_shown_with_every_reason_once(project: Path, capsys: pytes
     Matrix(versions={"tensorflow": "2"}, cells=tuple(cells)).save(paths.SUPPORT)
     show()
     out = capsys.readouterr().out
-    assert "● ●" in out
-    assert "– –" in out
+    assert "●●" in out
+    assert "––" in out
     assert out.count("no kernel") == 1
-    assert "conv, other (float32, int8): no kernel" in out
+    assert "other: no kernel (conv float32, conv int8)" in out
 
 
 def test_the_stored_matrix_is_of_the_versions_that_are_locked() -> None:

@@ -19,7 +19,6 @@ from tasks.deploy import deploy
 from tasks.devices import KINDS
 from tasks.manifest import Manifest
 from tasks.params import Deploy, Params
-from tasks.quantize.litert import inspect
 from tasks.records import Comparison, Memory, Row, read
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -103,7 +102,7 @@ def test_the_measured_program_runs_with_its_runtime_and_numpy_alone(
     others = {"tasks", "tensorflow", "pydantic", "jax", "ai_edge_litert"} - set(packages)
     assert not imported & others
     answered = [json.loads(line)["index"] for line in done.stdout.splitlines()]
-    assert answered == (by_onnx if module == "onnxruntime" else by_litert)(variant, images)
+    assert answered == by_litert(variant, images)
     assert len(set(answered)) > 1, "the check would be empty"
     readme = (bundle / "README.txt").read_text()
     assert all(f'"{package}"' in readme for package in program.requires)
@@ -128,18 +127,6 @@ def by_litert(variant: str, images: np.ndarray) -> list[int]:
         interpreter.invoke()
         found.append(int(interpreter.get_tensor(given["index"]).argmax()))
     return found
-
-
-def by_onnx(variant: str, images: np.ndarray) -> list[int]:
-    """Likewise by ONNX Runtime, whose kernels saturate on some processors and may answer otherwise than LiteRT's."""
-    import onnxruntime as runtime
-
-    session = runtime.InferenceSession(GOLDEN / f"{variant}.onnx", providers=["CPUExecutionProvider"])
-    (taken,) = session.get_inputs()
-    scale = inspect((GOLDEN / f"{variant}.tflite").read_bytes()).inputs[0].scale  # the zero point is 0 of uint8
-    assert taken.type == "tensor(uint8)"
-    real = np.clip(np.rint(images.astype(np.float32) / np.float32(255) / scale), 0, 255).astype(np.uint8)
-    return [int(session.run(None, {taken.name: image[np.newaxis]})[0].argmax()) for image in real]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ class Silent:
         self.uri = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.taken: list[socket.socket] = []
         self.answer = answer
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.serving = threading.Thread(target=self._serve, daemon=True)
+        self.serving.start()
 
     def _serve(self) -> None:
         with suppress(OSError):
@@ -84,6 +85,8 @@ class Silent:
             self.answer(taken)
 
     def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)  # ends `accept`, which would take one more connection of a closed socket
+        self.serving.join()
         for opened in (self.socket, *self.taken):
             opened.close()
 

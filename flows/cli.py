@@ -12,8 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 Command = Callable[[argparse.Namespace], int]
-PREFECT = {  # unless the user has set them; another level of logging shows what Prefect itself has to say
-    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",  # whose lines stand beside the tasks in its pages
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

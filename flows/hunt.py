@@ -13,8 +13,9 @@ from flows.dvc_bridge import Project
 from flows.front import View
 from flows.look import look
 from flows.pipeline import Graph, told
+from flows.shown import heed_signals, run_name
 from flows.stages import LANES
-from tasks import devices, origin, signals
+from tasks import devices, origin
 from tasks.errors import TercetError
 from tasks.params import Params
 from tasks.search.records import Trial
@@ -27,14 +28,14 @@ MOST = 64  # trials under way, whatever params.yaml says: each holds a thread
 runner: Any = ThreadPoolTaskRunner(max_workers=MOST)  # Any: its type parameter is not the one `flow` asks for
 
 
-@flow(name="tercet-search", task_runner=runner)
+@flow(name="tercet-search", flow_run_name=run_name, task_runner=runner)
 def hunt(settings: Params) -> None:
     """Make the trials of the section `search`, those of hand-written variants first; go on where an earlier one ended.
 
     Raises:
         TercetError: what the search starts from cannot be made, or another process searches the same.
     """
-    signals.insist()
+    heed_signals()
     assert settings.search is not None  # the command has looked
     start_from(settings)
     lanes = {name: LANES.get(name, nullcontext()) for name in ("compress", "quantize", "evaluate", "benchmark")}

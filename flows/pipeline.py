@@ -18,8 +18,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.alone import alone
 from flows.dvc_bridge import Project
 from flows.look import look
+from flows.shown import heed_signals, run_name
 from flows.stages import Progress, stage
-from tasks import champion, devices, markdown, origin, params, paths, records, signals, track
+from tasks import champion, devices, markdown, origin, params, paths, records, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.failures import words
@@ -78,7 +79,7 @@ def told(failures: dict[str, str | None], stages: int) -> str:
 runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type parameter is not the one `flow` asks for
 
 
-@flow(name="tercet", task_runner=runner)
+@flow(name="tercet", flow_run_name=run_name, task_runner=runner)
 def pipeline(stale: list[str] | None = None) -> None:
     """Bring every output of params.yaml up to date and publish the records.
 
@@ -88,7 +89,7 @@ def pipeline(stale: list[str] | None = None) -> None:
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
     """
-    signals.insist()  # Prefect's own way with SIGTERM waits for the stages that run
+    heed_signals()
     with alone("tercet run"):
         bring_up(params.load(), stale)
 

@@ -96,7 +96,12 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
         TercetError: no server answers.
     """
     past_proxies()
-    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        get_current_settings,
+        temporary_settings,
+    )
 
     url = get_current_settings().api.url
     if not url:
@@ -113,8 +118,10 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
         server.wait()
     else:
         check(str(url))
+    # nobody reads what a server of one's own has kept
+    own = {PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False} if server else {}
     try:
-        with temporary_settings({PREFECT_API_URL: server.address if server else url}):
+        with temporary_settings(own):
             start()
     except TercetError as error:
         return error

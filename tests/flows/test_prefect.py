@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
+import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +22,35 @@ from flows.prefect_server import Server, check
 from tasks.errors import TercetError
 
 SECRET = "S3cr3t-pa55"
+ROOT = Path(__file__).resolve().parents[2]
+# a run of one stage that says a word and does not end, as `tercet run` sets its surroundings up
+RUN = """
+import logging, os, sys, time
+from flows import cli, run
+from tasks import signals
+
+signals.listen("tercet")
+os.environ |= cli.PREFECT
+run.log_to_terminal()
+
+def start():
+    from prefect import flow, task
+    from flows.shown import heed_signals, run_name
+
+    @task(task_run_name="train")
+    def train():
+        logging.getLogger("tasks.train").info("epoch 1 of 5")
+        time.sleep(100)
+
+    @flow(name="tercet", flow_run_name=run_name)
+    def pipeline():
+        heed_signals()
+        train.submit().wait()
+
+    pipeline()
+
+run.under_prefect(start, tensorflow=False)
+"""
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -104,3 +138,32 @@ def test_a_web_server_that_is_not_prefects_is_one_line():
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         assert "it is none: JSONDecodeError" in told(pages.server_port)
         pages.shutdown()
+
+
+def ask(server, path):
+    request = urllib.request.Request(f"{server.address}{path}", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_a_users_server_shows_name_and_log_of_a_run_and_that_it_was_cancelled(project):
+    (project / "params.yaml").write_text((ROOT / "infra/presets/smoke.yaml").read_text())
+    server = Server()
+    try:
+        server.wait()
+        env = os.environ | {"PREFECT_API_URL": server.address, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", RUN]
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            words, end = [], time.monotonic() + 120
+            while "epoch 1 of 5" not in words and time.monotonic() < end:  # it is sent every two seconds
+                words = [log["message"] for log in ask(server, "/logs/filter")]
+                time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            said, _ = process.communicate(timeout=60)
+        assert "epoch 1 of 5" in words
+        assert said == "epoch 1 of 5\ntercet: ended by SIGTERM\n"  # of Prefect's own words none
+        (run,) = ask(server, "/flow_runs/filter")
+        assert run["state_type"] == "CANCELLED"
+        assert re.fullmatch(r"smoke \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run["name"])
+    finally:
+        server.stop()

@@ -1,0 +1,31 @@
+"""The frozen records that cross stages, as they are written to JSON. The JSON files are the truth of a run.
+
+Every figure says where it comes from: `measured`, `estimated`, `emulated` or `none`; what is not known is null,
+never 0.
+"""
+
+from tasks.records.artifacts import ArtifactCard, Code, Layer, ModelCard, Program, Sensitivity, Tensor, judged
+from tasks.records.base import SCHEMA_VERSION, Record, read
+from tasks.records.comparison import Comparison, Control, Row, Subject
+from tasks.records.measurements import (
+    Energy,
+    EnergyKind,
+    Flag,
+    Instructions,
+    Latency,
+    Measurement,
+    Memory,
+    Operator,
+    Provenance,
+    Ratio,
+    Status,
+    Window,
+)
+from tasks.records.quality import ClassFigures, Evaluation, McNemar, Score, Split
+
+__all__ = [
+    "SCHEMA_VERSION", "ArtifactCard", "ClassFigures", "Code", "Comparison", "Control", "Energy", "EnergyKind",
+    "Evaluation", "Flag", "Instructions", "Latency", "Layer", "McNemar", "Measurement", "Memory", "ModelCard",
+    "Operator", "Program", "Provenance", "Ratio", "Record", "Row", "Score", "Sensitivity", "Split", "Status",
+    "Subject", "Tensor", "Window", "judged", "read",
+]  # fmt: skip

@@ -1,0 +1,108 @@
+"""Records of models and of the files that are made of them."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tasks.records.base import Record
+
+
+class Tensor(Record):
+    """One named input or output of an artifact."""
+
+    name: str
+    shape: tuple[int, ...]  # without the batch axis
+    dtype: str
+    scale: float | None = None  # real = scale * (integer - zero_point), where quantized
+    zero_point: int | None = None
+
+
+def judged(outputs: Sequence[Tensor]) -> str:
+    """The name of the output that quality is of: of several the one that learned the target `label`, else the first."""
+    return next((tensor.name for tensor in outputs if tensor.name == "label"), outputs[0].name)
+
+
+class Layer(Record):
+    """What compression left in one layer's kernel."""
+
+    name: str
+    parameters: int
+    sparsity: float  # share of exact zeros
+    unique_values: int
+
+
+class Code(Record):
+    """A Python module of the user's, which registers layers that a model has."""
+
+    module: str
+    sha256: str  # of its sources: what is made of the model hangs from them
+
+
+class ModelCard(Record):
+    """`out/models/<model>/card.json`: a Keras model, or a LiteRT file of one's own."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    parent: str | None
+    method: str  # "train", or the method of `compress`
+    parameters: int | None  # null where only the runtime knows the network
+    epochs: int  # trained in this stage
+    # all that led here, since the first weights or a file of one's own, a student's teacher among it: what an
+    # equal-budget control must match
+    total_epochs: int
+    layers: tuple[Layer, ...]
+    preserves: tuple[Literal["sparsity", "clusters"], ...] = ()  # what a later method must keep
+    history: dict[str, tuple[float, ...]]  # one value an epoch
+    code: Code | None = None
+    # by section or method: what it was made by, defaults among it
+    params: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class Program(Record):
+    """The network of an artifact once more, for another runtime, in a file beside it."""
+
+    file: str
+    sha256: str
+    bytes: int
+    inputs: tuple[str, ...]  # the names of its arguments, in order
+    outputs: tuple[str, ...]
+
+
+class Sensitivity(Record):
+    """What one layer loses where it alone is quantized and all others are float32, on validation data."""
+
+    layer: str
+    operators: tuple[str, ...]  # what the layer has become
+    quality_drop: float  # below the float32 artifact; negative where it is better
+    sqnr_db: float | None  # of the outputs: signal to quantization noise; null where there is no noise
+    n: int  # examples
+
+
+class ArtifactCard(Record):
+    """`out/artifacts/<variant>/card.json`: a file that can be deployed."""
+
+    schema_version: Literal[1] = 1
+    variant: str
+    model: str
+    scheme: str
+    file: str
+    sha256: str
+    bytes: int
+    gzip_bytes: int  # gzip -9: the size of a download
+    zstd_bytes: int | None = None  # zstd -19
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: dict[str, int]  # how many of each
+    aware_epochs: int = 0
+    ranges: str = "min-max"  # of the activations, where the scheme has any: how they were chosen
+    excluded: tuple[str, ...] = ()  # layers that are not at the scheme
+    allowed_drop: float | None = None  # that layers were excluded for, on validation data
+    validation_drop: float | None = None  # what it came to, below the float32 artifact
+    sensitivity: tuple[Sensitivity, ...] = ()  # where it was needed, the most sensitive layer first
+    distance: float | None = None  # of the answers from the Keras model's, over their spread; null: there is no such
+    note: str | None = None  # what the scheme's name would hide
+    converter: str  # name and version
+    params: dict[str, Any] = Field(default_factory=dict)  # of its entry in `quantize`, defaults among them
+    stablehlo: Program | None = None
+    no_stablehlo: str | None = None  # why there is none

@@ -1,0 +1,73 @@
+"""Records of the comparison: variants and measurements joined, with what only stands between them."""
+
+from typing import Literal
+
+from tasks.records.artifacts import ArtifactCard, ModelCard
+from tasks.records.base import Record
+from tasks.records.measurements import Measurement
+from tasks.records.quality import Evaluation, McNemar
+
+
+class Subject(Record):
+    """What is known of a variant before any device is asked."""
+
+    artifact: ArtifactCard
+    model: ModelCard
+    evaluation: Evaluation
+
+    @property
+    def variant(self) -> str:
+        """The variant's name."""
+        return self.artifact.variant
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs since the first weights, quantization-aware ones among them."""
+        return self.model.total_epochs + self.artifact.aware_epochs
+
+
+class Control(Record):
+    """The float model that was trained further and nothing else: what training alone would have given."""
+
+    variant: str
+    total_epochs: int  # the nearest to the compressed variant's that there is
+    quality: float
+    mcnemar: McNemar | None  # of the compressed variant against it; null where no class is predicted
+
+
+class Row(Record):
+    """One line of the comparison: a variant on a device, with everything that is compared."""
+
+    variant: str
+    device: str
+    model: str
+    scheme: str
+    total_epochs: int
+    metric: str
+    quality: float
+    quality_low: float
+    quality_high: float
+    quality_n: int
+    validation_quality: float  # what choices are made on
+    validation_n: int | None = None
+    validation_mcnemar: McNemar | None = None  # null for the reference itself, and where no class is predicted
+    mcnemar: McNemar | None  # null for the reference itself
+    control: Control | None = None  # of a variant that was trained longer than the reference; null where there is none
+    bytes: int
+    gzip_bytes: int
+    zstd_bytes: int | None = None
+    measurement: Measurement
+    verdict: str
+    on_latency_front: bool
+    on_energy_front: bool
+
+
+class Comparison(Record):
+    """`out/report/comparison.json`: the whole table."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    reference: str
+    rows: tuple[Row, ...]  # device by device
+    failures: tuple[str, ...] = ()  # variants left out of the rows, each with its reason
+    notes: tuple[str, ...] = ()  # what a reader must know to compare fairly

@@ -1,0 +1,149 @@
+"""Records of what an artifact costs on a device. Units stand in the names."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tasks.records.base import Record
+from tasks.records.quality import Score
+
+Provenance = Literal["measured", "estimated", "emulated", "none"]
+EnergyKind = Literal[
+    "counter_nvml",
+    "counter_rapl",
+    "rail_hwmon",
+    "meter_external",
+    "estimate_compiler",
+    "estimate_cpu_time",
+    "estimate_datasheet",
+    "none",
+]
+Flag = Literal["noisy", "crowded", "drift"]  # `stats` and `levels` say when
+Status = Literal["ok", "unsupported", "invalid", "error"]
+
+
+class Window(Record):
+    """One timed window: a fresh process that ran the artifact back to back."""
+
+    variant: str  # the measured variant or the reference
+    runs: int
+    seconds: float  # from the first input's placing to the last output
+    busy_s: float  # of these, the clocked part: all inferences and the reading of their outputs
+    ms_p10: float
+    ms_p50: float
+    ms_mean: float
+    cpu_ms_mean: float  # process CPU time of the clocked part, per inference, all threads
+    preempted: int | None = None  # how often the scheduler took a processor away; null where it does not say
+    load_ms: float
+    first_ms: float
+    peak_memory_kib: int | None
+    energy_mj: float | None = None  # per inference, gross, of the clocked part, by a counter
+    energy_mj_with_input: float | None = None  # likewise of the whole window
+    idle_w: float | None = None
+    active_w: float | None = None
+
+
+class Latency(Record):
+    """Milliseconds per inference, batch 1. A percentile is null below the sample count that supports it.
+
+    A percentile is an estimate of its windows' own, interpolated, not MLPerf's bound: "p90" of 64 samples is anything
+    from the 83rd to the 97th percentile of what the process would do for ever.
+    """
+
+    provenance: Provenance
+    ms_p50: float  # median over windows of each window's p50
+    ms_p10_floor: float | None = None  # the lowest p10: least disturbed, for comparing
+    ms_p90: float | None = None  # from 64 runs a window
+    ms_p95: float | None = None  # from 130
+    ms_p99: float | None = None  # from 662
+    ms_mean: float | None = None
+    window_cv: float | None = None  # of the windows' p50
+
+    ms_low: float | None = None  # of an estimate: the range that it predicts
+    ms_high: float | None = None
+
+
+class Instructions(Record):
+    """Instructions that an emulated processor executed for one inference: a proxy of cost, never a time."""
+
+    per_inference: float
+    spread: float  # between the inferences that were counted: highest less lowest, over the mean
+    cpu: str
+
+
+class Operator(Record):
+    """One operator of an artifact, as the runtime ran it."""
+
+    name: str
+    kind: str
+    ran_on: str | None  # a delegate, a kernel or a unit; null where the runtime does not say
+    ms: float | None  # per inference, with profiling on, so their sum is not the latency
+
+
+class Ratio(Record):
+    """Variant over reference, paired window by window; below 1 the variant takes less. `stats.paired` makes it."""
+
+    value: float
+    low: float
+    high: float
+    pairs: int
+    kind: Literal["interval", "range"] = "interval"  # of 95 %, or of pairs too few for one: then it claims nothing
+
+
+class Memory(Record):
+    """Working memory on the device."""
+
+    provenance: Provenance
+    peak_kib: float
+    what: str  # what the figure counts
+
+
+class Energy(Record):
+    """Millijoules per inference.
+
+    `mj` is of the clocked part alone, as the latency is, and gross: idle power is in it. Its bounds are those of an
+    estimate, or of a counter the interval over the windows (their range where there are less than six), each taken
+    between what the gaps may have used: see `meters.window_energy`.
+    """
+
+    kind: EnergyKind
+    mj: float | None = None
+    low_mj: float | None = None
+    high_mj: float | None = None
+    mj_with_input: float | None = None  # of the whole loop, the input's placing in it
+    net_mj: float | None = None  # `mj` less idle power; null where its bounds hold 0
+    net_low_mj: float | None = None
+    net_high_mj: float | None = None
+    ratio: Ratio | None = None  # over the reference, paired window by window
+    scope: str | None = None  # what the counter or the formula covers
+    formula: str | None = None
+    reason: str | None = None  # why there is no figure
+
+
+class Measurement(Record):
+    """`out/benchmarks/<variant>@<device>.json`: one variant on one device."""
+
+    schema_version: Literal[1] = 1
+    variant: str
+    device: str
+    device_kind: str
+    status: Status
+    reason: str | None = None  # always there unless the status is ok
+    mode: Literal["quick", "full"]
+    artifact_sha256: str
+    began_ms: int | None = None  # Unix time, with its end; null of what no clock was read for
+    ended_ms: int | None = None
+    reference: str | None = None  # the variant that `ratio` is against
+    latency: Latency | None = None
+    ratio: Ratio | None = None
+    memory: Memory | None = None
+    instructions: Instructions | None = None
+    operators: tuple[Operator, ...] = ()
+    energy: Energy = Energy(kind="none", reason="not measured")
+    scores: tuple[Score, ...] = ()  # by the device's own kernels; none: those of the evaluation by `kernels`
+    kernels: Literal["default", "reference"] = "default"  # whose accuracy stands for this device
+    stand_in: str | None = None  # named where the accuracy comes from another machine's kernels
+    flags: tuple[Flag, ...] = ()
+    windows: tuple[Window, ...] = ()
+    environment: dict[str, Any] = Field(default_factory=dict)
+    details: dict[str, Any] = Field(default_factory=dict)  # what only this kind of device can say

@@ -1,6 +1,6 @@
 """The whole line on the preset `smoke`, by the command that a user types, in a fresh copy of the project.
 
-The tests share one copy, and each leaves it up to date.
+The tests share one copy, and each leaves it up to date, so that they may run in any order.
 """
 
 import json
@@ -41,10 +41,13 @@ def steps(variant, devices=DEVICES):
 
 
 @pytest.fixture(scope="module")
-def first(make_clone):
-    """A copy, and what its first run said."""
-    clone = make_clone()
-    return clone, clone.run("tercet", "run")
+def first(make_clone, tmp_path_factory):
+    """A copy, what its first run said, and a folder of what it measured and what MLflow then held."""
+    clone, sent = make_clone(), tmp_path_factory.mktemp("sent")
+    said = clone.run("tercet", "run")
+    shutil.copy(clone.root / "mlflow.db", sent)
+    shutil.copytree(clone.root / "out/benchmarks", sent / "benchmarks")
+    return clone, said, sent
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +55,13 @@ def clone(first):
     return first[0]
 
 
+@pytest.fixture(scope="module")
+def sent(first):
+    return first[2]
+
+
 def test_a_first_run_runs_every_stage_and_ends_with_the_table(first, outcomes):
-    clone, said = first
+    clone, said, _ = first
     models = {"prepare", "train", "prune pruned50", "cluster pruned50-clustered8"}
     probes = {f"probe {device}" for device in DEVICES} | {f"origin {kind}" for kind in origin.KINDS}
     assert outcomes(said)["ran"] == models | probes | ENDED | set.union(*map(steps, VARIANTS))
@@ -86,10 +94,10 @@ def test_a_second_run_runs_nothing_and_is_quick(clone, outcomes):
     assert min(took) < AGAIN_S
 
 
-def test_mlflow_has_each_pair_and_each_model_once(clone):
+def test_mlflow_has_each_pair_and_each_model_once(clone, sent):
     said = clone.run("tercet", "publish")
     assert said.startswith("0 records sent to sqlite:///mlflow.db, ")
-    with closing(sqlite3.connect(clone.root / "mlflow.db")) as database:
+    with closing(sqlite3.connect(sent / "mlflow.db")) as database:
         runs = dict(database.execute("SELECT run_uuid, name FROM runs WHERE lifecycle_stage = 'active'"))
         tags = {}
         for run, key, value in database.execute("SELECT run_uuid, key, value FROM tags"):
@@ -102,7 +110,7 @@ def test_mlflow_has_each_pair_and_each_model_once(clone):
     for run, name in runs.items():
         assert tags[run]["kind"] == {"model": "model", "report": "report"}.get(name.split()[0], "measurement")
         if name.endswith("@ host-cpu"):
-            expected = json.loads((clone.root / f"out/benchmarks/{name.replace(' ', '')}.json").read_text())
+            expected = json.loads((sent / f"benchmarks/{name.replace(' ', '')}.json").read_text())
             assert tags[run]["status"] == expected["status"]
             assert tags[run]["artifact_sha256"] == expected["artifact_sha256"]
             assert tags[run]["mode"] == "quick"

@@ -142,7 +142,7 @@ def test_a_project_that_was_copied_or_moved_keeps_to_its_own_artifacts(
     import mlflow
 
     track.publish(params)
-    here, there = Path.cwd(), tmp_path.parent / "another place"
+    here, there = Path.cwd(), tmp_path.with_name(f"another place of {tmp_path.name}")
     known = set(here.rglob("*"))
     monkeypatch.chdir(tmp_path.parent)
     how(here, there)

@@ -104,7 +104,7 @@ def stored(path: Path) -> str:
 def requests(variants: list[str], folder: Path) -> dict[str, Any]:
     """What the stage `benchmark` would measure, in the working directory's project."""
     from tasks import dataset, devices, paths
-    from tasks.bench.targets import Artifact, Request
+    from tasks.bench.request import Artifact, Request
     from tasks.params import Protocol
     from tasks.records import ArtifactCard, read
 
@@ -125,7 +125,7 @@ def requests(variants: list[str], folder: Path) -> dict[str, Any]:
 
 def prepare(options: argparse.Namespace) -> None:
     from tasks.bench import timed
-    from tasks.bench.targets import pjrt
+    from tasks.bench.kinds import pjrt
 
     out = options.out.resolve()
     out.mkdir(parents=True)
@@ -195,7 +195,7 @@ def record(options: argparse.Namespace) -> None:
     import machine
 
     from tasks import dataset
-    from tasks.bench.targets import pjrt
+    from tasks.bench.kinds import pjrt
     from tasks.score import score
 
     results, path = options.folder.resolve(), options.record.resolve()

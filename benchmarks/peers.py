@@ -27,7 +27,8 @@ from peer_tools import LITERT, OPENVINO, Maker
 
 from tasks import benchmark, dataset, devices, fit, keras_models, params, paths
 from tasks.bench import locks, timed, transport
-from tasks.bench.targets import Artifact, Request, Result, made_in, openvino
+from tasks.bench.kinds import openvino
+from tasks.bench.request import Artifact, Request, Result, made_in
 from tasks.files import sha256
 from tasks.params import BASELINE, Params, Protocol
 from tasks.predict import predict

@@ -21,7 +21,8 @@ from machine import record
 
 from tasks import devices, fit
 from tasks.bench import locks
-from tasks.bench.targets import Artifact, Request, litert
+from tasks.bench.kinds import litert
+from tasks.bench.request import Artifact, Request
 from tasks.channels import cost, estimate
 from tasks.compress import slim
 from tasks.dataset import Examples, Spec, TensorSpec

@@ -7,19 +7,13 @@ from pathlib import Path
 
 from tasks import devices, given, params, paths, redact
 from tasks.bench import external
+from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.runner import counters, machine
 from tasks.errors import TercetError
 from tasks.track import server
 
 Finding = tuple[bool, str, str]  # all is well, what was looked at, what was found and what to do
 NEEDED = ("tensorflow", "tf-keras", "tensorflow-model-optimization", "ai-edge-litert", "ethos-u-vela", "prefect", "dvc")
-PROGRAMS = {  # what runs it here, the Debian package that has it, and which devices need it
-    "ssh": ("openssh-client", "kind ssh"),
-    "qemu-aarch64": ("qemu-user", "kind emulated-arm64"),
-    "debootstrap": ("debootstrap", "kind emulated-arm64, to build its root file system once"),
-    "gcc": ("gcc", "kind emulated-arm64, to build the counter of instructions once"),
-    "unshare": ("util-linux", "kind emulated-arm64"),
-}
 NO_COUNTER = {  # by source of energy: what to do where there is none
     "powercap": "virtual machines and most Arm boards have none; energy is then an estimate with bounds, and says so",
     "nvml": "without an NVIDIA GPU and its driver there is nothing to do",
@@ -73,9 +67,21 @@ def _given() -> Iterator[Finding]:
 
 def _runtimes() -> Iterator[Finding]:
     yield True, "processors", f"{machine.cpus_allowed()} usable; measure with nothing else running"
-    for kind, package in devices.PACKAGES.items():
-        version = devices.installed(package)
-        yield version is not None, f"runtime of kind {kind}", f"{package} {version or _install(package)}"
+    for name, kind in _kinds():
+        if isinstance(kind, str):
+            yield False, f"kind {name}", kind
+        elif kind.package:
+            version = devices.installed(kind.package)
+            yield version is not None, f"runtime of kind {name}", f"{kind.package} {version or _install(kind.package)}"
+
+
+def _kinds() -> Iterator[tuple[str, Kind | str]]:
+    """Every kind of device; of a plug-in that cannot be used, why."""
+    for name in KINDS:
+        try:
+            yield name, KINDS.load(name)
+        except TercetError as error:
+            yield name, str(error)
 
 
 def _install(package: str) -> str:
@@ -97,9 +103,11 @@ def _mend(source: str, reason: str) -> str:
 
 
 def _programs() -> Iterator[Finding]:
-    for program, (package, use) in PROGRAMS.items():
-        path = shutil.which(program)
-        yield path is not None, program, path or f"not found; {use}: `sudo apt-get install {package}`"
+    for name, kind in _kinds():
+        for program, (package, use) in ({} if isinstance(kind, str) else kind.programs).items():
+            wanted = f"kind {name}, {use}" if use else f"kind {name}"
+            path = shutil.which(program)
+            yield path is not None, program, path or f"not found; {wanted}: `sudo apt-get install {package}`"
 
 
 def _services() -> Iterator[Finding]:
@@ -111,5 +119,8 @@ def _services() -> Iterator[Finding]:
 
 def _devices() -> Iterator[Finding]:
     for name in devices.names() if paths.DEVICES.is_dir() else []:
-        reason = devices.usable(devices.load(name))
+        try:
+            reason = devices.usable(devices.load(name))
+        except TercetError as error:  # of its file, or of the plug-in that its kind is from
+            reason = str(error)
         yield reason is None, f"device {name}", reason or "usable"

@@ -131,7 +131,7 @@ def compress(graph: Graph, settings: Params) -> dict[str, Future]:
 def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> None:
     """Every variant on every device: estimates first, as a measurement starts when nothing else runs any more."""
     for device in devices.estimates_first(settings.benchmark.devices):
-        measured = devices.load(device).kind in devices.MEASURED
+        measured = devices.here(device)
         before = list(graph.futures.values()) if measured else []
         needs = [graph.submit("probe", device, label=f"probe {device}"), artifacts[settings.benchmark.reference]]
         for variant, artifact in artifacts.items():

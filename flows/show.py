@@ -3,6 +3,7 @@
 from tasks import devices as catalog
 from tasks import paths, records, table, track
 from tasks.advice import Advised
+from tasks.bench.kinds import KINDS
 from tasks.bench.reach import reach
 from tasks.errors import ParamsError, TercetError
 
@@ -28,11 +29,9 @@ def devices() -> None:
         except ParamsError as error:  # the others can be used all the same
             faults.append(str(error))
     width = max((len(device.name) for device in found), default=0)
-    for kind, schema in catalog.KINDS.items():
-        members = [device for device in found if device.kind == kind]
-        if members:
-            print(f"{kind}: {schema.__doc__}")
-        for device in members:
+    for kind in sorted({device.kind for device in found}, key=list(KINDS).index):
+        print(f"{kind}: {KINDS.load(kind).schema.__doc__}")
+        for device in (device for device in found if device.kind == kind):
             reason = catalog.usable(device)
             print(f"  {device.name:<{width}}  {'absent' if reason else 'usable'}  {device.description}")
             if reason:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tasks import dataset, devices, paths, track
-from tasks.bench import locks, openssh
-from tasks.bench.targets import Artifact, Request, Result, made_in, target
+from tasks.bench import locks
+from tasks.bench.kinds import KINDS
+from tasks.bench.request import Artifact, Request, Result, made_in
 from tasks.errors import InvalidError, UnsupportedError
 from tasks.files import replaced
 from tasks.params import Params, Protocol
@@ -57,6 +58,7 @@ def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol
         DeviceError, DataError, ParamsError: as `benchmark`.
     """
     found = devices.load(device)
+    kind = KINDS.load(found.kind)
     with scratch("inputs") as folder:
         request = Request(
             artifact=made,
@@ -64,13 +66,11 @@ def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol
             device=found,
             protocol=protocol,
             inputs=_inputs(folder, splits[-1]),
-            splits=_splits(folder, splits) if found.kind in devices.OWN_KERNELS else {},
+            splits=_splits(folder, splits) if kind.own_kernels else {},
         )
         # estimates may run beside each other and beside training, but none of that beside a measurement
-        far = found.kind == "ssh"
-        alone = far or found.kind in devices.MEASURED
-        with locks.hold(f"device-{openssh.board(device)}" if far else "local", exclusive=alone):
-            if alone:
+        with locks.hold(kind.lock(found), exclusive=kind.measures):
+            if kind.measures:
                 track.settle()  # curves of a training that has just ended may still be on their way
             return _attempt(request)
 
@@ -81,7 +81,7 @@ def _attempt(request: Request) -> Result:
         return Result(request.result(status="unsupported", reason=reason))
     began_ms = time.time_ns() // 1_000_000
     try:
-        result = target(request.device.kind)(request)
+        result = KINDS.load(request.device.kind).measure(request)
     except UnsupportedError as error:
         return Result(request.result(status="unsupported", reason=str(error)))
     except InvalidError as error:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from tasks import figures
+from tasks.bench.kinds import KINDS
 from tasks.params import BASELINE
 from tasks.records import Measurement, Row, Subject
 from tasks.speed import NEGLIGIBLE, compared, outcome
 
 KEPT = {"sparsity": "zeros", "clusters": "shared values"}
+LITERT = "ai-edge-litert"  # the runtime, as records have it
 NO_GAIN = ("no change", "slower")
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "QUANTIZE", "DEQUANTIZE", "Convert", "FakeQuantize", "Reorder")
 MUCH = 0.2  # of the operators' time
@@ -25,9 +27,9 @@ def causes(row: Row, device: Sequence[Row], subject: Subject, against: Row | Non
     """
     m = row.measurement
     found = []
-    if m.device_kind in ("litert", "ssh"):
+    if str(m.environment.get("runtime", "")).startswith(LITERT):
         found += _litert(row, subject, outcome(row, against))
-    if m.device_kind not in ("ethos-u", "roofline"):  # whose estimates know of zeros or count every weight
+    if KINDS.load(m.device_kind).dense:
         found += _weights(row, device, subject, against)
     if outcome(row, against) in NO_GAIN:
         found += [*_conversions(m), *_reference_kernels(m), *_launches(m)]

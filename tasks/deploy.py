@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks import champion, classify, devices, files, paths, records
 from tasks.bench import shipping
-from tasks.bench.targets import made_in
+from tasks.bench.request import made_in
 from tasks.champion import Choice
 from tasks.data import preprocess
 from tasks.errors import DataError, UnsupportedError

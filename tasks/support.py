@@ -16,15 +16,15 @@ import numpy as np
 
 from tasks import devices, paths
 from tasks.bench import timed
+from tasks.bench.kinds import KINDS
+from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine
-from tasks.bench.targets import SETUPS, Artifact, Request, target
 from tasks.bench.transport import Local
 from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedError
 from tasks.params import Protocol, Quantize, Scheme
 from tasks.process import told
 from tasks.quantize import stage as quantization
 from tasks.records import ArtifactCard, Record
-from tasks.registry import resolve
 from tasks.scratch import scratch
 
 if TYPE_CHECKING:
@@ -221,10 +221,10 @@ def _cell(operator: str, scheme: str, runtime: str, device: devices.Device, made
 
 def _answers(request: Request) -> Any:
     """What the device answers to the inputs, none from an estimate; or, in words, why it gives no figures."""
-    if request.device.kind in SETUPS:
-        ready = resolve(SETUPS, request.device.kind, "runtime")(request.device, Local())
-        return timed.outputs(request, ready)["test"]
-    result = target(request.device.kind)(request)
+    kind = KINDS.load(request.device.kind)
+    if kind.setup:
+        return timed.outputs(request, kind.setup(request.device, Local()))["test"]
+    result = kind.measure(request)
     return result.outputs.get("test") if result.measurement.status == "ok" else result.measurement.reason
 
 
@@ -253,7 +253,7 @@ def _predict(artifact: Artifact, inputs: Path, kernels: str) -> Any:
 
 
 def _versions(targets: dict[str, devices.Device]) -> dict[str, str]:
-    packages = ["tensorflow", *(devices.PACKAGES[device.kind] for device in targets.values())]
+    packages = ["tensorflow", *(KINDS.load(device.kind).package or "" for device in targets.values())]
     return {package: devices.installed(package) or "not installed" for package in dict.fromkeys(packages)}
 
 

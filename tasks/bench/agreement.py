@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.bench import timed
-from tasks.bench.targets import SETUPS, Request, Result
+from tasks.bench.request import Request, Result
 from tasks.bench.transport import Local
 from tasks.distance import rms
 from tasks.errors import UnsupportedError
 from tasks.records import ArtifactCard, judged
-from tasks.registry import resolve
 from tasks.score import check_finite
 
 # by scheme: how far the kernels of two runtimes may lie apart, as the root mean square of the difference over that of
@@ -41,7 +40,7 @@ def measure(request: Request) -> Result:
         UnsupportedError: the runtime refuses the variant or the reference, or computes something else.
         DeviceError: a window crashed or did not end.
     """
-    setup = resolve(SETUPS, request.device.kind, "runtime")(request.device, Local())
+    setup = timed.setup_of(request.device.kind, request.device, Local())
     check(request, setup)
     return timed.judge(request, setup)
 

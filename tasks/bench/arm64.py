@@ -16,7 +16,6 @@ from typing import Any
 
 from tasks import paths
 from tasks.bench.transport import RUNNER, START, converse
-from tasks.devices import EmulatedArm64
 from tasks.errors import DeviceError
 from tasks.files import once, sha256
 from tasks.process import Told, told
@@ -167,9 +166,9 @@ def version() -> str | None:
         return None
 
 
-def fingerprint(device: EmulatedArm64) -> dict[str, str | None]:
+def fingerprint(cpu: str) -> dict[str, str | None]:
     """What the counts and the answers hang from beside the artifact; null for what is not there."""
-    parts = {"plugin": SOURCE, "cpuinfo": description(device.cpu), "rootfs": rootfs() / MANIFEST}
+    parts = {"plugin": SOURCE, "cpuinfo": description(cpu), "rootfs": rootfs() / MANIFEST}
     return {"qemu": version(), **{name: sha256(path) if path.is_file() else None for name, path in parts.items()}}
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from tasks import paths
 from tasks.bench import stats
-from tasks.bench.targets import Request
+from tasks.bench.request import Request
 from tasks.files import write_text
 from tasks.records import Record
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.bench.targets import SETUPS, SHIPS, Artifact
+from tasks.bench import timed
+from tasks.bench.kinds import KINDS
+from tasks.bench.request import Artifact
 from tasks.bench.transport import Local
-from tasks.devices import PACKAGES, Device, Ssh, installed
+from tasks.devices import Device, installed
 from tasks.errors import UnsupportedError
 from tasks.records import judged
-from tasks.registry import resolve
 
 RUNNER = Path(__file__).parent / "runner"
 IMPORTED = re.compile(r"^from \.(\w+) import", re.MULTILINE)  # how the runner's modules need each other
@@ -41,9 +42,10 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
         UnsupportedError: nothing can be shipped to such a device.
         DeviceError, DataError: as where it is measured.
     """
-    if device.kind not in SHIPS:
+    kind = KINDS.load(device.kind)
+    if kind.ships is None:
         raise UnsupportedError(f"{device.name}: nothing says what is shipped to a device of kind {device.kind!r}")
-    shipped: Shipped = resolve(SHIPS, device.kind, "kind of device")(artifact, device, folder)
+    shipped = kind.ships(artifact, device, folder)
     runner = folder / "runner"
     runner.mkdir()
     for name in closure(shipped.module):
@@ -61,23 +63,24 @@ def closure(module: str) -> list[str]:
     return sorted(seen)
 
 
-def processor(artifact: Artifact, device: Device, folder: Path) -> Shipped:
-    """To a processor, here or reached by ssh: the file that its runtime was timed with."""
-    runtime = device.runtime if isinstance(device, Ssh) else device.kind
-    setup = resolve(SETUPS, runtime, "runtime")(device, Local())
+def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | None = None) -> Shipped:
+    """To a processor: the file that it was timed with, by the runtime of its own kind or of the one that is named."""
+    runtime = runtime or device.kind
+    setup, package = timed.setup_of(runtime, device, Local()), KINDS.load(runtime).package
+    assert package
     source = setup.model(artifact)
     file = f"model{source.suffix}"
     shutil.copyfile(source, folder / file)
-    package = f"{PACKAGES[runtime]} {installed(PACKAGES[runtime])}"
+    found_by = f"{package} {installed(package)}"
     return Shipped(
         file=file,
-        found_by=package,
-        runs=f"{file} is what runs on the device, by {package}.",
+        found_by=found_by,
+        runs=f"{file} is what runs on the device, by {found_by}.",
         serves=file,
-        module=runtime,
+        module=setup.runtime,
         options=setup.ask("predict", artifact)["options"],
         output=judged(artifact.card.outputs),
-        requires=(required(PACKAGES[runtime]), *plugins(setup.options.get("platform", "cpu"))),
+        requires=(required(package), *plugins(setup.options.get("platform", "cpu"))),
     )
 
 

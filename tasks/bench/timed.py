@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from tasks.bench import external, levels, meters, shots, stats
+from tasks.bench.kinds import KINDS
+from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.shots import Shot
-from tasks.bench.targets import Artifact, Request, Result
 from tasks.bench.transport import Session
-from tasks.devices import Processor
+from tasks.devices import Device, Processor
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.intervals import turned
 from tasks.records import Energy, Flag, Latency, Measurement, Operator, Split, judged
@@ -63,6 +64,13 @@ class Setup:
             sides = {"inputs": card.inputs, "outputs": card.outputs}
             options |= {side: [tensor.model_dump() for tensor in tensors] for side, tensors in sides.items()}
         return {"action": action, "runtime": self.runtime, "options": options}
+
+
+def setup_of(kind: str, device: Device, session: Session) -> Setup:
+    """How the runtime of a kind of device is asked, for a device of that kind or one that has its runtime."""
+    make = KINDS.load(kind).setup
+    assert make, kind
+    return make(device, session)
 
 
 def measure(request: Request, setup: Setup) -> Result:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks import devices
-from tasks.bench.targets import Artifact, Request, target
+from tasks.bench.kinds import KINDS
+from tasks.bench.request import Artifact, Request
 from tasks.errors import ModelError, ParamsError
 from tasks.params import Protocol
 from tasks.quantize import litert
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
     from tasks.dataset import Examples
 
-SCHEMES = {"ethos-u": "int8", "roofline": "float32"}  # by kind of device that estimates: what it is asked about
 CALIBRATION = 8  # examples: ranges change no time
 
 
 def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float:
-    """The latency of the model at batch 1, in int8 for an Ethos-U and in float32 by a roofline.
+    """The latency of the model at batch 1, at the scheme that the device's kind estimates.
 
     Raises:
         ParamsError: there is no such device, or it is measured and not estimated.
@@ -33,12 +33,13 @@ def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float
         UnsupportedError: the device refuses it.
     """
     found = devices.load(device)
-    if found.kind not in SCHEMES:
+    kind = KINDS.load(found.kind)
+    if kind.estimates is None:
+        able = ", ".join(sorted(name for name in KINDS if KINDS.load(name).estimates))
         raise ParamsError(
-            f"device: received {device!r}, of kind {found.kind!r}; "
-            f"only the kinds {', '.join(sorted(SCHEMES))} estimate a latency"
+            f"device: received {device!r}, of kind {found.kind!r}; only the kinds {able} estimate a latency"
         )
-    scheme = SCHEMES[found.kind]
+    scheme = kind.estimates
     calibration = train.take(np.arange(min(CALIBRATION, len(train))))
     content = litert.convert(model, scheme, calibration)
     with scratch("estimate") as folder:
@@ -46,7 +47,7 @@ def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float
         path.write_bytes(content)
         artifact = Artifact(card(model.name, scheme, content), path)
         request = Request(artifact, artifact, found, Protocol(mode="quick"), inputs=path)
-        measurement = target(found.kind)(request).measurement
+        measurement = kind.measure(request).measurement
     if measurement.latency is None:
         raise ModelError(f"slim: {device} gives no latency for the model: {measurement.reason}")
     return measurement.latency.ms_p50

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from tasks import benchmark, files, paths, toolchain
 from tasks import devices as catalog
 from tasks.bench.locks import hold
-from tasks.bench.targets import made_in
+from tasks.bench.request import made_in
 from tasks.errors import DataError
 from tasks.figures import significant
 from tasks.params import BASELINE, Params

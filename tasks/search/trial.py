@@ -15,7 +15,7 @@ import numpy as np
 
 from tasks import benchmark, dataset, devices, paths, speed
 from tasks.bench.locks import hold
-from tasks.bench.targets import Artifact, made_in
+from tasks.bench.request import Artifact, made_in
 from tasks.compress import stage as compression
 from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError
@@ -210,7 +210,7 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
         UnsupportedError: the variant does not run there as it should, or a figure that is asked for is not told.
         DeviceError: this machine was too busy to be measured, time after time.
     """
-    here = devices.load(device).kind in devices.MEASURED
+    here = devices.here(device)
     for _ in range(TRIES if here else 1):
         # nothing of this process trains while the machine is measured; others are kept off by the machine's lock
         with progress.timed("benchmark"), workshop.lane("compress" if here else "benchmark"):

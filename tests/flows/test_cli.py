@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -17,7 +18,8 @@ import pytest
 
 from flows import cli, doctor, presets
 from tasks import devices, paths
-from tasks.bench import external, reach
+from tasks.bench import external
+from tasks.bench.kinds import ethos_u, litert
 from tasks.bench.runner import counters
 from tasks.errors import ParamsError
 
@@ -320,8 +322,9 @@ def test_probe_of_all_goes_on_where_one_does_not_answer(clone, tercet, monkeypat
     for path in paths.DEVICES.glob("*.yaml"):
         if path.stem not in ("host-cpu", "host-cpu-2t", "ethos-u55-128"):
             path.unlink()
-    monkeypatch.setattr(reach, "local", lambda device: reach.compiler(device) if "2t" in device.name else "here")
-    monkeypatch.setattr(reach, "LIMIT_S", 0.01)
+    said = lambda device: ethos_u.probe(device) if "2t" in device.name else "here"  # noqa: E731 - a stand-in
+    monkeypatch.setattr(litert, "KIND", replace(litert.KIND, probe=said))
+    monkeypatch.setattr(ethos_u, "PROBE_S", 0.01)
     code, out, _ = tercet("devices", "--probe")
     assert code == 1
     assert out.splitlines() == [

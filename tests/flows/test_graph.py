@@ -75,7 +75,7 @@ def test_a_stage_waits_for_all_that_it_needs(submitted):
 
 def test_a_measurement_waits_for_all_that_makes_the_machine_busy(submitted):
     flow, _ = submitted
-    measured = {name for name in params.load().benchmark.devices if devices.load(name).kind in devices.MEASURED}
+    measured = set(filter(devices.here, params.load().benchmark.devices))
     benchmarks = [future for future in flow.futures.values() if future.name == "benchmark"]
     quiet = {future.address for future in benchmarks if future.keys[1] in measured}
     busy = {future.address for future in flow.futures.values() if future.name not in ("report", "deploy", "probe")}

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tasks.bench.targets.onnxruntime import to_onnx
+from tasks.bench.kinds.onnxruntime import to_onnx
 from tasks.quantize import litert, stablehlo
 
 HERE = Path(__file__).parent

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks import devices, paths
+from tasks.bench.kinds import ethos_u
 from tasks.errors import ParamsError
 from tasks.params import Params
 from tasks.probe import probe
@@ -39,7 +40,7 @@ def test_the_catalog_that_is_shipped_is_whole(monkeypatch: pytest.MonkeyPatch) -
 def test_vela_knows_every_system_and_memory_mode() -> None:
     ini = configparser.ConfigParser()
     ini.read(distribution("ethos-u-vela").locate_file("ethosu/config_files/Arm/vela.ini"))
-    for prefix, table in {"System_Config": devices.SYSTEMS, "Memory_Mode": devices.MEMORY_MODES}.items():
+    for prefix, table in {"System_Config": ethos_u.SYSTEMS, "Memory_Mode": ethos_u.MEMORY_MODES}.items():
         known = {section.partition(".")[2] for section in ini.sections() if section.startswith(prefix)}
         assert {name for names in table.values() for name in names} == known
 

@@ -10,7 +10,7 @@ import pytest
 
 from flows.support import support as show
 from tasks import devices, paths, support
-from tasks.bench.targets import Artifact
+from tasks.bench.request import Artifact
 from tasks.errors import DataError, DeviceError
 from tasks.process import Told, told
 from tasks.records import ArtifactCard

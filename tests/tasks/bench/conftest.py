@@ -16,7 +16,8 @@ import pytest
 
 from tasks import devices, paths
 from tasks.bench import locks, openssh, shots, timed, transport
-from tasks.bench.targets import Artifact, Request, litert, onnxruntime
+from tasks.bench.kinds import litert, onnxruntime
+from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.files import sha256
 from tasks.params import Params, Scheme
@@ -87,8 +88,7 @@ def described() -> Callable[[str], Artifact]:
     """A golden file as an artifact whose card tells its inputs and outputs."""
 
     def build(name: str) -> Artifact:
-        path = GOLDEN / f"{name}.tflite"
-        graph = inspect(path.read_bytes())
+        path, graph = GOLDEN / f"{name}.tflite", inspect((GOLDEN / f"{name}.tflite").read_bytes())
         card = ArtifactCard(
             variant=name,
             model="baseline",
@@ -114,9 +114,9 @@ def predict(
     """Every output of a golden file, by the runtime that the test's own `setup` asks."""
 
     def run(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        artifact, given, found = described(name), tmp_path / "given.npz", tmp_path / "found.npz"
-        np.savez(given, **inputs)
-        files = {"model": setup.model(artifact), "inputs": given}
+        artifact, found = described(name), tmp_path / "found.npz"
+        files = {"model": setup.model(artifact), "inputs": tmp_path / "given.npz"}
+        np.savez(files["inputs"], **inputs)
         response = setup.session.run(setup.ask("predict", artifact), files, {"outputs": found}, timeout_s=60)
         if response["status"] != "ok":
             raise UnsupportedError(response["reason"])

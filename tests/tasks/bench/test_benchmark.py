@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from tasks import benchmark, dataset, paths
 from tasks.bench import locks, openssh
-from tasks.bench.targets import Request, Result
+from tasks.bench.kinds import litert
+from tasks.bench.request import Request, Result
 from tasks.errors import DataError, DeviceError
 from tasks.params import Params
 from tasks.records import Latency, Measurement, read
@@ -65,7 +67,7 @@ def test_answers_that_are_no_numbers_make_the_pair_invalid_and_keep_its_figures(
         latency = Latency(provenance="measured", ms_p50=1)
         return Result(request.result(status="ok", latency=latency), outputs={"test": outputs})
 
-    monkeypatch.setattr(benchmark, "target", lambda _kind: answered)
+    monkeypatch.setattr(litert, "KIND", replace(litert.KIND, measure=answered))
     labelled = dataset.Examples({"image": images}, {dataset.LABEL: np.zeros(len(images), int)})
     monkeypatch.setattr(dataset, "load", lambda _split: labelled)
     record = measured(params, "float32", "host-cpu")

@@ -8,7 +8,8 @@ import pytest
 
 from tasks import devices, paths
 from tasks.bench import external, meters
-from tasks.bench.targets import Request, litert
+from tasks.bench.kinds import litert
+from tasks.bench.request import Request
 from tasks.records import Measurement
 
 Pair = Callable[[str, str], Request]

@@ -13,8 +13,9 @@ import pytest
 
 from tasks import devices
 from tasks.bench import agreement, arm64, transport
+from tasks.bench.kinds import emulated_arm64
+from tasks.bench.request import Request
 from tasks.bench.runner import __main__ as runner
-from tasks.bench.targets import Request, emulated_arm64
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Tensor
 

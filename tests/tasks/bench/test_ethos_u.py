@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tasks import devices
-from tasks.bench.targets import Artifact, Request, ethos_u
+from tasks.bench.kinds import ethos_u
+from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.quantize import ai_edge
 

@@ -23,8 +23,8 @@ import pytest
 
 from tasks import benchmark, dataset, paths
 from tasks.bench import openssh, ssh, timed, transport
+from tasks.bench.request import Request, Result
 from tasks.bench.ssh import Remote
-from tasks.bench.targets import Request, Result
 from tasks.errors import DeviceError
 from tasks.params import Params
 from tasks.records import Measurement, read

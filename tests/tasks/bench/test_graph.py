@@ -8,7 +8,7 @@ import pytest
 
 from tasks import devices
 from tasks.bench import graph
-from tasks.bench.targets import ethos_u
+from tasks.bench.kinds import ethos_u
 from tasks.errors import UnsupportedError
 
 ROOT = Path(__file__).resolve().parents[3]

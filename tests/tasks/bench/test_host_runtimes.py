@@ -8,7 +8,7 @@ import pytest
 
 from tasks import devices
 from tasks.bench import timed
-from tasks.bench.targets import onnxruntime, openvino
+from tasks.bench.kinds import onnxruntime, openvino
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tasks import paths
-from tasks.bench.targets import Request, litert
+from tasks.bench.kinds import litert
+from tasks.bench.request import Request
 from tasks.params import Protocol
 
 Pair = Callable[[str, str], Request]

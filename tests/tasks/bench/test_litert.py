@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tasks.bench import timed
-from tasks.bench.targets import Artifact, Request, litert
+from tasks.bench.kinds import litert
+from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.params import Protocol
 from tasks.records import Tensor

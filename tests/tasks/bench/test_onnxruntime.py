@@ -7,7 +7,8 @@ import pytest
 
 from tasks import devices
 from tasks.bench import agreement, timed
-from tasks.bench.targets import Artifact, Request, onnxruntime
+from tasks.bench.kinds import onnxruntime
+from tasks.bench.request import Artifact, Request
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.params import Protocol

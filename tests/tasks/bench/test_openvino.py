@@ -10,8 +10,9 @@ import pytest
 
 from tasks import devices
 from tasks.bench import agreement, timed
+from tasks.bench.kinds import openvino
+from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine
-from tasks.bench.targets import Artifact, Request, openvino
 from tasks.bench.transport import RUNNER, Local
 from tasks.errors import UnsupportedError
 from tasks.params import Protocol

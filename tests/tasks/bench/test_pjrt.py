@@ -11,9 +11,10 @@ import pytest
 
 from tasks import devices
 from tasks.bench import timed, transport
+from tasks.bench.kinds import pjrt
+from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import nvml
 from tasks.bench.runner import pjrt as runtime
-from tasks.bench.targets import Artifact, Request, pjrt
 from tasks.bench.transport import Local
 from tasks.errors import DataError, DeviceError, UnsupportedError
 from tasks.files import sha256

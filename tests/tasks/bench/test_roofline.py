@@ -7,8 +7,9 @@ import pytest
 
 from tasks import devices
 from tasks.bench.graph import Operator
-from tasks.bench.targets import Request, roofline
-from tasks.devices import Roofline
+from tasks.bench.kinds import roofline
+from tasks.bench.kinds.roofline import Roofline
+from tasks.bench.request import Request
 from tasks.errors import ParamsError, UnsupportedError
 
 Pair = Callable[[str, str], Request]

@@ -10,8 +10,9 @@ import pytest
 
 from tasks import devices
 from tasks.bench import agreement, timed, transport
-from tasks.bench.targets import Artifact, Request, mcu_tflm
-from tasks.devices import Tflm
+from tasks.bench.kinds import mcu_tflm
+from tasks.bench.kinds.mcu_tflm import Tflm
+from tasks.bench.request import Artifact, Request
 from tasks.errors import UnsupportedError
 from tasks.quantize import ai_edge, litert
 from tasks.records import ArtifactCard

@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from tasks import devices, paths
-from tasks.bench.targets import ethos_u
+from tasks.bench.kinds import ethos_u
 from tasks.quantize import encode, litert
 
 ROOT = Path(__file__).resolve().parents[3]

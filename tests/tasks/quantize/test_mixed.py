@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import devices, fit, paths
-from tasks.bench.targets import ethos_u
+from tasks.bench.kinds import ethos_u
 from tasks.dataset import LABEL, Examples
 from tasks.errors import ConversionError, ParamsError
 from tasks.params import Quantize

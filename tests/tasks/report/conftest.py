@@ -176,7 +176,12 @@ def on_host(variant: str, device: str) -> Measurement:
         energy=energy,
         flags=("noisy",) if noisy else (),
         windows=(window,) * 3,
-        environment={"cpu": "Example CPU @ 2.1 GHz", "runtime": "LiteRT 2.3.0", "python": "3.11", "load": {"one": 0.1}},
+        environment={
+            "cpu": "Example CPU @ 2.1 GHz",
+            "runtime": "ai-edge-litert 2.3.0",
+            "python": "3.11",
+            "load": {"one": 0.1},
+        },
     )
 
 

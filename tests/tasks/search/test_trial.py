@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tasks import benchmark, dataset, fit, keras_models, paths
-from tasks.bench.targets import Result, made_in
+from tasks.bench.request import Result, made_in
 from tasks.compress import stage as compression
 from tasks.dataset import Examples, Spec, TensorSpec
 from tasks.errors import ConversionError, ParamsError

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import yaml
 
 from tasks import files, paths
 from tasks.bench import shipping
-from tasks.bench.targets import SHIPS, TARGETS, made_in, onnxruntime
+from tasks.bench.kinds import KINDS, litert, onnxruntime
+from tasks.bench.request import made_in
 from tasks.deploy import deploy
-from tasks.devices import KINDS
 from tasks.manifest import Manifest
 from tasks.params import Deploy, Params
 from tasks.records import Comparison, Memory, Row, read
@@ -47,7 +48,7 @@ def ship(
 
 
 def test_every_kind_of_device_says_what_is_shipped() -> None:
-    assert set(SHIPS) == set(TARGETS) == set(KINDS)
+    assert all(KINDS.load(kind).ships for kind in KINDS)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_the_readme_says_what_the_figures_are_of(ship: Callable[..., Path], devi
 def test_a_kind_that_ships_nothing_gets_an_empty_bundle(
     ship: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(SHIPS, "litert")
+    monkeypatch.setattr(litert, "KIND", replace(litert.KIND, ships=None))
     bundle = ship("host-cpu", "int8")
     manifest = read(Manifest, bundle / "manifest.json")
     assert manifest.program is manifest.variant is None

@@ -6,13 +6,16 @@ time is not, and nothing here stands for it.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from tasks import tflite
-from tasks.bench import agreement, shipping, timed
-from tasks.bench.targets import Artifact, Request, Result
+from tasks.bench import agreement, reach, shipping, timed
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.transport import Local
-from tasks.devices import Device, Tflm, installed
+from tasks.devices import Device, installed
 from tasks.errors import UnsupportedError
 from tasks.records import Energy, Memory
 from tasks.scratch import scratch
@@ -30,6 +33,16 @@ ARENA = (
     " portable kernels, its tail (structures with pointers) is larger than on a 32-bit board; optimised kernels may ask"
     " for scratch memory besides"
 )
+
+
+class Tflm(Device):
+    """A microcontroller board: its kernels (TensorFlow Lite Micro's) run here, its sizes are its datasheet's."""
+
+    core: str
+    clock_mhz: Annotated[float, Field(gt=0)]
+    ram_kib: Annotated[float, Field(gt=0)]
+    flash_kib: Annotated[float, Field(gt=0)]
+    datasheet: str  # which says so
 
 
 def measure(request: Request) -> Result:
@@ -103,3 +116,14 @@ def _ask(request: Request) -> dict[str, Any]:
     if response["status"] == "unsupported":
         raise UnsupportedError(f"{request.variant}: TensorFlow Lite Micro refuses it: {response['reason']}")
     return response
+
+
+KIND = Kind(
+    schema=Tflm,
+    package="tflite-micro",
+    probe=reach.runner("tflm"),
+    measure=measure,
+    ships=ships,
+    own_kernels=True,
+    dense=True,
+)

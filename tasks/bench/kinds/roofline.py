@@ -9,11 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from tasks.bench import graph, shipping
-from tasks.bench.targets import Artifact, Request, Result
-from tasks.devices import Device, Roofline
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Artifact, Request, Result
+from tasks.devices import Device, Watts
 from tasks.errors import UnsupportedError
+from tasks.params.section import Name
 from tasks.records import Energy, Latency, Operator
 
 STAND_IN = "LiteRT's default kernels on the host"
@@ -26,6 +31,27 @@ PRECISIONS = {
     "int8": ("int8",),
 }
 VIEWS = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}  # move nothing
+
+
+class Roofline(Device):
+    """Hardware known by its datasheet alone: what its peak figures allow."""
+
+    peak_gops: dict[Literal["float32", "float16", "int8"], Annotated[float, Field(gt=0)]]  # operations, 2 per MAC
+    bandwidth_gb_s: Annotated[float, Field(gt=0)]
+    idle_w: Watts
+    peak_w: Watts
+    efficiency_low: Annotated[float, Field(gt=0, le=1)]  # share of both peaks that a poor run still reaches
+    overhead_us_per_operator: Annotated[float, Field(ge=0)]  # in a poor run: dispatch, launch, synchronisation
+    datasheet: str  # which says so
+    measured_as: Name | None = None  # the device of the catalog that is this hardware, measured
+
+    @model_validator(mode="after")
+    def _figures_fit(self) -> Self:
+        if not self.peak_gops:
+            raise ValueError("peak_gops: no precision is named; one of float32, float16, int8 is needed")
+        if self.idle_w > self.peak_w:
+            raise ValueError(f"idle_w: received {self.idle_w:g}; at most peak_w, {self.peak_w:g}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -148,3 +174,6 @@ def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, ob
         "overhead_us_per_operator": device.overhead_us_per_operator,
         "measured_as": device.measured_as,
     }
+
+
+KIND = Kind(schema=Roofline, measure=measure, ships=ships, estimates="float32")

@@ -1,48 +1,16 @@
-"""How each kind of device measures: one file per kind, all of one signature."""
+"""What is asked of a device, and what it answers: one pair of an artifact and a device."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
-from typing import Protocol as Interface
+from typing import Any
 
 from tasks.devices import Device
 from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Protocol
 from tasks.records import ArtifactCard, Measurement, Split, read
-from tasks.registry import resolve
 
 Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
-TARGETS = {
-    "litert": "tasks.bench.targets.litert:measure",
-    "onnxruntime": "tasks.bench.agreement:measure",
-    "openvino": "tasks.bench.agreement:measure",
-    "pjrt": "tasks.bench.targets.pjrt:measure",
-    "ssh": "tasks.bench.targets.ssh:measure",
-    "ethos-u": "tasks.bench.targets.ethos_u:measure",
-    "mcu-tflm": "tasks.bench.targets.mcu_tflm:measure",
-    "emulated-arm64": "tasks.bench.targets.emulated_arm64:measure",
-    "roofline": "tasks.bench.targets.roofline:measure",
-}
-
-SETUPS = {  # how each runtime is asked, on this machine or another one
-    "litert": "tasks.bench.targets.litert:setup",
-    "onnxruntime": "tasks.bench.targets.onnxruntime:setup",
-    "openvino": "tasks.bench.targets.openvino:setup",
-    "pjrt": "tasks.bench.targets.pjrt:setup",
-}
-
-SHIPS = {  # what is shipped to each kind of device
-    "litert": "tasks.bench.shipping:processor",
-    "onnxruntime": "tasks.bench.shipping:processor",
-    "openvino": "tasks.bench.shipping:processor",
-    "pjrt": "tasks.bench.shipping:processor",
-    "ssh": "tasks.bench.shipping:processor",
-    "ethos-u": "tasks.bench.targets.ethos_u:ships",
-    "mcu-tflm": "tasks.bench.targets.mcu_tflm:ships",
-    "emulated-arm64": "tasks.bench.targets.emulated_arm64:ships",
-    "roofline": "tasks.bench.targets.roofline:ships",
-}
 
 
 @dataclass(frozen=True)
@@ -96,26 +64,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What a target found out."""
+    """What was found out of one pair."""
 
     measurement: Measurement
     samples: Samples = field(default_factory=dict)  # none for an estimate
     outputs: dict[Split, Any] = field(default_factory=dict)  # float32 [n, ...], where the device's own kernels answered
-
-
-class Target(Interface):
-    """A kind of device.
-
-    Raises:
-        UnsupportedError: this artifact cannot run there; the message becomes the reason in the record.
-        DeviceError: the device did not answer, or crashed.
-    """
-
-    def __call__(self, request: Request) -> Result:
-        """Measure one pair."""
-        ...
-
-
-def target(kind: str) -> Target:
-    """The measuring function of a kind of device."""
-    return cast(Target, resolve(TARGETS, kind, "kind of device"))

@@ -1,9 +1,14 @@
 """A processor of this machine through LiteRT."""
 
-from tasks.bench import meters, timed
-from tasks.bench.targets import Request, Result
+from tasks.bench import meters, reach, shipping, timed
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Request, Result
 from tasks.bench.transport import Local, Session
-from tasks.devices import Litert, Processor
+from tasks.devices import Processor, too_few_cpus
+
+
+class Litert(Processor):
+    """This machine's processor, which runs the artifact through LiteRT."""
 
 
 def measure(request: Request) -> Result:
@@ -27,3 +32,16 @@ def setup(device: Processor, session: Session) -> timed.Setup:
         energy=meters.HOST,
         watts_per_core=device.watts_per_core,
     )
+
+
+KIND = Kind(
+    schema=Litert,
+    package="ai-edge-litert",
+    usable=too_few_cpus,
+    probe=reach.runner("litert"),
+    measure=measure,
+    setup=setup,
+    ships=shipping.processor,
+    here=True,
+    dense=True,
+)

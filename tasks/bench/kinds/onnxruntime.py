@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks import paths, tflite
-from tasks.bench import meters, timed
-from tasks.bench.targets import Artifact
+from tasks.bench import agreement, meters, reach, shipping, timed
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Artifact
 from tasks.bench.transport import Session
-from tasks.devices import Processor
+from tasks.devices import Processor, too_few_cpus
 from tasks.errors import UnsupportedError
 from tasks.files import once
 from tasks.process import told
@@ -21,6 +22,10 @@ OPSET = 18  # the newest that tf2onnx writes
 EDITION = 2  # of what this module makes of tf2onnx's file: part of its name, as it is kept
 TIMEOUT_S = 600
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}  # the latter keeps Keras 3 out of TensorFlow's import
+
+
+class OnnxRuntime(Processor):
+    """This machine's processor, which runs the artifact through ONNX Runtime, converted by tf2onnx."""
 
 
 def setup(device: Processor, session: Session) -> timed.Setup:
@@ -120,3 +125,17 @@ def separate_zero_points(path: Path) -> None:
             own.name = node.input[2] = f"{node.input[2]}_of_{i}"
             model.graph.initializer.append(own)
     onnx.save(model, path)
+
+
+KIND = Kind(
+    schema=OnnxRuntime,
+    package="onnxruntime",
+    usable=too_few_cpus,
+    probe=reach.runner("onnxruntime"),
+    measure=agreement.measure,
+    setup=setup,
+    ships=shipping.processor,
+    here=True,
+    own_kernels=True,
+    dense=True,
+)

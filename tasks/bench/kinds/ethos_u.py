@@ -13,23 +13,62 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
 
 from tasks import tflite
 from tasks.bench import shipping
-from tasks.bench.targets import Artifact, Request, Result
-from tasks.devices import Device, EthosU
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Artifact, Request, Result
+from tasks.devices import Device
+from tasks.errors import DeviceError, UnsupportedError, suggest
 from tasks.process import Told, told
 from tasks.records import Energy, Latency, Measurement, Memory
 from tasks.scratch import scratch
 
 TIMEOUT_S = 300
+PROBE_S = 60.0
 STAND_IN = "LiteRT reference kernels on the host"
 MAC_PJ = {"int8": 0.3, "int16x8": 0.5}  # see `energy`
 SRAM_PJ = (1.25, 12.5)  # a byte
 OUTSIDE_PJ = (162.0, 325.0)  # a byte of flash or DRAM
 NARROW = {"int4", "uint4", "int2"}  # types of less than a byte
 REFUSAL = re.compile(r"operator: (?P<operator>\w+), ofm: .*\nReason: (?P<reason>.*)")
+DEDICATED = [f"Dedicated_Sram{size}" for size in ("", "_256KB", "_384KB", "_512KB")]
+ACCELERATORS = {
+    "u55": [f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)],
+    "u65": [f"ethos-u65-{macs}" for macs in (256, 512)],
+    "u85": [f"ethos-u85-{macs}" for macs in (128, 256, 512, 1024, 2048)],
+}
+SYSTEMS = {
+    "u55": [f"Ethos_U55_{name}" for name in ("Deep_Embedded", "High_End_Embedded")],
+    "u65": [f"Ethos_U65_{name}" for name in ("Embedded", "Mid_End", "High_End", "Client_Server")],
+    "u85": [f"Ethos_U85_SYS_{name}" for name in ("Flash_Low", "Flash_High", "DRAM_Low", "DRAM_Mid", "DRAM_High")],
+}
+MEMORY_MODES = {
+    "u55": ["Sram_Only", "Shared_Sram"],
+    "u65": ["Sram_Only", "Shared_Sram", *DEDICATED],
+    "u85": ["Sram_Only", "Shared_Sram", *DEDICATED],
+}
+
+
+class EthosU(Device):
+    """An Arm Ethos-U neural processor, as the Vela compiler estimates it."""
+
+    accelerator: str
+    system: str  # of Vela's Arm/vela.ini
+    memory: str  # likewise
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        # Vela takes some wrong pairs without a word, so this table stands in front of it
+        family = self.accelerator.removeprefix("ethos-").partition("-")[0]
+        for field, allowed in {"accelerator": ACCELERATORS, "system": SYSTEMS, "memory": MEMORY_MODES}.items():
+            names = allowed.get(family) or [name for group in allowed.values() for name in group]
+            if getattr(self, field) not in names:
+                raise ValueError(f"{field}: received {getattr(self, field)!r}; {suggest(getattr(self, field), names)}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -104,6 +143,19 @@ def vela(artifact: Path, device: Device, folder: Path) -> Report:
     if done.code:
         raise UnsupportedError(f"Vela refuses the network: {_refusal(done, artifact)}")
     return read(folder, artifact.stem, device.system, done.out)
+
+
+def probe(device: Device) -> str:
+    """What the compiler says of itself.
+
+    Raises:
+        DeviceError: it did not start.
+    """
+    command = [sys.executable, "-I", "-m", "ethosu.vela", "--version"]
+    done = told(command, timeout_s=PROBE_S, what="Vela, asked for its version,")
+    if done.code:
+        raise DeviceError(f"Vela ended with code {done.code}: {done.last_words}")
+    return f"Vela {done.out.strip()} answers for {device.name}"
 
 
 def _refusal(done: Told, artifact: Path) -> str:
@@ -197,3 +249,6 @@ def _first_refusal(report: Report) -> str:
     operator, reason = report.refusals[0]
     more = f" (and {len(report.refusals) - 1} more)" if len(report.refusals) > 1 else ""
     return f"{operator}: {reason}{more}"
+
+
+KIND = Kind(schema=EthosU, package="ethos-u-vela", probe=probe, measure=measure, ships=ships, estimates="int8")

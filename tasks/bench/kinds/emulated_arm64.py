@@ -5,11 +5,12 @@ instructions), so no figure here is a time. The count is of one thread, whose ru
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.bench import agreement, arm64, shipping, timed
-from tasks.bench.targets import Artifact, Request, Result
-from tasks.devices import Device, EmulatedArm64, installed
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Artifact, Request, Result
+from tasks.devices import Device, installed
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Energy, Instructions
 
@@ -17,9 +18,21 @@ RUNS = 10  # counted inferences, each of another example: they differ by what th
 COUNT_S = 900.0  # QEMU is up to 400 times slower than the host
 
 
+class EmulatedArm64(Device):
+    """An Arm core that QEMU imitates: its kernels' accuracy, and a count of instructions that is no time."""
+
+    cpu: Literal["cortex-a72", "cortex-a76"]
+
+
 def usable(device: Device) -> str | None:  # noqa: ARG001 - every check has this signature
     """What is missing here and how to get it; null for nothing."""
     return "; ".join(arm64.missing()) or None
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """What the figures hang from beside the device's file."""
+    assert isinstance(device, EmulatedArm64)
+    return arm64.fingerprint(device.cpu)
 
 
 def measure(request: Request) -> Result:
@@ -48,7 +61,7 @@ def measure(request: Request) -> Result:
         energy=Energy(kind="none", reason="an emulator's energy says nothing of the processor's"),
         environment=response["environment"],
         details={
-            **arm64.fingerprint(device),
+            **arm64.fingerprint(device.cpu),
             "counted": f"{RUNS} inferences after the first, 1 thread, Python's call of each and not the reading",
             "reference": reference,
             "instructions_ratio": counts.per_inference / others.per_inference,
@@ -79,3 +92,20 @@ def _count(request: Request, setup: timed.Setup, artifact: Artifact) -> tuple[di
     if len(counts.inferences) != response["runs"]:
         raise DeviceError(f"{artifact.card.variant}: {response['runs']} inferences, {len(counts.inferences)} counted")
     return response, counts
+
+
+KIND = Kind(
+    schema=EmulatedArm64,
+    programs={
+        "qemu-aarch64": ("qemu-user", ""),
+        "debootstrap": ("debootstrap", "to build its root file system once"),
+        "gcc": ("gcc", "to build the counter of instructions once"),
+        "unshare": ("util-linux", ""),
+    },
+    usable=usable,
+    fingerprint=fingerprint,
+    measure=measure,
+    ships=ships,
+    own_kernels=True,
+    dense=True,
+)

@@ -4,16 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks.bench import agreement, meters, timed
-from tasks.bench.runner import machine, nvml
+from tasks.bench import agreement, meters, reach, shipping, timed
+from tasks.bench.kinds import Kind
+from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.runner import nvml
 from tasks.bench.runner.pjrt import installed_plugin, plugin
-from tasks.bench.targets import Artifact, Request, Result
 from tasks.bench.transport import Local, Session
-from tasks.devices import Device, Pjrt, Processor, Ssh, installed
+from tasks.devices import Accelerated, Device, installed, too_few_cpus
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import sha256
 
 TPU_NODES = ("accel*", "vfio/[0-9]*")  # under /dev
+
+
+class Pjrt(Accelerated):
+    """A processor, GPU or TPU of this machine, which runs the variant's StableHLO through jaxlib alone."""
 
 
 def measure(request: Request) -> Result:
@@ -38,9 +43,8 @@ def measured(request: Request, ready: timed.Setup) -> Result:
     return replace(result, measurement=measurement)
 
 
-def setup(device: Processor, session: Session) -> timed.Setup:
+def setup(device: Accelerated, session: Session) -> timed.Setup:
     """How the runtime is asked, here or elsewhere."""
-    assert isinstance(device, Pjrt | Ssh)
     return timed.Setup(
         session=session,
         runtime="pjrt",
@@ -73,9 +77,7 @@ def usable(device: Device) -> str | None:
     """Why the device cannot be used here and what to do about it; null where it can."""
     assert isinstance(device, Pjrt)
     if device.platform == "cpu":
-        allowed = machine.cpus_allowed()
-        few = f"{device.threads} threads need as many CPUs; this process may use {allowed}"
-        return few if device.threads > allowed else None
+        return too_few_cpus(device)
     return {"cuda": _without_cuda, "tpu": _without_tpu}[device.platform]()
 
 
@@ -110,3 +112,18 @@ def _without_tpu() -> str | None:
     if plugin("tpu") is None:
         return "jaxlib has no TPU plugin here: `pip install libtpu`"
     return None
+
+
+KIND = Kind(
+    schema=Pjrt,
+    package="jaxlib",
+    usable=usable,
+    fingerprint=fingerprint,
+    probe=reach.runner("pjrt"),
+    measure=measure,
+    setup=setup,
+    ships=shipping.processor,
+    here=True,
+    own_kernels=True,
+    dense=True,
+)

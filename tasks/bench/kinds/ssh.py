@@ -7,19 +7,25 @@ sent, and gone after each pair.
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tasks import files, paths
-from tasks.bench import agreement, timed, wheels
-from tasks.bench.openssh import unknown
+from tasks import devices, files, paths
+from tasks.bench import agreement, openssh, shipping, timed, wheels
+from tasks.bench.kinds import KINDS, Kind
+from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.ssh import Remote
-from tasks.bench.targets import SETUPS, Request, Result
-from tasks.devices import PACKAGES, Device, Ssh
+from tasks.devices import Accelerated, Device
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.registry import resolve
 
 FACTS = ("machine", "cpu", "features", "cpus", "python")  # of the runner's environment: what tells machines apart
 UNPACKED = 4  # bytes of packages for each of their archive: what must be free
+
+
+class Ssh(Accelerated):
+    """Another machine, reached by ssh under the device's own name, which the user's ssh configuration explains."""
+
+    runtime: Literal["litert", "onnxruntime", "openvino", "pjrt"] = "litert"
+    python: str = "python3"  # the interpreter there, 3.11 or later
 
 
 def measure(request: Request) -> Result:
@@ -38,7 +44,7 @@ def measure(request: Request) -> Result:
                 f"{device.threads} threads need as many CPUs; {device.name} lets a process use {session.host.cpus}"
             )
         equip(session, device)
-        setup = resolve(SETUPS, device.runtime, "runtime")(device, session)
+        setup = timed.setup_of(device.runtime, device, session)
         if device.runtime != "litert":  # which is what it is compared with
             agreement.check(request, setup)
         result = timed.judge(request, setup)
@@ -56,9 +62,13 @@ def remember(device: Ssh, environment: dict[str, Any]) -> None:
 
 
 def fingerprint(device: Device) -> dict[str, Any]:
-    """Which machines have answered after the first one: behind the same name another board makes all figures old."""
-    others = _answered(paths.host(device.name))[1:]
-    return {"answered": others} if others else {}
+    """The runtime's version, which is sent as it is locked here, and which machines have answered after the first one.
+
+    Behind the same name another board makes all figures old.
+    """
+    assert isinstance(device, Ssh)
+    package, others = package_of(device), _answered(paths.host(device.name))[1:]
+    return {package: devices.installed(package)} | ({"answered": others} if others else {})
 
 
 def _answered(path: Path) -> list[Any]:
@@ -71,18 +81,19 @@ def _answered(path: Path) -> list[Any]:
 
 def usable(device: Device) -> str | None:
     """Why the device cannot be used from here and what to do about it; null where ssh knows it. Connects to nothing."""
-    return unknown(device.name)
+    return openssh.unknown(device.name)
 
 
-def probe(device: Ssh) -> str:
+def probe(device: Device) -> str:
     """Connect, and say in one line what is there.
 
     Raises:
         DeviceError: the device cannot be reached or lacks what it needs; one line says which.
     """
+    assert isinstance(device, Ssh)
     with session_on(device) as session:
         host = session.host
-    package = PACKAGES[device.runtime]
+    package = package_of(device)
     words = [
         f"{host.system} {host.machine}" + (" (emulated)" if host.emulated else ""),
         f"{host.cpus} CPUs",
@@ -98,7 +109,7 @@ def probe(device: Ssh) -> str:
 
 def session_on(device: Ssh) -> Remote:
     """A session on the device, to be entered."""
-    return Remote(device.name, device.python, ("numpy", PACKAGES[device.runtime]))
+    return Remote(device.name, device.python, ("numpy", package_of(device)))
 
 
 def equip(session: Remote, device: Ssh) -> None:
@@ -108,7 +119,7 @@ def equip(session: Remote, device: Ssh) -> None:
         DeviceError: they cannot be had for its platform, or do not fit on its disk.
         DataError: the lock is missing.
     """
-    host, package = session.host, PACKAGES[device.runtime]
+    host, package = session.host, package_of(device)
     glibc = re.fullmatch(r"glibc (\d+\.\d+)", host.libc)
     platform = wheels.Platform(host.machine, host.python, glibc[1] if glibc else "")
     pins = wheels.pins(package, platform)
@@ -133,3 +144,30 @@ def equip(session: Remote, device: Ssh) -> None:
             f" free some, or install {listed} there"
         )
     session.unpack(archive)
+
+
+def package_of(device: Ssh) -> str:
+    """The package of the device's runtime."""
+    package = KINDS.load(device.runtime).package
+    assert package
+    return package
+
+
+def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+    """The file that the device's runtime was timed with."""
+    assert isinstance(device, Ssh)
+    return shipping.processor(artifact, device, folder, device.runtime)
+
+
+KIND = Kind(
+    schema=Ssh,
+    programs={"ssh": ("openssh-client", "")},
+    usable=usable,
+    fingerprint=fingerprint,
+    probe=probe,
+    measure=measure,
+    ships=ships,
+    board=lambda device: openssh.board(device.name),
+    own_kernels=True,
+    dense=True,
+)

@@ -1,9 +1,14 @@
 """A processor of this machine through OpenVINO, which reads the artifact as it is."""
 
 from tasks import tflite
-from tasks.bench import meters, timed
+from tasks.bench import agreement, meters, reach, shipping, timed
+from tasks.bench.kinds import Kind
 from tasks.bench.transport import Session
-from tasks.devices import Processor
+from tasks.devices import Processor, too_few_cpus
+
+
+class OpenVino(Processor):
+    """This machine's processor, which runs the artifact through OpenVINO, which reads it as it is."""
 
 
 def setup(device: Processor, session: Session) -> timed.Setup:
@@ -18,3 +23,17 @@ def setup(device: Processor, session: Session) -> timed.Setup:
         profiles=True,
         describe=True,
     )
+
+
+KIND = Kind(
+    schema=OpenVino,
+    package="openvino",
+    usable=too_few_cpus,
+    probe=reach.runner("openvino"),
+    measure=agreement.measure,
+    setup=setup,
+    ships=shipping.processor,
+    here=True,
+    own_kernels=True,
+    dense=True,
+)

@@ -101,9 +101,11 @@ def _twin(row: Row, device: Sequence[Row]) -> Row | None:
 
 def _faster_than(row: Row, twin: Row, against: Row | None) -> bool:
     """Whether `row` is faster than its twin beyond doubt: their intervals against the reference are apart."""
+    own, other = compared(row, against), compared(twin, against)
+    if any(known is not None and known.few for known in (own, other)):
+        return True  # nothing can be said
     if against is not None and twin.variant == against.variant:
         return outcome(row, against) == "faster"
-    own, other = compared(row, against), compared(twin, against)
     if own is None or other is None or own.high is None or other.low is None:
         return True  # nothing can be said
     return own.high < other.low and own.ratio < (1 - NEGLIGIBLE) * other.ratio

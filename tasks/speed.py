@@ -41,10 +41,21 @@ class Speed:
     high: float | None
     of: Literal["latency", "instructions"] = "latency"
     kind: Kind = "interval"  # a range, of too few pairs or of two estimates, claims nothing of 95 %
+    pairs: int | None = None  # of windows; null where nothing was measured
+
+    @property
+    def few(self) -> bool:
+        """Whether so few pairs stand behind it that nothing may be concluded."""
+        return self.kind == "range" and self.pairs is not None
 
     @property
     def outcome(self) -> Outcome:
-        """No change under 3 % or where the interval holds 1 closely; inconclusive where it holds it widely."""
+        """No change under 3 % or where the interval holds 1 closely; inconclusive where it holds it widely.
+
+        Of too few pairs for an interval it is always inconclusive: equal variants would often seem to differ.
+        """
+        if self.few:
+            return "inconclusive"
         if self.low is not None and self.high is not None and self.low <= 1 <= self.high:
             return "no change" if self.low >= 1 / SURE and self.high <= SURE else "inconclusive"
         if abs(self.ratio - 1) < NEGLIGIBLE:
@@ -73,8 +84,10 @@ class Cost:
         """Whether the two cannot be told apart: as far from each other as both intervals together reach, or nearer.
 
         Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root
-        of the sum of squares.
+        of the sum of squares. A range of few pairs tells nothing apart.
         """
+        if "range" in (self.kind, other.kind):
+            return True
         less, more = sorted((self, other), key=lambda cost: cost.value)
         if less.value == more.value or not less.value > 0 < more.low:
             return less.value == more.value
@@ -170,7 +183,7 @@ def compared(row: Row, against: Row | None) -> Speed | None:
     if m.status != "ok":
         return None
     if m.ratio is not None and m.reference is not None:
-        return Speed(m.reference, m.ratio.value, m.ratio.low, m.ratio.high, kind=m.ratio.kind)
+        return Speed(m.reference, m.ratio.value, m.ratio.low, m.ratio.high, kind=m.ratio.kind, pairs=m.ratio.pairs)
     if against is None or against.variant == row.variant:
         return None
     other = against.measurement

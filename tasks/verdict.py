@@ -8,6 +8,7 @@ from tasks.intervals import Kind
 from tasks.records import Control, Row, Subject
 from tasks.speed import anchor, compared, outcome
 
+UNSTEADY = "too unsteady to tell a change"
 SIGNIFICANT = 0.05  # McNemar's p-value, raised by Holm for all variants of the device
 
 
@@ -55,7 +56,8 @@ def _speed(row: Row, against: Row | None) -> str:
     lead = "" if estimated == "measured" else f"{estimated} "
     if found.outcome in ("no change", "inconclusive"):
         detail = figures.ratio(found.ratio) + _interval(found.low, found.high, found.kind)
-        what = "no measurable change" if found.outcome == "no change" else "too unsteady to tell a change"
+        unsure = f"{found.pairs} pairs of windows are too few to tell a change" if found.few else UNSTEADY
+        what = "no measurable change" if found.outcome == "no change" else unsure
         return f"{lead}{what} of latency against {found.against} (ratio {detail})".strip()
     faster = found.outcome == "faster"
     factor, low, high = found.ratio, found.low, found.high

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import files, paths, records, speed
+from tasks.intervals import of_median
 from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
-from tasks.records import Comparison, ModelCard, Ratio, Row
+from tasks.records import Comparison, Measurement, ModelCard, Ratio, Row
 from tasks.track import lineage
 from tasks.track.lineage import Data, digest
 
@@ -185,7 +186,7 @@ def _about(row: Row, comparison: Comparison) -> dict[str, str]:
             "ratio_against": found.against if found else None,
             **_ratio("ratio", found),
             **_ratio("energy_ratio", m.energy.ratio),
-            "energy_mj_interval": _interval(m.energy.low_mj, m.energy.high_mj),
+            f"energy_mj_{_energy_kind(m)}": _interval(m.energy.low_mj, m.energy.high_mj),
             f"{row.metric}_interval": _interval(row.quality_low, row.quality_high),
             f"{row.metric}_n": str(row.quality_n),
             f"validation_{row.metric}": f"{row.validation_quality:.6g}",
@@ -197,6 +198,14 @@ def _about(row: Row, comparison: Comparison) -> dict[str, str]:
 def _ratio(name: str, known: speed.Speed | Ratio | None) -> dict[str, str | None]:
     """The ends of a ratio, named as what they are: `ratio_interval` of 95 %, or `ratio_range`, which claims nothing."""
     return {f"{name}_{known.kind}": _interval(known.low, known.high)} if known else {}
+
+
+def _energy_kind(m: Measurement) -> str:
+    """What the ends of an energy are: the bounds of an estimate, or of windows an interval or a range."""
+    if m.energy.kind.startswith("estimate_"):
+        return "bounds"
+    known = [w.energy_mj for w in m.windows if w.variant == m.variant and w.energy_mj is not None]
+    return of_median(known)[2] if known else "range"
 
 
 def _interval(low: float | None, high: float | None) -> str | None:

@@ -26,6 +26,18 @@ def test_a_change_needs_an_interval_without_1_and_3_percent(
     assert speed.Speed("fp32", ratio, low, high).outcome == outcome
 
 
+def test_few_pairs_claim_nothing(make: SimpleNamespace) -> None:
+    few = Ratio(value=0.5, low=0.49, high=0.51, pairs=3, kind="range")
+    for value in (0.5, 1.0, 2.0):
+        assert speed.Speed("fp32", value, 0.9 * value, 1.1 * value, kind="range", pairs=3).outcome == "inconclusive"
+    pruned = make.on_host("pruned80-int8", "host-cpu").model_copy(update={"ratio": few})
+    rows = make.comparison([make.on_host("fp32", "host-cpu"), make.on_host("int8", "host-cpu"), pruned]).rows
+    assert speed.outcome(rows[2], rows[0]) == "inconclusive"
+    told = "3 pairs of windows are too few to tell a change of latency against fp32 (ratio 0.50 (0.49–0.51))"
+    assert rows[2].verdict.startswith(told)
+    assert "aster than" not in rows[2].verdict
+
+
 def verdicts(comparison: Comparison, device: str) -> dict[str, str]:
     return {row.variant: row.verdict for row in comparison.rows if row.device == device}
 

@@ -135,6 +135,11 @@ def test_energy_is_chosen_by_its_own_paired_ratio_and_a_range_is_called_one(make
     budget = Budget(minimize="energy_mj")
     rows = [drew("float32", 10.0, None), drew("dynamic", 9.0, 0.5), drew("int8", 4.0, 0.8)]
     choice = select(compare(*rows), "host-cpu", budget)
+    assert choice.tied  # for few pairs tell nothing apart
+    alike = [row.model_copy(update={"gzip_bytes": 9 - i}) for i, row in enumerate(rows)]
+    assert select(compare(*alike), "host-cpu", budget).champion == "int8"
+    smallest = [rows[0], rows[1].model_copy(update={"gzip_bytes": 1})]
+    choice = select(compare(*smallest), "host-cpu", budget)
     assert choice.champion == "dynamic"
     assert "energy_mj 5.00 [4.50–5.50, the range of few pairs], counter rapl" in choice.reason
     alone = select(compare(rows[0], drew("int8", 4.0, None)), "host-cpu", budget)

@@ -14,7 +14,7 @@ import pytest
 from tasks import files, paths, track
 from tasks.errors import DataError
 from tasks.params import Budget, Params
-from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, read
+from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, Window, read
 from tasks.track import contents, ledger, publisher, server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -197,6 +197,24 @@ def test_ratios_and_instructions_are_sent_as_the_terminal_shows_them(make_row: M
     assert not [name for key, known in found.items() if key[0] == "float32" for name in known if "ratio" in name]
     tags = contents.of_row("w", rows[1], comparison, {}, None).tags
     assert (tags["ratio_against"], tags["ratio_interval"]) == ("float32", "0.4 to 0.6")
+
+
+def test_the_ends_of_an_energy_are_called_what_they_are(make_row: MakeRow) -> None:
+    def named(kind: str, windows: int) -> list[str]:
+        energy = Energy(kind=kind, mj=2.0, low_mj=1.5, high_mj=2.5)  # type: ignore[arg-type]  # checked by pydantic
+        window = Window(
+            variant="int8", runs=9, seconds=1, busy_s=1, ms_p10=1, ms_p50=1, ms_mean=1, cpu_ms_mean=1,
+            load_ms=1, first_ms=1, peak_memory_kib=None, energy_mj=2.0,
+        )  # fmt: skip
+        row = make_row("int8", energy=energy, windows=(window,) * windows)
+        tags = contents.of_row("w", row, Comparison(name="w", reference="int8", rows=(row,)), {}, None).tags
+        assert all(tags[name] == "1.5 to 2.5" for name in tags if name.startswith("energy_mj_"))
+        return [name for name in tags if name.startswith("energy_mj_")]
+
+    assert named("counter_rapl", 6) == ["energy_mj_interval"]
+    assert named("counter_rapl", 5) == ["energy_mj_range"]
+    assert named("estimate_cpu_time", 6) == ["energy_mj_bounds"]
+    assert named("estimate_compiler", 0) == ["energy_mj_bounds"]
 
 
 SHAPES = [[], None, "text", 1, {"sqlite:///mlflow.db": []}, {"sqlite:///mlflow.db": {"a": 1}}, {"b": None}]

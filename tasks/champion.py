@@ -78,7 +78,8 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
 def undecided(comparison: Comparison, device: str) -> str | None:
     """Why nothing may be concluded for a device: pairs that failed or were not measured; null where all are known.
 
-    A fault that passes must not change what is shipped.
+    A fault that passes must not change what is shipped: what failed might have been the choice. A variant that can
+    never be made, as one that is unsupported here, is known well enough: it can be none.
     """
     failed = {
         row.variant: row.measurement.reason or "no reason was recorded"

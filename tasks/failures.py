@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from tasks import origin, paths
-from tasks.errors import DataError, TercetError
+from tasks.errors import ConversionError, DataError, InvalidError, TercetError, UnsupportedError
 from tasks.params import Params
 from tasks.records import Record, read
+
+# of a file that cannot be as its scheme promises, that no runtime takes, or whose answers are no numbers
+REFUSALS = (ConversionError, UnsupportedError, InvalidError)
 
 
 class Failure(Record):
@@ -15,6 +18,7 @@ class Failure(Record):
     stage: str
     keys: tuple[str, ...]
     reason: str
+    refused: bool = False  # what was asked for can never be made: no other try changes that
 
     @property
     def line(self) -> str:
@@ -30,7 +34,8 @@ def kept(stage: str, *keys: str) -> Iterator[None]:
         yield
     except Exception as error:
         with suppress(OSError):  # a full disk may be the very reason: the error itself is told in any case
-            Failure(stage=stage, keys=keys, reason=words(error)).save(path)
+            refused = isinstance(error, REFUSALS)
+            Failure(stage=stage, keys=keys, reason=words(error), refused=refused).save(path)
         raise
     with suppress(OSError):  # what stands in the place of the folder has its own line elsewhere
         path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ def render(comparison: Comparison) -> str:
         lines = [headings, ["---"] + ["---:"] * (len(headings) - 2) + ["---"], *(_cells(row, against) for row in rows)]
         parts.append(f"### {device}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
     parts += [f"**failed:** {failure}" for failure in comparison.failures]
+    parts += [f"**cannot be made:** {refusal}" for refusal in comparison.refused]
     marks = [f"{mark} {name}" for name, mark in figures.MARKS.items() if mark]
     return "\n\n".join([*parts, " · ".join([*marks, f"{figures.UNKNOWN} not known"])]) + "\n"
 

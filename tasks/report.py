@@ -64,12 +64,14 @@ def gather(params: Params) -> Comparison:
     """Read the records of the variants and devices that `params` names; other files are ignored."""
     subjects: list[Subject] = []
     lost: dict[str, list[str]] = {}  # what has failed, by its reason: one may have taken many variants along
+    refused: dict[str, list[str]] = {}  # likewise what can never be made
     for variant in params.quantize:
         try:
             subjects.append(_subject(variant))
         except DataError as error:  # a failed variant is told and does not hide the others
             known = failures.first(params, variant)
-            lost.setdefault(known.line if known else str(error), []).append(variant)
+            told = refused if known and known.refused else lost
+            told.setdefault(known.line if known else str(error), []).append(variant)
     labels: tuple[compare.Labels | None, compare.Labels | None] = (None, None)
     try:
         labels = _labels("test"), _labels("validation")
@@ -82,8 +84,11 @@ def gather(params: Params) -> Comparison:
     few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
     errors = roofline_error.find(row.measurement for row in comparison.rows)
     notes = (*comparison.notes, *few, *roofline_error.notes(errors))
-    told = tuple(f"{', '.join(names)}: {reason}" for reason, names in lost.items())
-    return comparison.model_copy(update={"failures": told, "notes": notes})
+    return comparison.model_copy(update={"failures": _told(lost), "refused": _told(refused), "notes": notes})
+
+
+def _told(reasons: dict[str, list[str]]) -> tuple[str, ...]:
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:

@@ -37,17 +37,33 @@ def show(comparison: Comparison) -> None:
     for device in dict.fromkeys(row.device for row in comparison.rows):
         rows = [row for row in comparison.rows if row.device == device]
         terminal.show(console, _table(device, rows, comparison.reference, wide=console.width >= WIDE))
-        for row in rows:
-            if row.measurement.status != "ok":
-                line = Text(f"  {row.variant}: {row.verdict}", style="dim")
-                console.print(line)
         console.print()
+    for line in _reasons(comparison.rows):
+        console.print(Text(line, style="dim"))
     for failure in comparison.failures:
         console.print(Text(f"failed: {failure}", style="bold red"))
+    for refusal in comparison.refused:
+        console.print(Text(f"cannot be made: {refusal}", style="yellow"))
     for note in comparison.notes:
         console.print(Text(note))
     if comparison.rows:
         _legend(comparison, console)
+
+
+def _reasons(rows: Sequence[Row]) -> list[str]:
+    """Why pairs have no figures: each reason once, behind the variants and the devices that it is told of."""
+    pairs: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        if row.measurement.status != "ok":
+            pairs.setdefault(row.verdict, {}).setdefault(row.device, []).append(row.variant)
+    lines = []
+    for reason, devices in pairs.items():
+        alike: dict[tuple[str, ...], list[str]] = {}  # devices, by the variants
+        for device, variants in devices.items():
+            alike.setdefault(tuple(variants), []).append(device)
+        where = "; ".join(f"{', '.join(variants)} @ {', '.join(on)}" for variants, on in alike.items())
+        lines.append(f"{where}: {reason}")
+    return lines
 
 
 def show_advice(advised: Advised, comparison: Comparison) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks import files, tflite
-from tasks.errors import ConversionError
+from tasks.errors import ConversionError, TercetError
 
 Activations = Literal["float32", "dynamic", "int8", "int16"]
 KINDS = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the quantizer's names, where they are not the schema's
@@ -81,8 +81,9 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
             warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")
             done = quantizer.quantize(known or None, enable_progress_bar=False, enable_progress_report=False)
     except (KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = files.no_space(error) or f"{converter()} refused: {' '.join(str(error).split())}"
-        raise ConversionError(reason) from None
+        if full := files.no_space(error):  # it may pass, and a refusal does not
+            raise TercetError(full) from None
+        raise ConversionError(f"{converter()} refused: {' '.join(str(error).split())}") from None
     return tflite.whole(bytes(done.quantized_model))
 
 

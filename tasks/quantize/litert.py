@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks import files, tflite
-from tasks.errors import ConversionError
+from tasks.errors import ConversionError, TercetError
 from tasks.records import Tensor
 
 if TYPE_CHECKING:
@@ -71,8 +71,9 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples | None"
         try:
             content: bytes = converter.convert()
         except (ConverterError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-            reason = files.no_space(error) or f"the converter refused: {_reason(str(error))}"
-            raise ConversionError(f"scheme {scheme}: {reason}") from None
+            if full := files.no_space(error):  # it may pass, and a refusal does not
+                raise TercetError(f"scheme {scheme}: {full}") from None
+            raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
     if scheme in INTEGER_SCHEMES and (kept := inspect(content).float_operators):
         raise ConversionError(
             f"scheme {scheme}: {', '.join(kept)} stayed float32, so the variant would not run on an integer device; "

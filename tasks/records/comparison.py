@@ -70,4 +70,5 @@ class Comparison(Record):
     reference: str
     rows: tuple[Row, ...]  # device by device
     failures: tuple[str, ...] = ()  # variants left out of the rows, each with its reason
+    refused: tuple[str, ...] = ()  # likewise, of those that can never be made: nobody waits for them
     notes: tuple[str, ...] = ()  # what a reader must know to compare fairly

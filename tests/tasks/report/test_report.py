@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import paths
-from tasks.errors import DataError
+from tasks import advice, failures, page, paths
+from tasks.errors import ConversionError, DataError, InvalidError, ModelError, TercetError, UnsupportedError
 from tasks.failures import Failure
 from tasks.params import Params
 from tasks.records import Comparison, Row, read
@@ -129,6 +129,33 @@ def test_a_lost_variant_has_the_reason_of_the_first_stage_that_failed(study: Pat
     (failure,) = gather(params).failures
     assert failure.endswith(": prepare: train.tsv:3: one tab expected")
     assert set(failure.split(": ")[0].split(", ")) == {"fp16", "int8"}
+
+
+@pytest.mark.parametrize(
+    ("error", "holds_back"),
+    [
+        (ConversionError("int16x8 has no kernel for it"), False),
+        (UnsupportedError("LiteRT refuses the file"), False),
+        (InvalidError("the answers to 3 of 9 examples are no finite numbers"), False),
+        (ModelError("the loss is not finite"), True),
+        (OSError(28, "No space left on device"), True),
+        (TercetError("scheme int8: no space left"), True),
+    ],
+)
+def test_what_can_never_be_made_is_told_and_holds_no_bundle_back(
+    error: Exception, holds_back: bool, study: Path, params: Params
+) -> None:
+    paths.evaluation("int8").unlink()
+    with pytest.raises(type(error)), failures.kept("evaluate", "int8"):
+        raise error
+    comparison = gather(params)
+    told = comparison.failures if holds_back else comparison.refused
+    assert told == (f"int8: evaluate int8: {failures.words(error)}",)
+    assert not (comparison.refused if holds_back else comparison.failures)
+    advised = advice.advise(comparison, params).devices
+    assert all((each.choice is None) == holds_back for each in advised)
+    assert not any(each.choice and "int8" in each.choice.candidates for each in advised)
+    assert page.render(comparison, advice.advise(comparison, params)).count(told[0].replace("'", "&#39;"))
 
 
 def test_without_any_data_there_is_a_report_of_what_failed(project: Path, params: Params) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices
+from tasks import devices, tflite
 from tasks.bench import agreement, timed, transport
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
@@ -140,14 +140,37 @@ def test_what_the_kernels_refuse_is_unsupported(board: Callable[..., Request], v
     assert "\n" not in str(caught.value)
 
 
-def test_what_its_kernels_compute_otherwise_is_refused(board: Callable[..., Request], golden: Path) -> None:
+def loud(content: bytes) -> bytes:
+    """The network with one filter of its convolution 30 times the others, in 8-bit weights, a scale for each filter."""
+    model = tflite.read(content)
+    graph, kinds = model.subgraphs[0], tflite.kinds(model)
+    (operator,) = (each for each in graph.operators if kinds[each.opcodeIndex] == "CONV_2D")
+    buffer = model.buffers[graph.tensors[operator.inputs[1]].buffer]
+    kernel = np.frombuffer(bytes(buffer.data), np.float32).reshape(4, -1).copy()
+    kernel[0] *= 30
+    buffer.data = np.frombuffer(kernel.tobytes(), np.uint8)
+    return ai_edge.quantize(tflite.pack(model), [ai_edge.Rule(ai_edge.SCHEMES["int8-weights"])])
+
+
+def test_kernels_that_answer_something_else_are_told_and_nothing_of_them_is_ok(
+    board: Callable[..., Request], golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take the first filter's scale for all; without the comparison, what they answer were the board's quality."""
     request = board("float32")
-    content = (golden / "float32.tflite").read_bytes()
-    request.artifact.path.write_bytes(ai_edge.quantize(content, [ai_edge.Rule(ai_edge.SCHEMES["int8-weights"])]))
+    request.artifact.path.write_bytes(loud((golden / "float32.tflite").read_bytes()))
     card = request.artifact.card.model_copy(update={"scheme": "int8-weights"})
-    with pytest.raises(UnsupportedError, match=r"(tflm does not compute what the file says|refuses it).*") as caught:
-        mcu_tflm.measure(replace(request, artifact=Artifact(card, request.artifact.path)))
+    request = replace(request, artifact=Artifact(card, request.artifact.path))
+    with pytest.raises(UnsupportedError, match="tflm does not compute what the file says: outputs of") as caught:
+        mcu_tflm.measure(request)
     assert "\n" not in str(caught.value)
+    options = {"kernels": "default", "threads": 1}
+    setup = timed.Setup(transport.Local(), "litert", options, energy={}, watts_per_core=(0.0, 0.0, 0.0))
+    expected = timed.outputs(request, setup)["test"]
+    monkeypatch.setattr(agreement, "check", lambda _request, _setup: None)
+    unchecked = mcu_tflm.measure(request)
+    assert unchecked.measurement.status == "ok"
+    off = unchecked.outputs["test"] - expected
+    assert np.sqrt(np.mean(off**2)) > expected.std()
 
 
 def test_one_step_of_an_integer_output_is_no_disagreement(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks import keras_models
-from tasks.errors import ModelError
+from tasks.errors import DataError, ModelError
 
 FP32 = {"model": "baseline", "scheme": "float32"}
 INT8 = {"model": "baseline", "scheme": "int8"}
@@ -95,3 +95,19 @@ def test_an_autoencoder_without_its_task_is_told_which(run_case, write_data):
     keras_models.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(4), keras.layers.Dense(24)]), Path())
     with pytest.raises(ModelError, match=r"reconstructs its input: set `prepare\.task: reconstruction`"):
         run_case(keras_models.FILE, quantize={"fp32": FP32}, until="train")
+
+
+def test_a_regression_is_told_to_be_out_of_scope(run_case, write_data):
+    """By its targets, and by a network of one number, where the targets are classes."""
+    import tf_keras as keras
+
+    x = np.random.default_rng(0).normal(size=(80, 24)).astype(np.float32)
+    keras_models.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(1)]), Path())
+    for label, error, reason in (
+        (x.mean(1), DataError, r"train\.npz: targets\.label: .*; values to predict \(regression\) .* out of scope"),
+        (np.arange(80) // 4 % 4, ModelError, r"gives \[1\]; .* as of a regression, is out of scope for now; in scope"),
+    ):
+        write_data({"x": x}, label)
+        with pytest.raises(error, match=reason) as caught:
+            run_case(keras_models.FILE, quantize={"fp32": FP32}, until="train")
+        assert "\n" not in str(caught.value)

@@ -50,6 +50,12 @@ def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 
 @pytest.fixture
+def golden() -> Path:
+    """The folder of small files of each format, which `make.py` in it makes."""
+    return ROOT / "tests" / "golden"
+
+
+@pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project root that is the working directory."""
     monkeypatch.chdir(tmp_path)

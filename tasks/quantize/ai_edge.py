@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tasks import files, tflite
+from tasks import files
 from tasks.errors import ConversionError, TercetError
+from tasks.formats import tflite
 
 Activations = Literal["float32", "dynamic", "int8", "int16"]
 KINDS = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the quantizer's names, where they are not the schema's

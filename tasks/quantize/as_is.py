@@ -2,12 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
-from tasks import dataset, keras_models, tflite
+from tasks import dataset, keras_models
 from tasks.dataset import LABEL, Examples, Spec, TensorSpec
 from tasks.errors import ModelError
-from tasks.quantize import encode, guard, litert
+from tasks.formats import sizes, tflite
+from tasks.quantize import guard, litert
 from tasks.records import ArtifactCard, Tensor
 
 FILE = keras_models.LITERT
@@ -54,7 +54,7 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Example
         scheme="as-is",
         file=FILE,
         sha256=hashlib.sha256(content).hexdigest(),
-        **encode.sizes(content),
+        **sizes.of(content),
         inputs=inputs,
         outputs=graph.outputs,
         operators=graph.operators,
@@ -65,10 +65,8 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Example
 
 def _shapes(content: bytes) -> list[list[int]]:
     """The inputs' shapes with their batch axis; -1 where the file leaves a size open."""
-    graph = tflite.read(content).subgraphs[0]
-    tensors = [graph.tensors[i] for i in graph.inputs]
-    shapes: list[Any] = [t.shape if t.shapeSignature is None else t.shapeSignature for t in tensors]
-    return [[int(size) for size in shape] for shape in shapes]
+    graph = tflite.parse(content).main
+    return [list(tensor.open_shape) for tensor in graph.made(graph.inputs)]
 
 
 def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -> Tensor:

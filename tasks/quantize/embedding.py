@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks import tflite
+from tasks.formats import tflite
 
 
 def look_up(content: bytes) -> bytes:
     """The same float32 LiteRT file with every GATHER of rows of a constant table made an EMBEDDING_LOOKUP."""
-    model = tflite.read(content)
+    model = tflite.objects(content)
     graph = model.subgraphs[0]
     operators = [made for operator in graph.operators for made in _rewritten(model, graph, operator)]
     if len(operators) == len(graph.operators):

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks import tflite
 from tasks.errors import ParamsError, suggest
+from tasks.formats import tflite
 
 if TYPE_CHECKING:
     import tf_keras
@@ -52,18 +52,17 @@ def read(content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = ()) 
         known: see `names`.
         ends: the Keras layers of the model's outputs: the converter renames what stands at the end of a graph.
     """
-    model = tflite.read(content)
-    graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
-    tensors = [tensor.name.decode() for tensor in graph.tensors]
-    constant = [model.buffers[tensor.buffer].data is not None for tensor in graph.tensors]
-    stored = {i: dtypes[tensor.type] for i, tensor in enumerate(graph.tensors) if constant[i]}
+    graph = tflite.parse(content).main
+    tensors = [tensor.name for tensor in graph.tensors]
+    stored = {i: tensor.dtype for i, tensor in enumerate(graph.tensors) if tensor.stored is not None}
+    constant = set(stored)
     made: dict[int, tuple[str, ...]] = {}  # by tensor: the layers of what computes it
     found = []
     for operator in graph.operators:
-        kind = kinds[operator.opcodeIndex]
-        inputs, outputs = ([int(i) for i in side if i >= 0] for side in (operator.inputs, operator.outputs))
+        kind = operator.kind
+        inputs, outputs = ([i for i in side if i >= 0] for side in (operator.inputs, operator.outputs))
         layers = _layers([tensors[i] for i in outputs], known) or _layers(
-            [tensors[i] for i in inputs if constant[i]], known
+            [tensors[i] for i in inputs if i in constant], known
         )
         if not layers and set(outputs) & set(graph.outputs):
             layers = tuple(name for name in ends if name in known)[:1] if len(ends) == 1 else ()

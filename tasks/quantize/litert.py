@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tasks import files, tflite
+from tasks import files
 from tasks.errors import ConversionError, TercetError
+from tasks.formats import tflite
 from tasks.records import Tensor
 
 if TYPE_CHECKING:
@@ -89,28 +90,23 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples | None"
 
 def inspect(content: bytes) -> Graph:
     """Read the inputs, outputs and operators of a LiteRT file's main graph, by its schema alone."""
-    model = tflite.read(content)
-    graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
-    operators: Counter[str] = Counter()
-    in_float: list[str] = []
-    for operator in graph.operators:
-        name = kinds[operator.opcodeIndex]
-        operators[name] += 1
-        touched = [graph.tensors[i] for i in [*operator.inputs, *operator.outputs] if i >= 0]
-        if any(dtypes[tensor.type] == "float32" for tensor in touched):
-            in_float.append(f"{name} ({', '.join(graph.tensors[i].name.decode() for i in operator.outputs[:1])})")
-    names = _signature_names(model)
+    file = tflite.parse(content)
+    graph, names = file.main, file.names()
     return Graph(
-        inputs=tuple(_tensor(graph.tensors[i], names.get(i), dtypes) for i in graph.inputs),
-        outputs=tuple(_tensor(graph.tensors[i], names.get(i), dtypes) for i in graph.outputs),
-        operators=dict(sorted(operators.items())),
-        float_operators=tuple(in_float),
+        inputs=tuple(_tensor(graph.tensors[i], names[i]) for i in graph.inputs),
+        outputs=tuple(_tensor(graph.tensors[i], names[i]) for i in graph.outputs),
+        operators=dict(sorted(Counter(operator.kind for operator in graph.operators).items())),
+        float_operators=tuple(
+            f"{operator.kind} ({', '.join(tensor.name for tensor in graph.made(operator.outputs[:1]))})"
+            for operator in graph.operators
+            if any(tensor.dtype == "float32" for tensor in graph.made((*operator.inputs, *operator.outputs)))
+        ),
     )
 
 
 def unchanged(content: bytes, scheme: str) -> str | None:
     """What there is to say of a file that is the float32 one under another scheme's name; None of every other."""
-    if scheme == "float32" or tflite.types(content) & {"int4", "int8", "int16", "float16"}:
+    if scheme == "float32" or tflite.parse(content).dtypes() & {"int4", "int8", "int16", "float16"}:
         return None
     return (
         f"no number of it is smaller than float32: it is the float32 network under the name of {scheme}; TensorFlow's "
@@ -150,8 +146,7 @@ def _looping(model: "tf_keras.Model") -> list[str]:
 
 
 def _sparse_tensors(content: bytes) -> int:
-    graph = tflite.read(content).subgraphs[0]
-    return sum(tensor.sparsity is not None for tensor in graph.tensors)
+    return sum(tensor.sparse for tensor in tflite.parse(content).main.tensors)
 
 
 def _reason(said: str) -> str:
@@ -197,23 +192,15 @@ def _one_by_one(examples: "Examples") -> Iterator[dict[str, "np.ndarray[Any, Any
         yield {name: array[i : i + 1] for name, array in examples.inputs.items()}
 
 
-def _tensor(tensor: Any, name: str | None, dtypes: dict[int, str]) -> Tensor:
-    quantization = tensor.quantization
-    scaled = quantization is not None and quantization.scale is not None and len(quantization.scale) == 1
+def _tensor(tensor: tflite.Tensor, name: str) -> Tensor:
+    scaled = len(tensor.scales) == 1
     return Tensor(
-        name=name or tensor.name.decode(),
-        shape=tuple(int(size) for size in tensor.shape[1:]),
-        dtype=dtypes[tensor.type],
-        scale=float(quantization.scale[0]) if scaled else None,
-        zero_point=int(quantization.zeroPoint[0]) if scaled else None,
+        name=name,
+        shape=tensor.shape[1:],
+        dtype=tensor.dtype,
+        scale=tensor.scales[0] if scaled else None,
+        zero_point=tensor.zero_points[0] if scaled else None,
     )
-
-
-def _signature_names(model: Any) -> dict[int, str]:
-    if not model.signatureDefs:
-        return {}
-    signature = model.signatureDefs[0]
-    return {entry.tensorIndex: entry.name.decode() for entry in [*signature.inputs, *signature.outputs]}
 
 
 @contextmanager

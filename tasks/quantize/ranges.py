@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import tflite
 from tasks.errors import ConversionError
+from tasks.formats import tflite
 
 if TYPE_CHECKING:
     from tasks.dataset import Examples
@@ -146,10 +146,6 @@ def _computed(content: bytes) -> dict[int, str]:
 
     An interpreter knows more: constants, and scratch memory of kernels, in which anything may stand.
     """
-    graph, dtypes = tflite.read(content).subgraphs[0], tflite.dtypes()
+    graph = tflite.parse(content).main
     places = [*graph.inputs, *(place for operator in graph.operators for place in operator.outputs)]
-    return {
-        int(place): graph.tensors[place].name.decode()
-        for place in places
-        if dtypes[graph.tensors[place].type] == "float32"
-    }
+    return {place: graph.tensors[place].name for place in places if graph.tensors[place].dtype == "float32"}

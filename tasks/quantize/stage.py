@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from tasks import dataset, files, fit, keras_models, paths
 from tasks.dataset import Examples
 from tasks.errors import ConversionError, ParamsError
+from tasks.formats import sizes
 from tasks.params import Params, Quantize
-from tasks.quantize import ai_edge, as_is, aware, encode, guard, litert, mixed, stablehlo
+from tasks.quantize import ai_edge, as_is, aware, guard, litert, mixed, stablehlo
 from tasks.records import ArtifactCard, Program, Sensitivity
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def write(
         scheme=entry.scheme,
         file=FILE,
         sha256=hashlib.sha256(made.content).hexdigest(),
-        **encode.sizes(made.content),
+        **sizes.of(made.content),
         inputs=graph.inputs,
         outputs=graph.outputs,
         operators=graph.operators,

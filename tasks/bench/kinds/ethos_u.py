@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import Self
 
 from pydantic import model_validator
 
-from tasks import tflite
 from tasks.bench import shipping
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.devices import Device
 from tasks.errors import DeviceError, UnsupportedError, suggest
+from tasks.formats import tflite
 from tasks.process import Told, told
 from tasks.records import Energy, Latency, Measurement, Memory
 from tasks.scratch import scratch
@@ -161,12 +162,18 @@ def probe(device: Device) -> str:
 def _refusal(done: Told, artifact: Path) -> str:
     """Why it ended without a result: what it raised, or what of the file it crashed on."""
     if done.code < 0:
-        narrow = ", ".join(sorted(tflite.types(artifact.read_bytes()) & NARROW))
+        narrow = ", ".join(sorted(_types(artifact) & NARROW))
         cause = f"it cannot read tensors of {narrow}, and " if narrow else ""
         return f"{cause}crashes with {signal.Signals(-done.code).name}"
     lines = (done.err.strip() or done.out.strip() or "it said nothing").splitlines()
     raised = next((i for i, line in enumerate(lines) if re.match(r"\w+Error: ", line)), len(lines) - 1)
     return " ".join(" ".join(lines[raised:]).split())
+
+
+def _types(artifact: Path) -> set[str]:
+    with suppress(*tflite.DAMAGED):
+        return tflite.load(artifact).dtypes()
+    return set()
 
 
 def read(folder: Path, stem: str, system: str, stdout: str) -> Report:

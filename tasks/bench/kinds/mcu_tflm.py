@@ -10,13 +10,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks import tflite
 from tasks.bench import agreement, reach, shipping, timed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.transport import Local
 from tasks.devices import Device, installed
 from tasks.errors import UnsupportedError
+from tasks.formats import tflite
 from tasks.records import Energy, Memory
 from tasks.scratch import scratch
 

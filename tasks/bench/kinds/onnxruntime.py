@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import paths, tflite
+from tasks import paths
 from tasks.bench import agreement, meters, reach, shipping, timed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact
@@ -16,6 +16,7 @@ from tasks.bench.transport import Session
 from tasks.devices import Processor, too_few_cpus
 from tasks.errors import UnsupportedError
 from tasks.files import once
+from tasks.formats import tflite
 from tasks.process import told
 
 OPSET = 18  # the newest that tf2onnx writes

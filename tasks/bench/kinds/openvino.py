@@ -1,10 +1,10 @@
 """A processor of this machine through OpenVINO, which reads the artifact as it is."""
 
-from tasks import tflite
 from tasks.bench import agreement, meters, reach, shipping, timed
 from tasks.bench.kinds import Kind
 from tasks.bench.transport import Session
 from tasks.devices import Processor, too_few_cpus
+from tasks.formats import tflite
 
 
 class OpenVino(Processor):

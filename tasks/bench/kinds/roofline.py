@@ -13,11 +13,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.bench import graph, shipping
+from tasks.bench import shipping
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.devices import Device, Watts
 from tasks.errors import UnsupportedError
+from tasks.formats import cost
 from tasks.params.section import Name
 from tasks.records import Energy, Latency, Operator
 
@@ -58,7 +59,7 @@ class Roofline(Device):
 class Cost:
     """One operator's time at the peak figures, in milliseconds."""
 
-    operator: graph.Operator
+    operator: cost.Operator
     compute_ms: float
     memory_ms: float
 
@@ -77,7 +78,7 @@ def measure(request: Request) -> Result:
     device = request.device
     assert isinstance(device, Roofline)
     used = precision(request.artifact.card.scheme, device)
-    found = costs(graph.read(request.artifact.path), device, used)
+    found = costs(cost.read(request.artifact.path), device, used)
     latency = predict(found, device)
     measurement = request.result(
         status="ok",
@@ -112,7 +113,7 @@ def precision(scheme: str, device: Roofline) -> str:
     return known[0]
 
 
-def costs(operators: Sequence[graph.Operator], device: Roofline, used: str) -> list[Cost]:
+def costs(operators: Sequence[cost.Operator], device: Roofline, used: str) -> list[Cost]:
     """Each operator's time at the peak rates of the precision `used`; views of the same memory are left out."""
     ops_per_ms, bytes_per_ms = device.peak_gops[used] * 1e6, device.bandwidth_gb_s * 1e6  # type: ignore[index]  # one of its keys
     return [
@@ -152,7 +153,7 @@ def energy(latency: Latency, device: Roofline) -> Energy:
     )
 
 
-def _bytes(operator: graph.Operator, used: str) -> float:
+def _bytes(operator: cost.Operator, used: str) -> float:
     """What crosses the memory bus; where halves are computed, activations are halves, whatever the file says."""
     activations = operator.input_bytes + operator.output_bytes
     halved = used == "float16" and operator.dtype == "float32"

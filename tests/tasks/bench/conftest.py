@@ -29,11 +29,6 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 @pytest.fixture
-def golden() -> Path:
-    return GOLDEN
-
-
-@pytest.fixture
 def images() -> np.ndarray:
     return np.random.default_rng(1).random((6, 8, 8, 1), np.float32)
 

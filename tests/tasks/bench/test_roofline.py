@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tasks import devices
-from tasks.bench.graph import Operator
 from tasks.bench.kinds import roofline
 from tasks.bench.kinds.roofline import Roofline
 from tasks.bench.request import Request
 from tasks.errors import ParamsError, UnsupportedError
+from tasks.formats.cost import Operator
 
 Pair = Callable[[str, str], Request]
 CATALOG = ["coral-edge-tpu", "h100-sxm", "h200-sxm", "jetson-orin-nano", "raspberry-pi-4", "raspberry-pi-5", "tpu-v5e"]

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import fit
-from tasks.bench import graph
 from tasks.channels import cost, saliency, surgery
 from tasks.channels.tracing import trace
 from tasks.compress import slim
 from tasks.dataset import Examples, Spec, TensorSpec
 from tasks.errors import ModelError
+from tasks.formats import cost as file_cost
 from tasks.models import dscnn, mobilenet_v2, resnet
 from tasks.params import Dscnn, MobilenetV2, Resnet, Slim
 from tasks.quantize import litert
@@ -200,7 +200,7 @@ def products(model):
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.tflite")
         path.write_bytes(litert.convert(model, "float32", None))
-        return sum(operator.macs for operator in graph.read(path))
+        return sum(operator.macs for operator in file_cost.read(path))
 
 
 @pytest.mark.parametrize("kind", ["image", "sequence"])

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.bench import graph
 from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ConversionError, ModelError, UnsupportedError
+from tasks.formats import cost
 from tasks.keras_models import LITERT
 from tasks.quantize import as_is
 
@@ -41,7 +41,7 @@ def in_a_line(call, *errors):
 def test_the_graph_of_a_damaged_file_is_read_or_refused(tmp_path, name, changes):
     file = tmp_path / "model.tflite"
     file.write_bytes(changed(name, changes))
-    in_a_line(lambda: graph.read(file), UnsupportedError)
+    in_a_line(lambda: cost.read(file), UnsupportedError)
 
 
 @settings(max_examples=300)

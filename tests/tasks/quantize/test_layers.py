@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import tflite
+from tasks.formats import tflite
 from tasks.quantize import layers
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "float32.tflite"
@@ -12,7 +12,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "float32.tflite"
 
 def called(convolution, dense):
     """The golden network with its two layers called otherwise."""
-    model = tflite.read(GOLDEN.read_bytes())
+    model = tflite.objects(GOLDEN.read_bytes())
     for tensor in model.subgraphs[0].tensors:
         name = tensor.name.decode().replace("model/conv2d/", f"model/{convolution}/")
         tensor.name = name.replace("model/scores/", f"model/{dense}/").encode()

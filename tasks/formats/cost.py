@@ -6,12 +6,13 @@ Counted exactly are the products of convolutions, dense layers and matrix produc
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tasks import tflite
 from tasks.errors import UnsupportedError
+from tasks.formats import tflite
+from tasks.formats.tflite import Tensor
 
 BITS = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "int4": 4, "uint4": 4, "int2": 2, "bool": 8} | {
     f"{sign}int{bits}": bits for sign in ("", "u") for bits in (8, 16, 32, 64)
@@ -47,26 +48,6 @@ class Operator:
     output_bytes: int  # activations written
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of the graph, at batch 1."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    stored: int | None  # bytes in the file, of a constant
-
-    @property
-    def elements(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        """What it occupies."""
-        return -(-self.elements * BITS.get(self.dtype, 0) // 8)
-
-
 def read(path: Path) -> tuple[Operator, ...]:
     """The operators of a file's main graph, in order.
 
@@ -83,28 +64,18 @@ def read(path: Path) -> tuple[Operator, ...]:
 
 
 def _read(path: Path) -> tuple[Operator, ...]:
-    model = tflite.read(path.read_bytes())
-    graph, kinds, dtypes = model.subgraphs[0], tflite.kinds(model), tflite.dtypes()
-    tensors = [_tensor(tensor, model.buffers, dtypes) for tensor in graph.tensors]
+    graph = tflite.load(path).main
+    tensors = list(graph.tensors)
     found = []
     for node in graph.operators:
-        kind = kinds[node.opcodeIndex]
-        if kind in UNCOUNTED:
-            raise UnsupportedError(f"what {kind} takes cannot be counted from the file")
-        if kind == "DEQUANTIZE" and (stored := tensors[node.inputs[0]].stored) is not None:
-            widened = tensors[node.outputs[0]]
-            tensors[node.outputs[0]] = Tensor(widened.name, widened.shape, widened.dtype, stored)
+        if node.kind in UNCOUNTED:
+            raise UnsupportedError(f"what {node.kind} takes cannot be counted from the file")
+        if node.kind == "DEQUANTIZE" and (stored := tensors[node.inputs[0]].stored) is not None:
+            tensors[node.outputs[0]] = replace(tensors[node.outputs[0]], stored=stored)
             continue
         inputs = [tensors[i] if i >= 0 else None for i in node.inputs]
-        found.append(_operator(kind, inputs, [tensors[i] for i in node.outputs], node.builtinOptions))
+        found.append(_operator(node.kind, inputs, [tensors[i] for i in node.outputs], node.options))
     return tuple(found)
-
-
-def _tensor(tensor: Any, buffers: list[Any], dtypes: dict[int, str]) -> Tensor:
-    data = buffers[tensor.buffer].data
-    shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
-    stored = len(data) if data is not None and len(data) else None
-    return Tensor(tensor.name.decode(), shape, dtypes[tensor.type], stored)
 
 
 def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], options: Any) -> Operator:
@@ -113,7 +84,7 @@ def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], opt
     macs = _macs(kind, inputs, out, options)
     weight_bytes = sum(tensor.stored for tensor in given if tensor.stored is not None)
     if kind in LOOKUPS:
-        weight_bytes = min(weight_bytes, out.bytes)
+        weight_bytes = min(weight_bytes, _bytes([out]))
     return Operator(
         kind=kind,
         name=out.name,
@@ -129,22 +100,22 @@ def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], opt
 def _macs(kind: str, inputs: list[Tensor | None], out: Tensor, options: Any) -> int:
     """Products of the operator; weights are [out, height, width, in], but [1, height, width, out] by depth."""
     if kind in ("CONV_2D", "FULLY_CONNECTED"):  # a grouped convolution's weights hold one group's inputs only
-        return out.elements * math.prod(_shape(inputs[1])[1:])
+        return _elements(out) * math.prod(_shape(inputs[1])[1:])
     if kind == "DEPTHWISE_CONV_2D":
-        return out.elements * math.prod(_shape(inputs[1])[1:3])
+        return _elements(out) * math.prod(_shape(inputs[1])[1:3])
     if kind == "TRANSPOSE_CONV":  # each input goes to every place under the kernel
         return math.prod(_shape(inputs[2])) * math.prod(_shape(inputs[1])[:3])
     if kind == "BATCH_MATMUL":
-        return out.elements * _shape(inputs[0])[-2 if options.adjX else -1]
+        return _elements(out) * _shape(inputs[0])[-2 if options.adjX else -1]
     return 0
 
 
 def _operations(kind: str, given: list[Tensor], out: Tensor, options: Any) -> int:
     if kind in POOLS:
-        return out.elements * int(options.filterHeight) * int(options.filterWidth)
+        return _elements(out) * int(options.filterHeight) * int(options.filterWidth)
     if kind in REDUCTIONS:
-        return given[0].elements
-    return out.elements if kind in ELEMENTWISE else 0
+        return _elements(given[0])
+    return _elements(out) if kind in ELEMENTWISE else 0
 
 
 def _shape(tensor: Tensor | None) -> tuple[int, ...]:
@@ -152,5 +123,9 @@ def _shape(tensor: Tensor | None) -> tuple[int, ...]:
     return tensor.shape
 
 
+def _elements(tensor: Tensor) -> int:
+    return math.prod(tensor.shape)
+
+
 def _bytes(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.bytes for tensor in tensors)
+    return sum(-(-_elements(tensor) * BITS.get(tensor.dtype, 0) // 8) for tensor in tensors)

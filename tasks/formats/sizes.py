@@ -6,7 +6,7 @@ GZIP_LEVEL = 9
 ZSTD_LEVEL = 19  # the highest that needs no more memory to unpack than a small computer has
 
 
-def sizes(content: bytes) -> dict[str, int]:
+def of(content: bytes) -> dict[str, int]:
     """The bytes of `content` raw, under gzip -9 and under zstd -19, by the names that an artifact's card gives them."""
     import zstandard
 

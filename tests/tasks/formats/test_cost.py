@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tasks import devices
-from tasks.bench import graph
 from tasks.bench.kinds import ethos_u
 from tasks.errors import UnsupportedError
+from tasks.formats import cost
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,12 +60,12 @@ def test_products_and_pools_are_those_that_the_ethos_u_compiler_counts(
     with (tmp_path / f"{name}_per-layer.csv").open(encoding="utf-8", newline="") as file:
         layers = list(csv.DictReader(file))
     counted = [int(layer["MAC Count"]) for layer in layers if layer["NNG Operator"] in ("Conv2D", "FullyConnected")]
-    assert [operator.macs for operator in graph.read(golden / f"{name}.tflite") if operator.macs] == counted
+    assert [operator.macs for operator in cost.read(golden / f"{name}.tflite") if operator.macs] == counted
 
 
 @pytest.mark.parametrize(("name", "width", "weights"), [("float32", 4, 4), ("int8", 1, 1), ("int16x8", 2, 1)])
 def test_bytes_are_elements_times_their_width(golden: Path, name: str, width: int, weights: int) -> None:
-    convolution, reshape, dense = graph.read(golden / f"{name}.tflite")
+    convolution, reshape, dense = cost.read(golden / f"{name}.tflite")
     bias = {"float32": 4, "int8": 4, "int16x8": 8}[name]  # a number
     assert convolution.weight_bytes == 36 * weights + 4 * bias
     assert (convolution.input_bytes, convolution.output_bytes) == (64 * width, 144 * width)
@@ -76,7 +76,7 @@ def test_bytes_are_elements_times_their_width(golden: Path, name: str, width: in
 
 
 def test_weights_that_are_widened_on_loading_count_as_stored(golden: Path) -> None:
-    half, whole = (graph.read(golden / f"{name}.tflite") for name in ("float16", "float32"))
+    half, whole = (cost.read(golden / f"{name}.tflite") for name in ("float16", "float32"))
     assert [operator.kind for operator in half] == [operator.kind for operator in whole]
     assert [operator.weight_bytes for operator in half if operator.macs] == [
         operator.weight_bytes // 2 for operator in whole if operator.macs
@@ -85,25 +85,25 @@ def test_weights_that_are_widened_on_loading_count_as_stored(golden: Path) -> No
 
 
 def test_a_look_up_reads_what_it_picks(golden: Path) -> None:
-    pick, mean = graph.read(golden / "tokens.tflite")
+    pick, mean = cost.read(golden / "tokens.tflite")
     assert (pick.kind, pick.weight_bytes, pick.macs) == ("GATHER", 5 * 2 * 4, 0)  # of 7 rows
     assert mean.operations == 5 * 2
 
 
 def test_a_convolution_by_depth_has_one_product_a_tap(tmp_path: Path) -> None:
     path = one_operator(tmp_path, "DEPTHWISE_CONV_2D", [(1, 6, 6, 4), (1, 3, 3, 8), (8,), (1, 4, 4, 8)], {1, 2})
-    assert graph.read(path)[0].macs == sum(1 for _ in product(range(4), range(4), range(8), range(3), range(3)))
+    assert cost.read(path)[0].macs == sum(1 for _ in product(range(4), range(4), range(8), range(3), range(3)))
 
 
 def test_groups_take_only_their_own_inputs(tmp_path: Path) -> None:
     path = one_operator(tmp_path, "CONV_2D", [(1, 4, 4, 8), (6, 3, 3, 4), (1, 2, 2, 6)], {1})  # two groups of 4
-    assert graph.read(path)[0].macs == 2 * 2 * 6 * 3 * 3 * 4
+    assert cost.read(path)[0].macs == 2 * 2 * 6 * 3 * 3 * 4
 
 
 def test_a_transposed_convolution_spreads_each_input_under_the_kernel(tmp_path: Path) -> None:
     path = one_operator(tmp_path, "TRANSPOSE_CONV", [(4,), (5, 3, 2, 7), (1, 4, 4, 7), (1, 9, 8, 5)], {0, 1})
     spread = product(range(4), range(4), range(7), range(5), range(3), range(2))
-    assert graph.read(path)[0].macs == sum(1 for _ in spread)
+    assert cost.read(path)[0].macs == sum(1 for _ in spread)
 
 
 @pytest.mark.parametrize(("adjoint", "left"), [(False, (2, 3, 5)), (True, (2, 5, 3))])
@@ -113,7 +113,7 @@ def test_a_matrix_product_sums_over_what_the_two_share(tmp_path: Path, adjoint: 
     )
     a, b = np.ones(left), np.ones((2, 5, 4))
     products = np.swapaxes(a, 1, 2) @ b if adjoint else a @ b  # of ones: each sum is its number of products
-    (found,) = graph.read(path)
+    (found,) = cost.read(path)
     assert found.macs == products.sum()
     assert found.weight_bytes == 0
     assert found.input_bytes == 4 * (a.size + b.size)
@@ -129,10 +129,10 @@ def test_a_pool_reads_its_window_for_each_output(tmp_path: Path) -> None:
         filterHeight=3,
         filterWidth=2,
     )
-    (found,) = graph.read(path)
+    (found,) = cost.read(path)
     assert (found.macs, found.operations) == (0, 3 * 4 * 3 * 6)
 
 
 def test_what_cannot_be_counted_is_named(golden: Path) -> None:
     with pytest.raises(UnsupportedError, match="CUSTOM"):
-        graph.read(golden / "custom.tflite")
+        cost.read(golden / "custom.tflite")

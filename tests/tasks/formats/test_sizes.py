@@ -9,7 +9,8 @@ import zstandard
 
 from tasks import devices, paths
 from tasks.bench.kinds import ethos_u
-from tasks.quantize import encode, litert
+from tasks.formats import sizes
+from tasks.quantize import litert
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = 16
@@ -17,10 +18,10 @@ EXAMPLES = 16
 
 def test_sizes_are_those_of_files_that_unpack_to_the_same():
     content = np.random.default_rng(0).normal(size=5000).round(1).astype("f4").tobytes()
-    sizes = encode.sizes(content)
+    found = sizes.of(content)
     packed = gzip.compress(content, 9, mtime=0), zstandard.compress(content, 19)
     assert [gzip.decompress(packed[0]), zstandard.decompress(packed[1])] == [content] * 2
-    assert sizes == {"bytes": 20_000, "gzip_bytes": len(packed[0]), "zstd_bytes": len(packed[1])}
+    assert found == {"bytes": 20_000, "gzip_bytes": len(packed[0]), "zstd_bytes": len(packed[1])}
 
 
 @pytest.mark.parametrize("what", ["zeros", "clusters"])
@@ -42,8 +43,7 @@ def test_zeros_and_clusters_pay_where_the_weights_are_packed(what, tmp_path, mon
         file = tmp_path / "model.tflite"
         file.write_bytes(content)
         report = ethos_u.vela(file, devices.load("ethos-u55-128"), tmp_path)
-        sizes = encode.sizes(content)
-        return sizes | {"encoded": report.number("total_npu_encoded_weights")}
+        return sizes.of(content) | {"encoded": report.number("total_npu_encoded_weights")}
 
     def changed(kernel):
         if what == "zeros":

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import tflite
-from tasks.bench import graph
 from tasks.dataset import Examples
 from tasks.errors import UnsupportedError
+from tasks.formats import cost, tflite
 from tasks.quantize import ai_edge, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 NAMES = ["float32", "int8", "mixed", "tokens", "custom"]
 IMAGES = Examples({"image": np.random.default_rng(0).random((6, 8, 8, 1), np.float32)}, {})
 
@@ -24,7 +23,7 @@ def content(name):
 
 def behind(given):
     """The same file with every constant behind the flatbuffer, as the schema has it for files beyond 2 GB."""
-    model = tflite.read(given)
+    model = tflite.objects(given)
     moved = [(buffer, bytes(buffer.data)) for buffer in model.buffers if buffer.data is not None and len(buffer.data)]
     size = 0
     for last in (False, True):  # once to learn how long the flatbuffer is, which no number in it changes
@@ -50,17 +49,17 @@ def test_what_lies_behind_the_flatbuffer_is_read_as_if_it_lay_within(name, tmp_p
     assert tflite.whole(within) is within
     again = tflite.whole(outside)
     assert tflite.is_whole(again)
-    assert tflite.pack(tflite.read(outside)) == tflite.pack(tflite.read(within)) == again
+    assert tflite.pack(tflite.objects(outside)) == tflite.pack(tflite.objects(within)) == again
     assert litert.inspect(outside) == litert.inspect(within)
     assert layers.read(outside, {}) == layers.read(within, {})
     files = [tmp_path / "within.tflite", tmp_path / "outside.tflite"]
     for file, each in zip(files, (within, outside), strict=True):
         file.write_bytes(each)
     try:
-        expected = graph.read(files[0])
+        expected = cost.read(files[0])
     except UnsupportedError:
         return
-    assert graph.read(files[1]) == expected
+    assert cost.read(files[1]) == expected
 
 
 def test_litert_answers_by_all_three_alike():
@@ -74,7 +73,7 @@ def test_litert_answers_by_all_three_alike():
 
 def wide():
     """The golden network with 2,100 classes: 302,400 numbers in its dense layer."""
-    model = tflite.read(content("float32"))
+    model = tflite.objects(content("float32"))
     tensors = model.subgraphs[0].tensors
     weights, out = (next(t for t in tensors if list(t.shape) == shape) for shape in ([4, 144], [1, 4]))
     rng = np.random.default_rng(0)
@@ -106,7 +105,72 @@ def test_readers_that_do_not_look_there_are_told_by_name(tmp_path):
 def test_a_place_beyond_the_end_is_no_place():
     outside = behind(content("float32"))
     with pytest.raises(ValueError, match=r"a buffer ends at byte \d+ of a file of \d+"):
-        tflite.read(outside[:-16])
+        tflite.objects(outside[:-16])
     for length in range(4, 200, 7):
         with pytest.raises((AttributeError, IndexError, TypeError, ValueError, struct.error)):
-            tflite.read(outside[:length])
+            tflite.objects(outside[:length])
+
+
+@pytest.fixture(scope="module")
+def two_ways(tmp_path_factory):
+    """A file that is called in two ways, which share a weight, as a language model's prefill and decode do."""
+    tf = pytest.importorskip("tensorflow", reason="the training stack is not installed")
+
+    class Both(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = tf.Variable(np.arange(12, dtype=np.float32).reshape(3, 4))
+
+        @tf.function(input_signature=[tf.TensorSpec((1, 5, 3), tf.float32, "tokens")])
+        def prefill(self, tokens):
+            return {"state": tf.matmul(tokens, self.weight)}
+
+        @tf.function(input_signature=[
+            tf.TensorSpec((1, 1, 3), tf.float32, "token"), tf.TensorSpec((1, 5, 4), tf.float32, "state"),
+        ])  # fmt: skip
+        def decode(self, token, state):
+            return {"scores": tf.reduce_sum(state, 1) + tf.matmul(token, self.weight)[:, 0], "state": state + 1.0}
+
+    both, folder = Both(), str(tmp_path_factory.mktemp("two"))
+    tf.saved_model.save(both, folder, signatures={"prefill": both.prefill, "decode": both.decode})
+    return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["prefill", "decode"]).convert()
+
+
+def test_every_signature_is_read_with_its_own_graph(two_ways):
+    from ai_edge_litert.interpreter import Interpreter
+
+    file, interpreter = tflite.parse(two_ways), Interpreter(model_content=two_ways)
+    wanted = interpreter.get_signature_list()
+    assert {found.name: (sorted(found.inputs), sorted(found.outputs)) for found in file.signatures} == {
+        name: (sorted(sides["inputs"]), sorted(sides["outputs"])) for name, sides in wanted.items()
+    }
+    assert sorted(found.graph for found in file.signatures) == [0, 1]
+    for found in file.signatures:
+        runner, graph = interpreter.get_signature_runner(found.name), file.graphs[found.graph]
+        for places, details in (
+            (found.inputs, runner.get_input_details()),
+            (found.outputs, runner.get_output_details()),
+        ):
+            shapes = {name: list(graph.tensors[place].shape) for name, place in places.items()}
+            assert shapes == {name: detail["shape"].tolist() for name, detail in details.items()}
+
+
+def test_a_file_of_several_signatures_calls_its_tensors_by_their_own_names(two_ways):
+    file = tflite.parse(two_ways)
+    graph = file.main
+    assert file.names() == {place: graph.tensors[place].name for place in (*graph.inputs, *graph.outputs)}
+    one = tflite.parse(content("float32"))
+    assert set(one.names().values()) == {*one.signatures[0].inputs, *one.signatures[0].outputs}
+
+
+def test_a_mapped_file_is_read_like_its_bytes(tmp_path, two_ways):
+    path = tmp_path / "model.tflite"
+    for given in (two_ways, content("int8"), behind(content("int8"))):
+        path.write_bytes(given)
+        mapped, held = tflite.load(path), tflite.parse(given)
+        assert mapped.signatures == held.signatures
+        for there, here in zip(mapped.graphs, held.graphs, strict=True):
+            assert there.tensors == here.tensors
+            assert [(o.kind, o.inputs, o.outputs) for o in there.operators] == [
+                (o.kind, o.inputs, o.outputs) for o in here.operators
+            ]

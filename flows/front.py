@@ -5,6 +5,7 @@ from contextlib import ExitStack, redirect_stderr
 from typing import TYPE_CHECKING, Any, Self
 
 from tasks import figures, terminal
+from tasks.records.figures import FIGURES
 from tasks.search.records import Distance, Trial
 from tasks.search.state import State
 
@@ -111,7 +112,8 @@ def cell(trial: Trial, key: str) -> str:
     if key not in trial.figures:
         return figures.UNKNOWN
     value, mark = trial.figures[key], figures.MARKS[trial.provenance[key]] if "@" in key else ""
-    text = f"{value:.4f}" if key.startswith("quality") else figures.significant(value)
+    share = FIGURES[key.partition("@")[0]].unit == "share"
+    text = f"{value:.4f}" if share else figures.significant(value)
     return f"{mark} {text}".strip()
 
 

@@ -6,7 +6,7 @@ Pure. The report and the terminal show it; the stage `deploy` ships by the same 
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from tasks import champion, figures, paths, speed
+from tasks import champion, figures, paths
 from tasks.champion import Choice
 from tasks.errors import UnsupportedError
 from tasks.params import Params
@@ -67,7 +67,7 @@ def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterato
     base = next((other for other in [*device, *comparison.rows] if other.variant == comparison.reference), None)
     if base is None or row.variant == base.variant:
         return
-    if found := speed.compared(row, speed.anchor(device, comparison.reference)):
+    if found := row.speed:
         other = "" if found.against == base.variant else f" of {found.against}"
         interval = figures.interval(found.low, found.high, found.kind)
         yield f"{figures.ratio(found.ratio)}× the {found.of}{other} {interval}".rstrip()

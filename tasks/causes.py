@@ -6,7 +6,7 @@ from tasks import figures
 from tasks.bench.kinds import KINDS
 from tasks.params import BASELINE
 from tasks.records import Measurement, Row, Subject
-from tasks.speed import NEGLIGIBLE, compared, outcome
+from tasks.speed import NEGLIGIBLE
 
 KEPT = {"sparsity": "zeros", "clusters": "shared values"}
 LITERT = "ai-edge-litert"  # the runtime, as records have it
@@ -16,39 +16,38 @@ MUCH = 0.2  # of the operators' time
 IDLING = 0.05  # active power above idle power, as a share: the device had next to nothing to do
 
 
-def causes(row: Row, device: Sequence[Row], subject: Subject, against: Row | None) -> list[str]:
+def causes(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:
     """The likely causes of a missing gain.
 
     Args:
         row: the variant on the device.
         device: all rows of that device, `row` among them.
         subject: the variant's cards.
-        against: the row that the device's others are compared with.
     """
     m = row.measurement
     found = []
     if str(m.environment.get("runtime", "")).startswith(LITERT):
-        found += _litert(row, subject, outcome(row, against))
+        found += _litert(row, subject)
     if KINDS.load(m.device_kind).dense:
-        found += _weights(row, device, subject, against)
-    if outcome(row, against) in NO_GAIN:
+        found += _weights(row, device, subject)
+    if row.outcome in NO_GAIN:
         found += [*_conversions(m), *_reference_kernels(m), *_launches(m)]
     return found
 
 
-def _litert(row: Row, subject: Subject, word: str) -> list[str]:
+def _litert(row: Row, subject: Subject) -> list[str]:
     expanded = subject.artifact.operators.get("DEQUANTIZE", 0)
-    if row.scheme == "float16" and expanded and word in NO_GAIN:
+    if row.scheme == "float16" and expanded and row.outcome in NO_GAIN:
         return [f"likely cause: {expanded} float16 tensors are expanded to float32 when the model loads"]
-    if row.scheme == "int16x8" and word in NO_GAIN:
+    if row.scheme == "int16x8" and row.outcome in NO_GAIN:
         return ["likely cause: this runtime has no optimised kernels for int16×8"]
     return []
 
 
-def _weights(row: Row, device: Sequence[Row], subject: Subject, against: Row | None) -> list[str]:
+def _weights(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:
     """No sparse kernel: zeros and shared values cost as much as any other weights."""
     twin = _twin(row, device)
-    if not subject.model.preserves or twin is None or _faster_than(row, twin, against):
+    if not subject.model.preserves or twin is None or _faster_than(row, twin):
         return []
     what = " and ".join(KEPT[kept] for kept in subject.model.preserves)
     packed = figures.factor(twin.gzip_bytes / row.gzip_bytes)
@@ -99,13 +98,13 @@ def _twin(row: Row, device: Sequence[Row]) -> Row | None:
     return same[0] if same and row.model != BASELINE else None
 
 
-def _faster_than(row: Row, twin: Row, against: Row | None) -> bool:
+def _faster_than(row: Row, twin: Row) -> bool:
     """Whether `row` is faster than its twin beyond doubt: their intervals against the reference are apart."""
-    own, other = compared(row, against), compared(twin, against)
+    own, other = row.speed, twin.speed
     if any(known is not None and known.few for known in (own, other)):
         return True  # nothing can be said
-    if against is not None and twin.variant == against.variant:
-        return outcome(row, against) == "faster"
+    if twin.variant == row.anchor:
+        return row.outcome == "faster"
     if own is None or other is None or own.high is None or other.low is None:
         return True  # nothing can be said
     return own.high < other.low and own.ratio < (1 - NEGLIGIBLE) * other.ratio

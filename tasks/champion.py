@@ -11,12 +11,12 @@ from tasks.figures import significant
 from tasks.intervals import paired_drop_bound
 from tasks.params import Budget
 from tasks.records import Comparison, Record, Row
-from tasks.speed import Cost, cost, exactly
+from tasks.records.figures import FIGURES, Value
+from tasks.speed import cost, tied, trust
 
 SMALLEST_DROP = 0.001  # a limit of 0 has no ratio to it, so quality is never counted in less than tenths of a point
 ROUNDING = 1e-9  # 0.98 - 0.97 is a little more than 0.01, and must keep to a limit of 0.01
 DROP = "quality_drop"
-LIMITS = ("latency_ms", "energy_mj", "memory_kib", "bytes")  # figures that a budget may limit
 
 
 class Choice(Record):
@@ -46,7 +46,7 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
     rows = [row for row in comparison.rows if row.device == device]
     goals = _goals(comparison, rows, budget)
     names = {budget.minimize, *(name for name in goals if name != DROP)}
-    costs = {row.variant: {name: figure(row, rows, name) for name in names} for row in rows}
+    costs = {row.variant: {name: cost(row, rows, FIGURES[name]) for name in names} for row in rows}
     complete = [row for row in rows if all(costs[row.variant].values()) and row.measurement.status == "ok"]
     candidates = _comparable(complete, costs)
     if not candidates:
@@ -56,21 +56,21 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
     least = {row.variant: _known(costs[row.variant], budget.minimize) for row in candidates}
     if within:
         best = min(within, key=lambda row: least[row.variant].value)
-        tied = [row for row in within if least[row.variant].tied(least[best.variant])]
-        champion = min(tied, key=_smaller)
+        equal = [row for row in within if tied(least[row.variant], least[best.variant])]
+        champion = min(equal, key=_smaller)
     else:
-        tied = []
+        equal = []
         champion = min(candidates, key=lambda row: (sum(distances[row.variant].values()), *_smaller(row)))
     return Choice(
         device=device,
         champion=champion.variant,
         within_budget=bool(within),
         distances=distances[champion.variant],
-        reason=_reason(champion, budget.minimize, tied, len(within), distances)
+        reason=_reason(champion, budget.minimize, equal, len(within), distances)
         + _told(budget.minimize, least[champion.variant])
         + _left_out(complete, candidates),
         doubts=tuple(_doubts(comparison, champion, budget, costs[champion.variant])),
-        tied=tuple(row.variant for row in tied if row is not champion),
+        tied=tuple(row.variant for row in equal if row is not champion),
         candidates=tuple(row.variant for row in candidates),
     )
 
@@ -93,20 +93,6 @@ def undecided(comparison: Comparison, device: str) -> str | None:
     return f"not every variant is known here; {told[0]}{more}"
 
 
-def figure(row: Row, device: Sequence[Row], name: str) -> Cost | None:
-    """A figure of a row as it is compared on its device; None where it is not known. Less is better."""
-    m = row.measurement
-    match name:
-        case "latency_ms" | "energy_mj":
-            return cost(row, device, name)
-        case "memory_kib":
-            return exactly(m.memory.peak_kib, m.memory.provenance) if m.memory else None
-        case "instructions":
-            return exactly(m.instructions.per_inference, "emulated") if m.instructions else None
-    size: int | None = getattr(row, name)
-    return exactly(size, "measured") if size is not None else None  # what the files have
-
-
 def drop_bound(row: Row) -> float | None:
     """How far a row's validation quality may be below the reference's: 95 %, one-sided; null without a paired test."""
     paired = row.validation_mcnemar
@@ -118,9 +104,8 @@ def _goals(comparison: Comparison, rows: Sequence[Row], budget: Budget) -> dict[
     goals: dict[str, Callable[[Row], float]] = {}
     if (limit := budget.max_quality_drop) is not None:
         goals[DROP] = _drop_goal(reference_quality(comparison, rows), limit)
-    for name in LIMITS:
-        if (limit := getattr(budget, f"max_{name}")) is not None:
-            goals[name] = _limit_goal(name, rows, limit)
+    for name, limit in budget.limits.items():
+        goals[name] = _limit_goal(name, rows, limit)
     return goals
 
 
@@ -130,7 +115,7 @@ def _drop_goal(reference: float, limit: float) -> Callable[[Row], float]:
 
 def _limit_goal(name: str, rows: Sequence[Row], limit: float) -> Callable[[Row], float]:
     def excess(row: Row) -> float:
-        known = figure(row, rows, name)
+        known = cost(row, rows, FIGURES[name])
         return (known.value if known else 0.0) / limit - 1  # `select` has left out the rows without the figure
 
     return excess
@@ -161,15 +146,15 @@ def _smaller(row: Row) -> tuple[Any, ...]:
     return "noisy" in row.measurement.flags, row.gzip_bytes, -row.validation_quality, row.bytes
 
 
-def _comparable(rows: Sequence[Row], costs: Mapping[str, Mapping[str, Cost | None]]) -> Sequence[Row]:
+def _comparable(rows: Sequence[Row], costs: Mapping[str, Mapping[str, Value | None]]) -> Sequence[Row]:
     """The rows whose figures come from one source each: the most trusted that there is."""
     for name in sorted({name for known in costs.values() for name in known}):
-        trust = {row.variant: _known(costs[row.variant], name).trust for row in rows}
-        rows = [row for row in rows if trust[row.variant] == min(trust.values())]
+        known = {row.variant: trust(_known(costs[row.variant], name)) for row in rows}
+        rows = [row for row in rows if known[row.variant] == min(known.values())]
     return rows
 
 
-def _known(costs: Mapping[str, Cost | None], name: str) -> Cost:
+def _known(costs: Mapping[str, Value | None], name: str) -> Value:
     found = costs[name]
     assert found is not None  # `select` has left out the rows without the figure
     return found
@@ -206,15 +191,15 @@ def _reason(
     return f"{name} is {which} of the {len(tied)} with the least {minimize} {kept}: {apart}"
 
 
-def _told(name: str, known: Cost) -> str:
+def _told(name: str, known: Value) -> str:
     """A figure with its interval, and with what qualifies it."""
-    few = ", the range of few pairs" if known.kind == "range" else ""
-    interval = f" [{significant(known.low)}–{significant(known.high)}{few}]" if known.low < known.high else ""
-    source = "" if known.source == "measured" else f", {known.source.replace('_', ' ')}"
+    few, (low, high) = ", the range of few pairs" if known.bounds == "range" else "", known.ends
+    interval = f" [{significant(low)}–{significant(high)}{few}]" if low < high else ""
+    source = "" if known.origin == "measured" else f", {known.origin}"
     return f"; {name} {significant(known.value)}{interval}{source}"
 
 
-def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mapping[str, Cost | None]) -> Iterator[str]:
+def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mapping[str, Value | None]) -> Iterator[str]:
     """What of the choice the figures do not show."""
     limit, bound = budget.max_quality_drop, drop_bound(champion)
     if limit is not None and champion.variant != comparison.reference:
@@ -224,8 +209,8 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
         elif bound > limit:
             least = f"{n} only show that it is below {bound:.3f}"
             yield f"a drop of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
-    for name in LIMITS:
-        most, known = getattr(budget, f"max_{name}"), costs.get(name)
-        if most is not None and known is not None and known.value <= most < known.high:
-            yield f"{name} may be beyond {most:g}: its {known.kind} ends at {significant(known.high)}"
+    for name, most in budget.limits.items():
+        known = costs[name]
+        if known is not None and known.value <= most < known.ends[1]:
+            yield f"{name} may be beyond {most:g}: its {known.bounds} ends at {significant(known.ends[1])}"
     yield from (f"its measurement is flagged {flag}" for flag in champion.measurement.flags)

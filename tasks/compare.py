@@ -10,7 +10,8 @@ from tasks import figures, verdict
 from tasks.errors import DataError
 from tasks.intervals import holm
 from tasks.records import Comparison, Control, Evaluation, McNemar, Measurement, Row, Score, Split, Subject
-from tasks.speed import PAIRED, Cost, cost
+from tasks.records.figures import FIGURES, Value
+from tasks.speed import anchor, compared, cost, outcome
 
 Labels = NDArray[np.int64]  # [n] true classes of a split
 
@@ -43,7 +44,7 @@ def build(
     rows = [_row(known[m.variant], m, base, labels) for m in measured]
     rows = [_with_validation(row, known[row.variant], base, own.get(row.device), validation_labels) for row in rows]
     rows = [_with_control(row, known, base, labels) for row in rows]
-    devices = [_with_fronts(_with_holm(group)) for group in by_device(rows).values()]
+    devices = [with_speed(_with_fronts(_with_holm(group)), reference) for group in by_device(rows).values()]
     rows = [row for group in devices for row in _with_verdicts(group, known, reference)]
     return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
 
@@ -141,6 +142,7 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
         gzip_bytes=subject.artifact.gzip_bytes,
         zstd_bytes=subject.artifact.zstd_bytes,
         measurement=measurement,
+        outcome="not compared",
         verdict="",
         on_latency_front=False,
         on_energy_front=False,
@@ -200,25 +202,39 @@ def _with_holm(device: Sequence[Row]) -> list[Row]:
 
 def _with_fronts(device: Sequence[Row]) -> list[Row]:
     """Mark a device's Pareto fronts, of validation quality and what choices compare by; no two sources share one."""
-    on_latency, on_energy = (_on_front(device, [cost(row, device, of) for row in device]) for of in PAIRED)
+    on_latency, on_energy = (
+        _on_front(device, [cost(row, device, FIGURES[key]) for row in device]) for key in ("latency_ms", "energy_mj")
+    )
     return [
         row.model_copy(update={"on_latency_front": i in on_latency, "on_energy_front": i in on_energy})
         for i, row in enumerate(device)
     ]
 
 
-def _on_front(rows: Sequence[Row], costs: Sequence[Cost | None]) -> set[int]:
+def _on_front(rows: Sequence[Row], costs: Sequence[Value | None]) -> set[int]:
     """The rows, by index, that are on the front of the costs of their source; those without a cost are on none."""
     sources: dict[str, list[tuple[int, float]]] = {}
     for i, known in enumerate(costs):
         if known is not None:
-            sources.setdefault(known.source, []).append((i, known.value))
+            sources.setdefault(known.origin, []).append((i, known.value))
     return {
         i
         for members in sources.values()
         for (i, _), best in zip(members, front([(rows[i].validation_quality, c) for i, c in members]), strict=True)
         if best
     }
+
+
+def with_speed(device: Sequence[Row], reference: str) -> list[Row]:
+    """Say on each row of a device how it compares with the row that all others there are compared with."""
+    against = anchor(device, reference)
+    name = against.variant if against else None
+    return [
+        row.model_copy(
+            update={"anchor": name, "speed": compared(row, against), "outcome": outcome(row, against)},
+        )
+        for row in device
+    ]
 
 
 def _with_verdicts(device: Sequence[Row], known: dict[str, Subject], reference: str) -> list[Row]:

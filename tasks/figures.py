@@ -1,13 +1,15 @@
 """How figures are written for people: sensible digits, units, and marks that tell a measurement from an estimate."""
 
+from collections.abc import Callable
 from math import floor, log10
 
 from tasks.intervals import Kind
-from tasks.records import Energy, EnergyKind, Provenance
+from tasks.records import Provenance
+from tasks.records.figures import QUALITY, Figure, Value
 
 UNKNOWN = "–"  # never 0
 MARKS: dict[Provenance, str] = {"measured": "●", "estimated": "○", "emulated": "◇", "none": ""}
-ENERGY_KINDS: dict[EnergyKind, str] = {
+ENERGY_KINDS: dict[str, str] = {
     "counter_nvml": "NVML counter",
     "counter_rapl": "RAPL counter",
     "rail_hwmon": "board rail",
@@ -79,8 +81,52 @@ def probability(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.{3 if p < 0.01 else 2}f}"
 
 
-def energy_provenance(energy: Energy) -> Provenance:
-    """Whether an energy figure was measured by a counter or a meter, or is an estimate."""
-    if energy.mj is None or energy.kind == "none":
-        return "none"
-    return "estimated" if energy.kind.startswith("estimate_") else "measured"
+# by the unit of a figure: what stands in a heading, and how a number with so many digits is written, of n examples
+UNITS: dict[str, tuple[str, Callable[[float, int, int], str]]] = {
+    "share": ("%", lambda value, _, n: percent(value, n)),
+    "bytes": ("", lambda value, _, __: size(int(value))),
+    "instructions": ("millions", lambda value, digits, _: significant(value / 1e6, digits)),
+    "ratio": ("", lambda value, _, __: ratio(value)),
+}
+
+
+def heading(figure: Figure, metric: str) -> tuple[str, str]:
+    """The name and the unit of a figure, where `metric` is what quality is of."""
+    unit, _ = UNITS.get(figure.unit, (figure.unit, None))
+    return metric if figure.key == QUALITY else figure.label, unit
+
+
+def number(figure: Figure, value: Value | None) -> str:
+    """A figure's number without its unit, which the heading has."""
+    return UNKNOWN if value is None else _written(figure, value.value, value.n)
+
+
+def ends(figure: Figure, value: Value | None) -> str:
+    """Both ends of a figure's bounds; nothing where they are not known."""
+    if value is None or value.low is None or value.high is None:
+        return ""
+    return "–".join(_written(figure, end, value.n, digits=2) for end in (value.low, value.high))
+
+
+def mark(figure: Figure, value: Value | None) -> str:
+    """Where a figure comes from. Qualities, sizes and ratios are measured unless they say otherwise."""
+    if value is None:
+        return ""
+    plain = value.provenance == "measured" and (figure.scope != "device" or figure.unit == "ratio")
+    return "" if plain else MARKS[value.provenance]
+
+
+def cell(figure: Figure, value: Value | None, *, wide: bool) -> str:
+    """A figure behind its mark; with its bounds where there is room: [] of 95 %, () of what claims nothing."""
+    text = f"{mark(figure, value)} {number(figure, value)}".strip()
+    around = ends(figure, value)
+    if not wide or value is None or not around:
+        return text
+    if figure.unit == "share" and value.low is not None and value.high is not None:
+        return f"{text} ±{_written(figure, (value.high - value.low) / 2, value.n)}"
+    return f"{text} [{around}]" if value.bounds == "interval" else f"{text} ({around})"
+
+
+def _written(figure: Figure, value: float, n: int | None, digits: int = 3) -> str:
+    known = UNITS.get(figure.unit)
+    return known[1](value, digits, n or 0) if known else significant(value, digits)

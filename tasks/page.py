@@ -9,12 +9,14 @@ from tasks import figures, speed
 from tasks.advice import Advised, title, words
 from tasks.chart import Chart, Point, scatter
 from tasks.records import Comparison, Measurement, Provenance, Row
+from tasks.records.figures import FIGURES, Figure, Value, told
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A figure in a table: its text, what qualifies it, and where it comes from."""
+class Cell:
+    """A figure in a table: its heading, its text, what qualifies it, and where it comes from where that is marked."""
 
+    name: str
     text: str
     detail: str = ""
     provenance: Provenance = "none"
@@ -25,14 +27,8 @@ class Line:
     """A variant on a device, ready to be set."""
 
     row: Row
-    word: speed.Outcome
-    quality: Figure
-    cost: Figure  # latency, or an emulator's instructions
-    ratio: Figure
-    energy: Figure
-    memory: Figure
-    size: Figure
-    gzip: Figure
+    cost: Cell  # the first figure that the device tells
+    cells: tuple[Cell, ...]  # all of them
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Device:
     kind: str
     provenance: str
     against: str | None  # the variant that ratios are against
-    cost: str  # what its lines' cost is, and the unit
+    names: tuple[str, ...]  # the headings of its lines' cells
     lines: tuple[Line, ...]
     plots: tuple[Plot, ...]
     facts: tuple[tuple[str, str], ...]
@@ -80,50 +76,50 @@ def render(comparison: Comparison, advised: Advised | None = None, about: str = 
         lstrip_blocks=True,
     )
     names = dict.fromkeys(row.device for row in comparison.rows)
-    devices = [_device(name, [r for r in comparison.rows if r.device == name], comparison.reference) for name in names]
+    devices = [_device(name, [r for r in comparison.rows if r.device == name]) for name in names]
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
         advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
         devices=devices,
         about=about,
         absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
-        overview=_overview(devices),
+        overview=_overview(comparison.rows, devices),
         metric=comparison.rows[0].metric if comparison.rows else "quality",
         quick=any(row.measurement.mode == "quick" for row in comparison.rows),
         marks=figures.MARKS,
-        used=_used(devices),
+        used={cell.provenance for device in devices for line in device.lines for cell in line.cells},
     )
 
 
-def _used(devices: Sequence[Device]) -> set[Provenance]:
-    """The provenances that occur, for the legend."""
-    lines = [line for device in devices for line in device.lines]
-    return {f.provenance for line in lines for f in (line.cost, line.energy, line.memory)}
-
-
-def _overview(devices: Sequence[Device]) -> list[tuple[Line, list[Line | None]]]:
-    """For each variant a line with what does not hang from a device, and its line on every device."""
-    variants = dict.fromkeys(line.row.variant for device in devices for line in device.lines)
+def _overview(rows: Sequence[Row], devices: Sequence[Device]) -> list[tuple[Row, list[Cell], list[Line | None]]]:
+    """For each variant the figures that do not hang from a device, and its line on every device."""
+    shown = [figure for figure in told(rows) if figure.scope != "device"]
     table = []
-    for variant in variants:
-        lines = [next((n for n in device.lines if n.row.variant == variant), None) for device in devices]
-        table.append((next(line for line in lines if line is not None), lines))
+    for variant in dict.fromkeys(row.variant for row in rows):
+        own = [row for row in rows if row.variant == variant]
+        lines = [next((line for line in device.lines if line.row.variant == variant), None) for device in devices]
+        # of a device that it runs on, where there is one: what did not run has no quality there
+        cells = [_cell(figure, next((row for row in own if figure.of(row)), own[0])) for figure in shown]
+        table.append((own[0], cells, lines))
     return table
 
 
-def _device(name: str, rows: Sequence[Row], reference: str) -> Device:
-    against = speed.anchor(rows, reference)
+def _device(name: str, rows: Sequence[Row]) -> Device:
     ok = [row.measurement for row in rows if row.measurement.status == "ok"]
     provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
     kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
+    shown = told(rows)
     return Device(
         name=name,
         kind=kinds[0] if kinds else "",
         provenance=" and ".join(provenances) or "no figures",
-        against=against.variant if against is not None else None,
-        cost="Instructions, millions" if any(m.instructions for m in ok) else "Latency ms",
-        lines=tuple(_line(row, against) for row in rows),
-        plots=(_latency_plot(name, rows, against), _energy_plot(name, rows, against)),
+        against=rows[0].anchor,
+        names=tuple(_heading(figure, rows[0]) for figure in shown),
+        lines=tuple(_line(row, shown) for row in rows),
+        plots=(
+            _plot(name, rows, "latency_ms", "milliseconds per inference, median"),
+            _plot(name, rows, "energy_mj", "millijoules per inference, gross"),
+        ),
         facts=tuple(_facts(ok)),
         ran=bool(ok),
     )
@@ -137,103 +133,57 @@ def _reasons(lines: Sequence[Line]) -> list[tuple[str, str]]:
     return [(reason, ", ".join(variants)) for reason, variants in found.items()]
 
 
-def _line(row: Row, against: Row | None) -> Line:
-    m = row.measurement
-    low, high = (figures.percent(v, row.quality_n) for v in (row.quality_low, row.quality_high))
-    memory = m.memory if m.status == "ok" else None
-    return Line(
-        row=row,
-        word=speed.outcome(row, against),
-        quality=Figure(figures.percent(row.quality, row.quality_n), f"{low}–{high}"),
-        cost=_instructions(m) if m.instructions else _latency(m),
-        ratio=_ratio(row, against),
-        energy=_energy(m),
-        memory=Figure(figures.significant(memory.peak_kib), "", memory.provenance)
-        if memory
-        else Figure(figures.UNKNOWN),
-        size=Figure(figures.size(row.bytes)),
-        gzip=Figure(
-            figures.size(row.gzip_bytes), f"zstd {figures.size(row.zstd_bytes)}" if row.zstd_bytes is not None else ""
-        ),
+def _line(row: Row, shown: Sequence[Figure]) -> Line:
+    cost = next((figure for figure in shown if figure.scope == "device"), None)
+    cells = tuple(_cell(figure, row) for figure in shown)
+    return Line(row, _cell(cost, row) if cost else Cell("", figures.UNKNOWN), cells)
+
+
+def _heading(figure: Figure, row: Row) -> str:
+    name, unit = figures.heading(figure, row.metric)
+    return f"{name[0].upper()}{name[1:]} {unit}".strip()
+
+
+def _cell(figure: Figure, row: Row) -> Cell:
+    value, name = figure.of(row), _heading(figure, row)
+    if value is None:
+        return Cell(name, figures.UNKNOWN)
+    ends = figures.ends(figure, value)
+    detail = f"({ends})" if ends and value.bounds == "range" else ends or value.note
+    return Cell(
+        name, figures.number(figure, value), detail, value.provenance if figures.mark(figure, value) else "none"
     )
 
 
-def _latency(m: Measurement) -> Figure:
-    if m.status != "ok" or m.latency is None:
-        return Figure(figures.UNKNOWN)
-    tail = f"p90 {figures.significant(m.latency.ms_p90)}" if m.latency.ms_p90 is not None else ""
-    if m.latency.ms_low is not None and m.latency.ms_high is not None:
-        tail = f"{figures.significant(m.latency.ms_low, 2)}–{figures.significant(m.latency.ms_high, 2)}"
-    return Figure(figures.significant(m.latency.ms_p50), tail, m.latency.provenance)
-
-
-def _instructions(m: Measurement) -> Figure:
-    if m.instructions is None:
-        return Figure(figures.UNKNOWN)
-    return Figure(figures.significant(m.instructions.per_inference / 1e6), m.instructions.cpu, "emulated")
-
-
-def _ratio(row: Row, against: Row | None) -> Figure:
-    found = speed.compared(row, against)
-    latency = row.measurement.latency
-    if found is None:
-        return Figure(figures.UNKNOWN)
-    if latency is None:
-        return Figure(figures.ratio(found.ratio), found.of, "emulated")
-    interval = figures.interval(found.low, found.high, found.kind).strip("[]")
-    return Figure(figures.ratio(found.ratio), interval, latency.provenance)
-
-
-def _energy(m: Measurement) -> Figure:
-    if m.status != "ok" or m.energy.mj is None:
-        return Figure(figures.UNKNOWN)
-    bounded = m.energy.low_mj is not None and m.energy.high_mj is not None
-    bounds = f"{figures.significant(m.energy.low_mj, 2)}–{figures.significant(m.energy.high_mj, 2)}" if bounded else ""
-    return Figure(figures.significant(m.energy.mj), bounds, figures.energy_provenance(m.energy))
-
-
-def _latency_plot(device: str, rows: Sequence[Row], against: Row | None) -> Plot:
-    points = []
-    for row in rows:
-        known = speed.cost(row, rows, "latency_ms")
-        if known is not None and known.value > 0:
-            cost = f"{figures.significant(known.value)} ms, {known.source}"
-            points.append(_point(row, known.value, cost, known.source, against, on_front=row.on_latency_front))
-    return _plot(f"{device}-latency", device, "latency", "milliseconds per inference, median", points)
-
-
-def _energy_plot(device: str, rows: Sequence[Row], against: Row | None) -> Plot:
-    points = []
-    for row in rows:
-        known = speed.cost(row, rows, "energy_mj")
-        if known is not None and known.value > 0:
-            cost = f"{figures.significant(known.value)} mJ, {figures.ENERGY_KINDS[row.measurement.energy.kind]}"
-            points.append(_point(row, known.value, cost, known.source, against, on_front=row.on_energy_front))
+def _plot(device: str, rows: Sequence[Row], key: str, x_title: str) -> Plot:
+    """Quality against a figure, as choices compare it."""
+    figure = FIGURES[key]
+    known = [(row, speed.cost(row, rows, figure)) for row in rows]
+    points = [_point(row, figure, cost) for row, cost in known if cost is not None and cost.value > 0]
+    best = ", ".join(point.label for point in points if point.on_front)
+    description = f"{len(points)} variants on {device} by {figure.label}. On the Pareto front: {best or 'none'}."
     reasons = dict.fromkeys(row.measurement.energy.reason for row in rows if row.measurement.status == "ok")
-    why = "; ".join(reason for reason in reasons if reason)
-    return _plot(f"{device}-energy", device, "energy", "millijoules per inference, gross", points, why)
+    why = "; ".join(reason for reason in reasons if reason) if figure.key == "energy_mj" else ""
+    chart = scatter(points) if points else None
+    return Plot(f"{device}-{figure.label}", figure.label.capitalize(), x_title, description, chart, why)
 
 
-def _point(row: Row, cost: float, told: str, group: str, against: Row | None, *, on_front: bool) -> Point:
+def _point(row: Row, figure: Figure, cost: Value) -> Point:
     low, value, high = (figures.percent(v, row.quality_n) for v in (row.quality_low, row.quality, row.quality_high))
+    source = figures.ENERGY_KINDS.get(cost.source, cost.origin)
+    text = f"{figures.significant(cost.value)} {figure.unit}, {source}"
     return Point(
         label=row.variant,
-        cost=cost,
+        cost=cost.value,
         quality=row.quality,
         low=row.quality_low,
         high=row.quality_high,
-        group=group,
-        hollow=group.startswith(("estimate", "emulated")),
-        on_front=on_front,
-        reference=row is against,
-        title=f"{row.variant}: {row.metric} {value} % [{low}–{high}], {told}",
+        group=cost.origin,
+        hollow=cost.provenance != "measured",
+        on_front=row.on_latency_front if figure.key == "latency_ms" else row.on_energy_front,
+        reference=row.variant == row.anchor,
+        title=f"{row.variant}: {row.metric} {value} % [{low}–{high}], {text}",
     )
-
-
-def _plot(key: str, device: str, what: str, x_title: str, points: Sequence[Point], why_empty: str = "") -> Plot:
-    best = ", ".join(point.label for point in points if point.on_front)
-    description = f"{len(points)} variants on {device} by {what}. On the Pareto front: {best or 'none'}."
-    return Plot(key, what.capitalize(), x_title, description, scatter(points) if points else None, why_empty)
 
 
 def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:

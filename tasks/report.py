@@ -12,20 +12,23 @@ from tasks.params import Params
 from tasks.records import (
     ArtifactCard,
     Comparison,
-    Energy,
     Evaluation,
-    Instructions,
-    Latency,
     Measurement,
-    Memory,
     ModelCard,
-    Ratio,
-    Record,
     Row,
     Split,
     Subject,
     read,
 )
+from tasks.records.figures import FIGURES, QUALITY, Figure, known
+
+DETAILS = {  # what the CSV has of a measurement beside its figures
+    "latency": ("ms_p10_floor", "ms_p90", "ms_p95", "ms_p99", "ms_mean", "window_cv"),
+    "ratio": ("pairs", "kind"),
+    "energy": ("scope", "formula", "reason"),
+    "memory": ("what",),
+    "instructions": ("spread", "cpu"),
+}
 
 
 def report(params: Params) -> None:
@@ -69,9 +72,9 @@ def gather(params: Params) -> Comparison:
         try:
             subjects.append(_subject(variant))
         except DataError as error:  # a failed variant is told and does not hide the others
-            known = failures.first(params, variant)
-            told = refused if known and known.refused else lost
-            told.setdefault(known.line if known else str(error), []).append(variant)
+            failed = failures.first(params, variant)
+            told = refused if failed and failed.refused else lost
+            told.setdefault(failed.line if failed else str(error), []).append(variant)
     labels: tuple[compare.Labels | None, compare.Labels | None] = (None, None)
     try:
         labels = _labels("test"), _labels("validation")
@@ -92,22 +95,14 @@ def _told(reasons: dict[str, list[str]]) -> tuple[str, ...]:
 
 
 def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
-    """{variant: {device: {quality's metric, latency_ms, latency_ratio, energy_mj, bytes}}}; the unknown is absent.
+    """{variant: {device: {figure: value}}}; the unknown is absent, and with it a pair that did not run.
 
-    `latency_ms` is what was read at one time; between variants only `latency_ratio` compares.
+    A figure is what was read at one time; between variants only the ratios compare.
     """
     table: dict[str, dict[str, dict[str, float]]] = {}
     for row in comparison.rows:
-        m = row.measurement
-        known = {
-            row.metric: row.quality,
-            "latency_ms": m.latency.ms_p50 if m.status == "ok" and m.latency else None,
-            "latency_ratio": m.ratio.value if m.status == "ok" and m.ratio else None,
-            "energy_mj": m.energy.mj if m.status == "ok" else None,
-            "bytes": row.bytes,
-        }
-        figures_of_pair = {name: value for name, value in known.items() if value is not None}
-        table.setdefault(row.variant, {})[row.device] = figures_of_pair
+        if found := known(row):
+            table.setdefault(row.variant, {})[row.device] = {key: each.value for key, each in found.items()}
     return table
 
 
@@ -147,48 +142,56 @@ def _labels(split: Split) -> compare.Labels | None:
 
 
 def _line(row: Row) -> dict[str, Any]:
-    """A pair as one line of CSV; None becomes an empty field: not known."""
+    """A pair as one line of CSV: every figure, then what is around them; None becomes an empty field: not known."""
     m = row.measurement
     own = {"variant", "device", "model", "scheme", "total_epochs", "metric"}
-    quality = {"quality", "quality_low", "quality_high", "quality_n", "validation_quality"}
     return {
         **row.model_dump(include=own),
         **m.model_dump(include={"device_kind", "mode", "status", "reason", "reference"}),
         "flags": " ".join(m.flags),
-        **row.model_dump(include=quality),
+        "outcome": row.outcome,
+        **{name: cell for figure in FIGURES.values() for name, cell in _cells(figure, row).items()},
+        "quality_n": row.quality_n,
+        "validation_quality": row.validation_quality,
         "mcnemar_better": row.mcnemar.better if row.mcnemar else None,
         "mcnemar_worse": row.mcnemar.worse if row.mcnemar else None,
         "mcnemar_p": row.mcnemar.p_value if row.mcnemar else None,
         "control": row.control.variant if row.control else None,
         "control_quality": row.control.quality if row.control else None,
         "control_epochs": row.control.total_epochs if row.control else None,
-        **_fields("latency", Latency, m.latency),
-        **_fields("ratio", Ratio, m.ratio),
-        **_fields("energy", Energy, m.energy),
-        **_fields("memory", Memory, m.memory),
-        **_fields("instructions", Instructions, m.instructions),
-        **row.model_dump(
-            include={"bytes", "gzip_bytes", "zstd_bytes", "on_latency_front", "on_energy_front", "verdict"}
-        ),
+        **{f"{part}_{name}": _detail(m, part, name) for part, names in DETAILS.items() for name in names},
+        **row.model_dump(include={"on_latency_front", "on_energy_front", "verdict"}),
     }
 
 
-def _fields(prefix: str, kind: type[Record], record: Record | None) -> dict[str, Any]:
-    """A record's fields as columns; all of them empty where there is no record."""
-    return {f"{prefix}_{name}": getattr(record, name, None) for name in kind.model_fields}
+def _cells(figure: Figure, row: Row) -> dict[str, Any]:
+    """A figure by its key, with its bounds and its source beside it; of a file, which is exact, alone."""
+    value = figure.of(row)
+    if figure.scope == "file":
+        return {figure.key: value and value.value}
+    return {
+        figure.key: value and value.value,
+        f"{figure.key}_low": value and value.low,
+        f"{figure.key}_high": value and value.high,
+        f"{figure.key}_source": value and value.source,
+    }
+
+
+def _detail(m: Measurement, part: str, name: str) -> Any:
+    return getattr(getattr(m, part), name, None) if m.status == "ok" else None
 
 
 def _points(comparison: Comparison) -> Iterator[dict[str, Any]]:
     """Quality against latency, as choices compare it, for `dvc plots`; pairs without a latency have no place in it."""
     for rows in compare.by_device(comparison.rows).values():
         for row in rows:
-            if known := speed.cost(row, rows, "latency_ms"):
+            if found := speed.cost(row, rows, FIGURES["latency_ms"]):
                 yield {
                     "device": row.device,
                     "variant": row.variant,
-                    "latency_ms": known.value,
-                    "latency_provenance": known.source,
-                    "quality": row.quality,
+                    "latency_ms": found.value,
+                    "latency_ms_source": found.origin,
+                    QUALITY: row.quality,
                 }
 
 

@@ -2,161 +2,106 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from statistics import median
-from typing import Literal, get_args
+from typing import get_args
 
-from tasks.intervals import Kind
 from tasks.params import BASELINE
-from tasks.records import EnergyKind, Measurement, Provenance, Ratio, Row
+from tasks.records import EnergyKind, Measurement, Outcome, Provenance, Ratio, Row, Speed
+from tasks.records.figures import Figure, Turns, Value, exactly
 
 NEGLIGIBLE = 0.03  # a smaller change of latency is none
 SURE = 1.1  # an interval that holds 1 shows that nothing changed only where it is no wider than this factor
 TRUST = (*get_args(Provenance), *get_args(EnergyKind))  # where figures come from, the most trusted first
-UNPAIRED = "unpaired "  # before the source of a measurement that no turns with the reference stand behind
-Paired = Literal["latency_ms", "energy_mj"]  # figures that are measured in turns with the reference
-PAIRED: tuple[Paired, Paired] = ("latency_ms", "energy_mj")
-Outcome = Literal[
-    "reference",
-    "faster",
-    "slower",
-    "fewer instructions",
-    "more instructions",
-    "no change",
-    "inconclusive",
-    "not compared",
-    "unsupported",
-    "invalid",
-    "error",
-]
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Latency, or an emulator's instructions, over that of `against`; below 1 is better."""
+def word(found: Speed) -> Outcome:
+    """No change under 3 % or where the interval holds 1 closely; inconclusive where it holds it widely.
 
-    against: str
-    ratio: float
-    low: float | None
-    high: float | None
-    of: Literal["latency", "instructions"] = "latency"
-    kind: Kind = "interval"  # a range, of too few pairs or of two estimates, claims nothing of 95 %
-    pairs: int | None = None  # of windows; null where nothing was measured
-
-    @property
-    def few(self) -> bool:
-        """Whether so few pairs stand behind it that nothing may be concluded."""
-        return self.kind == "range" and self.pairs is not None
-
-    @property
-    def outcome(self) -> Outcome:
-        """No change under 3 % or where the interval holds 1 closely; inconclusive where it holds it widely.
-
-        Of too few pairs for an interval it is always inconclusive: equal variants would often seem to differ.
-        """
-        if self.few:
-            return "inconclusive"
-        if self.low is not None and self.high is not None and self.low <= 1 <= self.high:
-            return "no change" if self.low >= 1 / SURE and self.high <= SURE else "inconclusive"
-        if abs(self.ratio - 1) < NEGLIGIBLE:
-            return "no change"
-        if self.of == "instructions":
-            return "fewer instructions" if self.ratio < 1 else "more instructions"
-        return "faster" if self.ratio < 1 else "slower"
+    Of too few pairs for an interval it is always inconclusive: equal variants would often seem to differ.
+    """
+    if found.few:
+        return "inconclusive"
+    if found.low is not None and found.high is not None and found.low <= 1 <= found.high:
+        return "no change" if found.low >= 1 / SURE and found.high <= SURE else "inconclusive"
+    if abs(found.ratio - 1) < NEGLIGIBLE:
+        return "no change"
+    if found.of == "instructions":
+        return "fewer instructions" if found.ratio < 1 else "more instructions"
+    return "faster" if found.ratio < 1 else "slower"
 
 
-@dataclass(frozen=True)
-class Cost:
-    """A figure of a row as all choices compare it: champions, budgets, fronts and searches."""
-
-    value: float
-    low: float  # its interval; both ends are `value` where it is exact, or where nothing is known of it
-    high: float
-    kind: Kind  # of 95 %, or of too few pairs for one
-    source: str  # where it comes from: costs of two sources are not compared
-
-    @property
-    def trust(self) -> tuple[int, bool]:
-        """Less is better."""
-        return TRUST.index(self.source.removeprefix(UNPAIRED)), self.source.startswith(UNPAIRED)
-
-    def tied(self, other: "Cost") -> bool:
-        """Whether the two cannot be told apart: as far from each other as both intervals together reach, or nearer.
-
-        Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root
-        of the sum of squares. A range of few pairs tells nothing apart.
-        """
-        if "range" in (self.kind, other.kind):
-            return True
-        less, more = sorted((self, other), key=lambda cost: cost.value)
-        if less.value == more.value or not less.value > 0 < more.low:
-            return less.value == more.value
-        reach = math.hypot(math.log(less.high / less.value), math.log(more.value / more.low))
-        return math.log(more.value / less.value) <= reach
+def trust(value: Value) -> tuple[int, bool]:
+    """Where a figure comes from, for choosing among sources: less is better. Figures of two are never compared."""
+    return TRUST.index(value.source), value.unpaired
 
 
-def exactly(value: float, source: str) -> Cost:
-    """A cost without an interval."""
-    return Cost(value, value, value, "interval", source)
+def tied(one: Value, other: Value) -> bool:
+    """Whether two figures cannot be told apart: as far from each other as both intervals together reach, or nearer.
+
+    Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root of
+    the sum of squares. A range of few pairs tells nothing apart.
+    """
+    if "range" in (one.bounds, other.bounds):
+        return True
+    less, more = sorted((one, other), key=lambda each: each.value)
+    (_, top), (bottom, _) = less.ends, more.ends
+    if less.value == more.value or not less.value > 0 < bottom:
+        return less.value == more.value
+    reach = math.hypot(math.log(top / less.value), math.log(more.value / bottom))
+    return math.log(more.value / less.value) <= reach
 
 
-def cost(row: Row, device: Sequence[Row], of: Paired) -> Cost | None:
-    """What a row costs on its device: of a measurement its paired ratio times the reference's own level.
+def cost(row: Row, device: Sequence[Row], figure: Figure) -> Value | None:
+    """What a row costs on its device as all choices compare it: champions, budgets, fronts and searches.
 
-    Two medians that were taken at two times are never set against each other, unless nothing on the device was paired;
-    the source then says so. An estimate is what it is: the range around it is of one unknown that all rows share.
+    Of a measurement in turns it is the paired ratio times the reference's own level. Two medians that were taken at two
+    times are never set against each other, unless nothing on the device was paired; the value then says so. An estimate
+    is what it is, without its bounds: they are of one unknown that all rows share.
 
     Args:
         row: the variant on the device.
         device: all rows of that device, `row` among them.
-        of: the figure.
+        figure: which.
 
     Returns:
         The cost; None where the row did not run, or has no such figure.
     """
-    turns = [other.measurement for other in device if _ratio(other.measurement, of)]
-    reference = turns[0].reference if turns else None
-    own = next((other.measurement for other in device if other.variant == reference), None)
-    levels = [level for m in turns if (level := turn_level(m, of)) is not None]
-    known = (own and _figure(own, of)) or ((median(levels), "") if levels else None)
-    return on_scale(row.measurement, of, known[0] if known else None, is_reference=row.variant == reference)
+    if (turns := figure.turns) is None:
+        found = figure.of(row)
+        return found if found is None or found.provenance == "measured" else exactly(found)
+    others = [other for other in device if _ratio(other.measurement, turns)]
+    reference = others[0].measurement.reference if others else None
+    own = next((other for other in device if other.variant == reference), None)
+    levels = [level for other in others if (level := turn_level(other.measurement, turns)) is not None]
+    alone = figure.of(own) if own is not None else None
+    known = alone.value if alone else (median(levels) if levels else None)
+    return on_scale(row, figure, known, is_reference=row.variant == reference)
 
 
-def on_scale(m: Measurement, of: Paired, level: float | None, *, is_reference: bool = False) -> Cost | None:
+def on_scale(row: Row, figure: Figure, level: float | None, *, is_reference: bool = False) -> Value | None:
     """What a variant costs where its reference costs `level`; null: no reference is known."""
-    own, ratio = _figure(m, of), _ratio(m, of)
-    if own is None:
-        return None
-    value, source = own
+    own = figure.of(row)
+    if own is None or figure.turns is None:
+        return own and exactly(own)
+    ratio = _ratio(row.measurement, figure.turns)
     if level is not None and is_reference:
-        return exactly(level, source)
+        return replace(exactly(own), value=level)
     if level is not None and ratio is not None:
-        return Cost(ratio.value * level, ratio.low * level, ratio.high * level, ratio.kind, source)
-    estimate = source in ("estimated", "emulated") or source.startswith("estimate_")
-    return exactly(value, source if estimate else f"{UNPAIRED}{source}")
+        return replace(
+            own, value=ratio.value * level, low=ratio.low * level, high=ratio.high * level, bounds=ratio.kind
+        )
+    return replace(exactly(own), unpaired=own.provenance == "measured")
 
 
-def _figure(m: Measurement, of: Paired) -> tuple[float, str] | None:
-    """A measurement's own figure and where it comes from."""
-    if m.status != "ok":
-        return None
-    if of == "latency_ms":
-        known = m.latency is not None and m.latency.provenance != "none"
-        return (m.latency.ms_p50, m.latency.provenance) if m.latency and known else None
-    return None if m.energy.mj is None or m.energy.kind == "none" else (m.energy.mj, m.energy.kind)
-
-
-def _ratio(m: Measurement, of: Paired) -> Ratio | None:
+def _ratio(m: Measurement, turns: Turns) -> Ratio | None:
     """The paired ratio behind a figure, of a pair that ran."""
-    if m.status != "ok" or m.reference is None:
-        return None
-    return m.ratio if of == "latency_ms" else m.energy.ratio
+    return turns.ratio(m) if m.status == "ok" and m.reference is not None else None
 
 
-def turn_level(m: Measurement, of: Paired) -> float | None:
+def turn_level(m: Measurement, turns: Turns) -> float | None:
     """What the reference cost in its turns with one variant: the median of its windows; null where it took none."""
-    windows = [window for window in m.windows if window.variant == m.reference]
-    values = [window.ms_p50 if of == "latency_ms" else window.energy_mj for window in windows]
+    values = [turns.window(window) for window in m.windows if window.variant == m.reference]
     known = [value for value in values if value is not None]
     return median(known) if known else None
 
@@ -183,21 +128,23 @@ def compared(row: Row, against: Row | None) -> Speed | None:
     if m.status != "ok":
         return None
     if m.ratio is not None and m.reference is not None:
-        return Speed(m.reference, m.ratio.value, m.ratio.low, m.ratio.high, kind=m.ratio.kind, pairs=m.ratio.pairs)
+        ratio = m.ratio
+        ends = {"low": ratio.low, "high": ratio.high, "kind": ratio.kind, "pairs": ratio.pairs}
+        return Speed(against=m.reference, ratio=ratio.value, **ends)
     if against is None or against.variant == row.variant:
         return None
     other = against.measurement
     if m.instructions and other.instructions:
-        ratio = m.instructions.per_inference / other.instructions.per_inference
-        return Speed(against.variant, ratio, None, None, of="instructions")
+        share = m.instructions.per_inference / other.instructions.per_inference
+        return Speed(against=against.variant, ratio=share, low=None, high=None, of="instructions")
     if m.latency is None or other.latency is None or m.latency.provenance != other.latency.provenance:
         return None
     if m.latency.provenance in ("measured", "none") or not other.latency.ms_p50:
         return None
-    ratio, low, high = m.latency.ms_p50 / other.latency.ms_p50, None, None
+    share, low, high = m.latency.ms_p50 / other.latency.ms_p50, None, None
     if m.latency.ms_low and m.latency.ms_high and other.latency.ms_low and other.latency.ms_high:
         low, high = sorted((m.latency.ms_low / other.latency.ms_low, m.latency.ms_high / other.latency.ms_high))
-    return Speed(against.variant, ratio, low, high, kind="range")
+    return Speed(against=against.variant, ratio=share, low=low, high=high, kind="range")
 
 
 def outcome(row: Row, against: Row | None) -> Outcome:
@@ -206,5 +153,5 @@ def outcome(row: Row, against: Row | None) -> Outcome:
         return row.measurement.status
     found = compared(row, against)
     if found is not None:
-        return found.outcome
+        return word(found)
     return "reference" if against is not None and against.variant == row.variant else "not compared"

@@ -1,20 +1,21 @@
 """The comparison in the terminal: one table per device, as wide as the terminal allows."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks import figures, speed, terminal
+from tasks import figures, terminal
 from tasks.advice import Advised, title, words
-from tasks.records import Comparison, Row
+from tasks.records import Comparison, Outcome, Row
+from tasks.records.figures import Figure, told
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 INDENT = "  "
-WIDE = 110  # columns from which intervals and the size of the file itself have room
-STYLES: dict[speed.Outcome, str] = {
+WIDE = 110  # columns from which intervals and further figures have room
+STYLES: dict[Outcome, str] = {
     "reference": "bold",
     "faster": "green",
     "slower": "red",
@@ -79,13 +80,26 @@ def show_advice(advised: Advised, comparison: Comparison) -> None:
             console.print(Text("\n".join(f"{INDENT}{line}" for line in lines)))
 
 
+def columns(rows: Sequence[Row], *, wide: bool) -> list[Figure]:
+    """The figures that a table of a device has room for; where none is of the device itself, the first that there is.
+
+    A microcontroller's kernels tell no latency, and a figure of theirs is worth more than a column of dashes.
+    """
+    found = told(rows)
+    shown = [figure for figure in found if figure.room == "terminal" or (wide and figure.room == "wide")]
+    if not any(figure.scope == "device" for figure in shown):
+        first = next((figure for figure in found if figure.scope == "device"), None)
+        return [figure for figure in found if figure in shown or figure is first]
+    return shown
+
+
 def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    against = speed.anchor(rows, reference)
-    title = device if against is None or against.variant == reference else f"{device}, against {against.variant}"
+    against = rows[0].anchor
+    title = device if against is None or against == reference else f"{device}, against {against}"
     table = Table(
         title=title,
         title_justify="left",
@@ -96,81 +110,16 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
         collapse_padding=True,
     )
     table.add_column("variant", overflow="fold")  # the only one that gives way: figures are never cut
-    heading, cost = _cost(rows)
-    names = [f"{rows[0].metric}\n%", heading, "ratio", "energy\nmJ"] + (["size"] if wide else []) + ["gzip"]
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+    shown = columns(rows, wide=wide)
+    for figure in shown:
+        heading = "\n".join(figures.heading(figure, rows[0].metric)).strip()
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
-        word = speed.outcome(row, against)
         flags = "".join(f", {flag}" for flag in row.measurement.flags)
-        cells = [quality(row, wide=wide), cost(row), ratio(row, against, wide=wide), energy(row, wide=wide)]
-        sizes = ([figures.size(row.bytes)] if wide else []) + [figures.size(row.gzip_bytes)]
-        table.add_row(Text(row.variant), *cells, *sizes, Text(word + flags, style=STYLES[word]))
+        cells = [figures.cell(figure, figure.of(row), wide=wide) for figure in shown]
+        table.add_row(Text(row.variant), *cells, Text(row.outcome + flags, style=STYLES[row.outcome]))
     return table
-
-
-def quality(row: Row, *, wide: bool) -> str:
-    """The quality in percent, with half the width of its 95 % interval where there is room."""
-    value = figures.percent(row.quality, row.quality_n)
-    half = figures.percent((row.quality_high - row.quality_low) / 2, row.quality_n)
-    return f"{value} ±{half}" if wide else value
-
-
-def latency(row: Row) -> str:
-    """The median latency in milliseconds behind the mark of its provenance."""
-    m = row.measurement
-    if m.status != "ok" or m.latency is None:
-        return figures.UNKNOWN
-    return f"{figures.MARKS[m.latency.provenance]} {figures.significant(m.latency.ms_p50)}"
-
-
-def instructions(row: Row) -> str:
-    """Millions of an emulated processor's instructions behind the mark of their provenance."""
-    counted = row.measurement.instructions
-    return (
-        f"{figures.MARKS['emulated']} {figures.significant(counted.per_inference / 1e6)}"
-        if counted
-        else figures.UNKNOWN
-    )
-
-
-def memory(row: Row) -> str:
-    """Working memory in KiB behind the mark of its provenance."""
-    used = row.measurement.memory
-    return f"{figures.MARKS[used.provenance]} {figures.significant(used.peak_kib)}" if used else figures.UNKNOWN
-
-
-def _cost(rows: Sequence[Row]) -> tuple[str, Callable[[Row], str]]:
-    """What a device's rows are told by: latency, else instructions, else memory; the heading and the cell."""
-    if not any(row.measurement.latency for row in rows):
-        if any(row.measurement.instructions for row in rows):
-            return "instr.\nmillions", instructions
-        if any(row.measurement.memory for row in rows):
-            return "memory\nKiB", memory
-    return "latency\nms", latency
-
-
-def ratio(row: Row, against: Row | None, *, wide: bool) -> str:
-    """Latency over that of the device's anchor; marked where it is between estimates."""
-    found = speed.compared(row, against)
-    if found is None:
-        return figures.UNKNOWN
-    provenance = row.measurement.latency.provenance if row.measurement.latency else "emulated"
-    mark = "" if provenance == "measured" else f"{figures.MARKS[provenance]} "
-    value = f"{mark}{figures.ratio(found.ratio)}"
-    return f"{value} {figures.interval(found.low, found.high, found.kind)}".rstrip() if wide else value
-
-
-def energy(row: Row, *, wide: bool) -> str:
-    """Millijoules per inference behind the mark of their provenance, with the bounds of an estimate."""
-    m = row.measurement
-    if m.status != "ok" or m.energy.mj is None:
-        return figures.UNKNOWN
-    text = f"{figures.MARKS[figures.energy_provenance(m.energy)]} {figures.significant(m.energy.mj)}"
-    if not wide or m.energy.low_mj is None or m.energy.high_mj is None:
-        return text
-    return f"{text} ({figures.significant(m.energy.low_mj, 2)}–{figures.significant(m.energy.high_mj, 2)})"
 
 
 def _legend(comparison: Comparison, console: "Console") -> None:

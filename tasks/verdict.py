@@ -6,7 +6,6 @@ from tasks import figures
 from tasks.causes import causes
 from tasks.intervals import Kind
 from tasks.records import Control, Row, Subject
-from tasks.speed import anchor, compared, outcome
 
 UNSTEADY = "too unsteady to tell a change"
 SIGNIFICANT = 0.05  # McNemar's p-value, raised by Holm for all variants of the device
@@ -26,26 +25,23 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
     if m.status != "ok":
         word = "failed" if m.status == "error" else m.status
         return f"{word.capitalize()}: {(m.reason or 'no reason was recorded').rstrip('.')}."
-    against = anchor(device, reference)
     if row.variant == reference:
         clauses = ["The reference: ratios, changes and sizes are against it"]
     else:
-        own = outcome(row, against) == "reference"
-        clauses = [
-            f"The others are compared with it here, as {reference} does not run" if own else _speed(row, against)
-        ]
+        own = row.outcome == "reference"
+        clauses = [f"The others are compared with it here, as {reference} does not run" if own else _speed(row)]
         details = [_quality(row, base), _size(subject, base)] if base is not None else []
         # where latency is against another variant, quality and size say whom they are against
-        other = details and (against is None or against.variant != reference)
+        other = details and row.anchor != reference
         clauses += [f"against {reference}: {', '.join(details)}"] if other else details
         clauses += [_control(row, row.control)] if row.control else []
     text = "; ".join(clauses)
-    reasons = [*causes(row, device, subject, against), *_flags(row)]
+    reasons = [*causes(row, device, subject), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
 
 
-def _speed(row: Row, against: Row | None) -> str:
-    found = compared(row, against)
+def _speed(row: Row) -> str:
+    found = row.speed
     if found is None:
         return "latency not compared: no paired windows" if row.measurement.latency else "no latency is known here"
     if found.of == "instructions":
@@ -54,17 +50,17 @@ def _speed(row: Row, against: Row | None) -> str:
         return f"{times}× {'fewer' if less else 'more'} instructions than {found.against} (a proxy of cost, no time)"
     estimated = "" if row.measurement.latency is None else row.measurement.latency.provenance
     lead = "" if estimated == "measured" else f"{estimated} "
-    if found.outcome in ("no change", "inconclusive"):
+    if row.outcome in ("no change", "inconclusive"):
         detail = figures.ratio(found.ratio) + _interval(found.low, found.high, found.kind)
         unsure = f"{found.pairs} pairs of windows are too few to tell a change" if found.few else UNSTEADY
-        what = "no measurable change" if found.outcome == "no change" else unsure
+        what = "no measurable change" if row.outcome == "no change" else unsure
         return f"{lead}{what} of latency against {found.against} (ratio {detail})".strip()
-    faster = found.outcome == "faster"
+    faster = row.outcome == "faster"
     factor, low, high = found.ratio, found.low, found.high
     if faster:
         factor = 1 / found.ratio
         low, high = (None, None) if not low or not high else (1 / high, 1 / low)
-    return f"{lead}{figures.ratio(factor)}× {found.outcome} than {found.against}{_interval(low, high, found.kind)}"
+    return f"{lead}{figures.ratio(factor)}× {row.outcome} than {found.against}{_interval(low, high, found.kind)}"
 
 
 def _interval(low: float | None, high: float | None, kind: Kind) -> str:

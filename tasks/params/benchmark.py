@@ -1,10 +1,12 @@
 """What is measured, and what a device asks of its champion."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, create_model
 
+from tasks.errors import suggest
 from tasks.params.section import Count, Name, Section
+from tasks.records.figures import lower
 
 
 class Protocol(Section):
@@ -23,20 +25,32 @@ class Benchmark(Section):
     protocol: Protocol
 
 
-class Budget(Section):
+def _minimized(name: str) -> str:
+    if name not in lower():
+        raise ValueError(f"received {name!r}; {suggest(name, lower())}")
+    return name
+
+
+Limit = Annotated[float, Field(gt=0)] | None
+_LIMITS: dict[str, Any] = {f"max_{key}": (Limit, None) for key in lower()}
+_Limits: Any = create_model("Limits", __base__=Section, **_LIMITS)
+
+
+class Budget(_Limits):
     """What a device's champion must keep to; of those that do, the one with the least of `minimize` wins.
 
-    Of those that cannot be told apart from it, the smallest under gzip.
+    Of those that cannot be told apart from it, the smallest under gzip. `max_<key>` limits any figure that is better
+    the lower it is, by its key in the table of figures.
     """
 
-    minimize: Literal["latency_ms", "energy_mj", "memory_kib", "instructions", "bytes", "gzip_bytes", "zstd_bytes"] = (
-        "latency_ms"
-    )
+    minimize: Annotated[str, AfterValidator(_minimized)] = "latency_ms"
     max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # below the reference, as seen on validation data
-    max_latency_ms: Annotated[float, Field(gt=0)] | None = None
-    max_energy_mj: Annotated[float, Field(gt=0)] | None = None
-    max_memory_kib: Annotated[float, Field(gt=0)] | None = None
-    max_bytes: Count | None = None
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The most that each figure may be, by its key: what `max_<key>` says."""
+        given = {key: getattr(self, f"max_{key}", None) for key in lower()}
+        return {key: most for key, most in given.items() if most is not None}
 
 
 class Deploy(Section):

@@ -2,35 +2,45 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from tasks.errors import suggest
 from tasks.params.compress import Compress
 from tasks.params.quantize import Scheme
 from tasks.params.section import Count, Name, Natural, Section, Seed
 from tasks.params.training import Training
+from tasks.records.figures import FIGURES, QUALITY, Figure
 
-Of = Literal[
-    "quality", "bytes", "gzip_bytes", "latency_ms", "latency_ratio", "energy_mj", "memory_kib", "instructions"
-]  # fmt: skip
-FILE = ("bytes", "gzip_bytes")  # figures that no device has a say in
 Step = Literal["slim", "prune", "cluster", "factorize", "distill", "finetune"]
 Scalar = int | float | str | bool | None
 
 
-class Figure(Section):
+def _known(name: str) -> str:
+    if name not in FIGURES:
+        raise ValueError(f"received {name!r}; {suggest(name, FIGURES)}")
+    return name
+
+
+class Wanted(Section):
     """A figure of a variant, on the device that it is meant on."""
 
-    of: Of  # latency_ratio: over the reference's, window by window, where the device is measured
+    of: Annotated[
+        str, AfterValidator(_known)
+    ]  # latency_ratio: over the reference's, window by window, where the device is measured
     device: Name | None = None  # quality: null is this machine's LiteRT
 
     @model_validator(mode="after")
     def _device_fits(self) -> Self:
-        if self.of in FILE and self.device is not None:
+        if self.figure.scope == "file" and self.device is not None:
             raise ValueError(f"{self.of} is the file's own on every device; leave `device` out")
-        if self.of not in (*FILE, "quality") and self.device is None:
+        if self.figure.scope == "device" and self.device is None:
             raise ValueError(f"{self.of} needs `device`, a device of the catalog")
         return self
+
+    @property
+    def figure(self) -> Figure:
+        """Which it is."""
+        return FIGURES[self.of]
 
     @property
     def key(self) -> str:
@@ -38,20 +48,21 @@ class Figure(Section):
         return self.of if self.device is None else f"{self.of}@{self.device}"
 
 
-class Objective(Figure):
-    """What shall be as good as possible: quality high, everything else low."""
+class Objective(Wanted):
+    """What shall be as good as possible: quality high, costs low."""
 
 
-class Goal(Figure):
+class Goal(Wanted):
     """What is enough, and asked for; what keeps to all goals is preferred to all that does not."""
 
-    min: float | None = None  # quality
+    min: float | None = None  # of what is better the higher it is, such as quality
     max_drop: Annotated[float, Field(ge=0)] | None = None  # quality: below the reference's
-    max: Annotated[float, Field(gt=0)] | None = None  # everything else
+    max: Annotated[float, Field(gt=0)] | None = None  # of everything else
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
-        allowed = ("min", "max_drop") if self.of == "quality" else ("max",)
+        allowed = ["min"] if self.figure.better == "higher" else ["max"]
+        allowed += ["max_drop"] if self.of == QUALITY else []
         given = [name for name in ("min", "max_drop", "max") if getattr(self, name) is not None]
         if len(given) != 1 or given[0] not in allowed:
             raise ValueError(f"a goal of {self.of} has {' or '.join(allowed)}; received {', '.join(given) or 'none'}")

@@ -6,7 +6,7 @@ never 0.
 
 from tasks.records.artifacts import ArtifactCard, Code, Layer, ModelCard, Program, Sensitivity, Tensor, judged
 from tasks.records.base import SCHEMA_VERSION, Record, read
-from tasks.records.comparison import Comparison, Control, Row, Subject
+from tasks.records.comparison import Comparison, Control, Outcome, Row, Speed, Subject
 from tasks.records.measurements import (
     Energy,
     EnergyKind,
@@ -26,6 +26,6 @@ from tasks.records.quality import ClassFigures, Evaluation, McNemar, Score, Spli
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "ClassFigures", "Code", "Comparison", "Control", "Energy", "EnergyKind",
     "Evaluation", "Flag", "Instructions", "Latency", "Layer", "McNemar", "Measurement", "Memory", "ModelCard",
-    "Operator", "Program", "Provenance", "Ratio", "Record", "Row", "Score", "Sensitivity", "Split", "Status",
-    "Subject", "Tensor", "Window", "judged", "read",
+    "Operator", "Outcome", "Program", "Provenance", "Ratio", "Record", "Row", "Score", "Sensitivity", "Speed",
+    "Split", "Status", "Subject", "Tensor", "Window", "judged", "read",
 ]  # fmt: skip

@@ -37,4 +37,7 @@ def read(kind: type[R], path: Path) -> R:
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(step) for step in fault["loc"])
-        raise DataError(f"{path}: not a {kind.__name__} of schema {SCHEMA_VERSION}: {where}: {fault['msg']}") from None
+        raise DataError(
+            f"{path}: not a {kind.__name__} of schema {SCHEMA_VERSION}: {where}: {fault['msg']}; "
+            "another version of Tercet may have written it: `tercet run`"
+        ) from None

@@ -7,6 +7,20 @@ from tasks.records.base import Record
 from tasks.records.measurements import Measurement
 from tasks.records.quality import Evaluation, McNemar
 
+Outcome = Literal[
+    "reference",
+    "faster",
+    "slower",
+    "fewer instructions",
+    "more instructions",
+    "no change",
+    "inconclusive",
+    "not compared",
+    "unsupported",
+    "invalid",
+    "error",
+]
+
 
 class Subject(Record):
     """What is known of a variant before any device is asked."""
@@ -35,6 +49,23 @@ class Control(Record):
     mcnemar: McNemar | None  # of the compressed variant against it; null where no class is predicted
 
 
+class Speed(Record):
+    """Latency, or an emulator's instructions, over that of `against`; below 1 is better. `tasks.speed` makes it."""
+
+    against: str  # a variant
+    ratio: float
+    low: float | None
+    high: float | None
+    of: Literal["latency", "instructions"] = "latency"
+    kind: Literal["interval", "range"] = "interval"  # a range, of too few pairs or of two estimates, claims nothing
+    pairs: int | None = None  # of windows; null where nothing was measured
+
+    @property
+    def few(self) -> bool:
+        """Whether so few pairs stand behind it that nothing may be concluded."""
+        return self.kind == "range" and self.pairs is not None
+
+
 class Row(Record):
     """One line of the comparison: a variant on a device, with everything that is compared."""
 
@@ -57,7 +88,10 @@ class Row(Record):
     gzip_bytes: int
     zstd_bytes: int | None = None
     measurement: Measurement
-    verdict: str
+    anchor: str | None = None  # the variant that the device's others are compared with; null: none ran
+    speed: Speed | None = None  # how this one compares; null where it does not
+    outcome: Outcome  # the same in a word
+    verdict: str  # and in a sentence or more
     on_latency_front: bool
     on_energy_front: bool
 

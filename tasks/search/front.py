@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tasks.champion import ROUNDING, SMALLEST_DROP
 from tasks.params.search import Goal, Search
+from tasks.records.figures import QUALITY
 from tasks.search.records import Distance, Trial
 
 Figures = Mapping[str, float]
@@ -23,7 +24,8 @@ class Aims:
     def losses(self, figures: Figures) -> Point:
         """The objectives of a trial that has all of them, each so that less is better."""
         return tuple(
-            -figures[each.key] if each.of == "quality" else figures[each.key] for each in self.search.objectives
+            -figures[each.key] if each.figure.better == "higher" else figures[each.key]
+            for each in self.search.objectives
         )
 
     def excess(self, goal: Goal, value: float) -> float:
@@ -34,6 +36,8 @@ class Aims:
         """
         if goal.max is not None:
             share = value / goal.max - 1
+        elif goal.of != QUALITY:
+            share = 1 - value / self.floor(goal)
         else:
             reference = self.quality[goal.key]
             allowed = goal.max_drop if goal.max_drop is not None else abs(reference - self.floor(goal))
@@ -41,7 +45,7 @@ class Aims:
         return 0.0 if 0 < share <= ROUNDING else share
 
     def floor(self, goal: Goal) -> float:
-        """The least quality that keeps to the goal."""
+        """The least that keeps to the goal."""
         return goal.min if goal.min is not None else self.quality[goal.key] - (goal.max_drop or 0.0)
 
     def violation(self, figures: Figures) -> float:

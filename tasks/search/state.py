@@ -15,9 +15,10 @@ from tasks.figures import significant
 from tasks.params import BASELINE, Params
 from tasks.params.search import Search
 from tasks.records import ModelCard, read
+from tasks.records.figures import QUALITY
 from tasks.search import bits, front, space, winners
 from tasks.search.records import Found, Trial
-from tasks.search.stopping import QUALITY, Judge
+from tasks.search.stopping import Judge
 from tasks.search.study import Study
 from tasks.search.trial import Lane, Workshop, device_quality, quality
 

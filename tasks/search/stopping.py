@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.errors import TercetError
+from tasks.records.figures import FIGURES, QUALITY
 from tasks.search.front import Aims, Figures
 from tasks.search.records import Trial
 from tasks.search.space import Plan
@@ -13,7 +14,6 @@ WEIGHT_BITS = {"float32": 32, "float16": 16, "int4-weights": 4, "int4-dynamic": 
 HOPE = 0.1  # of quality: so much further steps may still win back
 FAR = 0.05  # of the range of all trials: a nearer point may be better in what is not known yet
 ENOUGH = 4  # trials, before their range says anything
-QUALITY = "quality"
 
 
 class PoorTrialError(TercetError):
@@ -93,5 +93,6 @@ class Judge:
         """By how much of the range of all trials the other one is better."""
         values = [trial.figures[key] for trial in whole]
         span = max(values) - min(values)
-        better = its - mine if key.startswith(QUALITY) else mine - its
+        higher = FIGURES[key.partition("@")[0]].better == "higher"
+        better = its - mine if higher else mine - its
         return better / span if span else 0.0

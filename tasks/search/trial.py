@@ -19,19 +19,18 @@ from tasks.bench.request import Artifact, made_in
 from tasks.compress import stage as compression
 from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError
-from tasks.figures import energy_provenance
 from tasks.files import write_json
 from tasks.params import BASELINE, Params, Protocol
 from tasks.params.compress import Compress
 from tasks.params.search import Search
 from tasks.predict import Kernels, predict
 from tasks.quantize import stage as quantization
-from tasks.records import Measurement, Provenance, judged
+from tasks.records import Measurement, Provenance, Row, judged
+from tasks.records.figures import FIGURES, QUALITY, Figure, Value
 from tasks.score import score
 from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
-from tasks.search.stopping import QUALITY, Judge, PoorTrialError
-from tasks.speed import Paired
+from tasks.search.stopping import Judge, PoorTrialError
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 EPOCH_QUALITY = "val_accuracy"  # what Keras calls the quality after an epoch, where there is one
@@ -156,7 +155,7 @@ def _steps(workshop: Workshop, number: int, plan: Plan, judge: Judge | None, pro
     with progress.timed("quantize"), workshop.lane("quantize"), hold("local", exclusive=False):
         quantization.make(folder, plan.variant, plan.entry, partial(workshop.place, plan))
     made = made_in(folder)
-    for key in ("bytes", "gzip_bytes"):
+    for key in (key for key, figure in FIGURES.items() if figure.scope == "file"):
         progress.know(key, getattr(made.card, key))
     _ask(judge, progress)
     with progress.timed("evaluate"), workshop.lane("evaluate"), hold("local", exclusive=False):
@@ -222,8 +221,10 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
     if measured.status != "ok":
         kind = DeviceError if here and measured.status == "invalid" else UnsupportedError
         raise kind(f"{device}: {measured.status}: {measured.reason}")
-    for name, (value, provenance) in device_figures(measured, workshop.folder).items():
-        progress.know(f"{name}@{device}", value, provenance)
+    row = _row(made, measured, progress.figures[QUALITY])
+    for figure in FIGURES.values():
+        if figure.scope == "device" and (value := _figure(row, figure, workshop.folder)) is not None:
+            progress.know(f"{figure.key}@{device}", value.value, value.provenance)
     if made.card.sha256 == workshop.reference.card.sha256:
         progress.know(f"latency_ratio@{device}", 1.0)
     wanted = {each.of for each in (*workshop.search.objectives, *workshop.search.goals) if each.device == device}
@@ -235,42 +236,54 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
         raise UnsupportedError(f"{device} does not tell {', '.join(missing)}")
 
 
-def device_figures(measured: Measurement, folder: Path) -> dict[str, tuple[float | None, Provenance]]:
-    """What a measurement says, by the names that params.yaml has for it, with where it comes from.
+def _row(made: Artifact, measured: Measurement, validation: float) -> Row:
+    """A trial as a line of a comparison, for its figures on the device alone: no test example has been read."""
+    bare = Row(
+        variant=made.card.variant,
+        device=measured.device,
+        model=made.card.model,
+        scheme=made.card.scheme,
+        total_epochs=0,
+        metric=QUALITY,
+        quality=validation,
+        quality_low=validation,
+        quality_high=validation,
+        quality_n=0,
+        validation_quality=validation,
+        mcnemar=None,
+        bytes=made.card.bytes,
+        gzip_bytes=made.card.gzip_bytes,
+        zstd_bytes=made.card.zstd_bytes,
+        measurement=measured,
+        outcome="not compared",
+        verdict="",
+        on_latency_front=False,
+        on_energy_front=False,
+    )
+    return bare.model_copy(update={"speed": speed.compared(bare, None)})
 
-    Args:
-        measured: a pair that ran.
-        folder: of the study, which keeps what the reference costs on each device.
-    """
-    latency, ratio, memory = measured.latency, measured.ratio, measured.memory
-    counted = measured.instructions
-    ms, mj = (_paired(measured, of, folder) for of in speed.PAIRED)
-    return {
-        "latency_ms": (ms, latency.provenance) if latency else (None, "none"),
-        "latency_ratio": (ratio.value if ratio else None, "measured"),
-        "energy_mj": (mj, energy_provenance(measured.energy)),
-        "memory_kib": (memory.peak_kib, memory.provenance) if memory else (None, "none"),
-        "instructions": (counted.per_inference if counted else None, "emulated"),
-    }
 
-
-def _paired(measured: Measurement, of: Paired, folder: Path) -> float | None:
+def _figure(row: Row, figure: Figure, folder: Path) -> Value | None:
     """A figure on the scale of the study: its ratio to the reference, times what that cost in the first trial there.
 
     Trials lie hours apart, in which the machine changes: their medians are not compared.
+
+    Args:
+        row: a pair that ran.
+        figure: which.
+        folder: of the study, which keeps what the reference costs on each device.
     """
-    alone = speed.on_scale(measured, of, None)
-    if alone is None or not alone.source.startswith(speed.UNPAIRED):  # an estimate needs no scale
-        return alone.value if alone else None
-    is_reference = measured.reference is None
-    path = folder / "levels" / f"{measured.device}.{of}.json"
+    alone = speed.on_scale(row, figure, None)
+    if alone is None or figure.turns is None or not alone.unpaired:  # an estimate needs no scale
+        return alone
+    is_reference = row.measurement.reference is None
+    path = folder / "levels" / f"{row.device}.{figure.key}.json"
     with LEVELS:
-        level = alone.value if is_reference else speed.turn_level(measured, of)
+        level = alone.value if is_reference else speed.turn_level(row.measurement, figure.turns)
         if level is not None and not path.exists():
             write_json(path, level)
         kept: float | None = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    cost = speed.on_scale(measured, of, kept, is_reference=is_reference)
-    return cost.value if cost else None
+    return speed.on_scale(row, figure, kept, is_reference=is_reference)
 
 
 def device_quality(made: Artifact, measured: Measurement) -> float:

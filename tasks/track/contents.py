@@ -3,27 +3,18 @@
 An entry has a `key`, which says what it describes and stays, and a `digest` of all that is sent of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import files, paths, records, speed
-from tasks.intervals import of_median
+from tasks import files, paths, records
 from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
-from tasks.records import Comparison, Measurement, ModelCard, Ratio, Row
+from tasks.records import Comparison, ModelCard, Row
+from tasks.records.figures import FIGURES, Value, known, told
 from tasks.track import lineage
 from tasks.track.lineage import Data, digest
 
-FIGURES: dict[str, Callable[[Row], float | None]] = {  # by their names in params.yaml: as they were read on the device
-    "latency_ms": lambda row: row.measurement.latency.ms_p50 if row.measurement.latency else None,
-    "energy_mj": lambda row: row.measurement.energy.mj,
-    "energy_ratio": lambda row: row.measurement.energy.ratio.value if row.measurement.energy.ratio else None,
-    "memory_kib": lambda row: row.measurement.memory.peak_kib if row.measurement.memory else None,
-    "instructions": lambda row: row.measurement.instructions.per_inference if row.measurement.instructions else None,
-    "bytes": lambda row: row.bytes,
-    "gzip_bytes": lambda row: row.gzip_bytes,
-}
 LONGEST = 5000  # of a tag's value in MLflow
 
 
@@ -119,7 +110,7 @@ def collect(params: Params) -> list[Entry]:
     variants = {row.variant: row.model for row in comparison.rows}
     made = {variant: lineage.of_variant(variant, model) for variant, model in variants.items()}
     return [
-        *(of_row(params.name, row, comparison, made[row.variant], data) for row in comparison.rows),
+        *(of_row(params.name, row, made[row.variant], data) for row in comparison.rows),
         *_models(params, data),
         _report(params.name, comparison),
         *_artifacts(params.name, comparison),
@@ -127,13 +118,12 @@ def collect(params: Params) -> list[Entry]:
     ]
 
 
-def of_row(experiment: str, row: Row, comparison: Comparison, made: dict[str, str], data: Data | None) -> Run:
+def of_row(experiment: str, row: Row, made: dict[str, str], data: Data | None) -> Run:
     """A flat run per variant and device: few metrics, the figures themselves; what is around them stands in tags.
 
     Args:
         experiment: its name.
         row: the pair.
-        comparison: that it stands in.
         made: the parameters of all that led to the variant.
         data: that it was trained on.
     """
@@ -142,8 +132,8 @@ def of_row(experiment: str, row: Row, comparison: Comparison, made: dict[str, st
         key=f"{experiment}: {row.variant} @ {row.device}",
         name=f"{row.variant} @ {row.device}",
         params={**named, "total_epochs": str(row.total_epochs), **made},
-        tags={"kind": "measurement", **_about(row, comparison)},
-        points=tuple(Point(name, value) for name, value in figures(row, comparison).items()),
+        tags={"kind": "measurement", **_about(row)},
+        points=tuple(Point(key, float(each.value)) for key, each in known(row).items()),
         data=data,
         artifact_sha256=row.measurement.artifact_sha256 if row.measurement.status == "ok" else None,
         began_ms=row.measurement.began_ms,
@@ -151,24 +141,9 @@ def of_row(experiment: str, row: Row, comparison: Comparison, made: dict[str, st
     )
 
 
-def figures(row: Row, comparison: Comparison) -> dict[str, float]:
-    """The figures of a pair, named as in params.yaml: those that are known, and none where the pair is not ok."""
-    if row.measurement.status != "ok":
-        return {}
-    known = {row.metric: row.quality, **{name: read(row) for name, read in FIGURES.items()}}
-    if found := _speed(row, comparison):
-        known[f"{found.of}_ratio"] = found.ratio
-    return {name: float(value) for name, value in known.items() if value is not None}
-
-
-def _speed(row: Row, comparison: Comparison) -> speed.Speed | None:
-    device = [other for other in comparison.rows if other.device == row.device]
-    return speed.compared(row, speed.anchor(device, comparison.reference))
-
-
-def _about(row: Row, comparison: Comparison) -> dict[str, str]:
+def _about(row: Row) -> dict[str, str]:
     """Where a pair's figures come from, and how sure they are."""
-    m, found = row.measurement, _speed(row, comparison)
+    m, found = row.measurement, row.speed
     tags = {
         "status": m.status,
         "reason": m.reason,
@@ -180,36 +155,22 @@ def _about(row: Row, comparison: Comparison) -> dict[str, str]:
     }
     if m.status == "ok":
         tags |= {
-            "latency_provenance": m.latency.provenance if m.latency else "none",
-            "memory_provenance": m.memory.provenance if m.memory else "none",
-            "energy_kind": m.energy.kind,
+            "outcome": row.outcome,
+            "metric": row.metric,
             "ratio_against": found.against if found else None,
-            **_ratio("ratio", found),
-            **_ratio("energy_ratio", m.energy.ratio),
-            f"energy_mj_{_energy_kind(m)}": _interval(m.energy.low_mj, m.energy.high_mj),
-            f"{row.metric}_interval": _interval(row.quality_low, row.quality_high),
-            f"{row.metric}_n": str(row.quality_n),
-            f"validation_{row.metric}": f"{row.validation_quality:.6g}",
+            "quality_n": str(row.quality_n),
+            "validation_quality": f"{row.validation_quality:.6g}",
             "mcnemar_p_value": f"{row.mcnemar.p_value:.6g}" if row.mcnemar else None,
         }
+        for key, value in known(row).items():
+            tags |= _sure(key, value) if FIGURES[key].scope != "file" else {}
     return {name: value[:LONGEST] for name, value in tags.items() if value}
 
 
-def _ratio(name: str, known: speed.Speed | Ratio | None) -> dict[str, str | None]:
-    """The ends of a ratio, named as what they are: `ratio_interval` of 95 %, or `ratio_range`, which claims nothing."""
-    return {f"{name}_{known.kind}": _interval(known.low, known.high)} if known else {}
-
-
-def _energy_kind(m: Measurement) -> str:
-    """What the ends of an energy are: the bounds of an estimate, or of windows an interval or a range."""
-    if m.energy.kind.startswith("estimate_"):
-        return "bounds"
-    known = [w.energy_mj for w in m.windows if w.variant == m.variant and w.energy_mj is not None]
-    return of_median(known)[2] if known else "range"
-
-
-def _interval(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else f"{low:.6g} to {high:.6g}"
+def _sure(key: str, value: Value) -> dict[str, str | None]:
+    """A figure's source, and its ends named as what they are: an `interval` of 95 %, a `range`, `bounds`."""
+    ends = None if value.low is None or value.high is None else f"{value.low:.6g} to {value.high:.6g}"
+    return {f"{key}_source": value.source, f"{key}_{value.bounds}": ends}
 
 
 def of_card(experiment: str, card: ModelCard, data: Data | None) -> Run:
@@ -276,19 +237,19 @@ def _artifacts(experiment: str, comparison: Comparison) -> Iterator[Artifact]:
             variant=row.variant,
             file=paths.artifact(row.variant) / "model.tflite",
             tags={"variant": row.variant, "model": row.model, "scheme": row.scheme, "artifact_sha256": sha256},
-            description=_description(rows, comparison),
+            description=_description(rows),
         )
 
 
-def _description(rows: Iterable[Row], comparison: Comparison) -> str:
+def _description(rows: Sequence[Row]) -> str:
     """A table of what a file is worth on each device, in Markdown."""
-    known = {row.device: figures(row, comparison) for row in rows}
-    names = list(dict.fromkeys(name for found in known.values() for name in found))
-    lines = [["device", *names], ["---"] * (len(names) + 1)]
+    ran = [row for row in rows if row.measurement.status == "ok"]
+    columns = told(ran)
+    lines = [["device", *(figure.key for figure in columns)], ["---"] * (len(columns) + 1)]
     for row in rows:
-        found = known[row.device]
-        cells = [_number(found[name]) if name in found else "–" for name in names]
-        lines.append([row.device if found else f"{row.device} ({row.measurement.status})", *cells])
+        values = [figure.of(row) if row in ran else None for figure in columns]
+        name = row.device if row in ran else f"{row.device} ({row.measurement.status})"
+        lines.append([name, *("–" if value is None else _number(value.value) for value in values)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

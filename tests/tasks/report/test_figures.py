@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 
 from tasks import figures
-from tasks.records import Energy
+from tasks.records import EnergyKind, Provenance
+from tasks.records.figures import Value
 
 
 @pytest.mark.parametrize(
@@ -49,8 +52,11 @@ def test_p_values_are_never_zero() -> None:
     ]
 
 
-def test_an_estimate_of_energy_is_never_taken_for_a_measurement() -> None:
-    assert figures.energy_provenance(Energy(kind="estimate_cpu_time", mj=1.0)) == "estimated"
-    assert figures.energy_provenance(Energy(kind="estimate_compiler", mj=1.0)) == "estimated"
-    assert figures.energy_provenance(Energy(kind="counter_rapl", mj=1.0)) == "measured"
-    assert figures.energy_provenance(Energy(kind="counter_rapl", reason="too few updates")) == "none"
+def test_an_estimate_is_never_taken_for_a_measurement() -> None:
+    sources = get_args(Provenance) + get_args(EnergyKind)
+    found = {source: Value(1.0, source=source).provenance for source in sources}
+    assert {source for source in found if found[source] == "measured"} == {
+        *("measured", "counter_nvml", "counter_rapl", "rail_hwmon", "meter_external")
+    }
+    assert found["emulated"] == "emulated"
+    assert found["none"] == "none"

@@ -1,7 +1,8 @@
 """The comparison as Markdown."""
 
-from tasks import markdown, table
+from tasks import figures, markdown
 from tasks.records import Comparison
+from tasks.records.figures import told
 
 
 def test_every_pair_has_its_three_numbers_in_a_row_of_as_many_cells(comparison: Comparison) -> None:
@@ -10,10 +11,9 @@ def test_every_pair_has_its_three_numbers_in_a_row_of_as_many_cells(comparison: 
     assert len(lines) == len(comparison.rows)
     for line, row in zip(lines, comparison.rows, strict=True):
         cells = [cell.strip() for cell in line.replace("\\|", "/").strip("|").split("|")]
-        assert len(cells) == len(markdown.HEADINGS)
+        shown = told(other for other in comparison.rows if other.device == row.device)
         assert cells[0] == f"`{row.variant}`"
-        shown = (table.quality(row, wide=True), table.latency(row), table.energy(row, wide=False))
-        assert (cells[1], cells[2], cells[4]) == shown
+        assert cells[1:-1] == [figures.cell(figure, figure.of(row), wide=True) for figure in shown]
         if row.measurement.status != "ok":
             assert row.measurement.status in cells[-1]
     assert text.count("### ") == len({row.device for row in comparison.rows})
@@ -21,6 +21,7 @@ def test_every_pair_has_its_three_numbers_in_a_row_of_as_many_cells(comparison: 
 
 def test_a_reason_keeps_to_its_cell(comparison: Comparison) -> None:
     first = comparison.rows[0]
-    told = first.measurement.model_copy(update={"status": "invalid", "reason": "a | b\nc"})
-    text = markdown.render(comparison.model_copy(update={"rows": (first.model_copy(update={"measurement": told}),)}))
+    refused = first.measurement.model_copy(update={"status": "invalid", "reason": "a | b\nc"})
+    row = first.model_copy(update={"measurement": refused, "outcome": "invalid"})
+    text = markdown.render(comparison.model_copy(update={"rows": (row,)}))
     assert "invalid: a \\| b c |\n" in text

@@ -10,6 +10,7 @@ from tasks.errors import ConversionError, DataError, InvalidError, ModelError, T
 from tasks.failures import Failure
 from tasks.params import Params
 from tasks.records import Comparison, Row, read
+from tasks.records.figures import FIGURES
 from tasks.report import gather, report
 
 FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
@@ -46,28 +47,32 @@ def test_the_csv_has_a_line_a_pair_and_empty_fields_for_the_unknown(study: Path,
     lines = lines_of("comparison.csv")
     assert len(lines) == 32
     host = next(line for line in lines if (line["variant"], line["device"]) == ("int8", "host-cpu"))
-    assert float(host["latency_ms_p50"]) == 0.196
+    assert float(host["latency_ms"]) == 0.196
     assert float(host["quality"]) == 351 / 360
-    assert (host["latency_provenance"], host["energy_kind"]) == ("measured", "estimate_cpu_time")
+    assert (host["latency_ms_source"], host["energy_mj_source"]) == ("measured", "estimate_cpu_time")
     assert host["latency_ms_p99"] == ""
     npu = next(line for line in lines if (line["variant"], line["device"]) == ("fp32", "ethos-u55-128"))
     assert npu["status"] == "unsupported"
-    assert {npu[name] for name in npu if name.startswith(("latency_", "ratio_", "memory_"))} == {""}
+    assert {
+        npu[name] for name in npu if name.startswith(("latency_", "ratio_", "memory_", "quality_l", "energy_"))
+    } == {""}
     assert npu["energy_mj"] == ""
-    units = ("latency_ms_", "_mj", "_kib", "bytes")
-    assert all(any(unit in name for name in host) for unit in units)
+    assert [name for name in host if name in FIGURES] == list(FIGURES)
+    assert npu["bytes"] == "1320000", "a file has its size wherever it runs"
 
 
 def test_metrics_are_numbers_and_leave_out_the_unknown(study: Path, params: Params) -> None:
     report(params)
     metrics = json.loads((paths.REPORT / "metrics.json").read_text())
     assert metrics["int8"]["ethos-u55-128"] == {
-        "accuracy": 351 / 360,
+        "quality": 351 / 360,
         "latency_ms": 1.84,
         "energy_mj": 0.52,
+        "memory_kib": 88.2,
         "bytes": 338_000,
+        "gzip_bytes": 272_000,
     }
-    assert metrics["fp32"]["ethos-u55-128"] == {"accuracy": 352 / 360, "bytes": 1_320_000}
+    assert "ethos-u55-128" not in metrics["fp32"], "it does not run there"
     assert "energy_mj" not in metrics["fp32"]["host-cpu-2t"]
 
 
@@ -76,7 +81,7 @@ def test_the_plot_has_only_pairs_with_a_latency(study: Path, params: Params) -> 
     lines = lines_of("plot.csv")
     assert len(lines) == 8 + 8 + 3 + 3
     assert all(float(line["latency_ms"]) > 0 for line in lines)
-    assert {line["latency_provenance"] for line in lines if line["device"] == "ethos-u85-256"} == {"estimated"}
+    assert {line["latency_ms_source"] for line in lines if line["device"] == "ethos-u85-256"} == {"estimated"}
 
 
 def test_a_pair_without_a_record_is_an_error_with_its_reason(study: Path, params: Params) -> None:

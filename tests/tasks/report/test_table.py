@@ -5,6 +5,7 @@ import pytest
 from tasks import advice, figures, table, terminal
 from tasks.params import Params
 from tasks.records import Comparison, Energy, Ratio
+from tasks.records.figures import FIGURES
 from tasks.track import contents
 
 
@@ -34,7 +35,8 @@ def test_lines_fit_and_nothing_is_cut(shown, comparison: Comparison, columns: in
         assert row.variant in text
         if row.measurement.status == "ok":
             assert figures.size(row.gzip_bytes).replace(" ", "") in text
-            assert table.latency(row).replace(" ", "") in text
+            latency = FIGURES["latency_ms"]
+            assert figures.cell(latency, latency.of(row), wide=False).replace(" ", "") in text
         else:
             assert row.verdict.replace(" ", "") in text
 
@@ -61,13 +63,14 @@ def test_a_measured_line(shown, comparison: Comparison) -> None:
 def test_an_estimated_line_is_marked_throughout(shown, comparison: Comparison) -> None:
     line = line_of(shown(comparison, 120), "ethos-u55-128, against int8", "pruned80-int8")
     assert "●" not in line
-    assert line.split()[3:8] == ["○", "1.61", "○", "0.88", "○"]
+    assert [word for word in line.split() if word in "◇○"] == ["◇", "○", "○", "○"]
+    assert line.split()[4:9] == ["○", "1.61", "○", "0.88", "○"]
 
 
 def test_a_refused_line_has_dashes_and_a_reason(shown, comparison: Comparison) -> None:
     lines = shown(comparison, 80)
     words = line_of(lines, "ethos-u55-128", "fp32").split()
-    assert words == ["fp32", "97.8", "–", "–", "–", "1.23", "MB", "unsupported"]
+    assert words == ["fp32", "–", "–", "–", "–", "1.23", "MB", "unsupported"]
     reason = "Unsupported: the NPU runs integers only; fp32 is float32."
     text = " ".join(" ".join(lines).split())
     assert f" fp32 @ ethos-u55-128, ethos-u85-256: {reason}" in text
@@ -94,11 +97,12 @@ def test_the_range_of_few_pairs_is_not_in_the_brackets_of_an_interval(make: Simp
     energy = Energy(kind="counter_rapl", mj=2.0, ratio=pairs)
     row = make.on_host("int8", "host-cpu").model_copy(update={"ratio": pairs, "energy": energy})
     comparison = make.comparison([make.on_host("fp32", "host-cpu"), row])
-    reference, int8 = comparison.rows
+    _, int8 = comparison.rows
     told = next(each for each in advice.advise(comparison, params).devices if each.device == "host-cpu")
-    assert table.ratio(int8, reference, wide=True) == "0.50 (0.40–0.60)"
+    ratio = FIGURES["latency_ratio"]
+    assert figures.cell(ratio, ratio.of(int8), wide=True) == "0.50 (0.40–0.60)"
     assert "too few to tell a change of latency against fp32 (ratio 0.50 (0.40–0.60))" in int8.verdict
     assert any("0.50× the latency (0.40–0.60)" in sentence for sentence in advice.words(told, comparison))
-    tags = contents.of_row("w", int8, comparison, {}, None).tags
-    assert (tags["ratio_range"], tags["energy_ratio_range"]) == ("0.4 to 0.6", "0.4 to 0.6")
-    assert not {"ratio_interval", "energy_ratio_interval"} & tags.keys()
+    tags = contents.of_row("w", int8, {}, None).tags
+    assert (tags["latency_ratio_range"], tags["energy_ratio_range"]) == ("0.4 to 0.6", "0.4 to 0.6")
+    assert not {"latency_ratio_interval", "energy_ratio_interval"} & tags.keys()

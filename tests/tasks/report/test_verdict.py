@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks import causes, speed
-from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio
+from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,14 @@ from tasks.records import Comparison, Energy, Instructions, Latency, Operator, R
 def test_a_change_needs_an_interval_without_1_and_3_percent(
     ratio: float, low: float | None, high: float | None, outcome: str
 ) -> None:
-    assert speed.Speed("fp32", ratio, low, high).outcome == outcome
+    assert speed.word(Speed(against="fp32", ratio=ratio, low=low, high=high)) == outcome
 
 
 def test_few_pairs_claim_nothing(make: SimpleNamespace) -> None:
     few = Ratio(value=0.5, low=0.49, high=0.51, pairs=3, kind="range")
     for value in (0.5, 1.0, 2.0):
-        assert speed.Speed("fp32", value, 0.9 * value, 1.1 * value, kind="range", pairs=3).outcome == "inconclusive"
+        seen = Speed(against="fp32", ratio=value, low=0.9 * value, high=1.1 * value, kind="range", pairs=3)
+        assert speed.word(seen) == "inconclusive"
     pruned = make.on_host("pruned80-int8", "host-cpu").model_copy(update={"ratio": few})
     rows = make.comparison([make.on_host("fp32", "host-cpu"), make.on_host("int8", "host-cpu"), pruned]).rows
     assert speed.outcome(rows[2], rows[0]) == "inconclusive"
@@ -77,7 +78,7 @@ def test_zeros_that_the_file_alone_leaves_out_are_told(make: SimpleNamespace) ->
     (own,) = make.comparison([make.on_host("pruned80-int8", "host-cpu")]).rows
     own = own.model_copy(update={"bytes": 100_000})
     sparse = subject.model_copy(update={"artifact": artifact})
-    (cause,) = causes.causes(own, [*rows, own], sparse, rows[0])
+    (cause,) = causes.causes(own, [*rows, own], sparse)
     assert cause == (
         "no faster than int8: this runtime fills in the zeros that the file leaves out when it loads, and computes "
         "them like any other weights, so the gain is in the file alone (3.38× smaller, 2.83× smaller under gzip than "

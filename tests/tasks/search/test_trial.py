@@ -92,6 +92,9 @@ def workshop(project, reads, monkeypatch):
     )  # fmt: skip
 
 
+SIZES = {"bytes", "gzip_bytes", "zstd_bytes"}
+
+
 class Lanes:
     """Notes what is under way, and measures a made-up latency."""
 
@@ -111,7 +114,7 @@ class Lanes:
         return Result(
             Measurement(
                 variant=made.card.variant, device=device, device_kind="litert", status="ok", mode=protocol.mode,
-                artifact_sha256=made.card.sha256, latency=Latency(provenance="measured", ms_p50=0.02),
+                artifact_sha256=made.card.sha256, reference="fp32", latency=Latency(provenance="measured", ms_p50=0.02),
                 ratio=Ratio(value=0.5, low=0.4, high=0.6, pairs=3), energy=Energy(kind="none", reason="not here"),
             )
         )  # fmt: skip
@@ -129,7 +132,7 @@ def judge(workshop, *finished, **goals):
 def test_a_trial_has_every_figure_and_reads_no_test_example(workshop, reads):
     done = trial.carry_out(workshop, 3, plan_of(workshop, chain="prune"), judge(workshop))
     assert (done.status, done.reason) == ("ok", None)
-    assert {"quality", "bytes", "gzip_bytes", "latency_ms@host-cpu", "latency_ratio@host-cpu"} == set(done.figures)
+    assert {"quality", *SIZES, "latency_ms@host-cpu", "latency_ratio@host-cpu"} == set(done.figures)
     folder = workshop.folder / "3"
     file = folder / "artifact" / "model.tflite"
     assert done.figures["bytes"] == file.stat().st_size
@@ -176,7 +179,7 @@ def test_a_poor_trial_is_stopped_before_it_costs_more(workshop):
     done = trial.carry_out(workshop, 1, larger, judge(workshop, first, goals=goals))
     assert done.status == "stopped"
     assert "keeps to all goals" in done.reason
-    assert set(done.figures) == {"bytes", "gzip_bytes"}
+    assert set(done.figures) == SIZES
     assert len(workshop.lane.measured) == 1
 
 
@@ -224,7 +227,7 @@ def test_latencies_of_a_study_are_ratios_to_what_its_reference_cost_at_first(wor
         measurement = whole(made, *request).measurement
         if made.card.variant == "fp32":
             latency = Latency(provenance="measured", ms_p50=0.04 * machine[0])
-            return Result(measurement.model_copy(update={"latency": latency, "ratio": None}))
+            return Result(measurement.model_copy(update={"latency": latency, "ratio": None, "reference": None}))
         level = 0.04 * machine[0]
         windows = (Window(variant="fp32", ms_p10=level, ms_p50=level, ms_mean=level, **window),)
         latency = Latency(provenance="measured", ms_p50=0.02 * machine[0])

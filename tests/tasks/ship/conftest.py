@@ -83,6 +83,7 @@ def make_row() -> MakeRow:
             "mcnemar": None,
             "bytes": 1000,
             "gzip_bytes": 900,
+            "outcome": "not compared",
             "verdict": "as fast",
             "on_latency_front": True,
             "on_energy_front": False,

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.champion import Choice, figure, select, undecided
+from tasks.champion import Choice, select, undecided
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
 from tasks.records import Comparison, Energy, Instructions, McNemar, Memory, Ratio, Row, Window
-from tasks.speed import Cost
+from tasks.records.figures import FIGURES, Value
+from tasks.speed import cost, tied
 
 MakeRow = Callable[..., Row]
 
@@ -100,14 +101,11 @@ def test_of_those_that_cannot_be_told_apart_the_smallest_wins_that_is_not_noisy(
 
 @given(st.floats(0.01, 100), st.floats(1.0, 3.0), st.floats(1.0, 3.0), st.floats(1.0, 3.0))
 def test_costs_are_tied_as_their_intervals_together_reach(value: float, apart: float, up: float, down: float) -> None:
-    less, more = (
-        Cost(middle, middle / half, middle * half, "interval", "measured")
-        for middle, half in ((value, up), (value * apart, down))
-    )
+    less, more = (Value(middle, middle / half, middle * half) for middle, half in ((value, up), (value * apart, down)))
     together = math.hypot(math.log(up), math.log(down))
     if not math.isclose(math.log(apart), together, rel_tol=1e-6, abs_tol=1e-9):
-        assert less.tied(more) == more.tied(less) == (math.log(apart) < together or more.value == less.value)
-    assert less.tied(less)
+        assert tied(less, more) == tied(more, less) == (math.log(apart) < together or more.value == less.value)
+    assert tied(less, less)
 
 
 def test_the_reference_that_did_not_run_is_as_it_was_in_its_turns(make_row: MakeRow) -> None:
@@ -120,7 +118,7 @@ def test_the_reference_that_did_not_run_is_as_it_was_in_its_turns(make_row: Make
     busy = make_row("float32", status="invalid", reason="the machine is too busy", latency_ms=9.0)
     windows = [window("float32", 0.1), window("int8", 0.5), window("float32", 0.3), window("float32", 0.2)]
     row = paired(make_row, "int8", 0.5, 0.4, 0.6, latency_ms=7.0, windows=windows)
-    found = figure(row, [busy, row], "latency_ms")
+    found = cost(row, [busy, row], FIGURES["latency_ms"])
     assert found
     assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.08, 0.12))
     assert select(compare(busy, row), "host-cpu", Budget()).candidates == ("int8",)
@@ -272,14 +270,14 @@ def test_no_candidate_beats_the_champion(
             and 0.9 - row.validation_quality <= drop + 1e-9 * max(drop, 0.001)
         )
 
-    def cost(row: Row) -> float:
+    def spent(row: Row) -> float:
         assert row.measurement.energy.mj is not None
         return row.measurement.energy.mj
 
     champion = able[choice.champion]
     within = [row for row in able.values() if fits(row)]
     assert choice.within_budget == bool(within) == fits(champion)
-    assert cost(champion) == min(map(cost, within), default=cost(champion))  # without intervals none is tied
+    assert spent(champion) == min(map(spent, within), default=spent(champion))  # without intervals none is tied
     assert choice.within_budget == (not any(choice.distances.values()))
 
 

@@ -96,7 +96,7 @@ def test_a_sweep_is_told_apart_by_what_was_swept(told: Store, params: Params, ma
     runs = []
     for sparsity in (0.8, 0.9):
         made_by("pruned", prune=params.compress["pruned"].model_copy(update={"sparsity": sparsity}).known())
-        runs.append(contents.of_row("w", row, comparison, lineage.of_variant("int8", "pruned"), None))
+        runs.append(contents.of_row("w", row, lineage.of_variant("int8", "pruned"), None))
     first, second = runs
     differ = {name for name in first.params if first.params[name] != second.params[name]}
     assert differ == {"prune.sparsity"}
@@ -172,7 +172,7 @@ def test_a_version_leads_to_its_run_and_says_what_it_is_worth(told: Store, param
     assert version.run_id == run.info.run_id
     table = list(csv.reader(version.description.splitlines(), delimiter="|"))
     cells = [[cell.strip() for cell in line[1:-1]] for line in table]
-    assert cells[0] == ["device", "accuracy", "latency_ms", "bytes", "gzip_bytes"]
+    assert cells[0] == ["device", "quality", "latency_ms", "bytes", "gzip_bytes"]
     assert [line[:3] for line in cells[2:]] == [["host-cpu", "0.97", "0.5"], ["ethos-u55-128", "0.97", "0.1"]]
     assert cells[2][3] == f"{(paths.artifact('int8') / 'model.tflite').stat().st_size:,}"
     logged = told.client.get_logged_model(version.source.removeprefix("models:/"))

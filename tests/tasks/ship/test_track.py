@@ -7,13 +7,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from tasks import files, paths, track
+from tasks import compare, files, paths, track
 from tasks.errors import DataError
-from tasks.params import Budget, Params
+from tasks.params import Params
 from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, Window, read
 from tasks.track import contents, ledger, publisher, server
 
@@ -34,14 +34,14 @@ def test_a_run_holds_what_the_record_says(store: Store, params: Params) -> None:
     }
     run = found["int8 @ ethos-u55-128"]
     assert run.data.metrics == {
-        "accuracy": 0.97,
+        "quality": 0.97,
         "latency_ms": 0.1,
         "bytes": (GOLDEN / "int8.tflite").stat().st_size,
         "gzip_bytes": 900,
     }, "what is not known is not 0"
-    assert run.data.tags["latency_provenance"] == "estimated"
-    assert run.data.tags["energy_kind"] == "none"
-    assert run.data.tags["accuracy_interval"] == "0.95 to 0.98"
+    assert run.data.tags["latency_ms_source"] == "estimated"
+    assert "energy_mj_source" not in run.data.tags
+    assert (run.data.tags["metric"], run.data.tags["quality_interval"]) == ("accuracy", "0.95 to 0.98")
     assert {found[name].info.status for name in found} == {"FINISHED"}
     assert {found[name].data.tags["superseded"] for name in found} == {"false"}
     refused = found["float32 @ ethos-u55-128"]
@@ -188,15 +188,16 @@ def test_ratios_and_instructions_are_sent_as_the_terminal_shows_them(make_row: M
         make_row("float32", instructions=Instructions(per_inference=100, spread=0, cpu="a"), **counted),
         make_row("int8", instructions=Instructions(per_inference=150, spread=0, cpu="a"), **counted),
     ]
-    comparison = Comparison(name="w", reference="float32", rows=rows)
-    found = {(row.variant, row.device): contents.figures(row, comparison) for row in rows}
+    rows = [row for device in compare.by_device(rows).values() for row in compare.with_speed(device, "float32")]
+    runs = {(row.variant, row.device): contents.of_row("w", row, {}, None) for row in rows}
+    found = {key: {point.key: point.value for point in run.points} for key, run in runs.items()}
     assert found["int8", "host-cpu"]["latency_ratio"] == 0.5
     assert (found["int8", "host-cpu"]["energy_mj"], found["int8", "host-cpu"]["energy_ratio"]) == (2.0, 0.7)
     assert found["int8", "npu"]["latency_ratio"] == 0.25
     assert (found["int8", "arm"]["instructions"], found["int8", "arm"]["instructions_ratio"]) == (150, 1.5)
     assert not [name for key, known in found.items() if key[0] == "float32" for name in known if "ratio" in name]
-    tags = contents.of_row("w", rows[1], comparison, {}, None).tags
-    assert (tags["ratio_against"], tags["ratio_interval"]) == ("float32", "0.4 to 0.6")
+    tags = runs["int8", "host-cpu"].tags
+    assert (tags["ratio_against"], tags["latency_ratio_interval"]) == ("float32", "0.4 to 0.6")
 
 
 def test_the_ends_of_an_energy_are_called_what_they_are(make_row: MakeRow) -> None:
@@ -207,7 +208,8 @@ def test_the_ends_of_an_energy_are_called_what_they_are(make_row: MakeRow) -> No
             load_ms=1, first_ms=1, peak_memory_kib=None, energy_mj=2.0,
         )  # fmt: skip
         row = make_row("int8", energy=energy, windows=(window,) * windows)
-        tags = contents.of_row("w", row, Comparison(name="w", reference="int8", rows=(row,)), {}, None).tags
+        tags = contents.of_row("w", row, {}, None).tags
+        assert tags.pop("energy_mj_source") == kind
         assert all(tags[name] == "1.5 to 2.5" for name in tags if name.startswith("energy_mj_"))
         return [name for name in tags if name.startswith("energy_mj_")]
 
@@ -245,11 +247,6 @@ def test_stores_that_differ_in_what_is_not_shown_are_not_taken_for_one(project: 
     entry = contents.Alias("key", "name", None)
     ledger.remember("postgresql://host/db?options=a", entry)
     assert ledger.unknown("postgresql://host/db?options=b", [entry]) == [entry]
-
-
-def test_figures_are_named_as_in_params_yaml() -> None:
-    known = get_args(Budget.model_fields["minimize"].annotation)
-    assert {name for name in contents.FIGURES if "ratio" not in name} <= set(known)
 
 
 CALLS = (  # in the order in which a publisher makes them first

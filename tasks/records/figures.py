@@ -1,0 +1,195 @@
+"""The figures that variants are told apart by, each said once: its name, its unit, which way is better, how it is read.
+
+Everything that shows, sends, limits or chooses by figures goes through this table: the terminal, the report, its CSV,
+`dvc metrics`, MLflow, budgets, and what a search is asked for. The key is the one name of a figure in all of them, and
+the order is theirs. To add a figure, add an entry.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tasks.records import EnergyKind, Measurement, Provenance, Ratio, Row, Window
+
+QUALITY = "quality"
+FEWEST = 6  # windows whose median has an interval of 95 %: `intervals.of_median` says why
+Bounds = Literal["interval", "range", "bounds"]  # of 95 %; of too few windows for that; what an estimate may be
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a figure is for one variant on one device."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    bounds: Bounds = "interval"  # what the two ends are
+    source: "Provenance | EnergyKind" = "measured"  # where it comes from, as exactly as the record says
+    n: int | None = None  # examples that a share is of
+    note: str = ""  # what else qualifies it, in a word or two
+    unpaired: bool = False  # a measurement that a choice must take as it is: no turns with the reference stand behind
+
+    @property
+    def provenance(self) -> "Provenance":
+        """Whether it was measured, by whatever counter, or is an estimate."""
+        if self.source in ("emulated", "none"):
+            return self.source
+        return "estimated" if self.source.startswith("estimate") else "measured"
+
+    @property
+    def origin(self) -> str:
+        """The source in words; figures of two origins share no front and no choice."""
+        return f"{'unpaired ' if self.unpaired else ''}{self.source.replace('_', ' ')}"
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends of its bounds; the value itself where it is exact, or where nothing is known of it."""
+        return (
+            self.value if self.low is None else self.low,
+            self.value if self.high is None else self.high,
+        )
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How a figure was measured in turns with the reference."""
+
+    ratio: "Callable[[Measurement], Ratio | None]"  # variant over reference, paired window by window
+    window: "Callable[[Window], float | None]"  # the figure of one window
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One kind of figure."""
+
+    key: str  # its name everywhere; the unit stands in it
+    unit: str  # "share", "bytes", "instructions" and "ratio" are written in ways of their own
+    better: Literal["lower", "higher"]
+    label: str  # in headings
+    read: "Callable[[Row], Value | None]"  # of a pair that is ok
+    scope: Literal["answers", "device", "file"] = "device"  # what it is of; files are the same on every device
+    room: Literal["terminal", "wide", "page"] = "page"  # the narrowest table that has room for it
+    turns: Turns | None = None
+
+    def of(self, row: "Row") -> Value | None:
+        """The figure of a row; None where it is not known, and of a pair that is not ok always, but for its file."""
+        return self.read(row) if self.scope == "file" or row.measurement.status == "ok" else None
+
+
+def known(row: "Row") -> dict[str, Value]:
+    """Every figure that a row has, by its key; none of a pair that is not ok."""
+    found = {key: figure.of(row) for key, figure in FIGURES.items() if row.measurement.status == "ok"}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def told(rows: Iterable["Row"]) -> list[Figure]:
+    """The figures that any of the rows has, in the order of the table."""
+    given = list(rows)
+    return [figure for figure in FIGURES.values() if any(figure.of(row) for row in given)]
+
+
+def lower() -> list[str]:
+    """The names of the figures that are better the lower they are: those that a budget may limit or minimize."""
+    return [key for key, figure in FIGURES.items() if figure.better == "lower"]
+
+
+def _quality(row: "Row") -> Value:
+    source: Provenance = "emulated" if row.measurement.stand_in else "measured"
+    return Value(row.quality, row.quality_low, row.quality_high, source=source, n=row.quality_n)
+
+
+def _latency(row: "Row") -> Value | None:
+    found = row.measurement.latency
+    if found is None or found.provenance == "none":
+        return None
+    note = "" if found.ms_p90 is None else f"p90 {found.ms_p90:.3g}"
+    return Value(found.ms_p50, found.ms_low, found.ms_high, "bounds", found.provenance, note=note)
+
+
+def _speed(of: Literal["latency", "instructions"]) -> "Callable[[Row], Value | None]":
+    """The ratio that the verdict goes by."""
+
+    def read(row: "Row") -> Value | None:
+        found = row.speed
+        if found is None or found.of != of:
+            return None
+        latency = row.measurement.latency
+        source: Provenance = latency.provenance if latency and of == "latency" else "emulated"
+        return Value(found.ratio, found.low, found.high, found.kind, source)
+
+    return read
+
+
+def _instructions(row: "Row") -> Value | None:
+    found = row.measurement.instructions
+    return None if found is None else Value(found.per_inference, source="emulated", note=found.cpu)
+
+
+def _energy(value: str, low: str | None = None, high: str | None = None) -> "Callable[[Row], Value | None]":
+    """A figure of the record of energy, and its bounds, by the names of their fields."""
+
+    def read(row: "Row") -> Value | None:
+        energy = row.measurement.energy
+        found = getattr(energy, value)
+        if found is None or energy.kind == "none":
+            return None
+        least, most = (getattr(energy, name) if name else None for name in (low, high))
+        return Value(found, least, most, _energy_bounds(row), energy.kind)
+
+    return read
+
+
+def _energy_bounds(row: "Row") -> Bounds:
+    """What the ends of an energy are: the bounds of an estimate, or of its windows an interval or a range."""
+    if row.measurement.energy.kind.startswith("estimate_"):
+        return "bounds"
+    own = [w.energy_mj for w in row.measurement.windows if w.variant == row.variant and w.energy_mj is not None]
+    return "interval" if len(own) >= FEWEST else "range"
+
+
+def _energy_ratio(row: "Row") -> Value | None:
+    energy = row.measurement.energy
+    found = energy.ratio
+    return None if found is None else Value(found.value, found.low, found.high, found.kind, energy.kind)
+
+
+def _memory(row: "Row") -> Value | None:
+    found = row.measurement.memory
+    return None if found is None or found.provenance == "none" else Value(found.peak_kib, source=found.provenance)
+
+
+def _size(field: str) -> "Callable[[Row], Value | None]":
+    def read(row: "Row") -> Value | None:
+        found = getattr(row, field)
+        return None if found is None else Value(found)
+
+    return read
+
+
+ENERGY = _energy("mj", "low_mj", "high_mj")
+LATENCY_TURNS = Turns(lambda measured: measured.ratio, lambda window: window.ms_p50)
+ENERGY_TURNS = Turns(lambda measured: measured.energy.ratio, lambda window: window.energy_mj)
+FIGURES: dict[str, Figure] = {
+    figure.key: figure
+    for figure in (
+        Figure(QUALITY, "share", "higher", "quality", _quality, scope="answers", room="terminal"),
+        Figure("latency_ms", "ms", "lower", "latency", _latency, room="terminal", turns=LATENCY_TURNS),
+        Figure("latency_ratio", "ratio", "lower", "ratio", _speed("latency"), room="terminal"),
+        Figure("instructions", "instructions", "lower", "instructions", _instructions, room="terminal"),
+        Figure("instructions_ratio", "ratio", "lower", "ratio", _speed("instructions"), room="terminal"),
+        Figure("energy_mj", "mJ", "lower", "energy", ENERGY, room="terminal", turns=ENERGY_TURNS),
+        Figure("energy_ratio", "ratio", "lower", "energy ratio", _energy_ratio),
+        Figure("energy_net_mj", "mJ", "lower", "net energy", _energy("net_mj", "net_low_mj", "net_high_mj")),
+        Figure("energy_mj_with_input", "mJ", "lower", "energy with input", _energy("mj_with_input")),
+        Figure("memory_kib", "KiB", "lower", "memory", _memory),
+        Figure("bytes", "bytes", "lower", "file", _size("bytes"), scope="file", room="wide"),
+        Figure("gzip_bytes", "bytes", "lower", "gzip", _size("gzip_bytes"), scope="file", room="terminal"),
+        Figure("zstd_bytes", "bytes", "lower", "zstd", _size("zstd_bytes"), scope="file"),
+    )
+}
+
+
+def exactly(value: Value) -> Value:
+    """The same without its bounds."""
+    return replace(value, low=None, high=None, bounds="interval")

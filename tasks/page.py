@@ -8,6 +8,7 @@ from typing import Any
 from tasks import figures, speed
 from tasks.advice import Advised, title, words
 from tasks.chart import Chart, Point, scatter
+from tasks.matrix import Matrix
 from tasks.records import Comparison, Measurement, Provenance, Row
 from tasks.records.figures import FIGURES, Figure, Value, told
 
@@ -58,13 +59,16 @@ class Device:
     ran: bool  # whether any variant did
 
 
-def render(comparison: Comparison, advised: Advised | None = None, about: str = "") -> str:
+def render(
+    comparison: Comparison, advised: Advised | None = None, about: str = "", confusions: Sequence[Matrix] = ()
+) -> str:
     """The page's HTML; the same records give the same bytes.
 
     Args:
         comparison: what it shows.
         advised: what to ship, which stands on top where it is known.
-        about: the data and the seeds, in a sentence.
+        about: the data, the seeds, times and versions, in a few sentences.
+        confusions: of what is shipped.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -82,6 +86,7 @@ def render(comparison: Comparison, advised: Advised | None = None, about: str = 
         advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
         devices=devices,
         about=about,
+        confusions=confusions,
         absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
         overview=_overview(comparison.rows, devices),
         metric=comparison.rows[0].metric if comparison.rows else "quality",

@@ -5,9 +5,11 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tasks import advice, compare, dataset, failures, limits, page, paths, roofline_error, speed
+from tasks import advice, compare, dataset, failures, files, limits, page, paths, roofline_error, speed
+from tasks.about import about
 from tasks.errors import DataError
 from tasks.files import replaced_folder, write_json, write_text
+from tasks.matrix import matrices
 from tasks.params import Params
 from tasks.records import (
     ArtifactCard,
@@ -43,24 +45,20 @@ def report(params: Params) -> None:
     """
     comparison = gather(params)
     advised = advice.advise(comparison, params)
+    subjects = [_subject(variant) for variant in dict.fromkeys(row.variant for row in comparison.rows)]
+    card = paths.DATA / "card.json"
+    made_from = about(params, comparison, subjects, files.sha256(card) if card.exists() else None)
+    confusions = matrices(advised, [subject.evaluation for subject in subjects])
     with replaced_folder(paths.REPORT) as folder:
         comparison.save(folder / "comparison.json")
         advised.save(folder / "advice.json")
         write_text(folder / "comparison.csv", _csv([_line(row) for row in comparison.rows]))
         write_json(folder / "metrics.json", metrics(comparison))
         write_text(folder / "plot.csv", _csv(list(_points(comparison))))
-        write_text(folder / "index.html", page.render(comparison, advised, _about(params, comparison)))
+        write_text(folder / "index.html", page.render(comparison, advised, made_from, confusions))
         errors = roofline_error.find(row.measurement for row in comparison.rows)
         if errors:
             write_json(folder / "roofline.json", [error.model_dump(mode="json") for error in errors])
-
-
-def _about(params: Params, comparison: Comparison) -> str:
-    """What the figures were made from, in a sentence."""
-    first = comparison.rows[0] if comparison.rows else None
-    counts = f", {first.quality_n} test and {first.validation_n} validation examples" if first else ""
-    data, trained = params.prepare, params.train.seed
-    return f"Data: {data.source}, split by seed {data.seed}{counts}; trained by seed {trained}."
 
 
 def gather(params: Params) -> Comparison:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tasks import compare, paths
 from tasks.params import Params
 from tasks.records import (
     ArtifactCard,
+    ClassFigures,
     Comparison,
     Energy,
     Evaluation,
@@ -80,6 +82,16 @@ def make_score(wrong: Sequence[int], split: str = "test", kernels: str = "defaul
     )
 
 
+def make_confusion(wrong: Sequence[int]) -> dict[str, Any]:
+    """The classes and the matrix of `make_score`: each wrong answer is the next class."""
+    counts = np.diag(np.bincount(LABELS))
+    for label in LABELS[list(wrong)]:
+        counts[label, label] -= 1
+        counts[label, (label + 1) % 10] += 1
+    classes = tuple(ClassFigures(name=str(i), n=N // 10, precision=None, recall=None) for i in range(10))
+    return {"classes": classes, "confusion": tuple(map(tuple, counts.tolist()))}
+
+
 def make_subject(variant: str) -> Subject:
     model, scheme, wrong, size, packed = VARIANTS[variant]
     kernels = ["default", "reference"] if scheme in ("int8", "int16x8") else ["default"]
@@ -121,6 +133,7 @@ def make_subject(variant: str) -> Subject:
                     make_score(wrong, "test", k),
                 )
             ),
+            **make_confusion(wrong),
         ),
     )
 

@@ -1,12 +1,15 @@
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tasks import page
+from tasks import page, paths
+from tasks.params import Params
 from tasks.records import Comparison
+from tasks.report import report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -54,6 +57,16 @@ def test_the_page_needs_nothing_else(html: str) -> None:
         assert not any(name.startswith("on") for name in attributes)
     assert not re.search(r"https?://|url\(|@import", html)
     assert "default-src 'none'" in html
+
+
+def test_the_matrices_of_what_is_shipped_are_whole_tables(study: Path, params: Params) -> None:
+    report(params)
+    parsed = Page((paths.REPORT / "index.html").read_text())
+    headers = [attributes.get("scope") for tag, attributes in parsed.tags if tag == "th"]
+    assert all(headers)
+    regions = [attributes for _, attributes in parsed.tags if attributes.get("class") == "card matrix"]
+    assert regions
+    assert all(region["aria-label"] and region["tabindex"] == "0" for region in regions)
 
 
 def test_packed_sizes_are_told(comparison: Comparison) -> None:
@@ -123,7 +136,7 @@ def test_small_figures_are_written_for_people(make: SimpleNamespace) -> None:
     html = page.render(make.comparison([busy]), None, "Data: digits.")
     assert "<dt>load1</dt><dd>2.07</dd>" in html
     assert "<dt>cpus</dt><dd>2</dd>" in html
-    assert "compared with fp32. Data: digits.</p>" in html
+    assert '<p class="about">Data: digits.</p>' in html
     assert re.search(r"\.card \{[^}]*position: relative", html)  # else what is hidden in it widens the page
 
 

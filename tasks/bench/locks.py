@@ -71,8 +71,8 @@ def folder() -> Path:
 
 
 def _open_to_all(place: Path) -> bool:
-    try:
-        return bool(place.stat().st_mode & stat.S_IWOTH)  # not whether this user may: root may everywhere
+    try:  # not whether this user may: root may everywhere
+        return bool(place.stat().st_mode & stat.S_IWOTH) and not os.statvfs(place).f_flag & os.ST_RDONLY
     except OSError:
         return False
 
@@ -82,7 +82,10 @@ def _open(path: Path) -> int:
     try:
         descriptor = _opened(path)
     except OSError as error:
-        raise DeviceError(f"{path}: the lock cannot be opened: {error.strerror}; it must be a plain file") from None
+        raise DeviceError(
+            f"{path}: the lock cannot be opened: {error.strerror}; it must be a plain file, in a folder that all users "
+            f"may write to ({VARIABLE} names another one)"
+        ) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise DeviceError(f"{path}: the lock must be a plain file; remove what is there")

@@ -189,3 +189,36 @@ def test_the_place_is_the_same_whatever_tmpdir_says(monkeypatch: pytest.MonkeyPa
     closed.mkdir(mode=0o755)
     monkeypatch.setattr(locks, "PLACES", (str(closed), "/tmp"))
     assert locks.folder() == Path("/tmp")
+
+
+def test_a_place_that_may_only_be_read_is_passed_over(tmp_path: Path) -> None:
+    """As /run/lock in a container without a disk of its own: its mode is open to all, and the kernel refuses."""
+    place = tmp_path / "lock"
+    place.mkdir()
+    place.chmod(0o1777)
+    code = f"""
+from pathlib import Path
+from tasks.bench import locks
+locks.PLACES = ({str(place)!r}, {str(tmp_path)!r})
+Path({str(tmp_path)!r}).chmod(0o1777)
+with locks.hold("test", exclusive=True):
+    print(locks.folder())
+locks.PLACES = ({str(place)!r},)
+try:
+    locks.hold("test", exclusive=True).__enter__()
+except locks.DeviceError as error:
+    print(error)
+"""
+    mounted = 'mount --bind -o ro "$0" "$0" && exec "$@"'
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", mounted, str(place), sys.executable, "-c", code]
+    env = {name: value for name, value in os.environ.items() if name != locks.VARIABLE}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+    if "unshare: " in done.stderr or "mount: " in done.stderr:
+        pytest.skip("no hardware: the kernel lets nobody mount here")
+    assert not done.stderr
+    taken, refused = done.stdout.splitlines()
+    assert taken == str(tmp_path)
+    assert refused == (
+        f"{place}/tercet-test.lock: the lock cannot be opened: Read-only file system; it must be a plain file, in a "
+        "folder that all users may write to (TERCET_LOCKS names another one)"
+    )

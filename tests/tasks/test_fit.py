@@ -1,14 +1,19 @@
 import math
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from tasks import fit
+from tasks import dataset, fit, paths, toolchain, train
 from tasks.dataset import Examples
 from tasks.errors import ModelError
-from tasks.params import Training
+from tasks.files import write_json
+from tasks.params import Params, Training
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def examples(count=60, seed=0):
@@ -17,10 +22,10 @@ def examples(count=60, seed=0):
     return Examples({"x": (rng.normal(size=(count, 4)) + label[:, None]).astype(np.float32)}, {"label": label})
 
 
-def model():
+def model(units=8):
     fit.reset(7)
     inputs = keras.Input((4,), name="x")
-    hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    hidden = keras.layers.Dense(units, activation="relu")(inputs)
     return keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(hidden))
 
 
@@ -112,3 +117,36 @@ def test_a_loss_that_is_not_finite_is_an_error():
     wild = Training(epochs=3, batch_size=8, optimizer="sgd", learning_rate=1e30)
     with pytest.raises(ModelError, match=r"loss of epoch \d is not finite; try a lower learning_rate"):
         fit.fit(model(), examples(), examples(), wild, label="train")
+
+
+def stage(project, monkeypatch, units, killed_in=None):
+    """The stage `train` of three epochs, on a network of so many units; which epochs it has made."""
+    epochs = []
+
+    def on_epoch(epoch, _metrics):
+        epochs.append(epoch)
+        if epoch == killed_in:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(dataset, "spec", lambda: None)
+    monkeypatch.setattr(dataset, "load", lambda split: examples(30, seed=len(split)))
+    monkeypatch.setattr(train, "resolve", lambda *_: lambda params, spec: model(units))
+    monkeypatch.setattr(train.track, "curves", lambda *_: nullcontext(on_epoch))
+    write_json(paths.DATA / "card.json", {})
+    settings = yaml.safe_load((ROOT / "infra/presets/smoke.yaml").read_text())
+    settings["train"]["epochs"] = 3
+    train.train(Params.model_validate(settings))
+    return epochs
+
+
+@pytest.mark.parametrize("changed", ["code", "libraries", None])
+def test_a_checkpoint_of_other_code_is_neither_resumed_nor_kept(changed, project, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        stage(project, monkeypatch, 8, killed_in=1)
+    checkpoints = paths.STATE / "checkpoints"
+    assert len(list(checkpoints.iterdir())) == 1
+    if changed:
+        monkeypatch.setattr(toolchain, changed, lambda: "another")
+    # what changed code builds need not fit into the old one's variables
+    assert stage(project, monkeypatch, 9 if changed else 8) == ([0, 1, 2] if changed else [2])
+    assert not checkpoints.exists()

@@ -1,12 +1,16 @@
 """LiteRT files against Keras itself: same numbers in float, close ones in integers."""
 
+import errno
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tasks import fit
 from tasks.dataset import Examples, Spec, TensorSpec
-from tasks.errors import ConversionError, ModelError
+from tasks.errors import ConversionError, ModelError, TercetError
 from tasks.models import bow, cnn
 from tasks.params import Bow, Cnn, Prune, Quantize
 from tasks.quantize import aware, litert
@@ -178,3 +182,26 @@ def test_a_layer_that_cannot_be_trained_aware_is_an_error(images):
         ModelError, match=r"quantization-aware training of 'm': .*embedding \(Embedding\).*set aware_epochs: 0"
     ):
         aware.apply(model, card, entry, images, images)
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+HALF = ValueError("SignatureDef signature_key is None and model has 0 Signatures")  # said of a file that had no room
+
+
+@pytest.mark.parametrize(("error", "free"), [(FULL, 2**30), (HALF, 0)], ids=["said", "found"])
+def test_a_full_disk_is_no_refusal_for_it_may_pass(error, free, trained, monkeypatch):
+    import tensorflow as tf
+
+    def convert():
+        raise error
+
+    converter = SimpleNamespace(convert=convert, target_spec=SimpleNamespace())
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_keras_model", lambda model: converter)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
+    with pytest.raises(TercetError, match=r"^scheme float16: no space left on the disk: .*; free some") as caught:
+        litert.convert(trained, "float16", None)
+    assert type(caught.value) is TercetError  # none of the kinds that no other try is worth
+    if error is HALF:
+        monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2**30))
+        with pytest.raises(ConversionError, match="the converter refused: SignatureDef"):
+            litert.convert(trained, "float16", None)

@@ -1,6 +1,8 @@
 """Variants by ai-edge-quantizer: against the float32 file, by the types of their tensors, by layers known as hard."""
 
+import errno
 import logging
+import os
 from pathlib import Path
 from unittest import mock
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from tasks import devices, fit, paths
 from tasks.bench.kinds import ethos_u
 from tasks.dataset import LABEL, Examples
-from tasks.errors import ConversionError, ParamsError
+from tasks.errors import ConversionError, ParamsError, TercetError
 from tasks.params import Quantize
 from tasks.quantize import ai_edge, layers, litert, mixed
 
@@ -355,3 +357,15 @@ def test_random_networks_convert_at_every_scheme_or_are_refused(architectures, d
                 continue
             ratio = mixed.sqnr_db(expected, answers(made, examples))
             assert ratio is None or ratio > LEAST_DB[scheme], (scheme, ratio)
+
+
+def test_a_full_disk_is_no_refusal_of_the_quantizers_for_it_may_pass(plain, monkeypatch):
+    from ai_edge_quantizer.quantizer import Quantizer
+
+    def refuse(*_words, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Quantizer, "quantize", refuse)
+    with pytest.raises(TercetError, match=r"^no space left on the disk: ") as caught:
+        ai_edge.quantize(plain, [ai_edge.Rule(ai_edge.SCHEMES["int8-weights"])])
+    assert type(caught.value) is TercetError  # none of the kinds that no other try is worth

@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import shutil
+from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Lock
@@ -144,10 +145,13 @@ def _write(repo: Any, stages: list[Any]) -> None:
     dvc_lock.keep()
 
 
-def stale() -> set[str]:
+def stale(known: Collection[str] = ()) -> set[str]:
     """The names of all stages that a run would have to look at: those changed and all that hang from them.
 
     What a kill has left broken is put right before.
+
+    Args:
+        known: stages whose outputs are what they will be: of those that hang from them, DVC's answer for each is right.
     """
     import networkx
 
@@ -161,7 +165,7 @@ def stale() -> set[str]:
             if changed is None:  # nothing has ever run: no need to look at each
                 return set(stages)
             found = set(changed)
-            for name in changed:
+            for name in (name for name in changed if name.partition("@")[0] not in known):
                 found |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
     except DvcException as error:
         raise _cause("dvc status", error) from error

@@ -57,11 +57,18 @@ def start_from(settings: Params) -> None:
     """Bring the data, the baseline and the reference up to date, as `tercet run` does."""
     with Project() as project:
         reference = settings.benchmark.reference
-        needed = [*(("origin", kind) for kind in origin.KINDS), ("prepare",), ("train",), ("quantize", reference)]
+        needed = [
+            ("code",),
+            *(("origin", kind) for kind in origin.KINDS),
+            ("prepare",),
+            ("train",),
+            ("quantize", reference),
+        ]
         graph = Graph(project, look(settings) & {project.names[words] for words in needed})
         given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
-        prepared = graph.submit("prepare", label="prepare", after=[given["data"]])
-        trained = graph.submit("train", label="train", after=[prepared, given["model"], given["toolchain"]])
+        code = graph.submit("code", label="code")
+        prepared = graph.submit("prepare", label="prepare", after=[code, given["data"]])
+        trained = graph.submit("train", label="train", after=[prepared, given["model"]])
         graph.submit("quantize", reference, label=f"quantize {reference}", after=[trained])
         if failures := graph.failures():
             raise TercetError(told(failures, len(graph.futures)))

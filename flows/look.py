@@ -1,23 +1,30 @@
 """What there is to do, before anything heavy is started for it."""
 
 from flows import dvc_bridge
-from tasks import origin, paths, probe
+from tasks import code, origin, probe
 from tasks.params import Params
+
+LOOKED_AT = ("code", "origin", "probe")  # stages whose outputs each look writes anew, never taken from a cache
 
 
 def look(settings: Params) -> set[str]:
     """The names in dvc.yaml of the stages that a run has to look at; none where everything is up to date.
 
-    What the devices' figures hang from, and what comes from outside, is written down anew first, so that DVC sees a
-    machine or a file that has changed.
+    What outputs hang from beside parameters (code and libraries, what comes from outside, the devices) is written down
+    anew first, so that DVC sees what has changed. Where nothing hangs from that, DVC is told at once.
 
     Raises:
         TercetError: a device file is wrong, a file is missing, or DVC's own complaint.
     """
     for kind in origin.KINDS:
-        if paths.origin(kind).exists():
-            origin.origin(settings, kind)
+        origin.origin(settings, kind)
+    code.code(settings)
     for device in settings.benchmark.devices:
-        if paths.fingerprint(device).exists():
-            probe.probe(settings, device)
-    return dvc_bridge.stale()
+        probe.probe(settings, device)
+    found = dvc_bridge.stale(LOOKED_AT)
+    if not found or any(name.partition("@")[0] not in LOOKED_AT for name in found):
+        return found
+    with dvc_bridge.Project() as project:
+        for name in sorted(found):
+            project.reproduce(name)
+    return set()

@@ -112,19 +112,18 @@ def bring_up(settings: Params, stale: list[str] | None) -> None:
 def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     """From the data to every variant; returns the variants' artifacts."""
     given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
-    needs = [graph.submit("prepare", label="prepare", after=[given["data"]]), given["model"], given["toolchain"]]
+    code = graph.submit("code", label="code")
+    needs = [graph.submit("prepare", label="prepare", after=[code, given["data"]]), given["model"]]
     models = {BASELINE: graph.submit("train", label="train", after=needs)}
     for name in settings.model_order():
         method, parent = settings.compress[name].method, settings.compress[name].parent
-        models[name] = graph.submit(
-            "compress", name, label=f"{method} {name}", after=[*needs, given["estimators"], models[parent]]
-        )
+        models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[*needs, models[parent]])
 
     artifacts = {}
     for variant, entry in settings.quantize.items():
-        made = [models[entry.model], given["toolchain"]]
+        made = [models[entry.model]]
         artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=made)
-        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant], given["evaluator"]])
+        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]])
     return artifacts
 
 

@@ -11,6 +11,7 @@ from tasks import dvc_lock, paths, signals
 from tasks.errors import ParamsError, TercetError
 
 STAGES = {
+    "code": "tasks.code:code",
     "origin": "tasks.origin:origin",
     "prepare": "tasks.prepare:prepare",
     "train": "tasks.train:train",

@@ -62,6 +62,7 @@ def first(params: Params, variant: str) -> Failure | None:
     model = params.quantize[variant].model
     made = [model, *params.ancestors(model)][::-1][1:]  # without the baseline
     line = [
+        ("code",),
         *(("origin", kind) for kind in origin.KINDS),
         ("prepare",),
         ("train",),

@@ -13,6 +13,7 @@ from tasks.records import Layer, ModelCard, read
 if TYPE_CHECKING:
     import tf_keras
 
+USES = ("h5py",)  # what tf_keras writes them by
 FILE = "model.h5"
 LITERT = "model.tflite"  # in its place: a file of one's own, which has no layers any more
 

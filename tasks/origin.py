@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks import custom, devices, paths, toolchain
+from tasks import custom, paths
 from tasks.errors import DataError, ParamsError, suggest
 from tasks.files import locked, sha256, write_json
-from tasks.params import Params, Slim, Stored
+from tasks.params import Params, Stored
 
 KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large ones are not read on every look
 
@@ -17,9 +17,7 @@ def origin(params: Params, kind: str) -> None:
     """Write `out/origins/<kind>.json`, and only where it would say something else than it does.
 
     `data` has the SHA-256 of each file that `prepare.path` names, `model` of the models of one's own and the modules of
-    their layers, `estimators` the fingerprint of each device whose estimates choose what `slim` removes, `toolchain`
-    the versions of what trains and converts, `evaluator` the processor and the runtime that accuracy is found with.
-    The first three are empty where there is nothing of the kind.
+    their layers. They are empty where there is nothing of the kind.
 
     Raises:
         DataError: a file is not there.
@@ -58,12 +56,6 @@ def models(params: Params) -> list[Path]:
     return found
 
 
-def _of_estimators(params: Params) -> dict[str, Any]:
-    entries = params.compress.values()
-    names = {entry.device for entry in entries if isinstance(entry, Slim) and entry.device is not None}
-    return {name: devices.fingerprint(devices.load(name)) for name in sorted(names)}
-
-
 def _below(path: Path, told: str) -> list[Path]:
     if path.is_file():
         return [path]
@@ -98,7 +90,4 @@ def _read(path: Path) -> Any:
 KINDS: dict[str, Callable[[Params], dict[str, Any]]] = {
     "data": _of_data,
     "model": _of_models,
-    "estimators": _of_estimators,
-    "toolchain": lambda _params: toolchain.libraries(),
-    "evaluator": lambda _params: toolchain.evaluator(),
 }

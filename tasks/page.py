@@ -12,6 +12,8 @@ from tasks.matrix import Matrix
 from tasks.records import Comparison, Measurement, Provenance, Row
 from tasks.records.figures import FIGURES, Figure, Value, told
 
+RESOURCES = ("page.html.j2",)
+
 
 @dataclass(frozen=True)
 class Cell:

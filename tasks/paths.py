@@ -9,6 +9,7 @@ DEVICES = Path("infra/devices")
 ARM64 = Path("infra/arm64")  # what an emulated Arm processor is made of
 SUPPORT = Path("infra/support.json")  # which operator runs where, as probed
 OUT = Path("out")
+CODE = OUT / "code"
 DATA = OUT / "data"
 MODELS = OUT / "models"
 ARTIFACTS = OUT / "artifacts"
@@ -41,8 +42,13 @@ def fingerprint(device: str) -> Path:
     return OUT / "fingerprints" / f"{device}.json"
 
 
+def code(of: str) -> Path:
+    """What code and libraries a stage's outputs hang from: of `train`, `compress.<model>`, `benchmark.<device>`."""
+    return CODE / f"{of}.json"
+
+
 def origin(kind: str) -> Path:
-    """What the project's data, its models or its toolchain are, by their content and versions."""
+    """What the project's data or its models are, by their content."""
     return OUT / "origins" / f"{kind}.json"
 
 

@@ -10,6 +10,7 @@ from tasks.dataset import Array, Examples
 from tasks.errors import UnsupportedError
 from tasks.scratch import scratch
 
+RESOURCES = ("bench/runner/litert.py",)  # of the code that is run there
 TIMEOUT_S = 1800.0
 Kernels = Literal["default", "reference"]
 

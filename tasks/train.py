@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 
-from tasks import custom, dataset, files, fit, keras_models, paths, toolchain, track
+from tasks import custom, dataset, files, fit, keras_models, paths, track
 from tasks.models import FAMILIES
 from tasks.params import BASELINE, File, Params
 from tasks.records import ModelCard
@@ -57,7 +57,8 @@ def train(params: Params) -> None:
 
 def _digest(params: Params) -> str:
     parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
-    parts += [toolchain.code(), str(toolchain.libraries())]
+    if paths.code("train").exists():
+        parts.append(files.sha256(paths.code("train")))
     if isinstance(params.model, File) and paths.origin("model").exists():
         parts.append(files.sha256(paths.origin("model")))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -21,6 +21,7 @@ from tasks.files import once, sha256
 from tasks.process import Told, told
 from tasks.scratch import scratch
 
+RESOURCES = ("../../infra/arm64/count.c",)
 SOURCE = paths.ARM64 / "count.c"
 ROOTFS = "TERCET_ARM64_ROOTFS"  # where it lies, if not in .tercet
 MANIFEST = "opt/manifest"  # of its packages: the last that is written

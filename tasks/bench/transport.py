@@ -13,6 +13,7 @@ from tasks.errors import DeviceError
 from tasks.process import kill
 
 RUNNER = Path(__file__).with_name("runner")
+RESOURCES = ("runner/__main__.py",)  # of the code that is run there
 # as a module of a package, from the folder that it lies in, and with nothing of the caller's environment in its way
 START = "import sys; sys.path.insert(0, sys.argv[1]); from runner.__main__ import main; main()"
 STATUSES = ("ok", "unsupported", "error")

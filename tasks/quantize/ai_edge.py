@@ -17,6 +17,7 @@ from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
 
+USES = ("scipy",)  # which the quantizer computes with
 Activations = Literal["float32", "dynamic", "int8", "int16"]
 KINDS = {"TRANSPOSE_CONV": "CONV_2D_TRANSPOSE"}  # the quantizer's names, where they are not the schema's
 

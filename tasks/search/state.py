@@ -5,13 +5,17 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
-from tasks import benchmark, files, paths, toolchain
+from tasks import benchmark, code, files, paths
 from tasks import devices as catalog
 from tasks.bench.locks import hold
 from tasks.bench.request import made_in
+from tasks.bench.runner import machine
+from tasks.closure import Reader
 from tasks.errors import DataError
 from tasks.figures import significant
+from tasks.models import FAMILIES
 from tasks.params import BASELINE, Params
 from tasks.params.search import Search
 from tasks.records import ModelCard, read
@@ -41,12 +45,11 @@ class State:
         """
         reference = made_in(paths.artifact(params.benchmark.reference))
         given = [*sorted(paths.model(BASELINE).iterdir()), paths.DATA / "card.json"]
-        root = space.digest([*map(files.sha256, given), toolchain.code(), toolchain.libraries()])
+        root = space.digest([*map(files.sha256, given)])
         self.search, self._params = search, params
         self._baseline = read(ModelCard, paths.model(BASELINE) / "card.json")
-        measured_by = [toolchain.evaluator(), *(catalog.fingerprint(catalog.load(name)) for name in devices)]
-        asked_for = _asked_for(params, search)
-        self.folder = HOME / space.digest([root, reference.card.sha256, asked_for, measured_by])
+        asked_for, made_by = _asked_for(params, search), _made_by(params, search, devices)
+        self.folder = HOME / space.digest([root, reference.card.sha256, asked_for, made_by])
         self.workshop = Workshop(params, search, self.folder, HOME / "models", root, reference, tuple(devices), lane)
         self.trials: list[Trial] = []
         self._under_way: dict[int, space.Plan] = {}
@@ -161,6 +164,15 @@ class State:
             files.write_json(path, {name: layer.model_dump() for name, layer in found.items()})
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {name: bits.Layer.model_validate(layer) for name, layer in kept.items()}
+
+
+def _made_by(params: Params, search: Search, devices: Sequence[str]) -> list[object]:
+    """The code, the libraries, the processor and the devices that a trial's figures hang from."""
+    found = [catalog.load(name) for name in devices]
+    methods = {method for chain in search.chains for method in chain} | {e.method for e in params.compress.values()}
+    named = methods | {*FAMILIES, *search.schemes}.union(*map(code.members, found))
+    closure = Reader().closure(["tasks.search.trial"], named)
+    return [asdict(closure), machine.processor(), *map(catalog.fingerprint, found)]
 
 
 def _asked_for(params: Params, search: Search) -> list[object]:

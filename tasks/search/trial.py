@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks import benchmark, dataset, devices, paths, speed
+from tasks import benchmark, code, dataset, devices, paths, speed
 from tasks.bench.locks import hold
 from tasks.bench.request import Artifact, made_in
+from tasks.closure import Reader
 from tasks.compress import stage as compression
 from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError
@@ -52,6 +53,7 @@ class Workshop:
     reference: Artifact
     devices: tuple[str, ...]  # estimates first
     lane: Lane  # by the name of a stage: who else may work meanwhile
+    reader: Reader = field(default_factory=Reader)  # of the code that makes them
 
     @property
     def protocol(self) -> Protocol:
@@ -60,11 +62,12 @@ class Workshop:
         return given if given.mode == "quick" else QUICK
 
     def place(self, plan: Plan, name: str) -> Path:
-        """Where a model of a plan lies: named by all that it was made from, so chains that begin alike share it."""
+        """Where a model of a plan lies: named by all that it was made from and by. Chains that begin alike share it."""
         if name == BASELINE:
             return paths.model(BASELINE)
         names = [each for each, _ in plan.models]
-        chain = [settings(entry) for _, entry in plan.models[: names.index(name) + 1]]
+        entries = [entry for _, entry in plan.models[: names.index(name) + 1]]
+        chain = [[settings(entry), code.compress(entry, self.reader)] for entry in entries]
         return self.models / digest([self.root, self.search.training.examples, chain])
 
 

@@ -96,6 +96,7 @@ def _order(settings: params.Params) -> list[tuple[str, ...]]:
     """Every stage of a run, in an order that respects what each needs."""
     pairs = [(variant, device) for device in settings.benchmark.devices for variant in settings.quantize]
     return [
+        ("code",),
         *(("origin", kind) for kind in KINDS),
         ("prepare",),
         ("train",),

@@ -127,6 +127,22 @@ def test_what_a_changed_parameter_reaches_runs_and_returns_without_running(proje
     assert lock(project) == first
 
 
+def test_of_what_was_looked_at_anew_only_that_is_stale_whose_own_input_changed(project, calls):
+    run()
+    (project / "out/model.txt").write_text("as it will be")
+    assert dvc_bridge.stale() == {"train", "evaluate@int8", "evaluate@int16"}
+    (project / "out/data/test").write_text("that nothing reads")
+    write_params(project, PARAMS | {"variants": {"int8": 8, "int16": 17}})
+    found = dvc_bridge.stale()
+    assert dvc_bridge.stale(("prepare", "train")) == found  # the inputs themselves are others
+    write_params(project, PARAMS | {"source": "mnist"})
+    shutil.rmtree(project / "out")
+    run()
+    write_params(project, PARAMS | {"source": "digits"})
+    assert dvc_bridge.stale(("prepare",)) == {"prepare"}
+    assert dvc_bridge.stale() == set(ALL)
+
+
 def test_one_variant_is_one_stage(project, calls):
     run()
     write_params(project, PARAMS | {"variants": {"int8": 9, "int16": 16}})

@@ -105,6 +105,7 @@ def order(settings):
     """The words of every stage, each behind what it needs."""
     devices = settings.benchmark.devices
     return [
+        ("code",),
         *(("origin", kind) for kind in origin.KINDS),
         ("prepare",),
         ("train",),

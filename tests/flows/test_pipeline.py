@@ -63,7 +63,7 @@ def sent(first):
 def test_a_first_run_runs_every_stage_and_ends_with_the_table(first, outcomes):
     clone, said, _ = first
     models = {"prepare", "train", "prune pruned50", "cluster pruned50-clustered8"}
-    probes = {f"probe {device}" for device in DEVICES} | {f"origin {kind}" for kind in origin.KINDS}
+    probes = {"code", *(f"probe {device}" for device in DEVICES), *(f"origin {kind}" for kind in origin.KINDS)}
     assert outcomes(said)["ran"] == models | probes | ENDED | set.union(*map(steps, VARIANTS))
     assert not outcomes(said)["restored"]
     assert "Traceback" not in said
@@ -132,6 +132,28 @@ def test_a_changed_variant_runs_alone_and_comes_back_without_running(clone, outc
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
+def test_an_edit_makes_old_what_the_code_shapes_and_a_docstring_nothing(clone, outcomes):
+    file = next((clone.root / "tasks" / "bench").rglob("ethos_u.py"))
+    text, device = file.read_text(), "ethos-u55-128"
+    file.write_text(text.replace('"""', '"""Likewise: ', 1) + "\n\n# the end\n")
+    said = clone.run("tercet", "run")
+    assert not any(outcomes(said).values())
+    assert "everything is up to date: no stage to run" in said
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
+    file.write_text(f"{text}\n\nMORE = 1\n")
+    said = clone.run("tercet", "run")
+    name = file.relative_to(clone.root).as_posix()
+    assert f"code: {name} changed (benchmark.{device}, deploy.{device})" in said
+    measured = {f"benchmark {variant} @ {device}" for variant in VARIANTS}
+    assert outcomes(said)["ran"] == measured | {"code", f"deploy {device}"}
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
+    lock = (clone.root / "dvc.lock").read_bytes()
+    assert "Running stage" not in clone.run("dvc", "repro")
+    assert (clone.root / "dvc.lock").read_bytes() == lock
+    file.write_text(text)
+    assert not outcomes(clone.run("tercet", "run"))["ran"] - {"code"}
+
+
 def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(AWAY)
     shipped = clone.hashes("out/bundles/host-cpu")
@@ -178,10 +200,10 @@ def test_outputs_return_from_the_default_remote(clone):
     shutil.rmtree(clone.root / ".dvc" / "cache")
     clone.run("dvc", "pull", "--quiet")
     pulled = clone.hashes("out")
-    own = ("out/fingerprints/", "out/origins/")
+    own = ("out/code/", "out/fingerprints/", "out/origins/")
     assert pulled == {path: value for path, value in before.items() if not path.startswith(own)}
     said = clone.run("dvc", "repro")
     assert set(re.findall(r"Running stage '([^']+)'", said)) == {
-        *(f"origin@{kind}" for kind in origin.KINDS), *(f"probe@{device}" for device in DEVICES)
+        "code", *(f"origin@{kind}" for kind in origin.KINDS), *(f"probe@{device}" for device in DEVICES)
     }  # fmt: skip
     assert clone.hashes("out") == before

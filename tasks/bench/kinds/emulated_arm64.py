@@ -14,6 +14,7 @@ from tasks.devices import Device, installed
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Energy, Instructions
 
+RESOURCES = ("../runner/litert.py",)
 RUNS = 10  # counted inferences, each of another example: they differ by what the example makes the kernels do
 COUNT_S = 900.0  # QEMU is up to 400 times slower than the host
 

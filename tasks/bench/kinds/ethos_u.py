@@ -28,6 +28,7 @@ from tasks.process import Told, told
 from tasks.records import Energy, Latency, Measurement, Memory
 from tasks.scratch import scratch
 
+USES = ("ethos-u-vela",)
 TIMEOUT_S = 300
 PROBE_S = 60.0
 STAND_IN = "LiteRT reference kernels on the host"

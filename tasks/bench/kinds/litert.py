@@ -11,6 +11,9 @@ class Litert(Processor):
     """This machine's processor, which runs the artifact through LiteRT."""
 
 
+RESOURCES = ("../runner/litert.py",)
+
+
 def measure(request: Request) -> Result:
     """Measure one pair; its accuracy is the evaluation's, which had the same kernels.
 

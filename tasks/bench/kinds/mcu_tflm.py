@@ -20,6 +20,7 @@ from tasks.formats import tflite
 from tasks.records import Energy, Memory
 from tasks.scratch import scratch
 
+RESOURCES = ("../runner/tflm.py",)
 # What firmware takes beside the model. TensorFlow's own figure is 16 KB for the core runtime on a Cortex-M3 and 22 KB
 # with the operators of a keyword spotter (tensorflow.org/lite/microcontrollers, overview); optimised kernels, the C
 # library and start-up code come on top, so four times as much is set aside. Of RAM, the stack, the C library's and the

@@ -19,6 +19,8 @@ from tasks.files import once
 from tasks.formats import tflite
 from tasks.process import told
 
+RESOURCES = ("../runner/onnxruntime.py",)
+USES = ("tf2onnx",)
 OPSET = 18  # the newest that tf2onnx writes
 EDITION = 2  # of what this module makes of tf2onnx's file: part of its name, as it is kept
 TIMEOUT_S = 600

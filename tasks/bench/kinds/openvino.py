@@ -11,6 +11,9 @@ class OpenVino(Processor):
     """This machine's processor, which runs the artifact through OpenVINO, which reads it as it is."""
 
 
+RESOURCES = ("../runner/openvino.py",)
+
+
 def setup(device: Processor, session: Session) -> timed.Setup:
     """How the runtime is asked, here or elsewhere."""
     return timed.Setup(

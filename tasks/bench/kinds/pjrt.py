@@ -14,6 +14,7 @@ from tasks.devices import Accelerated, Device, installed, too_few_cpus
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import sha256
 
+RESOURCES = ("../runner/pjrt.py",)
 TPU_NODES = ("accel*", "vfio/[0-9]*")  # under /dev
 
 

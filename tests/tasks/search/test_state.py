@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import params, paths, toolchain
+from tasks import closure, params, paths
 from tasks.files import sha256
 from tasks.records import ArtifactCard, ModelCard, Tensor, read
 from tasks.search import bits
@@ -152,13 +152,18 @@ def test_a_record_of_another_schema_is_left_out(begun, caplog):
     assert f"left out: {broken}: not a Trial" in caplog.text
 
 
-@pytest.mark.parametrize("what", ["code", "libraries", "evaluator"])
-def test_other_code_or_libraries_or_another_processor_are_another_study(begun, monkeypatch, what):
-    first = begun()
-    monkeypatch.setattr(toolchain, what, lambda: "other")
+@pytest.mark.parametrize("what", ["tensorflow", "ai-edge-litert", "processor"])
+def test_other_libraries_or_another_processor_are_another_study(begun, monkeypatch, what):
+    first, installed = begun(), closure.installed
+    _, plan, _ = next(asked for _ in params.load().quantize if (asked := first.ask())[1].models)
+    place = first.workshop.place(plan, plan.models[-1][0])
+    monkeypatch.setattr(closure, "installed", lambda name: "other" if name == what else installed(name))
+    if what == "processor":
+        monkeypatch.setattr(module.machine, what, lambda: {"cpu": "other"})
     other = begun()
     assert other.folder != first.folder
-    assert (other.workshop.root != first.workshop.root) == (what != "evaluator")  # models hang from no processor
+    # models hang from no runtime and no processor
+    assert (other.workshop.place(plan, plan.models[-1][0]) != place) == (what == "tensorflow")
 
 
 def test_another_device_file_is_another_study(begun):

@@ -11,7 +11,7 @@ from tasks import files, paths, records
 from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
 from tasks.records import Comparison, ModelCard, Row
-from tasks.records.figures import FIGURES, Value, known, told
+from tasks.records.figures import FIGURES, QUALITY, Value, known, told
 from tasks.track import lineage
 from tasks.track.lineage import Data, digest
 
@@ -133,7 +133,7 @@ def of_row(experiment: str, row: Row, made: dict[str, str], data: Data | None) -
         name=f"{row.variant} @ {row.device}",
         params={**named, "total_epochs": str(row.total_epochs), **made},
         tags={"kind": "measurement", **_about(row)},
-        points=tuple(Point(key, float(each.value)) for key, each in known(row).items()),
+        points=tuple(Point(_called(key, row), float(each.value)) for key, each in known(row).items()),
         data=data,
         artifact_sha256=row.measurement.artifact_sha256 if row.measurement.status == "ok" else None,
         began_ms=row.measurement.began_ms,
@@ -158,13 +158,18 @@ def _about(row: Row) -> dict[str, str]:
             "outcome": row.outcome,
             "metric": row.metric,
             "ratio_against": found.against if found else None,
-            "quality_n": str(row.quality_n),
-            "validation_quality": f"{row.validation_quality:.6g}",
+            f"{row.metric}_n": str(row.quality_n),
+            f"validation_{row.metric}": f"{row.validation_quality:.6g}",
             "mcnemar_p_value": f"{row.mcnemar.p_value:.6g}" if row.mcnemar else None,
         }
         for key, value in known(row).items():
-            tags |= _sure(key, value) if FIGURES[key].scope != "file" else {}
+            tags |= _sure(_called(key, row), value) if FIGURES[key].scope != "file" else {}
     return {name: value[:LONGEST] for name, value in tags.items() if value}
+
+
+def _called(key: str, row: Row) -> str:
+    """A figure's key; of the quality what it is, as MLflow's charts show nothing but the name: accuracy, auc."""
+    return row.metric if key == QUALITY else key
 
 
 def _sure(key: str, value: Value) -> dict[str, str | None]:

@@ -34,14 +34,14 @@ def test_a_run_holds_what_the_record_says(store: Store, params: Params) -> None:
     }
     run = found["int8 @ ethos-u55-128"]
     assert run.data.metrics == {
-        "quality": 0.97,
+        "accuracy": 0.97,
         "latency_ms": 0.1,
         "bytes": (GOLDEN / "int8.tflite").stat().st_size,
         "gzip_bytes": 900,
     }, "what is not known is not 0"
     assert run.data.tags["latency_ms_source"] == "estimated"
     assert "energy_mj_source" not in run.data.tags
-    assert (run.data.tags["metric"], run.data.tags["quality_interval"]) == ("accuracy", "0.95 to 0.98")
+    assert (run.data.tags["metric"], run.data.tags["accuracy_interval"]) == ("accuracy", "0.95 to 0.98")
     assert {found[name].info.status for name in found} == {"FINISHED"}
     assert {found[name].data.tags["superseded"] for name in found} == {"false"}
     refused = found["float32 @ ethos-u55-128"]

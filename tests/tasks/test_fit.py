@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tasks import dataset, fit, paths, toolchain, train
+from tasks import dataset, fit, paths, train
 from tasks.dataset import Examples
 from tasks.errors import ModelError
 from tasks.files import write_json
@@ -139,14 +139,16 @@ def stage(project, monkeypatch, units, killed_in=None):
     return epochs
 
 
-@pytest.mark.parametrize("changed", ["code", "libraries", None])
+@pytest.mark.parametrize("changed", ["files", "libraries", None])
 def test_a_checkpoint_of_other_code_is_neither_resumed_nor_kept(changed, project, monkeypatch):
+    hangs_from = {"files": {"tasks/train.py": "0"}, "libraries": {"tensorflow": "2"}}
+    write_json(paths.code("train"), hangs_from)
     with pytest.raises(KeyboardInterrupt):
         stage(project, monkeypatch, 8, killed_in=1)
     checkpoints = paths.STATE / "checkpoints"
     assert len(list(checkpoints.iterdir())) == 1
     if changed:
-        monkeypatch.setattr(toolchain, changed, lambda: "another")
+        write_json(paths.code("train"), hangs_from | {changed: {}})
     # what changed code builds need not fit into the old one's variables
     assert stage(project, monkeypatch, 9 if changed else 8) == ([0, 1, 2] if changed else [2])
     assert not checkpoints.exists()

@@ -12,6 +12,7 @@ LAYERS = frozenset({
     *(f"{kind}{n}" for kind in ("Conv", "Convolution", "ConvLSTM", "SpatialDropout") for n in DIMENSIONS),
     *(f"{kind}{n}Transpose" for kind in ("Conv", "Convolution") for n in DIMENSIONS),
     *(f"{kind}{n}" for kind in ("SeparableConv", "SeparableConvolution", "DepthwiseConv") for n in DIMENSIONS[:2]),
+    *(f"LocallyConnected{n}" for n in DIMENSIONS[:2]),
     # pooling and shapes
     *(f"{how}Pooling{n}" for how in ("Max", "Average", "GlobalMax", "GlobalAverage") for n in DIMENSIONS),
     *(f"{how}Pool{n}" for how in ("Max", "Avg", "GlobalMax", "GlobalAvg") for n in DIMENSIONS),
@@ -71,7 +72,7 @@ def _under(space: str, names: str) -> set[str]:
 OPERATORS = frozenset(
     _under("", """
         argsort boolean_mask broadcast_to cast clip_by_norm clip_by_value concat convert_to_tensor
-        einsum ensure_shape expand_dims gather gather_nd identity linspace meshgrid norm one_hot
+        einsum ensure_shape expand_dims fill gather gather_nd identity linspace meshgrid norm one_hot
         ones_like pad range rank realdiv repeat reshape reverse reverse_sequence roll scatter_nd
         searchsorted sequence_mask shape size slice sort space_to_batch batch_to_space split squeeze
         stack stop_gradient strided_slice tensor_scatter_nd_add tensor_scatter_nd_update tensordot tile

@@ -40,6 +40,7 @@ KERAS3 = {
     "initializer": listed.KERAS3_INITIALIZERS,
     "activation": listed.KERAS3_ACTIVATIONS,
 }
+WAY_OUT = "save the model without it, or convert it to .tflite and take that (scheme as-is)"
 HOLDERS = ("layer", "layers", "cell", "cells", "backward_layer", "forward_layer")  # keys whose values are layers
 
 
@@ -150,7 +151,7 @@ class _Reader:
         name = config.get("function") if isinstance(config, Mapping) else None
         known = listed.OPERATORS if kind == "TFOpLambda" else listed.SLICES
         if not isinstance(name, str) or not known & {name, name.removeprefix("compat.v1.")}:
-            raise self.refusal(layer, f"TensorFlow's operator {_short(name)} is none that a network computes with")
+            raise self.refusal(layer, f"the operator {_short(name)} is none that is taken from a file; {WAY_OUT}")
 
     def inside(self, config: Any, layer: str, depth: int, *, free: bool) -> Any:
         """An object's own configuration. `free`: of a class of the user's, which makes of it what it likes."""
@@ -231,14 +232,13 @@ class _Reader:
             what = "operation" if str(module).startswith("keras.src.ops.") else "layer"
             return self.refusal(
                 layer,
-                f"{name} is {_a(what)} of Keras 3 that tf_keras has no match for; save the model without it, or "
-                "convert it to .tflite and take that (scheme as-is)",
+                f"{name} is {_a(what)} of Keras 3 that tf_keras has no match for; {WAY_OUT}",
                 what,
             )
         if role != "layer":
             return self.refusal(layer, f"{_bare(title)} is no {role} of tf_keras")
-        if ours and hasattr(_keras_layers(), str(name)):
-            return self.refusal(layer, f"{name} is none of the layers that are taken from a file")
+        if ours and _in_keras(str(name)):
+            return self.refusal(layer, f"{name} is none of the layers that are taken from a file; {WAY_OUT}")
         return self.refusal(
             layer,
             f"{_bare(title)} is no layer of tf_keras; for one of your own, set `layers` to the Python module that "
@@ -275,10 +275,11 @@ def _is_value(entry: Mapping[str, Any]) -> bool:
     )
 
 
-def _keras_layers() -> Any:
+def _in_keras(name: str) -> bool:
+    """Whether tf_keras has a layer of that name."""
     import tf_keras as keras
 
-    return keras.layers
+    return hasattr(keras.layers, name) or hasattr(keras.layers.experimental, name)
 
 
 def _stripped(kind: str) -> str:

@@ -35,6 +35,16 @@ def operators():
     return keras.Model(inputs, keras.layers.Dense(3, "softmax")(1.0 - tf.math.l2_normalize(y, axis=-1)))
 
 
+def local():
+    """A filter for each place, and a tensor of one number in the shape of another."""
+    import tensorflow as tf
+
+    inputs = keras.Input((8, 8, 3), name="x")
+    y = keras.layers.LocallyConnected2D(4, 3, strides=2, implementation=2)(inputs)
+    y = keras.layers.LocallyConnected1D(3, 2)(keras.layers.Reshape((9, 4))(y))
+    return keras.Model(inputs, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(y + tf.fill(tf.shape(y), 0.5))))
+
+
 def recurrent():
     inputs = keras.Input((6,), dtype="int32", name="x")
     y = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)
@@ -61,6 +71,7 @@ def mobile():
         convolutions,
         operators,
         attention,
+        local,
         pytest.param(recurrent, marks=pytest.mark.slow),
         pytest.param(mobile, marks=pytest.mark.slow),
     ],
@@ -100,6 +111,29 @@ def test_wrappers_of_tfmot_are_to_be_taken_off_first(how, path):
     with pytest.raises(ModelError, match=rf"^{path}: layer '\w+' {WRAPPED[how]}") as caught:
         read(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", FORMATS)
+@pytest.mark.parametrize("name", ["keras.backend.batch_flatten", "random.shuffle"])
+def test_an_operator_that_is_on_no_list_is_named_and_the_way_out_is_said(name, path):
+    import tensorflow as tf
+
+    inputs = keras.Input((4,), name="x")
+    called = {"keras.backend.batch_flatten": keras.backend.batch_flatten, "random.shuffle": tf.random.shuffle}[name]
+    save(keras.Model(inputs, keras.layers.Activation("softmax")(called(inputs))), path)
+    way = r"save the model without it, or convert it to \.tflite and take that \(scheme as-is\)"
+    with pytest.raises(ModelError, match=rf"^{path}: layer '.*{name}': the operator '{name}' is none .*; {way}$"):
+        read(path)
+
+
+@pytest.mark.parametrize("path", FORMATS)
+def test_a_layer_that_is_on_no_list_is_named_and_the_way_out_is_said(path):
+    inputs = keras.Input((4,), name="x")
+    features = keras.layers.experimental.RandomFourierFeatures(3, name="features")
+    save(keras.Model(inputs, features(inputs)), path)
+    way = r"save the model without it, or convert it to \.tflite and take that \(scheme as-is\)"
+    with pytest.raises(ModelError, match=rf"^{path}: layer 'features': .*RandomFourierFeatures .*; {way}$"):
+        read(path)
 
 
 def test_what_keras_3_exports_for_serving_has_no_layers(files):

@@ -56,7 +56,7 @@ def test_an_older_saved_model_is_read_as_carefully():
     config["config"]["layers"].insert(1, operator("SlicingOpLambda", "io.write_file", "canary", {"contents": "x"}))
     describe("folder", config)
     older()
-    with pytest.raises(ModelError, match=r"folder: layer 'planted': TensorFlow's operator 'io\.write_file' is none"):
+    with pytest.raises(ModelError, match=r"folder: layer 'planted': the operator 'io\.write_file' is none"):
         read("folder")
     assert not Path("canary").exists()
 

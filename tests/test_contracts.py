@@ -1,6 +1,7 @@
 """dvc.yaml, the flow and the code say the same: names, parameters, dependencies, outputs, the direction of imports."""
 
 import ast
+import graphlib
 import re
 import shlex
 from importlib.util import find_spec
@@ -90,6 +91,12 @@ def test_what_stands_aside_is_there():
 def test_imports_point_one_way():
     for file in (ROOT / "tasks").rglob("*.py"):
         assert not {f for f in imports(file) if "flows" in f.parts}, f"{file} imports from flows"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Within functions neither; only a package itself may name the modules in it that import from it."""
+    modules = {f: imports(f) for d in ("tasks", "flows") for f in (ROOT / d).rglob("*.py") if f.name != "__init__.py"}
+    graphlib.TopologicalSorter(modules).prepare()
 
 
 def test_no_stage_imports_another():

@@ -9,7 +9,8 @@ import tf_keras as keras
 
 from tasks import custom, layers
 from tasks.errors import ModelError
-from tasks.stored import operations, rebuild, values
+from tasks.stored import listed, operations, values
+from tasks.stored.safety import WAY_OUT
 
 Build = Callable[..., Any]  # tensors in, tensors out
 Config = Mapping[str, Any]
@@ -32,14 +33,14 @@ ENDS_IN_IT = (  # layers whose activation is the last that they do
 )  # fmt: skip
 RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 UNREAD = ("SpectralNormalization",)  # tf_keras has it, and does not read again what it writes of it
-WAY_OUT = "save the model without it, or convert it to .tflite and take that (scheme as-is)"
 
 
-def of(entry: Config, *, within: bool = False) -> Build:
-    """What is called on tensors of tf_keras as Keras 3 calls the layer or operation that `entry` describes.
+def of(entry: Config, network: Callable[[Config], Build], *, within: bool = False) -> Build:
+    """What is called on tensors of tf_keras as Keras 3 calls the layer, operation or network that `entry` describes.
 
     Args:
         entry: its `class_name`, `config`, `module`.
+        network: builds a network within the network.
         within: it is part of another layer, which calls it, so that nothing can stand behind it.
 
     Raises:
@@ -47,6 +48,8 @@ def of(entry: Config, *, within: bool = False) -> Build:
     """
     kind, config = entry["class_name"], entry["config"]
     name = config.get("name") or entry.get("name") or kind
+    if kind in listed.NETWORKS:
+        return network(entry)
     if str(entry.get("module")).startswith(OPERATIONS):
         return _operation(kind, name, config)
     own = custom.objects().get(entry.get("registered_name") or kind)
@@ -58,7 +61,7 @@ def of(entry: Config, *, within: bool = False) -> Build:
     cls = getattr(layers, kind, None) or getattr(keras.layers, kind, None)
     if cls is None or kind in UNREAD:
         raise ModelError(f"layer {name!r}: tf_keras has no {kind} that computes and is stored alike; {WAY_OUT}")
-    kept = _arguments(cls, kind, config)
+    kept = _arguments(cls, kind, config, network)
     return _layer(cls, name, kept, _activation(name, kept, last=kind in ENDS_IN_IT and not within))
 
 
@@ -80,7 +83,7 @@ def _made(cls: Any, name: str, arguments: dict[str, Any]) -> Build:
     return made
 
 
-def _arguments(cls: Any, kind: str, config: Config) -> dict[str, Any]:
+def _arguments(cls: Any, kind: str, config: Config, network: Callable[[Config], Build]) -> dict[str, Any]:
     """What both generations know of a layer. What only Keras 3 knows is left out, and the outputs are compared."""
     known = {"name", "trainable", "dtype"}
     for base in cls.__mro__:
@@ -90,21 +93,21 @@ def _arguments(cls: Any, kind: str, config: Config) -> dict[str, Any]:
     for key, value in config.items():
         key = RENAMED.get(kind, {}).get(key, key)
         if key in known - {"self", "args", "kwargs"} and not key.endswith("_initializer"):  # the weights are copied
-            kept[key] = values.dtype(value) if key == "dtype" else _value(value)
+            kept[key] = values.dtype(value) if key == "dtype" else _value(value, network)
     return kept
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any, network: Callable[[Config], Build]) -> Any:
     """An argument of a layer: a plain value, an object of Keras, or a layer that it wraps."""
     if isinstance(value, list):
-        return [_value(part) for part in value]
+        return [_value(part, network) for part in value]
     if not isinstance(value, Mapping) or "class_name" not in value:
         return value
     kind = value["class_name"]
     if kind == "function":
         return value["config"]
-    if kind in rebuild.NETWORKS or hasattr(keras.layers, kind) or kind in custom.objects():
-        return rebuild.network(value).model if kind in rebuild.NETWORKS else of(value, within=True)
+    if kind in listed.NETWORKS or hasattr(keras.layers, kind) or kind in custom.objects():
+        return of(value, network, within=True)
     for space in (keras.regularizers, keras.constraints):
         if hasattr(space, kind):
             return getattr(space, kind)(**value["config"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
-from tasks.stored import values
+from tasks.stored import listed, values
 
 if TYPE_CHECKING:
     import tf_keras
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 Build = Callable[..., Any]  # tensors in, tensors out
 Config = Mapping[str, Any]
 Tensors = dict[tuple[str, int, int], Any]  # by layer, call and position among what it gives
-NETWORKS = ("Functional", "Sequential")
 MASKS = ("mask", "query_mask", "value_mask", "key_mask")
 
 
@@ -59,7 +58,7 @@ def _functional(config: Config) -> Rebuilt:
         if entry["class_name"] == "InputLayer":
             tensors[name, 0, 0] = _input(entry["config"])
             continue
-        builds[name] = counterpart(entry)
+        builds[name] = _counterpart(entry)
         waiting += [(name, index, node) for index, node in enumerate(entry["inbound_nodes"])]
     while waiting:
         ready = [item for item in waiting if _needs(item[2]) <= tensors.keys()]
@@ -91,8 +90,8 @@ def _sequential(config: Config) -> Rebuilt:
     outputs = {}
     for entry in entries:
         name = entry["config"]["name"]
-        x = _call(name, counterpart(entry), None, {}, x)
-        if entry["class_name"] not in NETWORKS:
+        x = _call(name, _counterpart(entry), None, {}, x)
+        if entry["class_name"] not in listed.NETWORKS:
             outputs[name] = x
     # `Sequential` would be built of the layers once more; over the graph that is there it is the same network
     return Rebuilt(keras.Model(inputs, x, name=config["name"]), outputs)
@@ -156,15 +155,7 @@ def _flat(value: Any) -> list[Any]:
     return [value] if value is None else list(tf.nest.flatten(value))
 
 
-def counterpart(entry: Config) -> Build:
-    """What does in tf_keras what a layer, an operation or a network of Keras 3 does.
-
-    Raises:
-        ModelError: nothing does.
-    """
+def _counterpart(entry: Config) -> Build:
     from tasks.stored import counterparts  # which needs TensorFlow
 
-    if entry["class_name"] in NETWORKS:
-        nested: Build = network(entry).model
-        return nested
-    return counterparts.of(entry)
+    return counterparts.of(entry, lambda nested: network(nested).model)

@@ -95,17 +95,20 @@ def _memory() -> Iterator[None]:
 def check_sizes(path: Path, model: Any) -> None:
     """Check what each layer gives for one example, axes of unknown size left out.
 
+    The first axis counts too: an operator may put anything there. A batch of a fixed size is so many examples.
+
     Raises:
         ModelError: a tensor is so large that running the model would take the machine's memory.
     """
     import tensorflow as tf
 
+    batch = next((tensor.shape[0] for tensor in model.inputs or () if tensor.shape.rank), None) or 1
     for layer in model.layers:
         if hasattr(layer, "layers"):
             check_sizes(path, layer)
         for node in layer._inbound_nodes:
             for tensor in tf.nest.flatten(node.outputs):
-                size = math.prod(size or 1 for size in tensor.shape[1:]) if tensor.shape.rank else 1
+                size = math.prod(size or 1 for size in tensor.shape) // batch if tensor.shape.rank else 1
                 if size > LARGEST:
                     raise ModelError(
                         f"{path}: layer {layer.name!r} gives {size:,} numbers for one example; at most {LARGEST:,} "

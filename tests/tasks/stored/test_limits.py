@@ -155,6 +155,21 @@ def test_a_tensor_between_the_layers_is_of_a_sane_size():
     refused("model.keras", "layer 'wide' gives 1,073,741,824 numbers for one example; at most 268,435,456 are taken")
 
 
+def test_the_first_axis_counts_where_it_is_none_of_examples():
+    import tensorflow as tf
+
+    inputs = keras.Input((2,), name="x")
+    tall = tf.fill([1 << 16, 1 << 14], tf.reduce_mean(inputs))
+    save(keras.Model(inputs, keras.layers.Dense(2)(inputs) + tf.reduce_max(tall)), "model.keras")
+    refused("model.keras", "layer 'tf.fill' gives 1,073,741,824 numbers for one example")
+
+
+def test_a_batch_of_a_fixed_size_is_so_many_examples():
+    inputs = keras.Input((1 << 20,), batch_size=1 << 9, name="x")
+    save(keras.Model(inputs, keras.layers.MaxPooling1D(1 << 20)(keras.layers.Reshape((-1, 1))(inputs))), "model.keras")
+    assert read("model.keras").input_shape == (1 << 9, 1 << 20)
+
+
 def test_a_size_that_the_file_leaves_open_is_looked_at_with_the_data():
     inputs = keras.Input((None, None, 1), name="x")
     y = keras.layers.UpSampling2D(4096, name="wide")(inputs)

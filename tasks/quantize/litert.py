@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tasks.dataset import Examples
 
 INTEGER_SCHEMES = ("int8", "int16x8")
+INSTEAD = {  # of operators that the runtime lacks: what to build where layers of Keras come to one
+    "Erfc": "exact GELU is one operator there unless something else halves its input, as GELU by tanh does: use one "
+    "kind of the two for a tensor",
+    "SparseTensorDenseMatMul": "build LocallyConnected layers with implementation 1 or 2",
+}
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,8 @@ def _reason(said: str) -> str:
     """What the converter complains of, out of the pages that it says."""
     operators = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", said, re.MULTILINE)
     if operators:
-        return f"the runtime has no operator {', '.join(dict.fromkeys(operators))}"
+        ways = [f"; {way}" for name, way in INSTEAD.items() if any(name in said.split(", ") for said in operators)]
+        return f"the runtime has no operator {', '.join(dict.fromkeys(operators))}{''.join(ways)}"
     return next((line.strip() for line in said.splitlines() if line.strip()), "it did not say why")
 
 

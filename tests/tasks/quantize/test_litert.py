@@ -122,6 +122,23 @@ def test_an_operator_that_the_runtime_lacks_is_named_in_one_line():
         litert.convert(lambda_model(tf.math.erf), "float32", NUMBERS)
 
 
+def test_layers_that_come_to_such_an_operator_are_to_be_built_otherwise():
+    tf = pytest.importorskip("tensorflow")
+    layers = keras.layers
+    inputs = keras.Input((8,), name="x")
+    both = tf.nn.gelu(inputs, approximate=True) + tf.nn.gelu(inputs)
+    with pytest.raises(
+        ConversionError, match=r"no operator Erfc; exact GELU is .* use one kind of the two for a tenso"
+    ):
+        litert.convert(keras.Model(inputs, layers.Dense(2)(both)), "float32", NUMBERS)
+    apart = tf.nn.gelu(inputs, approximate=True) + tf.nn.gelu(layers.Dense(8)(inputs))
+    assert litert.inspect(litert.convert(keras.Model(inputs, apart), "float32", NUMBERS)).operators["GELU"] == 2
+    steps = layers.Reshape((4, 2))(inputs)
+    places = layers.Flatten()(layers.LocallyConnected1D(2, 3, implementation=3)(steps))
+    with pytest.raises(ConversionError, match=r"MatMul; build LocallyConnected layers with implementation 1 or 2$"):
+        litert.convert(keras.Model(inputs, places), "float32", NUMBERS)
+
+
 def test_text_takes_token_numbers_and_quantizes():
     fit.reset(0)
     spec = Spec({"text": TensorSpec((6,), "int32", 50)}, CLASSES)

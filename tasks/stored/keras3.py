@@ -87,7 +87,10 @@ def ask(path: Path, params: "Stored", inputs: Arrays, layers: list[str], clean: 
     Raises:
         ModelError: it cannot read or run the model, or takes too long.
     """
-    request = {"path": str(clean.resolve()), "module": params.layers, "lambdas": params.lambdas, "layers": layers}
+    request = {
+        "path": str(clean.resolve()), "module": params.layers, "lambdas": params.lambdas, "layers": layers,
+        "caller": os.getpid(),
+    }  # fmt: skip
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_USE_LEGACY_KERAS", None)
     with scratch("keras3") as folder:

@@ -1,16 +1,22 @@
 """What Keras 3 reads in a file and computes with it: `witness.py REQUEST INPUTS ANSWERS`, in a process of its own.
 
 It imports nothing of Tercet, and is the only place where Keras 3 is imported at all. REQUEST is JSON: `path`, `module`
-(of the user's own layers, or null), `lambdas`, `layers` (whose outputs are wanted). INPUTS and ANSWERS are `.npz`.
+(of the user's own layers, or null), `lambdas`, `layers` (whose outputs are wanted), `caller` (whose end is its own).
+INPUTS and ANSWERS are `.npz`.
 """
 
+import ctypes
 import json
+import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def main() -> None:
@@ -30,6 +36,14 @@ def main() -> None:
     with np.load(sys.argv[2], allow_pickle=False) as inputs:
         answers |= outputs(keras, model, {name: inputs[name] for name in inputs.files}, set(request["layers"]))
     np.savez(sys.argv[3], allow_pickle=False, **answers)
+
+
+def end_with(caller: int) -> None:
+    """End when the caller does: after a kill -9 nobody is left who would stop what takes for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != caller:
+            raise SystemExit("the caller has ended")
 
 
 def leaves(model: Any, prefix: str = "") -> Any:
@@ -71,4 +85,5 @@ def single(operation: Any) -> Any:
 
 
 if __name__ == "__main__":
+    end_with(json.loads(sys.argv[1])["caller"])
     main()

@@ -1,6 +1,10 @@
 """Models of Keras 3 rebuilt in tf_keras: the same answers as Keras 3 gave, or a refusal that names the layer."""
 
 import ast
+import os
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -47,6 +51,32 @@ def test_keras_3_is_imported_where_it_has_a_process_of_its_own():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found |= {file.name for name in names if name.split(".")[0] == "keras"}
     assert found == {"witness.py"}
+
+
+def test_a_caller_that_is_killed_leaves_no_reader_behind(tmp_path):
+    """In the place of Keras 3 stands a module that takes a minute to be imported."""
+    slow = "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+    (tmp_path / "keras.py").write_text(slow)
+    code = (
+        "from pathlib import Path; from tasks.params import Stored; from tasks.stored import keras3;"
+        "keras3.ask(Path('m'), Stored(source='m.keras'), {}, [], Path('m'))"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    caller = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    try:
+        reader = Path("/proc", awaited(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()), "stat")
+    finally:
+        caller.kill()
+        caller.wait(timeout=30)
+    awaited(lambda: not reader.exists() or reader.read_text().split()[2] == "Z", patience_s=10)
+
+
+def awaited(found, patience_s=50):
+    end = time.monotonic() + patience_s
+    while not (value := found()):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return value
 
 
 def test_layers_keep_their_names_and_what_follows_one_is_a_layer(files):

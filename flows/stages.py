@@ -56,10 +56,12 @@ class Progress:
     def __init__(self, stale: Collection[str]) -> None:
         self.stale = frozenset(stale)
         self._ended = itertools.count(1)
+        self._telling = Lock()  # between a number and its line no other thread may have its own
 
-    def ended(self) -> str:
-        """Count one more, and say so as its line begins: `[12/47]`."""
-        return f"[{next(self._ended)}/{len(self.stale)}]"
+    def tell(self, level: int, said: str, *words: object) -> None:
+        """Log that one more has ended, behind its number: `[12/47]`; the lines stand in that order."""
+        with self._telling:
+            log.log(level, f"[%d/%d] {said}", next(self._ended), len(self.stale), *words)  # noqa: G004  # a format
 
 
 def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = False) -> Task[..., State[Any]]:
@@ -82,11 +84,11 @@ def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = F
             start = time.monotonic()
             with kept(name, *keys):  # DVC's own work may fail as well: a full disk, a damaged cache
                 outcome = project.reproduce(address)
-        log.info("%s %s: %s in %.1f s", progress.ended(), label, outcome, time.monotonic() - start)
+        progress.tell(logging.INFO, "%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
 
     def tell(_task: Any, _run: Any, state: State[Any]) -> None:  # once there is no other try
-        log.error("%s %s: failed: %s", progress.ended(), label, words(state.result(raise_on_failure=False)))
+        progress.tell(logging.ERROR, "%s: failed: %s", label, words(state.result(raise_on_failure=False)))
 
     decorate = task(
         name=name,

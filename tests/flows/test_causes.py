@@ -7,9 +7,10 @@ from urllib.error import URLError
 
 import pytest
 import yaml
+from prefect import flow as prefect_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-from flows import pipeline, stages
+from flows import hunt, pipeline, stages
 from flows.prefect_server import Server
 from tasks import failures, origin, params, paths, report
 from tasks.__main__ import STAGES
@@ -166,6 +167,19 @@ def test_each_stage_says_in_its_moment_how_it_ended_and_which_one_of_all_it_is(f
     assert {int(place[2]) for place in places} == {len(order(params.load()))}
     failed = [i for i, record in enumerate(said) if record.levelname == "ERROR"]
     assert [said[i].getMessage().partition("] ")[2] for i in failed] == ["benchmark fp32 @ host-cpu: failed: away"]
+
+
+def test_a_search_counts_the_stages_that_it_starts_from_and_no_others(flow, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="flows")
+    called = []
+    monkeypatch.setattr(hunt, "Project", lambda: Bridge(lambda *words: called.append(words)))
+    monkeypatch.setattr(hunt, "look", lambda settings: {" ".join(words) for words in order(settings)})
+    prefect_flow(hunt.start_from, task_runner=hunt.runner)(params.load())
+    needed = [words for words in order(params.load()) if words[0] in ("code", "origin", "prepare", "train")]
+    needed += [("quantize", "fp32")]
+    assert sorted(called) == sorted(needed)
+    said = [record.getMessage() for record in caplog.records if record.name == "flows.stages"]
+    assert [line.partition("] ")[0] for line in said] == [f"[{i + 1}/{len(needed)}" for i in range(len(needed))]
 
 
 def test_the_report_tells_what_hid_a_variant(flow):

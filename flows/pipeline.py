@@ -18,16 +18,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.alone import alone
 from flows.dvc_bridge import Project
 from flows.look import look
+from flows.refusals import were_told
 from flows.shown import heed_signals, run_name
 from flows.stages import Progress, stage
 from tasks import champion, devices, markdown, origin, params, paths, records, track
 from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
-from tasks.failures import words
+from tasks.failures import REFUSALS, words
 from tasks.params import BASELINE, Params
 
 Future = PrefectFuture[Any]
 WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/stages.py
+ONCE = "what cannot be made as params.yaml asks fails this run alone; later ones say it again and end well"
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +63,12 @@ class Graph:
         ended = {label: future.state for label, future in self.futures.items() if not future.state.is_completed()}
         return {label: _reason(state) for label, state in ended.items()}
 
+    def refused(self) -> dict[str, str]:
+        """Of what has failed, why that failed which no other try can make."""
+        states = {label: future.state for label, future in self.futures.items() if future.state.is_failed()}
+        errors = {label: state.result(raise_on_failure=False) for label, state in states.items()}
+        return {label: words(error) for label, error in errors.items() if isinstance(error, REFUSALS)}
+
 
 def _reason(state: State[Any]) -> str | None:
     if not (state.is_failed() or state.is_crashed()):
@@ -88,6 +96,7 @@ def pipeline(stale: list[str] | None = None) -> None:
 
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
+            What can never be made is told so once only, see `judge`.
     """
     heed_signals()
     with alone("tercet run"):
@@ -105,8 +114,24 @@ def bring_up(settings: Params, stale: list[str] | None) -> None:
         failures = conclude(graph, settings)
         failures |= attempt("dvc.lock", project.write)
     failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
-    if failures:
-        raise TercetError(told(failures, len(graph.futures.keys() | failures.keys())))
+    judge(graph, settings, failures)
+
+
+def judge(graph: Graph, settings: Params, failures: dict[str, str | None]) -> None:
+    """Fail by what has failed, but for what can never be made and an earlier run has told.
+
+    Raises:
+        TercetError: a line for each stage that failed.
+    """
+    refused = graph.refused()
+    reasons = {label: reason for label, reason in failures.items() if reason is not None}
+    known = were_told(settings, refused)
+    if known and reasons == refused and failures.keys() <= graph.futures.keys():  # no bundle was held back either
+        for label, reason in refused.items():
+            log.warning("%s: %s; it cannot be made, as an earlier run has told", label, reason)
+    elif failures:
+        advice = "" if known else f"\n{ONCE}"
+        raise TercetError(told(failures, len(graph.futures.keys() | failures.keys())) + advice)
 
 
 def compress(graph: Graph, settings: Params) -> dict[str, Future]:

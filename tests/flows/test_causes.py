@@ -14,7 +14,7 @@ from flows import hunt, pipeline, stages
 from flows.prefect_server import Server
 from tasks import failures, origin, params, paths, report
 from tasks.__main__ import STAGES
-from tasks.errors import DataError, DeviceError, TercetError
+from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUSE = "train.tsv:3: sentence, one tab, label expected"
@@ -167,6 +167,49 @@ def test_each_stage_says_in_its_moment_how_it_ended_and_which_one_of_all_it_is(f
     assert {int(place[2]) for place in places} == {len(order(params.load()))}
     failed = [i for i, record in enumerate(said) if record.levelname == "ERROR"]
     assert [said[i].getMessage().partition("] ")[2] for i in failed] == ["benchmark fp32 @ host-cpu: failed: away"]
+
+
+REFUSED = {("quantize", "int8"): ConversionError("SOFTMAX stayed float32")}
+CHANGES = {
+    "nothing": (lambda settings, errors: None, True),
+    "another reason": (lambda settings, errors: errors.update({("quantize", "int8"): ConversionError("no")}), False),
+    "one more": (lambda settings, errors: errors.update({("evaluate", "fp32"): InvalidError("no numbers")}), False),
+    "a fault beside it": (lambda settings, errors: errors.update({("probe", "host-cpu"): OSError("full")}), False),
+    "params.yaml": (lambda settings, errors: settings["train"].update(seed=9), False),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_can_never_be_made_fails_the_first_run_and_is_told_by_all(change, flow, monkeypatch, caplog):
+    monkeypatch.setattr(pipeline, "unfit", lambda device: None)
+    apply, ends_well = CHANGES[change]
+    said, _ = flow(REFUSED)
+    assert said[0] == "quantize int8: SOFTMAX stayed float32"
+    assert said[-1] == pipeline.ONCE
+    settings, errors = yaml.safe_load(paths.PARAMS.read_text()), dict(REFUSED)
+    apply(settings, errors)
+    paths.PARAMS.write_text(yaml.safe_dump(settings))
+    caplog.clear()
+    said, called = flow(errors)
+    assert ("quantize", "int8") in called  # a newer library may be able to
+    assert (said == []) == ends_well
+    told = [record.getMessage() for record in caplog.records if "an earlier run has told" in record.getMessage()]
+    assert len(told) == ends_well
+    assert ("SOFTMAX stayed float32" in " ".join(told + said)) or change == "another reason"
+    again, _ = flow(errors)
+    assert (again == []) == (change != "a fault beside it")
+
+
+def test_a_bundle_that_is_held_back_fails_every_run(flow, monkeypatch):
+    monkeypatch.setattr(pipeline, "unfit", lambda device: "a pair of it failed")
+    assert [bool(flow(REFUSED)[0]) for _ in range(2)] == [True, True]
+
+
+def test_what_could_be_made_in_between_is_news_when_it_cannot_any_more(flow, monkeypatch):
+    monkeypatch.setattr(pipeline, "unfit", lambda device: None)
+    assert flow(REFUSED)[0]
+    assert flow({})[0] == []
+    assert flow(REFUSED)[0]
 
 
 def test_a_search_counts_the_stages_that_it_starts_from_and_no_others(flow, monkeypatch, caplog):

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from flows.prefect_server import Server, check
 from tasks.errors import TercetError
 
 SECRET = "S3cr3t-pa55"
+PROMPT_S = 5.0
 ROOT = Path(__file__).resolve().parents[2]
 # a run of one stage that says a word and does not end, as `tercet run` sets its surroundings up
 RUN = """
@@ -32,6 +33,7 @@ from tasks import signals
 signals.listen("tercet")
 os.environ |= cli.PREFECT
 run.log_to_terminal()
+logging.getLogger("tasks.given").warning("a warning before the flow")
 
 def start():
     from prefect import flow, task
@@ -39,17 +41,27 @@ def start():
 
     @task(task_run_name="train")
     def train():
+        logging.getLogger("tasks.train").warning("a warning in a stage")
         logging.getLogger("tasks.train").info("epoch 1 of 5")
         time.sleep(100)
 
     @flow(name="tercet", flow_run_name=run_name)
     def pipeline():
         heed_signals()
+        logging.getLogger("flows.pipeline").warning("a warning in the flow")
         train.submit().wait()
 
     pipeline()
 
 run.under_prefect(start, tensorflow=False)
+"""
+# all that the terminal shows of it: each word once, and of Prefect's own none
+SAID = """\
+a warning before the flow
+a warning in the flow
+a warning in a stage
+epoch 1 of 5
+tercet: ended by SIGTERM
 """
 pytestmark = pytest.mark.timeout(300)
 
@@ -146,24 +158,59 @@ def ask(server, path):
         return json.load(answer)
 
 
-def test_a_users_server_shows_name_and_log_of_a_run_and_that_it_was_cancelled(project):
-    (project / "params.yaml").write_text((ROOT / "infra/presets/smoke.yaml").read_text())
-    server = Server()
-    try:
+@pytest.fixture(scope="module")
+def users_server(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("server"))
+        server = Server()
         server.wait()
-        env = os.environ | {"PREFECT_API_URL": server.address, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", RUN]
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-            words, end = [], time.monotonic() + 120
-            while "epoch 1 of 5" not in words and time.monotonic() < end:  # it is sent every two seconds
-                words = [log["message"] for log in ask(server, "/logs/filter")]
+    yield server
+    server.stop()
+
+
+def words(server):
+    return [log["message"] for log in ask(server, "/logs/filter")]
+
+
+@contextmanager
+def run_on(server, project):
+    """A run that is in its one stage, whose first word the server has."""
+    (project / "params.yaml").write_text((ROOT / "infra/presets/smoke.yaml").read_text())
+    env = os.environ | {"PREFECT_API_URL": server.address, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", RUN]
+    known = words(server).count("epoch 1 of 5")
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            end = time.monotonic() + 120
+            while words(server).count("epoch 1 of 5") == known:  # it is sent every two seconds
+                assert time.monotonic() < end
                 time.sleep(0.2)
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_users_server_shows_name_and_log_of_a_run_and_that_it_was_cancelled(users_server, project):
+    before = [run["id"] for run in ask(users_server, "/flow_runs/filter")]
+    with run_on(users_server, project) as process:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    assert {"a warning in the flow", "a warning in a stage", "epoch 1 of 5"} <= set(words(users_server))
+    assert said == SAID
+    (run,) = (run for run in ask(users_server, "/flow_runs/filter") if run["id"] not in before)
+    assert run["state_type"] == "CANCELLED"
+    assert re.fullmatch(r"smoke \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run["name"])
+
+
+def test_a_users_server_that_hangs_while_it_is_told_holds_nobody_up(users_server, project):
+    with run_on(users_server, project) as process:
+        os.kill(users_server._process.pid, signal.SIGSTOP)  # it takes connections, and answers none
+        try:
+            start = time.monotonic()
             process.send_signal(signal.SIGTERM)
             said, _ = process.communicate(timeout=60)
-        assert "epoch 1 of 5" in words
-        assert said == "epoch 1 of 5\ntercet: ended by SIGTERM\n"  # of Prefect's own words none
-        (run,) = ask(server, "/flow_runs/filter")
-        assert run["state_type"] == "CANCELLED"
-        assert re.fullmatch(r"smoke \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run["name"])
-    finally:
-        server.stop()
+            took = time.monotonic() - start
+        finally:
+            os.kill(users_server._process.pid, signal.SIGCONT)
+    assert (process.returncode, said) == (143, SAID)
+    assert took < PROMPT_S

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 Command = Callable[[argparse.Namespace], int]
+BYTECODE_BYTES = 2**28  # what all libraries, compiled, may come to
 PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "tasks,flows",  # whose lines stand beside the tasks in its pages
@@ -28,6 +29,7 @@ def console() -> None:
 
     With TensorFlow and Prefect loaded that takes seconds, in which nothing is written any more.
     """
+    _spare_bytecode()
     from tasks import signals
 
     goes_on = sys.argv[1] if sys.argv[1:2] in (["run"], ["search"]) else None
@@ -38,6 +40,17 @@ def console() -> None:
         code[0] = main()
     except SystemExit as left:  # argparse's: --help was said, or a wrong word
         code[0] = int(left.code or 0)
+
+
+def _spare_bytecode() -> None:
+    """Have no code compiled to a disk that is nearly full.
+
+    Python 3.11 leaves a part of a module there, and every later run would end with "marshal data too short".
+    """
+    disk = os.statvfs(Path(__file__).parent)
+    if disk.f_bavail * disk.f_frsize < BYTECODE_BYTES:
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def _leave(code: list[int]) -> None:

@@ -24,7 +24,9 @@ import numpy as np
 from machine import record
 
 from tasks import fit
-from tasks.dataset import LABEL, Examples, Spec, TensorSpec
+from tasks.dataset import LABEL, Spec, TensorSpec
+from tasks.examples import Arrays
+from tasks.examples.feed import BATCH
 from tasks.models import cnn
 from tasks.params import Cnn, Training
 
@@ -33,11 +35,11 @@ TURN_S = 600  # no epoch takes so long
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
 
-def examples(count: int) -> Examples:
+def examples(count: int) -> Arrays:
     """Noise of the size of MNIST: how fast a network trains does not hang from what it sees."""
     rng = np.random.default_rng(count)
     images = rng.random((count, *SHAPE), np.float32)
-    return Examples({"image": images}, {LABEL: rng.integers(0, CLASSES, count)})
+    return Arrays({"image": images}, {LABEL: rng.integers(0, CLASSES, count)})
 
 
 def model() -> Any:
@@ -75,14 +77,14 @@ def turns(mine: Semaphore, others: Semaphore, *, deterministic: bool) -> Any:
     return Turns()
 
 
-def ours(network: Any, train: Examples, validation: Examples, params: Training, callback: Any) -> None:
+def ours(network: Any, train: Arrays, validation: Arrays, params: Training, callback: Any) -> None:
     """Fit as the stage `train` does."""
     with TemporaryDirectory(prefix="tercet-fitting-") as folder:
         checkpoint = Path(folder, "checkpoint")
         fit.fit(network, train, validation, params, label="fit", callbacks=[callback], checkpoint=checkpoint)
 
 
-def plain(network: Any, train: Examples, validation: Examples, params: Training, callback: Any) -> None:
+def plain(network: Any, train: Arrays, validation: Arrays, params: Training, callback: Any) -> None:
     """Fit as the guide of Keras does."""
     import tf_keras as keras
 
@@ -93,7 +95,7 @@ def plain(network: Any, train: Examples, validation: Examples, params: Training,
         batch_size=params.batch_size,
         epochs=params.epochs,
         validation_data=(validation.inputs["image"], validation.targets[LABEL]),
-        validation_batch_size=fit.EVALUATION_BATCH,
+        validation_batch_size=BATCH,
         verbose=0,
         callbacks=[callback],
     )

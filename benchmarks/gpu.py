@@ -111,7 +111,7 @@ def requests(variants: list[str], folder: Path) -> dict[str, Any]:
     files = {split: folder / "data" / f"{split}.npz" for split in ("inputs", *PREDICTED)}
     files["inputs"].parent.mkdir()
     for split, path in files.items():
-        inputs = dataset.load("test" if split == "inputs" else split).inputs
+        inputs = dataset.load("test" if split == "inputs" else split).arrays().inputs
         np.savez(path, **{name: array[:EXAMPLES] if split == "inputs" else array for name, array in inputs.items()})
     cards = [read(ArtifactCard, paths.artifact(variant) / "card.json") for variant in variants]
     artifacts = [Artifact(card, paths.artifact(card.variant) / card.file) for card in cards]

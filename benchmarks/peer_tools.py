@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.dataset import LABEL, Examples
+from tasks.dataset import LABEL
+from tasks.examples import Arrays
 
-Maker = Callable[[Any, Path, Examples, Examples, Path], None]
+Maker = Callable[[Any, Path, Arrays, Arrays, Path], None]
 AI_EDGE = (
     "dynamic_wi8_afp32",
     "dynamic_wi4_afp32",
@@ -23,7 +24,7 @@ BATCH, TUTORIAL_RATE = 32, 1e-5  # Keras's default, and the rate of TFMOT's tuto
 def ai_edge(name: str) -> Maker:
     """A recipe of ai-edge-quantizer as it comes, on the float32 LiteRT file."""
 
-    def make(_model: Any, float32: Path, _train: Examples, calibration: Examples, file: Path) -> None:
+    def make(_model: Any, float32: Path, _train: Arrays, calibration: Arrays, file: Path) -> None:
         from ai_edge_quantizer import quantizer, recipe
 
         tool = quantizer.Quantizer(str(float32), getattr(recipe, name)())
@@ -35,7 +36,7 @@ def ai_edge(name: str) -> Maker:
     return make
 
 
-def nncf_int8(_model: Any, float32: Path, _train: Examples, calibration: Examples, file: Path) -> None:
+def nncf_int8(_model: Any, float32: Path, _train: Arrays, calibration: Arrays, file: Path) -> None:
     """NNCF's post-training quantization of OpenVINO's model, with its defaults: an `.xml` and a `.bin` beside it."""
     import nncf
     import openvino
@@ -46,17 +47,17 @@ def nncf_int8(_model: Any, float32: Path, _train: Examples, calibration: Example
     openvino.save_model(quantized, str(file), compress_to_fp16=False)
 
 
-def tfmot_pruned(model: Any, _float32: Path, train: Examples, _calibration: Examples, file: Path) -> None:
+def tfmot_pruned(model: Any, _float32: Path, train: Arrays, _calibration: Arrays, file: Path) -> None:
     """Pruning as TFMOT's guide has it: 50 to 80 % over two epochs, then float32."""
     file.write_bytes(_converted(_pruned_by_the_guide(model, train)))
 
 
-def tfmot_pruned_dynamic(model: Any, _float32: Path, train: Examples, _calibration: Examples, file: Path) -> None:
+def tfmot_pruned_dynamic(model: Any, _float32: Path, train: Arrays, _calibration: Arrays, file: Path) -> None:
     """The same guide's second half: pruned, then the converter's default quantization."""
     file.write_bytes(_converted(_pruned_by_the_guide(model, train), quantized=True))
 
 
-def tfmot_aware(model: Any, _float32: Path, train: Examples, _calibration: Examples, file: Path) -> None:
+def tfmot_aware(model: Any, _float32: Path, train: Arrays, _calibration: Arrays, file: Path) -> None:
     """Quantization-aware training as TFMOT's guide has it: one epoch on a thousand examples, in batches of 500."""
     import tensorflow_model_optimization as tfmot
 
@@ -65,7 +66,7 @@ def tfmot_aware(model: Any, _float32: Path, train: Examples, _calibration: Examp
     file.write_bytes(_converted(_fitted(aware, few, epochs=1, batch=500, rate=1e-3), quantized=True))
 
 
-def tfmot_combined(model: Any, _float32: Path, train: Examples, _calibration: Examples, file: Path) -> None:
+def tfmot_combined(model: Any, _float32: Path, train: Arrays, _calibration: Arrays, file: Path) -> None:
     """TFMOT's tutorial of everything at once (PCQAT): half the weights pruned, 8 clusters, then aware training."""
     import tensorflow_model_optimization as tfmot
     from tensorflow_model_optimization.python.core.clustering.keras.experimental import cluster
@@ -99,7 +100,7 @@ LITERT: dict[str, Maker] = {
 OPENVINO: dict[str, Maker] = {"NNCF post-training int8": nncf_int8}
 
 
-def _pruned_by_the_guide(model: Any, train: Examples) -> Any:
+def _pruned_by_the_guide(model: Any, train: Arrays) -> Any:
     import tensorflow_model_optimization as tfmot
 
     prune, batch, epochs = tfmot.sparsity.keras, 128, 2
@@ -111,7 +112,7 @@ def _pruned_by_the_guide(model: Any, train: Examples) -> Any:
 
 
 def _fitted(
-    model: Any, train: Examples, *, epochs: int, rate: float, batch: int = BATCH, callbacks: list[Any] | None = None
+    model: Any, train: Arrays, *, epochs: int, rate: float, batch: int = BATCH, callbacks: list[Any] | None = None
 ) -> Any:
     import tf_keras as keras
 
@@ -135,6 +136,6 @@ def _converted(model: Any, *, quantized: bool = False) -> bytes:
     return content
 
 
-def _one_by_one(examples: Examples) -> Iterator[dict[str, Any]]:
+def _one_by_one(examples: Arrays) -> Iterator[dict[str, Any]]:
     for i in range(len(examples)):
         yield {name: array[i : i + 1] for name, array in examples.inputs.items()}

@@ -63,7 +63,7 @@ def make(name: str, maker: Maker, device: str, reference: Artifact, folder: Path
     fit.reset(0)
     model, _ = keras_models.load(BASELINE)
     file = folder / ("model.xml" if device == "host-cpu-openvino" else "model.tflite")
-    maker(model, reference.path, dataset.load("train"), dataset.load("calibration"), file)
+    maker(model, reference.path, dataset.load("train").arrays(), dataset.load("calibration").arrays(), file)
     parts = [path.read_bytes() for path in sorted(folder.iterdir())]
     known = {"inputs": reference.card.inputs, "outputs": reference.card.outputs, "operators": {}}
     if file.suffix == ".tflite":
@@ -79,7 +79,7 @@ def point(tool: str, artifact: Artifact, reference: Artifact, device: str) -> Po
     foreign = artifact.path.suffix == ".xml"
     measure = _measure_unread if foreign else benchmark.measure
     found = measure(artifact, reference, device, PROTOCOL, ("test",)).measurement
-    examples = dataset.load("test")
+    examples = dataset.load("test").arrays()
     if found.scores:
         quality = found.scores[0]
     else:
@@ -107,7 +107,7 @@ def _measure_unread(
     artifact: Artifact, reference: Artifact, device: str, protocol: Protocol, splits: tuple[Split, ...]
 ) -> Result:
     """As `benchmark.measure`, for a file that LiteRT cannot read, so that the two cannot be compared."""
-    examples = dataset.load(splits[-1])
+    examples = dataset.load(splits[-1]).arrays()
     with TemporaryDirectory(prefix="tercet-inputs-") as folder:
         files = {name: Path(folder, f"{name}.npz") for name in ("timed", "split")}
         np.savez(files["timed"], allow_pickle=False, **{k: v[: benchmark.EXAMPLES] for k, v in examples.inputs.items()})

@@ -27,7 +27,8 @@ from machine import record
 
 from tasks import fit
 from tasks.data import digits
-from tasks.dataset import LABEL, Examples, Spec, TensorSpec
+from tasks.dataset import LABEL, Spec, TensorSpec
+from tasks.examples import Arrays
 from tasks.models import cnn
 from tasks.params import Cnn, Prepare, Search, Train
 from tasks.search.front import hypervolume
@@ -40,18 +41,18 @@ Layers = dict[str, int]  # parameters of the kernel by layer
 EXACT = "qubo, sensitivity"
 
 
-def examples() -> tuple[Examples, Examples]:
+def examples() -> tuple[Arrays, Arrays]:
     """1,000 digits to train on, the rest to judge by."""
     source = digits.load(Prepare(source="digits")).train
     image = source.inputs["image"].astype(np.float32) / 255
     order = np.random.default_rng(0).permutation(len(image))
     parts = [
-        Examples({"image": image[part]}, {LABEL: source.targets[LABEL][part]}) for part in (order[:1000], order[1000:])
+        Arrays({"image": image[part]}, {LABEL: source.targets[LABEL][part]}) for part in (order[:1000], order[1000:])
     ]
     return parts[0], parts[1]
 
 
-def network(train: Examples, validation: Examples) -> Any:
+def network(train: Arrays, validation: Arrays) -> Any:
     """A trained network of six layers with weights."""
     fit.reset(0)
     shape = train.inputs["image"].shape[1:]
@@ -68,7 +69,7 @@ def rounded(kernel: Any, bits: int) -> Any:
     return np.round(kernel / np.where(scale, scale, 1)) * scale
 
 
-def tabulate(model: Any, validation: Examples) -> tuple[Layers, Table]:
+def tabulate(model: Any, validation: Arrays) -> tuple[Layers, Table]:
     """Every assignment's loss of accuracy and bytes."""
     layers = [layer for layer in model.layers if layer.weights]
     kernels = [layer.get_weights()[0] for layer in layers]

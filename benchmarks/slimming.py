@@ -25,7 +25,8 @@ from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
 from tasks.channels import cost, estimate
 from tasks.compress import slim
-from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.dataset import Spec, TensorSpec
+from tasks.examples import Arrays
 from tasks.models import mobilenet_v2, resnet
 from tasks.params import MobilenetV2, Protocol, Resnet, Slim
 from tasks.quantize.litert import convert
@@ -47,7 +48,7 @@ def artifact(model: Any, variant: str, folder: Path) -> Artifact:
     return Artifact(estimate.card(variant, "float32", path.read_bytes()), path)
 
 
-def measure(model: Any, slimmed: Any, train: Examples, protocol: Protocol) -> Measurement:
+def measure(model: Any, slimmed: Any, train: Arrays, protocol: Protocol) -> Measurement:
     """The slimmed model beside the whole one."""
     with TemporaryDirectory(prefix="tercet-slimming-") as name:
         folder = Path(name)
@@ -66,7 +67,7 @@ def compare(name: str, params: Slim, protocol: Protocol) -> dict[str, Any]:
     model = build(family, Spec({"image": TensorSpec((side, side, 3), "float32")}, tuple(map(str, range(classes)))))
     rng = np.random.default_rng(0)
     image = rng.normal(size=(EXAMPLES, side, side, 3)).astype(np.float32)
-    train = Examples({"image": image}, {"label": rng.integers(0, classes, EXAMPLES)})
+    train = Arrays({"image": image}, {"label": rng.integers(0, classes, EXAMPLES)})
     slimmed, _ = slim.apply(model, params, train, train, lambda _epoch, _metrics: None)
     macs, parameters = ([_sum(m, what) for m in (model, slimmed)] for what in ("macs", "parameters"))
     found = measure(model, slimmed, train, protocol)

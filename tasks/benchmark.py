@@ -3,7 +3,6 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from tasks.bench import locks
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result, made_in
 from tasks.errors import InvalidError, UnsupportedError
+from tasks.examples import first, save_inputs
 from tasks.files import replaced
 from tasks.params import Params, Protocol
 from tasks.records import Split
@@ -101,8 +101,7 @@ def _attempt(request: Request) -> Result:
 def _inputs(folder: Path, split: Split) -> Path:
     """The examples to time with: the file is read by the runner."""
     path = folder / "inputs.npz"
-    inputs: dict[str, Any] = {name: array[:EXAMPLES] for name, array in dataset.load(split).inputs.items()}
-    np.savez(path, **inputs)
+    save_inputs(path, first(dataset.load(split), EXAMPLES))
     return path
 
 
@@ -110,5 +109,5 @@ def _splits(folder: Path, splits: tuple[Split, ...]) -> dict[Split, Path]:
     """Every example of the splits that a device's own kernels are judged on."""
     found: dict[Split, Path] = {split: folder / f"{split}.npz" for split in splits}
     for split, path in found.items():
-        np.savez(path, allow_pickle=False, **dataset.load(split).inputs)
+        save_inputs(path, dataset.load(split))
     return found

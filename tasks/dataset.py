@@ -6,36 +6,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tasks import paths
 from tasks.data import preprocess
 from tasks.errors import DataError, ModelError, suggest
+from tasks.examples import Array, Arrays, Examples
 
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that holds class numbers
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
-Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Named arrays whose first axis counts the examples, the same for all of them."""
-
-    inputs: dict[str, Array]
-    targets: dict[str, Array]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
-
-    def take(self, indices: NDArray[np.int64]) -> "Examples":
-        """The examples at `indices`, in that order."""
-        return Examples(
-            {name: array[indices] for name, array in self.inputs.items()},
-            {name: array[indices] for name, array in self.targets.items()},
-        )
 
 
 @dataclass(frozen=True)
@@ -49,8 +30,8 @@ class Source:
     """
 
     kind: Literal["image", "text", "array"]
-    train: Examples
-    test: Examples | None  # None: `prepare` takes its own from `train`
+    train: Arrays
+    test: Arrays | None  # None: `prepare` takes its own from `train`
     classes: tuple[str, ...]
     origin: dict[str, str]  # name of each file read, and its SHA-256
 
@@ -112,28 +93,37 @@ def load(split: str) -> Examples:
         DataError: no such split, or `prepare` has not written it.
     """
     raw, described = load_raw(split), _described()
-    entries = described["inputs"]
-    ready = {name: preprocess.apply(entries[name], array) for name, array in raw.inputs.items()}
-    again = {RECONSTRUCTION: next(iter(ready.values()))} if _task(described) == "reconstruction" else {}
-    return Examples(ready, raw.targets | again)
+    ready = Arrays(
+        {name: preprocess.apply(described["inputs"][name], a) for name, a in raw.inputs.items()}, raw.targets
+    )
+    if _task(described) == "reconstruction":
+        return ready.also({RECONSTRUCTION: next(iter(ready.inputs.values()))})
+    return ready
 
 
-def load_raw(split: str) -> Examples:
+def load_raw(split: str) -> Arrays:
     """The examples of a split as the source gave them, before preprocessing.
+
+    Raises:
+        DataError: no such split, or `prepare` has not written it.
+    """
+    found = targets(split)
+    inputs = _described()["inputs"]
+    return Arrays({name: _input(split, name, entry["kind"]) for name, entry in inputs.items()}, found)
+
+
+def targets(split: str) -> dict[str, Array]:
+    """The targets of a split, without its inputs.
 
     Raises:
         DataError: no such split, or `prepare` has not written it.
     """
     if split not in SPLITS:
         raise DataError(f"no split is named {split!r}; {suggest(split, SPLITS)}")
-    described = _described()
-    return Examples(
-        {name: _input(split, name, entry["kind"]) for name, entry in described["inputs"].items()},
-        {name: _array(f"{split}/targets.{name}.npy") for name in described["targets"]},
-    )
+    return {name: _array(f"{split}/targets.{name}.npy") for name in _described()["targets"]}
 
 
-def save(folder: Path, examples: Examples) -> None:
+def save(folder: Path, examples: Arrays) -> None:
     """Write the examples of a split to a new folder, for `load_raw`.
 
     Texts are written as their bytes in a row (UTF-8), and where each of them ends.

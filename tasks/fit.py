@@ -24,20 +24,20 @@ import numpy as np
 
 from tasks import files
 from tasks.errors import ModelError
+from tasks.examples.feed import epochs, feed, own_words
 from tasks.objective import objective
 from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Array, Examples
+    from tasks.examples import Examples
     from tasks.heads import Head
     from tasks.params import Training
 
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, dict[str, float]], None]
 MOMENTUM = 0.9
-EVALUATION_BATCH = 256
 logger = logging.getLogger(__name__)
 
 
@@ -105,6 +105,7 @@ def fit(
 
     Raises:
         ModelError: the loss is not finite, or the outputs and the targets do not fit.
+        DataError: a file that an example is read from is not what it was.
     """
     if not params.epochs:
         return {}
@@ -118,16 +119,16 @@ def fit(
         logger.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
-        model.fit(
-            _batches(train.inputs, aim.train, params, done),
-            epochs=params.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            validation_data=(aim.judged.inputs, aim.validation),
-            validation_batch_size=EVALUATION_BATCH,
-            verbose=0,
-            callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
-        )
+        with own_words():
+            model.fit(
+                epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs)),
+                epochs=params.epochs,
+                initial_epoch=done,
+                steps_per_epoch=steps,
+                validation_data=feed(aim.judged, aim.validation),
+                verbose=0,
+                callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
+            )
     if patience is not None and checkpoint is not None:
         _load(model.variables, checkpoint / "best.npz")
     return history
@@ -176,29 +177,10 @@ def _learning_rate(params: "Training", steps: int) -> Any:
             return schedules.PiecewiseConstantDecay([steps // 2, steps * 3 // 4], [rate, rate / 10, rate / 100])
 
 
-def _batches(inputs: "dict[str, Array]", targets: "dict[str, Array]", params: "Training", first_epoch: int) -> Any:
-    """The batches of every epoch from `first_epoch` on, each epoch in an order drawn from (seed, epoch)."""
-    import tensorflow as tf
-
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, (inputs, targets))
-    count = len(next(iter(inputs.values())))
-
-    def epoch_indices(epoch: Any) -> Any:
-        seed = tf.stack([tf.constant(params.seed, tf.int64), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=seed)
-        return tf.data.Dataset.from_tensor_slices(order).batch(params.batch_size)
-
-    def gather(indices: Any) -> Any:
-        return tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), tensors)
-
-    epochs = tf.data.Dataset.range(first_epoch, params.epochs)
-    return epochs.flat_map(epoch_indices).map(gather, num_parallel_calls=1).prefetch(2)
-
-
 def _after_epoch(
     model: "tf_keras.Model",
     history: History,
-    epochs: int,
+    last: int,
     label: str,
     checkpoint: Path | None,
     patience: int | None,
@@ -213,7 +195,7 @@ def _after_epoch(
         for name, value in metrics.items():
             history.setdefault(name, []).append(value)
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        logger.info("%s: epoch %d of %d  %s", label, epoch + 1, epochs, figures)
+        logger.info("%s: epoch %d of %d  %s", label, epoch + 1, last, figures)
         if checkpoint is not None:
             _save(model, history, checkpoint, keep_best=patience is not None)
         if on_epoch is not None:
@@ -223,7 +205,7 @@ def _after_epoch(
     return keras.callbacks.LambdaCallback(on_epoch_end=after)
 
 
-def _progress(label: str, epochs: int, done: int, steps: int) -> Any:
+def _progress(label: str, last: int, done: int, steps: int) -> Any:
     """A progress bar over all steps; silent where standard error is no terminal."""
     import tf_keras as keras
     from tqdm import tqdm
@@ -232,7 +214,7 @@ def _progress(label: str, epochs: int, done: int, steps: int) -> Any:
         _supports_tf_logs = True  # or Keras copies the metrics to the host after every batch
 
         def on_train_begin(self, _logs: Any = None) -> None:
-            self.bar = tqdm(total=epochs * steps, initial=done * steps, desc=label, disable=None, leave=False)
+            self.bar = tqdm(total=last * steps, initial=done * steps, desc=label, disable=None, leave=False)
 
         def on_train_batch_end(self, _batch: int, _logs: Any = None) -> None:
             self.bar.update()

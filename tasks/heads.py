@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.dataset import LABEL, RECONSTRUCTION, TEACHER, Array
+from tasks.dataset import LABEL, RECONSTRUCTION, TEACHER
 from tasks.errors import ModelError
+from tasks.examples import Array
 
 if TYPE_CHECKING:
     import tf_keras

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks import heads
-from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION, TEACHER, Array, Examples
+from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION, TEACHER
 from tasks.errors import ModelError
+from tasks.examples import Array, Examples
 from tasks.heads import Head
 from tasks.params.compress import Method
 

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from tasks.bench.transport import Local
-from tasks.dataset import Array, Examples
 from tasks.errors import UnsupportedError
+from tasks.examples import Array, Arrays, Examples, chunks
 from tasks.scratch import scratch
 
 RESOURCES = ("bench/runner/litert.py",)  # of the code that is run there
@@ -30,6 +30,12 @@ def predict(artifact: Path, examples: Examples, kernels: Kernels = "default") ->
         UnsupportedError: the runtime refuses the artifact.
         DeviceError: it crashed, or did not end in time.
     """
+    answered = [_predict(artifact, chunk, kernels) for chunk in chunks(examples)]
+    names, runtime = answered[0][0], answered[0][1]
+    return {name: np.concatenate([outputs[name] for outputs, _ in answered]) for name in names}, runtime
+
+
+def _predict(artifact: Path, examples: Arrays, kernels: Kernels) -> tuple[dict[str, Array], str]:
     with scratch("predict") as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
         np.savez(inputs, allow_pickle=False, **examples.inputs)

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tasks import dataset, paths
 from tasks.data import preprocess
 from tasks.data.split import draw
-from tasks.dataset import LABEL, NORMAL, Examples, Source, tensor_spec
+from tasks.dataset import LABEL, NORMAL, Source, tensor_spec
 from tasks.errors import DataError
+from tasks.examples import Arrays
 from tasks.files import replaced_folder, sha256, write_json
 from tasks.params import Params, Prepare
 from tasks.registry import resolve
@@ -49,7 +50,7 @@ def prepare(params: Params) -> None:
         write_json(folder / "card.json", _card(source, splits, described, params.prepare, folder))
 
 
-def split(source: Source, params: Prepare) -> dict[str, Examples]:
+def split(source: Source, params: Prepare) -> dict[str, Arrays]:
     """The four splits, stratified by class and in the source's order.
 
     Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
@@ -89,7 +90,7 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     return splits
 
 
-def _check_both(**splits: Examples) -> None:
+def _check_both(**splits: Arrays) -> None:
     for name, examples in splits.items():
         if len(examples) and len(np.unique(examples.targets[LABEL])) < 2:
             raise DataError(
@@ -98,7 +99,7 @@ def _check_both(**splits: Examples) -> None:
             )
 
 
-def _tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
+def _tell_absent(splits: dict[str, Arrays], classes: tuple[str, ...]) -> None:
     """A warning of the classes that no model can learn, or that none is judged on."""
     for name, lack in (("train", "no model can learn them"), ("test", "no model is judged on them")):
         present = np.unique(splits[name].targets[LABEL])
@@ -108,7 +109,7 @@ def _tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
             log.warning("prepare: the %s split has no example of %s: %s", name, shown, lack)
 
 
-def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
+def describe(source: Source, train: Arrays, params: Prepare) -> dict[str, Any]:
     """What preprocess.json says; everything that is learnt from data is learnt from the training split."""
     inputs = {name: _describe_input(source.kind, raw, params) for name, raw in train.inputs.items()}
     targets = {name: _describe_target(values) for name, values in source.train.targets.items()}
@@ -142,13 +143,13 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[flo
     return mean.tolist(), deviation.tolist()
 
 
-def _part(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
+def _part(examples: Arrays, share: float, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
     """What is left, and the share that is taken out."""
     taken = draw(examples.targets[LABEL], share, rng)
     return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
 
 
-def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:
+def _at_most(examples: Arrays, count: int, rng: np.random.Generator) -> Arrays:
     if len(examples) <= count:
         return examples
     return examples.take(draw(examples.targets[LABEL], count / len(examples), rng))
@@ -190,7 +191,7 @@ def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def _card(
-    source: Source, splits: dict[str, Examples], described: dict[str, Any], params: Prepare, folder: Path
+    source: Source, splits: dict[str, Arrays], described: dict[str, Any], params: Prepare, folder: Path
 ) -> dict[str, Any]:
     ready = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
     names = source.classes

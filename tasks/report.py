@@ -136,7 +136,7 @@ def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
 
 def _labels(split: Split) -> compare.Labels | None:
     """The true classes of a split; None where the targets are no classes."""
-    return dataset.load_raw(split).targets.get(dataset.LABEL)
+    return dataset.targets(split).get(dataset.LABEL)
 
 
 def _line(row: Row) -> dict[str, Any]:

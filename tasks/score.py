@@ -7,8 +7,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks import heads
-from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION, Array, Examples
+from tasks.dataset import LABEL, NORMAL, RECONSTRUCTION
 from tasks.errors import InvalidError
+from tasks.examples import Array, Examples
 from tasks.records import Score, Split
 
 Z95 = 1.959963984540054  # the 97.5th percentile of the normal distribution

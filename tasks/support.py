@@ -185,7 +185,7 @@ def make(folder: Path, names: list[str], skip: list[str]) -> None:
 
 def _write(folder: Path, scheme: Scheme, model: "tf_keras.Model") -> None:
     """The variant's files, its card, and inputs to run it with."""
-    from tasks.dataset import Examples
+    from tasks.examples import Arrays
 
     rng = np.random.default_rng(0)
     inputs: dict[str, Any] = {}
@@ -194,7 +194,7 @@ def _write(folder: Path, scheme: Scheme, model: "tf_keras.Model") -> None:
         integer = tensor.dtype.is_integer
         inputs[tensor.name] = rng.integers(0, 20, shape, np.int32) if integer else rng.normal(size=shape).astype("f4")
     np.savez(folder / "inputs.npz", allow_pickle=False, **inputs)
-    quantization.write(folder, "one", Quantize(model="one", scheme=scheme), model, Examples(inputs, {}))
+    quantization.write(folder, "one", Quantize(model="one", scheme=scheme), model, Arrays(inputs, {}))
 
 
 def _cell(operator: str, scheme: str, runtime: str, device: devices.Device, made: Path | str) -> Cell:

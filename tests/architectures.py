@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tasks.dataset import LABEL, Examples
+from tasks.dataset import LABEL
+from tasks.examples import Arrays, Examples
 
 if TYPE_CHECKING:
     import tf_keras
@@ -179,7 +180,7 @@ def examples(model: "tf_keras.Model", count: int, seed: int = 0) -> Examples:
     targets = {
         name: rng.integers(0, tensor.shape[-1], count) for name, tensor in zip(names, model.outputs, strict=True)
     }
-    return Examples(inputs, targets)
+    return Arrays(inputs, targets)
 
 
 class _Builder:

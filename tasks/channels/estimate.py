@@ -4,12 +4,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tasks import devices
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request
 from tasks.errors import ModelError, ParamsError
+from tasks.examples import first
 from tasks.params import Protocol
 from tasks.quantize import litert
 from tasks.records import ArtifactCard
@@ -18,7 +17,7 @@ from tasks.scratch import scratch
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
 
 CALIBRATION = 8  # examples: ranges change no time
 
@@ -40,8 +39,7 @@ def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float
             f"device: received {device!r}, of kind {found.kind!r}; only the kinds {able} estimate a latency"
         )
     scheme = kind.estimates
-    calibration = train.take(np.arange(min(CALIBRATION, len(train))))
-    content = litert.convert(model, scheme, calibration)
+    content = litert.convert(model, scheme, first(train, CALIBRATION))
     with scratch("estimate") as folder:
         path = Path(folder, "model.tflite")
         path.write_bytes(content)

@@ -1,5 +1,6 @@
 """How much each dependency group of channels matters to a network."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,12 +8,13 @@ from numpy.typing import NDArray
 
 from tasks.channels.groups import Channels, Cut
 from tasks.errors import ModelError
-from tasks.objective import objective
+from tasks.examples.feed import feed, own_words
+from tasks.objective import Objective, objective
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Slim
 
 Scores = NDArray[np.float64]  # by group, never negative
@@ -69,21 +71,24 @@ def _bn(model: "tf_keras.Model", channels: Channels) -> Scores:
     return sums / np.maximum(counts, 1)
 
 
+@own_words()
 def _taylor(model: "tf_keras.Model", channels: Channels, train: "Examples", params: "Slim") -> Scores:
     import tensorflow as tf
 
     cuts = _gates(model, channels)
-    gradients = tf.function(_gradients(model, [variable for variable, _ in cuts], train, params))
     order = np.random.default_rng(params.seed).permutation(len(train))[:EXAMPLES]
-    batches = [order[i : i + params.batch_size] for i in range(0, len(order), params.batch_size)]
-    if len(batches) > 1 and len(batches[-1]) < params.batch_size:
-        batches.pop()  # another size would be traced once more, and weigh its few examples more
+    if len(order) > params.batch_size:  # a last batch of another size would weigh its few examples more
+        order = order[: len(order) - len(order) % params.batch_size]
+    taken = train.take(order)
+    aim = objective(model, taken, taken, params)
+    gradients = tf.function(_gradients(model, [variable for variable, _ in cuts], aim))
+    count = math.ceil(len(order) / params.batch_size)
     scores = np.zeros(channels.groups)
-    for indices in batches:
+    for given, wanted in feed(taken, aim.train, params.batch_size):
         estimates = np.zeros(channels.groups)
-        for (variable, cut), gradient in zip(cuts, gradients(tf.constant(indices)), strict=True):
+        for (variable, cut), gradient in zip(cuts, gradients(given, wanted), strict=True):
             _add(estimates, cut, gradient.numpy() * variable.numpy())
-        scores += estimates**2 / len(batches)
+        scores += estimates**2 / count
     return scores
 
 
@@ -97,17 +102,14 @@ def _gates(model: "tf_keras.Model", channels: Channels) -> list[tuple[Any, Cut]]
     return reads + [(v, cut) for v, cut in found if cut.role == "makes" and not read[cut.channels].all()]
 
 
-def _gradients(model: "tf_keras.Model", variables: list[Any], train: "Examples", params: "Slim") -> Any:
-    """A function of example numbers that gives the gradients of the loss that the model is trained on."""
+def _gradients(model: "tf_keras.Model", variables: list[Any], aim: Objective) -> Any:
+    """A function of inputs and targets that gives the gradients of the loss that the model is trained on."""
     import tensorflow as tf
     import tf_keras as keras
 
-    aim = objective(model, train, train, params)
     losses = {name: keras.losses.get(loss) for name, loss in aim.losses.items()}
-    inputs, targets = tf.nest.map_structure(tf.convert_to_tensor, (train.inputs, aim.train))
 
-    def gradients(indices: Any) -> list[Any]:
-        given, wanted = tf.nest.map_structure(lambda tensor: tf.gather(tensor, indices), (inputs, targets))
+    def gradients(given: Any, wanted: Any) -> list[Any]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             outputs = tf.nest.flatten(model(given, training=False))

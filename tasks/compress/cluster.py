@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import tf_keras
 
     from tasks.compress.kernels import Kernel
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Cluster
 
 CANDIDATES = (2, 4, 8, 16, 32, 64, 128, 256)  # what `auto` tries

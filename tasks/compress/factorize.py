@@ -22,7 +22,7 @@ from tasks.errors import ModelError
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Factorize
 
 logger = logging.getLogger(__name__)

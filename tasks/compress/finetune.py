@@ -8,7 +8,7 @@ from tasks.compress import masks
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Finetune
 
 

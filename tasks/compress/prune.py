@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import tf_keras
 
     from tasks.compress.kernels import Kernel
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Prune
 
 RAMP = 0.5  # the share of the steps over which sparsity rises; the rest lets the remaining weights settle

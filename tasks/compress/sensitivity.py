@@ -9,13 +9,13 @@ import numpy as np
 
 from tasks.compress.kernels import Kernel
 from tasks.compress.masks import Values
-from tasks.fit import EVALUATION_BATCH
+from tasks.examples.feed import feed, own_words
 from tasks.objective import objective
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Training
 
 EXAMPLES = 2000  # at most so many are looked at, for each change of each layer
@@ -44,7 +44,8 @@ def measure(model: "tf_keras.Model", examples: "Examples", params: "Training") -
     taken = examples.take(picked)
     aim = objective(model, taken, taken, params)
     model.compile(loss=aim.losses, metrics=aim.metrics)
-    evaluate = partial(model.evaluate, aim.judged.inputs, aim.validation, EVALUATION_BATCH, verbose=0, return_dict=True)
+    judged = feed(aim.judged, aim.validation)
+    evaluate = own_words()(partial(model.evaluate, judged, verbose=0, return_dict=True))
     own_loss = evaluate()["loss"]
 
     def quality(replaced: Iterable[tuple[Kernel, Values]]) -> Quality:

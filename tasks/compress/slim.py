@@ -20,7 +20,7 @@ from tasks.stored.flat import flat, is_flat
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Slim
 
 TOLERANCE = 0.05  # how far under the share asked for the result may be, as a share of the whole

@@ -1,13 +1,14 @@
 """Compress a model into another one, by the method that its entry in `compress` names."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import custom, dataset, files, fit, keras_models, paths, track
 from tasks.compress import masks
-from tasks.dataset import TEACHER, Examples
+from tasks.dataset import TEACHER
+from tasks.examples import Examples
+from tasks.examples.feed import feed, own_words
 from tasks.params import Compress, Distill, External, Params, Stored
 from tasks.records import Code, Layer, ModelCard
 from tasks.registry import resolve
@@ -62,7 +63,7 @@ def make(
     more: dict[str, Any] = {}
     if entry.teacher is not None:
         teacher = keras_models.load_from(place(entry.teacher))[0]
-        train = replace(train, targets=train.targets | {TEACHER: answers(teacher, train)})
+        train = train.also({TEACHER: answers(teacher, train)})
         more = {"teacher": teacher} if isinstance(entry, Distill) else {}
     result, history = resolve(METHODS, entry.method, "method of compression")(
         parent, entry, train, dataset.load("validation"), on_epoch, **more
@@ -99,7 +100,8 @@ def _code(entry: Compress, parent: ModelCard) -> Code | None:
 
 def answers(teacher: "tf_keras.Model", examples: Examples) -> Any:
     """What a teacher says of each example: float32 [n, classes], probabilities."""
-    return teacher.predict(examples.inputs, batch_size=fit.EVALUATION_BATCH, verbose=0)
+    with own_words():
+        return teacher.predict(feed(examples), verbose=0)
 
 
 def preserved(layers: tuple[Layer, ...]) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tasks.data import sizes
-from tasks.dataset import Array
 from tasks.errors import DataError
+from tasks.examples import Array
 
 ENDING = ".npy"
 

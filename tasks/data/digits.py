@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.dataset import LABEL, Examples, Source
+from tasks.dataset import LABEL, Source
 from tasks.errors import DataError
+from tasks.examples import Arrays
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -40,7 +41,7 @@ def load(params: Prepare) -> Source:
     path = _path()
     rows = np.loadtxt(path, delimiter=",").astype(np.int64)  # 64 pixels and the digit
     images = enlarge(rows[:, :-1].reshape(-1, 8, 8), SIZE, BRIGHTEST)[..., np.newaxis]
-    train = Examples({"image": images}, {LABEL: rows[:, -1]})
+    train = Arrays({"image": images}, {LABEL: rows[:, -1]})
     return Source("image", train, None, tuple("0123456789"), {path.name: sha256(path)})
 
 

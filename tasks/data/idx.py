@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data import sizes
-from tasks.dataset import LABEL, Examples, Source
+from tasks.dataset import LABEL, Source
 from tasks.errors import DataError
+from tasks.examples import Arrays
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -123,16 +124,16 @@ def _find(folder: Path, split: str, part: str, dimensions: int) -> Path:
     raise DataError(f"{folder}: no file {name}, with or without .gz; {WANTED}")
 
 
-def _examples(images_path: Path, labels_path: Path) -> Examples:
+def _examples(images_path: Path, labels_path: Path) -> Arrays:
     images, labels = read(images_path, 3), read(labels_path, 1)
     if len(images) != len(labels):
         raise DataError(
             f"{labels_path}: one label per image of {images_path.name} expected, {len(images)}; received {len(labels)}"
         )
-    return Examples({"image": images[..., np.newaxis]}, {LABEL: labels.astype(np.int64)})
+    return Arrays({"image": images[..., np.newaxis]}, {LABEL: labels.astype(np.int64)})
 
 
-def _check_agreement(train: Examples, test: Examples, images_path: Path, labels_path: Path) -> None:
+def _check_agreement(train: Arrays, test: Arrays, images_path: Path, labels_path: Path) -> None:
     expected, received = train.inputs["image"].shape[1:3], test.inputs["image"].shape[1:3]
     if expected != received:
         raise DataError(f"{images_path}: images of {expected} as in training expected; received {received}")

@@ -16,8 +16,9 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.dataset import LABEL, Examples, Source
+from tasks.dataset import LABEL, Source
 from tasks.errors import DataError, DownloadError, ParamsError, suggest
+from tasks.examples import Arrays
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -135,10 +136,10 @@ def _connection_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _examples(name: str, images: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int) -> Examples:
+def _examples(name: str, images: NDArray[np.uint8], labels: NDArray[np.uint8], classes: int) -> Arrays:
     numbers = labels.reshape(-1).astype(np.int64)
     if len(images) != len(numbers) or not len(images):
         raise DataError(f"{name}: one label per image expected; received {len(images)} images, {len(numbers)} labels")
     if numbers.max() >= classes:
         raise DataError(f"{name}: labels from 0 to {classes - 1} expected; received {numbers.max()}")
-    return Examples({"image": images[..., np.newaxis] if images.ndim == 3 else images}, {LABEL: numbers})
+    return Arrays({"image": images[..., np.newaxis] if images.ndim == 3 else images}, {LABEL: numbers})

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import archives
-from tasks.dataset import LABEL, Array, Examples, Source
+from tasks.dataset import LABEL, Source
 from tasks.errors import DataError
+from tasks.examples import Array, Arrays
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -96,7 +97,7 @@ def read(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _examples(path: Path, arrays: dict[str, Array]) -> Examples:
+def _examples(path: Path, arrays: dict[str, Array]) -> Arrays:
     inputs = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith("inputs.")}
     targets = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith("targets.")}
     if not inputs or LABEL not in targets:
@@ -105,7 +106,7 @@ def _examples(path: Path, arrays: dict[str, Array]) -> Examples:
     lengths = {key: len(array) if array.ndim else 0 for key, array in arrays.items()}
     if len(set(lengths.values())) > 1 or not lengths[f"targets.{LABEL}"]:
         raise DataError(f"{path}: arrays of one length, at least 1, expected; received {lengths}")
-    return Examples(
+    return Arrays(
         {name: _input(f"{path}: inputs.{name}", array) for name, array in inputs.items()},
         {name: _target(f"{path}: targets.{name}", array, name) for name, array in targets.items()},
     )
@@ -187,7 +188,7 @@ def _classes(path: Path, names: Array, most: int) -> tuple[str, ...]:
     return tuple(names.tolist())
 
 
-def _check_agreement(path: Path, train: Examples, test: Examples) -> None:
+def _check_agreement(path: Path, train: Arrays, test: Arrays) -> None:
     expected, received = ({**_kinds("inputs", e.inputs), **_kinds("targets", e.targets)} for e in (train, test))
     for key in sorted(expected.keys() | received.keys()):
         if expected.get(key) != received.get(key):

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import sizes
-from tasks.dataset import LABEL, Examples, Source
+from tasks.dataset import LABEL, Source
 from tasks.errors import DataError, suggest
+from tasks.examples import Arrays
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -76,10 +77,10 @@ def _parse(where: str, line: bytes) -> tuple[str, str]:
     return sentence, label
 
 
-def _examples(path: Path, pairs: list[tuple[str, str]], classes: tuple[str, ...]) -> Examples:
+def _examples(path: Path, pairs: list[tuple[str, str]], classes: tuple[str, ...]) -> Arrays:
     number = {name: index for index, name in enumerate(classes)}
     for line, (_, label) in enumerate(pairs, start=1):
         if label not in number:
             raise DataError(f"{path}:{line}: the label {label!r} is not in train.tsv; {suggest(label, classes)}")
     labels = np.array([number[label] for _, label in pairs], np.int64)
-    return Examples({"text": np.array([sentence for sentence, _ in pairs], object)}, {LABEL: labels})
+    return Arrays({"text": np.array([sentence for sentence, _ in pairs], object)}, {LABEL: labels})

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 
 from tasks import dataset, keras_models
-from tasks.dataset import LABEL, Examples, Spec, TensorSpec
+from tasks.dataset import LABEL, Spec, TensorSpec
 from tasks.errors import ModelError
+from tasks.examples import Arrays
 from tasks.formats import sizes, tflite
 from tasks.quantize import guard, litert
 from tasks.records import ArtifactCard, Tensor
@@ -15,7 +16,7 @@ BYTE = 255
 BRIGHT = 16.0  # pixels are larger, and numbers that were scaled are not
 
 
-def write(folder: Path, variant: str, model: str, place: Path, examples: Examples) -> None:
+def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays) -> None:
     """Copy the LiteRT file of a model into `folder`, and write its card.
 
     Args:

@@ -14,7 +14,7 @@ from tasks.params import Training
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Examples
     from tasks.params import Quantize
     from tasks.records import ModelCard
 

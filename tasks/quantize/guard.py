@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.dataset import Array, Examples
 from tasks.distance import apart, rms
 from tasks.errors import ConversionError, DeviceError, UnsupportedError
+from tasks.examples import Array, Arrays, Examples
 from tasks.predict import predict
 from tasks.scratch import scratch
 
@@ -27,7 +27,7 @@ KERNELS, MOVED = 16, 16
 Answers = dict[str, Array]
 
 
-def check(content: bytes, scheme: str, examples: Examples, model: "tf_keras.Model | None" = None) -> float | None:
+def check(content: bytes, scheme: str, examples: Arrays, model: "tf_keras.Model | None" = None) -> float | None:
     """Ask a file for some examples, one after the other, there and back.
 
     Args:
@@ -79,7 +79,7 @@ def answers(content: bytes, examples: Examples) -> Answers:
             raise ConversionError(f"LiteRT does not run the file: {str(error).removeprefix(f'{file}: ')}") from None
 
 
-def keras_answers(model: "tf_keras.Model", examples: Examples) -> Answers:
+def keras_answers(model: "tf_keras.Model", examples: Arrays) -> Answers:
     """What the model answers: likewise."""
     import tensorflow as tf
 
@@ -107,7 +107,7 @@ def _check_memory(name: str, there: Array, back: Array) -> None:
         )
 
 
-def _check_floats(found: Answers, expected: Answers, scheme: str, model: "tf_keras.Model", examples: Examples) -> None:
+def _check_floats(found: Answers, expected: Answers, scheme: str, model: "tf_keras.Model", examples: Arrays) -> None:
     """Refuse answers that are further from Keras's than arithmetic explains."""
     moved: Answers | None = None
     for name, array in expected.items():
@@ -127,7 +127,7 @@ def _check_floats(found: Answers, expected: Answers, scheme: str, model: "tf_ker
             )
 
 
-def _moved(model: "tf_keras.Model", examples: Examples, unit: float) -> Answers:
+def _moved(model: "tf_keras.Model", examples: Arrays, unit: float) -> Answers:
     """What the model answers with every weight moved up or down by one unit in its last place."""
     weights, rng = model.get_weights(), np.random.default_rng(0)
     moved = [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tf_keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Arrays
 
 INTEGER_SCHEMES = ("int8", "int16x8")
 INSTEAD = {  # of operators that the runtime lacks: what to build where layers of Keras come to one
@@ -37,7 +37,7 @@ class Graph:
     float_operators: tuple[str, ...]  # that read or write a float32 tensor
 
 
-def convert(model: "tf_keras.Model", scheme: str, calibration: "Examples | None", *, sparse: bool = False) -> bytes:
+def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", *, sparse: bool = False) -> bytes:
     """Convert `model`, at batch 1, to the bytes of a LiteRT file.
 
     Args:
@@ -193,7 +193,7 @@ def batch_of_one(model: "tf_keras.Model") -> "tf_keras.Model":
     return keras.Model(inputs, dict(zip(model.output_names, outputs, strict=True)))
 
 
-def _one_by_one(examples: "Examples") -> Iterator[dict[str, "np.ndarray[Any, Any]"]]:
+def _one_by_one(examples: "Arrays") -> Iterator[dict[str, "np.ndarray[Any, Any]"]]:
     for i in range(len(examples)):
         yield {name: array[i : i + 1] for name, array in examples.inputs.items()}
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.dataset import Array, Examples
 from tasks.errors import ConversionError, ParamsError
+from tasks.examples import Array, Arrays, Examples
 from tasks.quantize import ai_edge, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 from tasks.records import Sensitivity, judged
@@ -53,7 +53,7 @@ def asked(entry: "Quantize") -> bool:
 
 
 def convert(
-    model: "tf_keras.Model", entry: "Quantize", calibration: Examples, validation: Examples | None = None
+    model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Examples | None = None
 ) -> Made:
     """Quantize a Keras model as `entry` says.
 
@@ -77,7 +77,7 @@ def convert(
     return made
 
 
-def job(model: "tf_keras.Model", entry: "Quantize", calibration: Examples) -> Job:
+def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     """Convert a Keras model to float32 and find the ranges of its activations, where the scheme needs them."""
     numbers = ai_edge.SCHEMES[entry.scheme]
     content = litert.convert(model, "float32", calibration)

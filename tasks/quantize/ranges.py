@@ -14,7 +14,7 @@ from tasks.errors import ConversionError
 from tasks.formats import tflite
 
 if TYPE_CHECKING:
-    from tasks.dataset import Examples
+    from tasks.examples import Arrays
 
 Method = Literal["min-max", "percentile", "mse"]
 Range = tuple[float, float]
@@ -46,7 +46,7 @@ class Histogram:
         return middles[order], self.counts[keys[order]]
 
 
-def find(content: bytes, examples: "Examples", method: Method, percentile: float, bits: int) -> dict[str, Range]:
+def find(content: bytes, examples: "Arrays", method: Method, percentile: float, bits: int) -> dict[str, Range]:
     """The range of every float activation of a LiteRT file, by its tensor's name.
 
     Args:
@@ -119,7 +119,7 @@ def _clipped(
     return candidates, np.maximum(error, 0.0)
 
 
-def _activations(content: bytes, examples: "Examples") -> Iterator[tuple[str, NDArray[Any]]]:
+def _activations(content: bytes, examples: "Arrays") -> Iterator[tuple[str, NDArray[Any]]]:
     """Each float tensor that is no constant, example by example, as the plain kernels compute it."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import dataset, files, fit, keras_models, paths
-from tasks.dataset import Examples
 from tasks.errors import ConversionError, ParamsError
+from tasks.examples import Arrays, Examples
 from tasks.formats import sizes
 from tasks.params import Params, Quantize
 from tasks.quantize import ai_edge, as_is, aware, guard, litert, mixed, stablehlo
@@ -41,7 +41,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
     """
     if entry.scheme == "as-is":
         with files.replaced_folder(folder) as temporary:
-            as_is.write(temporary, variant, entry.model, place(entry.model), dataset.load("calibration"))
+            as_is.write(temporary, variant, entry.model, place(entry.model), dataset.load("calibration").arrays())
         return
     fit.reset(entry.seed)
     model, card = keras_models.load_from(place(entry.model))
@@ -49,7 +49,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
         model = aware.apply(model, card, entry, dataset.load("train"), dataset.load("validation"))
     validation = dataset.load("validation") if entry.max_quality_drop is not None else None
     with files.replaced_folder(folder) as temporary:
-        write(temporary, variant, entry, model, dataset.load("calibration"), validation)
+        write(temporary, variant, entry, model, dataset.load("calibration").arrays(), validation)
 
 
 def write(
@@ -57,7 +57,7 @@ def write(
     variant: str,
     entry: Quantize,
     model: "tf_keras.Model",
-    calibration: Examples,
+    calibration: Arrays,
     validation: Examples | None = None,
 ) -> None:
     """Convert a Keras model into `folder`: the files of a variant and their card.
@@ -119,11 +119,11 @@ def sensitivity(params: Params, variant: str) -> tuple[Sensitivity, ...]:
         raise ParamsError(f"sensitivity of {variant}: scheme {entry.scheme!r} quantizes no layers; {schemes} do")
     fit.reset(entry.seed)
     model, _ = keras_models.load_from(paths.model(entry.model))
-    return mixed.sensitivity(mixed.job(model, entry, dataset.load("calibration")), dataset.load("validation"))
+    return mixed.sensitivity(mixed.job(model, entry, dataset.load("calibration").arrays()), dataset.load("validation"))
 
 
 def _convert(
-    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Examples, validation: Examples | None
+    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Arrays, validation: Examples | None
 ) -> tuple[mixed.Made, str]:
     """The file, and the names and versions of what made it."""
     tensorflow = f"tensorflow {version('tensorflow')}"

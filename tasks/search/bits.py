@@ -32,7 +32,7 @@ def table(search: Search) -> dict[str, Layer]:
         )
     fit.reset(search.seed)
     model, card = keras_models.load_from(paths.model(BASELINE))
-    job = mixed.job(model, Quantize(model=BASELINE, scheme=scheme), dataset.load("calibration"))
+    job = mixed.job(model, Quantize(model=BASELINE, scheme=scheme), dataset.load("calibration").arrays())
     names = [name for name in layers.owners(job.operators, weighted=True) if _fits(job, name)]
     if not names:
         raise ParamsError(f"search.bits: no layer of {BASELINE} can have 4 bits at scheme {scheme}; leave `bits` out")

@@ -18,8 +18,8 @@ from tasks.bench.locks import hold
 from tasks.bench.request import Artifact, made_in
 from tasks.closure import Reader
 from tasks.compress import stage as compression
-from tasks.dataset import Examples
 from tasks.errors import DeviceError, TercetError, UnsupportedError
+from tasks.examples import Examples
 from tasks.files import write_json
 from tasks.params import BASELINE, Params, Protocol
 from tasks.params.compress import Compress

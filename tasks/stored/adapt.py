@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.dataset import Array, Pixels, Spec, TensorSpec
+from tasks.dataset import Pixels, Spec, TensorSpec
 from tasks.errors import ModelError
+from tasks.examples import Array
 from tasks.stored import answers, flat, limits, pixels
 
 if TYPE_CHECKING:

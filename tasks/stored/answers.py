@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.dataset import LABEL, Array, Spec
+from tasks.dataset import LABEL, Spec
 from tasks.errors import ModelError
+from tasks.examples import Array
 
 if TYPE_CHECKING:
     import tf_keras

@@ -51,7 +51,7 @@ def remembering(keras, name):
 def test_the_file_of_floats_is_keras_in_any_order(name, tmp_path):
     import tf_keras as keras
 
-    from tasks.dataset import Examples
+    from tasks.examples import Arrays
     from tasks.predict import predict
     from tasks.quantize import litert
 
@@ -59,7 +59,7 @@ def test_the_file_of_floats_is_keras_in_any_order(name, tmp_path):
     file = tmp_path / "model.tflite"
     file.write_bytes(litert.convert(model, "float32", None))
     for order in (np.arange(COUNT), np.random.default_rng(1).permutation(COUNT)):
-        (found,) = predict(file, Examples({"x": sequences[order]}, {}))[0].values()
+        (found,) = predict(file, Arrays({"x": sequences[order]}, {}))[0].values()
         np.testing.assert_allclose(found, model(sequences[order]).numpy(), rtol=0, atol=1e-6)
 
 

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from tasks import dataset, fit, paths, train
-from tasks.dataset import Examples
 from tasks.errors import ModelError
+from tasks.examples import Arrays
+from tasks.examples.feed import epochs
 from tasks.files import write_json
 from tasks.params import Params, Training
 
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def examples(count=60, seed=0):
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 3, count)
-    return Examples({"x": (rng.normal(size=(count, 4)) + label[:, None]).astype(np.float32)}, {"label": label})
+    return Arrays({"x": (rng.normal(size=(count, 4)) + label[:, None]).astype(np.float32)}, {"label": label})
 
 
 def model(units=8):
@@ -64,8 +65,8 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, optimizer):
 
 
 def test_each_epoch_sees_every_example_once_and_in_another_order():
-    data = Examples({"x": np.arange(10, dtype=np.float32)}, {"label": np.arange(10)})
-    batches = list(fit._batches(data.inputs, data.targets, Training(epochs=2, batch_size=4), 0).as_numpy_iterator())
+    data = Arrays({"x": np.arange(10, dtype=np.float32)}, {"label": np.arange(10)})
+    batches = list(epochs(data, data.targets, 4, 0, range(2)).as_numpy_iterator())
     batches = [(inputs, targets["label"]) for inputs, targets in batches]
     assert [len(labels) for _, labels in batches] == [4, 4, 2] * 2
     first, second = (np.concatenate([labels for _, labels in batches[i : i + 3]]) for i in (0, 3))

@@ -5,8 +5,9 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from tasks import fit
-from tasks.dataset import LABEL, RECONSTRUCTION, TEACHER, Examples
+from tasks.dataset import LABEL, RECONSTRUCTION, TEACHER
 from tasks.errors import ModelError
+from tasks.examples import Arrays
 from tasks.heads import find
 from tasks.objective import objective, taught_classes, taught_values
 from tasks.params import Finetune, Slim, Training
@@ -88,7 +89,7 @@ def examples(count=60, seed=0, **targets):
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 3, count)
     x = (rng.normal(size=(count, 4)) + 3 * label[:, None]).astype(np.float32)
-    return Examples({"x": x}, {LABEL: label, **{name: made(x, label) for name, made in targets.items()}})
+    return Arrays({"x": x}, {LABEL: label, **{name: made(x, label) for name, made in targets.items()}})
 
 
 def model(*heads):
@@ -212,7 +213,7 @@ def anomalies(count=60, seed=0, shape=(4,)):
     """Reconstructions as `dataset.load` gives them: the input is a target, class 1 what is not normal."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(count, *shape)).astype(np.float32)
-    return Examples({"x": x}, {LABEL: np.zeros(count, np.int64), RECONSTRUCTION: x})
+    return Arrays({"x": x}, {LABEL: np.zeros(count, np.int64), RECONSTRUCTION: x})
 
 
 @pytest.mark.parametrize("name", [None, LABEL, "class"])

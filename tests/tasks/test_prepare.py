@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tasks import dataset
 from tasks import prepare as stage
-from tasks.dataset import Examples, Source
+from tasks.dataset import Source
 from tasks.errors import DataError
+from tasks.examples import Arrays
 from tasks.params import Params, Prepare
 
 
@@ -31,7 +32,7 @@ def params(**prepare):
 def numbered(labels, kind="image", test=None):
     """A source whose inputs are their own indices."""
     labels = np.array(labels, np.int64)
-    train = Examples({"image": np.arange(len(labels))}, {"label": labels})
+    train = Arrays({"image": np.arange(len(labels))}, {"label": labels})
     return Source(kind, train, test, tuple(map(str, range(max(2, labels.max() + 1)))), {})
 
 
@@ -73,7 +74,7 @@ def test_splits_are_disjoint_stratified_and_together_the_whole(labels, validatio
 
 
 def test_a_source_with_a_test_split_keeps_it_whole_and_in_order():
-    own = Examples({"image": np.arange(100, 103)}, {"label": np.array([1, 0, 1])})
+    own = Arrays({"image": np.arange(100, 103)}, {"label": np.array([1, 0, 1])})
     splits = stage.split(numbered([0, 1] * 20, test=own), Prepare(source="digits", validation=0.25))
     assert splits["test"].inputs["image"].tolist() == [100, 101, 102]
     assert (len(splits["train"]), len(splits["validation"])) == (30, 10)
@@ -125,7 +126,7 @@ def test_channel_statistics_agree_with_numpy(monkeypatch):
     mean, deviation = stage.channel_statistics(images)
     assert np.allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
     assert np.allclose(deviation, images.std(axis=(0, 1, 2)), rtol=1e-9)
-    source = Source("image", Examples({"image": images}, {"label": np.zeros(25, np.int64)}), None, ("a", "b"), {})
+    source = Source("image", Arrays({"image": images}, {"label": np.zeros(25, np.int64)}), None, ("a", "b"), {})
     entry = stage.describe(source, source.train, Prepare(source="digits", normalize="standard"))["inputs"]["image"]
     assert entry["scale"][2] == 1.0
 

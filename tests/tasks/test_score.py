@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, mannwhitneyu
 
-from tasks.dataset import LABEL, RECONSTRUCTION, Examples
+from tasks.dataset import LABEL, RECONSTRUCTION
 from tasks.errors import InvalidError
+from tasks.examples import Arrays
 from tasks.records import Tensor, judged
 from tasks.score import auc, hanley_mcneil, reconstruction_errors, score, wilson
 
@@ -18,7 +19,7 @@ def test_the_interval_is_wilsons(correct: int, n: int) -> None:
 
 def test_the_predicted_class_is_the_highest_score() -> None:
     outputs = np.array([[0.1, 0.9], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]], np.float32)
-    examples = Examples({"x": np.zeros((4, 1), np.float32)}, {LABEL: np.array([1, 0, 0, 0])})
+    examples = Arrays({"x": np.zeros((4, 1), np.float32)}, {LABEL: np.array([1, 0, 0, 0])})
     found = score(outputs, examples, "default", "test")
     assert found.predictions == (1, 0, 1, 0)
     assert (found.value, found.n, found.split) == (0.75, 4, "test")
@@ -32,7 +33,7 @@ def test_what_is_no_number_is_no_class_and_no_error(bad: float, target: str) -> 
     outputs = np.full((5, 2), 0.5, np.float32)
     outputs[3, 1] = outputs[4, 0] = bad
     targets = {LABEL: np.array([1, 0, 0, 0, 1]), target: np.zeros((5, 2)) if target != LABEL else np.zeros(5, int)}
-    examples = Examples({"x": np.zeros((5, 2), np.float32)}, targets)
+    examples = Arrays({"x": np.zeros((5, 2), np.float32)}, targets)
     with pytest.raises(InvalidError, match=r"the answers to 2 of 5 test examples are no finite numbers, .* example 3"):
         score(outputs, examples, "default", "test")
 
@@ -61,7 +62,7 @@ def test_a_reconstruction_is_scored_by_the_area_under_its_errors() -> None:
     inputs = rng.normal(size=(60, 4, 3)).astype(np.float32)
     label = (np.arange(60) % 3 == 0).astype(np.int64)
     outputs = inputs + rng.normal(size=inputs.shape) * (0.5 + 0.5 * label[:, None, None])
-    examples = Examples({"x": inputs}, {LABEL: label, RECONSTRUCTION: inputs})
+    examples = Arrays({"x": inputs}, {LABEL: label, RECONSTRUCTION: inputs})
     found = score(outputs.astype(np.float32), examples, "default", "test")
     errors = [float(np.mean((a - b) ** 2)) for a, b in zip(outputs, inputs, strict=True)]
     assert np.allclose(reconstruction_errors(outputs, inputs), errors)

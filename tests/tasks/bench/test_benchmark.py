@@ -18,7 +18,7 @@ from tasks.records import Latency, Measurement, read
 @pytest.fixture(autouse=True)
 def _alone(workshop: Path, images: np.ndarray, crowded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Test examples without `prepare`, and a lock of this test's own."""
-    monkeypatch.setattr(dataset, "load", lambda split: {"test": dataset.Examples({"image": images}, {})}[split])
+    monkeypatch.setattr(dataset, "load", lambda split: {"test": dataset.Arrays({"image": images}, {})}[split])
     monkeypatch.setenv(locks.VARIABLE, str(workshop))
 
 
@@ -68,7 +68,7 @@ def test_answers_that_are_no_numbers_make_the_pair_invalid_and_keep_its_figures(
         return Result(request.result(status="ok", latency=latency), outputs={"test": outputs})
 
     monkeypatch.setattr(litert, "KIND", replace(litert.KIND, measure=answered))
-    labelled = dataset.Examples({"image": images}, {dataset.LABEL: np.zeros(len(images), int)})
+    labelled = dataset.Arrays({"image": images}, {dataset.LABEL: np.zeros(len(images), int)})
     monkeypatch.setattr(dataset, "load", lambda _split: labelled)
     record = measured(params, "float32", "host-cpu")
     assert record.status == "invalid"

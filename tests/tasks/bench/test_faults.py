@@ -354,7 +354,7 @@ def test_the_disk_is_full_for_what_the_runner_writes(board: Any, request_of: Bui
 @pytest.fixture
 def sessions(board: Any, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The stage with a session there in place of its windows; how many sessions there were at each moment."""
-    monkeypatch.setattr(dataset, "load", lambda split: dataset.Examples({"image": images}, {}))
+    monkeypatch.setattr(dataset, "load", lambda split: dataset.Arrays({"image": images}, {}))
     seen: list[int] = []
 
     def measure(request: Request, setup: timed.Setup) -> Result:

@@ -58,7 +58,7 @@ def portable(workshop: Path, params: Params, golden: Path, images: np.ndarray, m
         tensors = {side: [{"name": name, "shape": [1], "dtype": "float32"}] for side, name in SIDES.items()}
         fields = {**card.model_dump(), **tensors, "variant": variant, "stablehlo": about.model_dump()}
         ArtifactCard.model_validate(fields).save(folder / "card.json")
-    examples = dataset.Examples({"image": images}, {dataset.LABEL: np.zeros(len(images), np.int64)})
+    examples = dataset.Arrays({"image": images}, {dataset.LABEL: np.zeros(len(images), np.int64)})
     monkeypatch.setattr(dataset, "load", lambda _: examples)
     return workshop
 

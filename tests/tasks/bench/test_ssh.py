@@ -95,7 +95,7 @@ def test_packages_that_were_sent_come_before_the_devices_own(board: Any, request
 @pytest.mark.usefixtures("crowded")
 def test_a_pair_is_measured_there(board: Any, params: Params, images: np.ndarray, monkeypatch: Any) -> None:
     labels = np.arange(len(images)) % 3
-    examples = {split: dataset.Examples({"image": images}, {"label": labels}) for split in ("validation", "test")}
+    examples = {split: dataset.Arrays({"image": images}, {"label": labels}) for split in ("validation", "test")}
     monkeypatch.setattr(dataset, "load", examples.__getitem__)
     benchmark.benchmark(params, "int8", "board")
     record = read(Measurement, paths.benchmark("int8", "board"))
@@ -387,7 +387,7 @@ def test_a_pair_is_measured_on_arm64_but_for_its_time(
     arm64: Any, params: Params, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = np.arange(len(images)) % 3
-    examples = {split: dataset.Examples({"image": images}, {"label": labels}) for split in ("validation", "test")}
+    examples = {split: dataset.Arrays({"image": images}, {"label": labels}) for split in ("validation", "test")}
     monkeypatch.setattr(dataset, "load", examples.__getitem__)
     benchmark.benchmark(params, "int8", "board")
     record = read(Measurement, paths.benchmark("int8", "board"))

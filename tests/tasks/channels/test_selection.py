@@ -7,8 +7,8 @@ from tasks import fit
 from tasks.channels import cost, selection
 from tasks.channels.tracing import trace
 from tasks.compress import slim
-from tasks.dataset import Examples
 from tasks.errors import ModelError, ParamsError
+from tasks.examples import Arrays
 from tasks.params import Slim
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -38,7 +38,7 @@ def images(count=48, classes=4):
     label = rng.integers(0, classes, count)
     image = rng.normal(size=(count, 8, 8, 3)).astype(np.float32)
     image[np.arange(count), label] += 1
-    return Examples({"image": image}, {"label": label})
+    return Arrays({"image": image}, {"label": label})
 
 
 def wide(seed=0):

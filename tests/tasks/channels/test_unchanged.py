@@ -7,8 +7,9 @@ from tasks import fit
 from tasks.channels import surgery
 from tasks.channels.tracing import trace
 from tasks.compress import slim
-from tasks.dataset import LABEL, Examples
+from tasks.dataset import LABEL
 from tasks.errors import ModelError
+from tasks.examples import Arrays
 from tasks.params import Slim
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -138,7 +139,7 @@ def transfer_tutorial():
 def test_the_official_tutorials_are_slimmed(build):
     model = build()
     count, side = 16, model.input_shape[1]
-    train = Examples(
+    train = Arrays(
         {model.input_names[0]: RNG.uniform(0, 255, (count, side, side, 3)).astype(np.float32)},
         {LABEL: np.arange(count) % 2},
     )

@@ -6,8 +6,9 @@ import pytest
 from tasks import fit, keras_models
 from tasks.compress import distill
 from tasks.compress.stage import answers, make
-from tasks.dataset import LABEL, TEACHER, Examples, Spec, TensorSpec
+from tasks.dataset import LABEL, TEACHER, Spec, TensorSpec
 from tasks.errors import ModelError
+from tasks.examples import Arrays
 from tasks.models import cnn
 from tasks.params import Cnn, Distill
 from tasks.records import ModelCard, read
@@ -21,7 +22,7 @@ def examples(count=96, seed=0):
     patterns = np.random.default_rng(3).normal(size=(2, 12 * 12))
     rng = np.random.default_rng(seed)
     image = (rng.normal(size=(count, 2)) @ patterns).reshape(count, 12, 12, 1)
-    return Examples({"image": image.astype(np.float32)}, {LABEL: rng.integers(0, 4, count)})
+    return Arrays({"image": image.astype(np.float32)}, {LABEL: rng.integers(0, 4, count)})
 
 
 def network(filters=(6, 8), seed=0, sharp=1.0):

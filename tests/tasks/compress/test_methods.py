@@ -6,7 +6,8 @@ import pytest
 from tasks import fit, keras_models
 from tasks.compress import cluster, distill, finetune, prune
 from tasks.compress.stage import preserved
-from tasks.dataset import TEACHER, Examples, Spec, TensorSpec
+from tasks.dataset import TEACHER, Spec, TensorSpec
+from tasks.examples import Arrays
 from tasks.models import cnn
 from tasks.params import Cluster, Cnn, Distill, Finetune, Prune
 
@@ -19,7 +20,7 @@ def examples(count=96):
     image = rng.random((count, 12, 12, 1)).astype(np.float32)
     for i, k in enumerate(label):
         image[i, 3 * k : 3 * k + 3] += 1
-    return Examples({"image": image}, {"label": label})
+    return Arrays({"image": image}, {"label": label})
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_finetune_only_trains(model, data):
 
 
 def as_student(model, data, params):
-    taught = Examples(data.inputs, {**data.targets, TEACHER: np.full((len(data), 4), 0.25, np.float32)})
+    taught = Arrays(data.inputs, {**data.targets, TEACHER: np.full((len(data), 4), 0.25, np.float32)})
     given = Distill(**{**params.model_dump(), "method": "distill", "teacher": "baseline", "teacher_weight": 0.5})
     return distill.apply(model, given, taught, data, ignore, model)
 
@@ -93,7 +94,7 @@ def test_a_student_of_the_labels_alone_is_finetuned(data):
         if method == "finetune":
             results.append(finetune.apply(made, params, data, data, ignore)[0].get_weights())
             continue
-        taught = Examples(data.inputs, {**data.targets, TEACHER: np.eye(4, dtype=np.float32)[np.zeros(96, int)]})
+        taught = Arrays(data.inputs, {**data.targets, TEACHER: np.eye(4, dtype=np.float32)[np.zeros(96, int)]})
         given = {**params.model_dump(), "method": "distill", "teacher": "baseline", "teacher_weight": 0}
         results.append(distill.apply(made, Distill(**given), taught, data, ignore, made)[0].get_weights())
     assert all(np.allclose(x, y, atol=1e-5) for x, y in zip(*results, strict=True))

@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 
 from tasks import fit
 from tasks.compress import kernels, sensitivity
-from tasks.dataset import Examples
+from tasks.examples import Arrays
 from tasks.params import Prune
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -24,7 +24,7 @@ def model(classes=3):
 
 def examples(count=50, classes=3):
     rng = np.random.default_rng(0)
-    return Examples({"x": rng.normal(size=(count, 6)).astype(np.float32)}, {"label": rng.integers(0, classes, count)})
+    return Arrays({"x": rng.normal(size=(count, 6)).astype(np.float32)}, {"label": rng.integers(0, classes, count)})
 
 
 def by_hand(model, examples):
@@ -62,7 +62,7 @@ def test_values_are_judged_by_their_loss_as_a_share():
     net = keras.Model(inputs, keras.layers.Dense(4, name="y")(inputs))
     rng = np.random.default_rng(0)
     x, y = (rng.normal(size=(20, 4)).astype(np.float32) for _ in range(2))
-    measure = sensitivity.measure(net, Examples({"x": x}, {"y": y}), PARAMS)
+    measure = sensitivity.measure(net, Arrays({"x": x}, {"y": y}), PARAMS)
     (kernel,) = kernels.find(net, kernels.PRUNABLE)
     assert measure([]).value == pytest.approx(-1)
     worse = measure([(kernel, kernel.weight.numpy() * 3)])

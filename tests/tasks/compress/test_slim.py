@@ -12,8 +12,9 @@ from tasks import fit
 from tasks.channels import cost, saliency, surgery
 from tasks.channels.tracing import trace
 from tasks.compress import slim
-from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ModelError
+from tasks.examples import Arrays
 from tasks.formats import cost as file_cost
 from tasks.models import dscnn, mobilenet_v2, resnet
 from tasks.params import Dscnn, MobilenetV2, Resnet, Slim
@@ -142,7 +143,7 @@ def images(count=48, classes=4):
     label = rng.integers(0, classes, count)
     image = rng.normal(size=(count, 8, 8, 3)).astype(np.float32)
     image[np.arange(count), label] += 1
-    return Examples({"image": image}, {"label": label})
+    return Arrays({"image": image}, {"label": label})
 
 
 def test_removing_is_multiplying_with_zero_where_the_channels_are_read(architectures):
@@ -220,7 +221,7 @@ def test_transposed_and_distributed_layers_are_counted():
     x = layers.TimeDistributed(layers.Conv2DTranspose(5, 3, strides=2, name="inner"), name="up")(inputs)
     model = keras.Model(inputs, layers.TimeDistributed(layers.Dense(2))(layers.TimeDistributed(layers.Flatten())(x)))
     assert cost.of(model)["up"].macs == 3 * (4 * 4 * 2) * (3 * 3 * 5)  # each input under the whole kernel
-    train = Examples({"input_1": np.ones((2, 3, 4, 4, 2), np.float32)}, {"label": np.zeros(2, int)})
+    train = Arrays({"input_1": np.ones((2, 3, 4, 4, 2), np.float32)}, {"label": np.zeros(2, int)})
     slimmed = shrink(model, train, widths={"up": 2}, score="l1")
     assert slimmed.get_layer("up").output_shape[-1] == 2
     channels = trace(model)
@@ -309,7 +310,7 @@ def test_heads_and_added_layers_keep_the_widths_given():
 def test_nothing_to_remove_is_said():
     inputs = keras.Input((4,), name="x")
     model = keras.Model(inputs, layers.Dense(3, name="only")(inputs))
-    train = Examples({"x": np.ones((4, 4), np.float32)}, {"label": np.zeros(4, int)})
+    train = Arrays({"x": np.ones((4, 4), np.float32)}, {"label": np.zeros(4, int)})
     with pytest.raises(ModelError, match="those of 'only' are the model's output"):
         shrink(model, train, keep=0.5)
 

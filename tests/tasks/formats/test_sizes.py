@@ -28,7 +28,7 @@ def test_sizes_are_those_of_files_that_unpack_to_the_same():
 def test_zeros_and_clusters_pay_where_the_weights_are_packed(what, tmp_path, monkeypatch):
     keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
     from tasks import fit
-    from tasks.dataset import Examples
+    from tasks.examples import Arrays
 
     rng = np.random.default_rng(0)
     monkeypatch.setattr(paths, "DEVICES", ROOT / paths.DEVICES)
@@ -39,7 +39,7 @@ def test_zeros_and_clusters_pay_where_the_weights_are_packed(what, tmp_path, mon
         kernel, bias = model.layers[0].get_weights()
         model.layers[0].set_weights([change(kernel), bias])
         images = rng.random((EXAMPLES, 8, 8, 4)).astype(np.float32)
-        content = litert.convert(model, "int8", Examples({"image": images}, {}))
+        content = litert.convert(model, "int8", Arrays({"image": images}, {}))
         file = tmp_path / "model.tflite"
         file.write_bytes(content)
         report = ethos_u.vela(file, devices.load("ethos-u55-128"), tmp_path)

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.dataset import Examples
 from tasks.errors import UnsupportedError
+from tasks.examples import Arrays
 from tasks.formats import cost, tflite
 from tasks.quantize import ai_edge, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 NAMES = ["float32", "int8", "mixed", "tokens", "custom"]
-IMAGES = Examples({"image": np.random.default_rng(0).random((6, 8, 8, 1), np.float32)}, {})
+IMAGES = Arrays({"image": np.random.default_rng(0).random((6, 8, 8, 1), np.float32)}, {})
 
 
 def content(name):

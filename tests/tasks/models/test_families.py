@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tasks import fit
-from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ModelError
+from tasks.examples import Arrays
 from tasks.models import FAMILIES, autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
 from tasks.params import Autoencoder, Cnn, Dscnn, MobilenetV1, MobilenetV2, Resnet
 from tasks.quantize import litert, stablehlo
@@ -129,7 +130,7 @@ def convert_all(family):
     shape, keys = SMALL[family]
     model = build(family, *shape, classes=3, **keys)
     images = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
-    graph = litert.inspect(litert.convert(model, "int8", Examples({"image": images}, {"label": np.zeros(8, np.int64)})))
+    graph = litert.inspect(litert.convert(model, "int8", Arrays({"image": images}, {"label": np.zeros(8, np.int64)})))
     assert not graph.float_operators
     assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"int8"}
     assert stablehlo.convert(model, "float32", graph)[:4] == b"ML\xefR"

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from tasks.dataset import Examples
 from tasks.errors import ConversionError
+from tasks.examples import Arrays
 from tasks.quantize import guard, litert
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 RNG = np.random.default_rng(0)
-SEQUENCES = Examples({"sequence": RNG.normal(size=(40, 5, 2)).astype(np.float32)}, {})
-POINTS = Examples({"x": RNG.normal(size=(40, 6)).astype(np.float32)}, {})
+SEQUENCES = Arrays({"sequence": RNG.normal(size=(40, 5, 2)).astype(np.float32)}, {})
+POINTS = Arrays({"x": RNG.normal(size=(40, 6)).astype(np.float32)}, {})
 
 
 def forgetful(artifact, examples):
@@ -42,7 +42,7 @@ def test_no_number_is_no_answer():
     a, b = (np.ones((6, 3), np.float32) for _ in range(2))
     a[4], b[4] = 1e30, 1e30
     with pytest.raises(ConversionError, match=r"'product' is no finite number for 1 of 6 .*first for example 4;"):
-        guard.check((GOLDEN / "two.tflite").read_bytes(), "as-is", Examples({"a": a, "b": b}, {}))
+        guard.check((GOLDEN / "two.tflite").read_bytes(), "as-is", Arrays({"a": a, "b": b}, {}))
 
 
 def network(steepness):

@@ -9,8 +9,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tasks import fit
-from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ConversionError, ModelError, TercetError
+from tasks.examples import Arrays
 from tasks.models import bow, cnn
 from tasks.params import Bow, Cnn, Prune, Quantize
 from tasks.quantize import aware, litert
@@ -27,7 +28,7 @@ def images():
     image = rng.random((128, 12, 12, 1)).astype(np.float32)
     for i, k in enumerate(label):
         image[i, 3 * k : 3 * k + 3] += 1
-    return Examples({"image": image}, {"label": label})
+    return Arrays({"image": image}, {"label": label})
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def lambda_model(function):
     return keras.Model(inputs, keras.layers.Dense(2)(hidden))
 
 
-NUMBERS = Examples({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
+NUMBERS = Arrays({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
 
 
 def test_an_operator_that_stays_float_is_named():
@@ -144,7 +145,7 @@ def test_text_takes_token_numbers_and_quantizes():
     spec = Spec({"text": TensorSpec((6,), "int32", 50)}, CLASSES)
     model = bow.build(Bow(family="bow", embedding=8), spec)
     tokens = np.random.default_rng(0).integers(0, 50, (40, 6)).astype(np.int32)
-    content = litert.convert(model, "int8", Examples({"text": tokens}, {}))
+    content = litert.convert(model, "int8", Arrays({"text": tokens}, {}))
     graph = litert.inspect(content)
     assert (graph.inputs[0].dtype, graph.outputs[0].dtype) == ("int32", "int8")
     expected = model.predict(tokens, verbose=0)

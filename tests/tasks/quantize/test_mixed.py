@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tasks import devices, fit, paths
 from tasks.bench.kinds import ethos_u
-from tasks.dataset import LABEL, Examples
+from tasks.dataset import LABEL
 from tasks.errors import ConversionError, ParamsError, TercetError
+from tasks.examples import Arrays
 from tasks.params import Quantize
 from tasks.quantize import ai_edge, layers, litert, mixed
 
@@ -47,7 +48,7 @@ def network(architectures):
 def images(network):
     rng = np.random.default_rng(0)
     image = rng.normal(size=(96, 10, 10, 2)).astype(np.float32)
-    return Examples({"image": image}, {LABEL: network.predict(image, verbose=0).argmax(axis=1)})
+    return Arrays({"image": image}, {LABEL: network.predict(image, verbose=0).argmax(axis=1)})
 
 
 @pytest.fixture(scope="module")
@@ -178,8 +179,8 @@ def test_ranges_are_chosen_for_what_they_are_good_at(architectures):
 
     def found(calibration, examples, *methods):
         for ranges in methods:
-            start = mixed.job(model, entry(ranges=ranges, percentile=99.0), Examples({"x": calibration}, {}))
-            yield sqnr(plain, mixed.build(start), Examples({"x": examples}, {}))
+            start = mixed.job(model, entry(ranges=ranges, percentile=99.0), Arrays({"x": calibration}, {}))
+            yield sqnr(plain, mixed.build(start), Arrays({"x": examples}, {}))
 
     with once(plain):
         usual = rng.normal(size=(300, 8)).astype(np.float32)
@@ -199,7 +200,7 @@ def test_rows_of_an_embedding_are_stored_in_eight_and_in_four_bits():
     model = keras.Model(tokens, keras.layers.Dense(3, name="scores")(x))
     rng = np.random.default_rng(0)
     model.get_layer("table").set_weights([rng.normal(size=(400, 64)) * rng.lognormal(size=(400, 1), sigma=2)])
-    examples = Examples({"text": rng.integers(0, 400, (40, 6)).astype(np.int32)}, {})
+    examples = Arrays({"text": rng.integers(0, 400, (40, 6)).astype(np.int32)}, {})
     plain = litert.convert(model, "float32", None)
     for scheme, kind, most, least_db in (("int8-weights", "int8", 0.4, 38), ("int4-dynamic", "int4", 0.3, 15)):
         with once(plain):
@@ -224,7 +225,7 @@ def hard_parts():
     for name, kernel in (("easy", easy), ("hidden", hidden), ("pick", pick)):
         model.get_layer(name).set_weights([kernel, np.zeros(kernel.shape[1])])
     x = rng.normal(size=(400, 8)).astype(np.float32)
-    examples = Examples({"x": x}, {LABEL: ((x @ easy)[:, 1] < 0).astype(np.int64)})
+    examples = Arrays({"x": x}, {LABEL: ((x @ easy)[:, 1] < 0).astype(np.int64)})
     return model, examples, litert.convert(model, "float32", None)
 
 
@@ -272,7 +273,7 @@ def test_nothing_to_quantize_is_said():
     fit.reset(0)
     inputs = keras.Input((4, 4, 1), name="image")
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
-    examples = Examples({"image": np.ones((4, 4, 4, 1), np.float32)}, {})
+    examples = Arrays({"image": np.ones((4, 4, 4, 1), np.float32)}, {})
     for scheme in ("int8-weights", "dynamic"):
         made = mixed.convert(model, entry(scheme), examples).content
         assert f"the float32 network under the name of {scheme}" in litert.unchanged(made, scheme)
@@ -291,7 +292,7 @@ def test_an_operator_that_the_quantizer_has_no_integers_for_is_named():
     inputs = keras.Input((8,), name="x")
     hidden = keras.layers.Lambda(lambda x: tf.cumsum(x, axis=1))(keras.layers.Dense(8)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
-    examples = Examples({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
+    examples = Arrays({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
     with pytest.raises(ConversionError, match=r"CUMSUM .* stayed float32"):
         mixed.convert(model, entry(ranges="mse"), examples)
 
@@ -303,7 +304,7 @@ def test_attention_and_layer_norm_become_integers(architectures):
     x = keras.layers.GlobalAveragePooling1D()(keras.layers.LayerNormalization()(x))
     model = keras.Model(inputs, keras.layers.Dense(3, name="scores")(x))
     architectures.randomize(model)
-    examples = Examples({"x": np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)}, {})
+    examples = Arrays({"x": np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)}, {})
     convert = litert.convert
     plain = convert(model, "float32", None)
     with once(plain):
@@ -328,7 +329,7 @@ def test_a_loop_is_refused_and_crashes_nobody():
     fit.reset(0)
     inputs = keras.Input((2, 3), name="x")
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.SimpleRNN(2, name="turns")(inputs)))
-    examples = Examples({"x": np.ones((4, 2, 3), np.float32)}, {})
+    examples = Arrays({"x": np.ones((4, 2, 3), np.float32)}, {})
     convert = litert.convert
     with once(convert(model, "float32", None)):
         for refusing in (lambda: convert(model, "int8", examples), lambda: mixed.job(model, entry(), examples)):

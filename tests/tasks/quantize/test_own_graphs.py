@@ -5,8 +5,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from tasks import fit
-from tasks.dataset import Examples
 from tasks.errors import ConversionError
+from tasks.examples import Arrays
 from tasks.quantize import litert, stablehlo
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
@@ -61,7 +61,7 @@ def test_inputs_and_outputs_keep_their_names(as_mapping, scheme, tolerance):
     inputs = {"left": RNG.random((20, 8), np.float32), "alpha": RNG.random((20, 6), np.float32)}
     answers = model(inputs)
     expected = answers if as_mapping else dict(zip(("zeta", "beta"), answers, strict=True))
-    content = litert.convert(model, scheme, Examples(inputs, {}))
+    content = litert.convert(model, scheme, Arrays(inputs, {}))
     found = run(content, inputs)
     for name in ("zeta", "beta"):
         assert np.abs(found[name] - expected[name].numpy()).max() < tolerance
@@ -74,7 +74,7 @@ def test_inputs_and_outputs_keep_their_names(as_mapping, scheme, tolerance):
 
 def test_attention_of_plain_layers_becomes_integer_throughout():
     model, inputs = attention(), {"sequence": RNG.random((20, 10, 16), np.float32)}
-    content = litert.convert(model, "int8", Examples(inputs, {}))
+    content = litert.convert(model, "int8", Arrays(inputs, {}))
     assert np.abs(run(content, inputs)["net"] - model(inputs).numpy()).max() < 0.02
     assert not litert.inspect(content).float_operators
 
@@ -83,7 +83,7 @@ def test_an_axis_that_is_open_is_told():
     inputs = keras.Input((None, 4), name="series")
     model = keras.Model(inputs, layers.GlobalAveragePooling1D()(inputs))
     with pytest.raises(ConversionError, match=r"input 'series' has the shape \(None, None, 4\); only the first axis"):
-        litert.convert(model, "float32", Examples({"series": RNG.random((2, 3, 4), np.float32)}, {}))
+        litert.convert(model, "float32", Arrays({"series": RNG.random((2, 3, 4), np.float32)}, {}))
 
 
 def test_a_layer_that_goes_on_from_the_batch_before_is_refused():

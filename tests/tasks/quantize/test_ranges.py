@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from tasks.dataset import Examples
 from tasks.errors import ConversionError
+from tasks.examples import Arrays
 from tasks.quantize import ranges
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
@@ -29,7 +29,7 @@ def test_the_ranges_of_a_network_are_those_of_its_activations():
     expected = {details["difference"]["name"]: a - b, details["product"]["name"]: a * b}
 
     def found(method, percentile=99.9):
-        given = ranges.find(content, Examples({"a": a, "b": b}, {}), method, percentile, 8)
+        given = ranges.find(content, Arrays({"a": a, "b": b}, {}), method, percentile, 8)
         assert len(given) == 4
         return {name: given[name] for name in expected}
 
@@ -46,7 +46,7 @@ def test_the_ranges_of_a_recurrent_network_are_those_of_each_example_by_itself()
     sequences = np.random.default_rng(5).normal(size=(8, 5, 2)).astype(np.float32)
 
     def found(chosen):
-        return ranges.find(content, Examples({"sequence": chosen}, {}), "min-max", 100.0, 8)
+        return ranges.find(content, Arrays({"sequence": chosen}, {}), "min-max", 100.0, 8)
 
     single = [found(sequence[None]) for sequence in sequences]
     for name, (low, high) in found(sequences).items():
@@ -107,6 +107,6 @@ def test_what_is_not_finite_has_no_range():
     ones = np.ones((2, 3), np.float32)
     content = (GOLDEN / "two.tflite").read_bytes()
     with pytest.raises(ConversionError, match="is not finite on an example"):
-        ranges.find(content, Examples({"a": ones * np.inf, "b": ones}, {}), "mse", 99.0, 8)
+        ranges.find(content, Arrays({"a": ones * np.inf, "b": ones}, {}), "mse", 99.0, 8)
     with pytest.raises(ConversionError, match="no examples"):
-        ranges.find(content, Examples({"a": ones[:0], "b": ones[:0]}, {}), "mse", 99.0, 8)
+        ranges.find(content, Arrays({"a": ones[:0], "b": ones[:0]}, {}), "mse", 99.0, 8)

@@ -7,8 +7,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tasks import fit
 from tasks.compress import kernels, masks
-from tasks.dataset import Examples
 from tasks.errors import ConversionError
+from tasks.examples import Arrays
 from tasks.params import Quantize
 from tasks.quantize import litert, stage
 from tasks.records import ArtifactCard, read
@@ -71,7 +71,7 @@ def test_the_entry_s_key_reaches_the_file(tmp_path):
         entry = Quantize(model="pruned", scheme="float32", sparse=sparse)
         model = network(0.75)
         images = np.random.default_rng(0).normal(size=(8, 8, 8, 8)).astype(np.float32)
-        tried = Examples({model.input_names[0]: images}, {"label": np.zeros(8, np.int64)})
+        tried = Arrays({model.input_names[0]: images}, {"label": np.zeros(8, np.int64)})
         stage.write(folder, "variant", entry, model, tried)
         sizes[sparse] = read(ArtifactCard, folder / "card.json").bytes
     assert sizes[True] < 0.45 * sizes[False]

@@ -12,8 +12,9 @@ import pytest
 from tasks import benchmark, dataset, fit, keras_models, paths
 from tasks.bench.request import Result, made_in
 from tasks.compress import stage as compression
-from tasks.dataset import Examples, Spec, TensorSpec
+from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ConversionError, ParamsError
+from tasks.examples import Arrays
 from tasks.models import cnn
 from tasks.params import Cnn, Params, Quantize
 from tasks.quantize import stage as quantization
@@ -49,7 +50,7 @@ def examples(count, seed):
     image = rng.random((count, 12, 12, 1)).astype(np.float32)
     for i, k in enumerate(label):
         image[i, 3 * k : 3 * k + 3] += 1
-    return Examples({"image": image}, {"label": label})
+    return Arrays({"image": image}, {"label": label})
 
 
 @pytest.fixture

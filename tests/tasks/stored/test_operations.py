@@ -53,7 +53,7 @@ def test_every_operation_of_the_table_is_tried(made):
 
 def test_what_has_no_integers_by_its_own_operator_has_them_by_another():
     """TensorFlow's converter leaves SQUARE, POW, NEG, SPLIT, SPLIT_V and UNPACK in floats."""
-    from tasks.dataset import Examples
+    from tasks.examples import Arrays
     from tasks.quantize import guard, litert
 
     given = keras.Input((6, 4), name="x")
@@ -65,5 +65,5 @@ def test_what_has_no_integers_by_its_own_operator_has_them_by_another():
     answers = [operations.TABLE[name](given, **how) for name, how in called]
     model = keras.Model(given, [answer[-1] if isinstance(answer, list) else answer for answer in answers])
     x = np.random.default_rng(0).normal(size=(24, 6, 4)).astype(np.float32)
-    content = litert.convert(model, "int8", Examples({"x": x}, {}))
-    assert guard.check(content, "int8", Examples({"x": x}, {}), model) < 0.1
+    content = litert.convert(model, "int8", Arrays({"x": x}, {}))
+    assert guard.check(content, "int8", Arrays({"x": x}, {}), model) < 0.1

@@ -11,11 +11,13 @@ from tasks import paths
 from tasks.data import preprocess
 from tasks.errors import DataError, ModelError, suggest
 from tasks.examples import Array, Arrays, Examples
+from tasks.examples.files import Files, load_index, save_index
 
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that holds class numbers
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
+INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
@@ -30,8 +32,8 @@ class Source:
     """
 
     kind: Literal["image", "text", "array"]
-    train: Arrays
-    test: Arrays | None  # None: `prepare` takes its own from `train`
+    train: Examples
+    test: Examples | None  # None: `prepare` takes its own from `train`
     classes: tuple[str, ...]
     origin: dict[str, str]  # name of each file read, and its SHA-256
 
@@ -93,15 +95,19 @@ def load(split: str) -> Examples:
         DataError: no such split, or `prepare` has not written it.
     """
     raw, described = load_raw(split), _described()
-    ready = Arrays(
-        {name: preprocess.apply(described["inputs"][name], a) for name, a in raw.inputs.items()}, raw.targets
-    )
+    entries = described["inputs"]
+    ready: Examples
+    if isinstance(raw, Files):
+        ready = raw.ready(entries[raw.name])
+    else:
+        ready = Arrays({name: preprocess.apply(entries[name], a) for name, a in raw.inputs.items()}, raw.targets)
     if _task(described) == "reconstruction":
-        return ready.also({RECONSTRUCTION: next(iter(ready.inputs.values()))})
+        again = ready.arrays()
+        return again.also({RECONSTRUCTION: next(iter(again.inputs.values()))})
     return ready
 
 
-def load_raw(split: str) -> Arrays:
+def load_raw(split: str) -> Arrays | Files:
     """The examples of a split as the source gave them, before preprocessing.
 
     Raises:
@@ -109,6 +115,9 @@ def load_raw(split: str) -> Arrays:
     """
     found = targets(split)
     inputs = _described()["inputs"]
+    for name, entry in inputs.items():
+        if (path := paths.DATA / split / INDEX.format(name)).exists():
+            return Files(name, _index(path), tuple(entry["shape"]), found)
     return Arrays({name: _input(split, name, entry["kind"]) for name, entry in inputs.items()}, found)
 
 
@@ -123,14 +132,18 @@ def targets(split: str) -> dict[str, Array]:
     return {name: _array(f"{split}/targets.{name}.npy") for name in _described()["targets"]}
 
 
-def save(folder: Path, examples: Arrays) -> None:
+def save(folder: Path, examples: Examples) -> None:
     """Write the examples of a split to a new folder, for `load_raw`.
 
-    Texts are written as their bytes in a row (UTF-8), and where each of them ends.
+    Texts are written as their bytes in a row (UTF-8), and where each of them ends; of files that hold an example each,
+    the index is.
     """
     folder.mkdir()
-    arrays = {f"inputs.{name}": array for name, array in examples.inputs.items()}
-    arrays |= {f"targets.{name}": array for name, array in examples.targets.items()}
+    arrays = {f"targets.{name}": array for name, array in examples.targets.items()}
+    if isinstance(examples, Files):
+        save_index(folder / INDEX.format(examples.name), examples)
+    else:
+        arrays |= {f"inputs.{name}": array for name, array in examples.arrays().inputs.items()}
     for name, array in arrays.items():
         if array.dtype == object:
             texts = [text.encode() for text in array]
@@ -179,6 +192,13 @@ def _input(split: str, name: str, kind: str) -> Array:
     ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
     texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
     return np.array(texts, object)
+
+
+def _index(path: Path) -> Array:
+    try:
+        return load_index(path)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
 
 
 def _array(name: str) -> Array:

@@ -173,6 +173,22 @@ def no_space(error: BaseException) -> str | None:
     return f"no space left on the disk: {folder} has {free / 1024:.0f} kB free; free some, or set TMPDIR"
 
 
+def below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, in the order of their names; links are followed, but never in a circle."""
+    return _below(folder, ())
+
+
+def _below(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    here = folder.resolve()
+    if here in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _below(path, (*above, here))
+        elif path.is_file() or path.is_symlink():  # a link to nothing is told by who opens it
+            yield path
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex."""
     with path.open("rb") as file:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks import custom, paths
 from tasks.errors import DataError, ParamsError, suggest
-from tasks.files import locked, sha256, write_json
+from tasks.files import below, locked, sha256, write_json
 from tasks.params import Params, Stored
 
 KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large ones are not read on every look
@@ -61,7 +61,7 @@ def _below(path: Path, told: str) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{told}: no such file or folder")
-    return [file for file in path.rglob("*") if file.is_file()]
+    return [file for file in below(path) if file.is_file()]
 
 
 def _hashes(files: list[Path]) -> dict[str, str]:

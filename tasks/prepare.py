@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,22 @@ from tasks.data import preprocess
 from tasks.data.split import draw
 from tasks.dataset import LABEL, NORMAL, Source, tensor_spec
 from tasks.errors import DataError
-from tasks.examples import Arrays
+from tasks.examples import Array, Examples, batches, first
+from tasks.examples.files import Files
 from tasks.files import replaced_folder, sha256, write_json
 from tasks.params import Params, Prepare
 from tasks.registry import resolve
 
 SOURCES = {
     "digits": "tasks.data.digits:load",
+    "folder": "tasks.data.folder:load",
     "idx": "tasks.data.idx:load",
     "keras": "tasks.data.keras:load",
     "npz": "tasks.data.npz:load",
     "tsv": "tasks.data.tsv:load",
 }
 SHOWN = 10  # names of classes in a message
-CHUNK = 1024  # images squared at a time, so that deviations need little memory
+CHUNK = 1024  # images looked at together, so that statistics need little memory
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +53,7 @@ def prepare(params: Params) -> None:
         write_json(folder / "card.json", _card(source, splits, described, params.prepare, folder))
 
 
-def split(source: Source, params: Prepare) -> dict[str, Arrays]:
+def split(source: Source, params: Prepare) -> dict[str, Examples]:
     """The four splits, stratified by class and in the source's order.
 
     Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
@@ -62,10 +65,11 @@ def split(source: Source, params: Prepare) -> dict[str, Arrays]:
     if len(source.classes) < 2:
         raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
     reconstruction = params.task == "reconstruction"
-    if reconstruction and (len(source.classes) > 2 or len(source.train.inputs) > 1):
+    inputs = first(source.train, 1).inputs
+    if reconstruction and (len(source.classes) > 2 or len(inputs) > 1):
         raise DataError(
             "prepare.task: a reconstruction is of one input, of class 0 (normal) or 1 (anomalous); received "
-            f"{len(source.train.inputs)} inputs and {len(source.classes)} classes"
+            f"{len(inputs)} inputs and {len(source.classes)} classes"
         )
     rng = np.random.default_rng(params.seed)
     train, test = source.train, source.test
@@ -87,10 +91,24 @@ def split(source: Source, params: Prepare) -> dict[str, Arrays]:
         if not len(examples):
             total = len(source.train)
             raise DataError(f"prepare: the {name} split of {total} examples is empty; raise its share or add data")
+    _check_apart({"train": train, "validation": validation, "test": test})
     return splits
 
 
-def _check_both(**splits: Arrays) -> None:
+def _check_apart(splits: dict[str, Examples]) -> None:
+    """Refuse a file that is in two splits: who has learnt it cannot be judged on it."""
+    known: dict[str, tuple[str, str]] = {}
+    for split, examples in splits.items():
+        for digest, path in examples.index if isinstance(examples, Files) else ():
+            where, twin = known.setdefault(digest, (split, path))
+            if where != split:
+                raise DataError(
+                    f"{twin}: in the {where} split, and the same as {path} in the {split} split, which would judge "
+                    "nothing: delete one of them"
+                )
+
+
+def _check_both(**splits: Examples) -> None:
     for name, examples in splits.items():
         if len(examples) and len(np.unique(examples.targets[LABEL])) < 2:
             raise DataError(
@@ -99,7 +117,7 @@ def _check_both(**splits: Arrays) -> None:
             )
 
 
-def _tell_absent(splits: dict[str, Arrays], classes: tuple[str, ...]) -> None:
+def _tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
     """A warning of the classes that no model can learn, or that none is judged on."""
     for name, lack in (("train", "no model can learn them"), ("test", "no model is judged on them")):
         present = np.unique(splits[name].targets[LABEL])
@@ -109,9 +127,9 @@ def _tell_absent(splits: dict[str, Arrays], classes: tuple[str, ...]) -> None:
             log.warning("prepare: the %s split has no example of %s: %s", name, shown, lack)
 
 
-def describe(source: Source, train: Arrays, params: Prepare) -> dict[str, Any]:
+def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
     """What preprocess.json says; everything that is learnt from data is learnt from the training split."""
-    inputs = {name: _describe_input(source.kind, raw, params) for name, raw in train.inputs.items()}
+    inputs = {name: _describe_input(source.kind, name, train, params) for name in first(train, 1).inputs}
     targets = {name: _describe_target(values) for name, values in source.train.targets.items()}
     targets[LABEL] = {
         "kind": "anomaly" if params.task == "reconstruction" else "class",
@@ -132,42 +150,45 @@ def vocabulary(texts: NDArray[np.str_], size: int) -> list[str]:
     return [*preprocess.RESERVED, *ranked][:size]
 
 
-def channel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of [n, height, width, channels], summed in whole numbers."""
-    axes = tuple(range(images.ndim - 1))
-    count = images.size // images.shape[-1]
-    mean = images.sum(axis=axes, dtype=np.int64) / count
-    chunks = (images[start : start + CHUNK].astype(np.int64) for start in range(0, len(images), CHUNK))
-    squares = sum(np.square(chunk).sum(axis=axes) for chunk in chunks) / count
-    deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+def channel_statistics(parts: Iterable[NDArray[np.uint8]]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of images [..., channels], summed in whole numbers."""
+    count, sums = 0, np.zeros((2, 1), np.int64)  # of the values and of their squares, by channel
+    for part in parts:
+        pixels = part.reshape(-1, part.shape[-1]).astype(np.int64)
+        count += len(pixels)
+        sums = sums + np.stack([pixels.sum(axis=0), np.square(pixels).sum(axis=0)])
+    mean, square = sums / count
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
     return mean.tolist(), deviation.tolist()
 
 
-def _part(examples: Arrays, share: float, rng: np.random.Generator) -> tuple[Arrays, Arrays]:
+def _part(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
     """What is left, and the share that is taken out."""
     taken = draw(examples.targets[LABEL], share, rng)
     return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
 
 
-def _at_most(examples: Arrays, count: int, rng: np.random.Generator) -> Arrays:
+def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:
     if len(examples) <= count:
         return examples
     return examples.take(draw(examples.targets[LABEL], count / len(examples), rng))
 
 
-def _describe_input(kind: str, raw: NDArray[Any], params: Prepare) -> dict[str, Any]:
-    if kind == "image" or (raw.dtype == np.uint8 and raw.ndim == 4):
-        return _describe_image(raw, params)
+def _describe_input(kind: str, name: str, train: Examples, params: Prepare) -> dict[str, Any]:
+    one = first(train, 1).inputs[name]
+    if kind == "image" or (one.dtype == np.uint8 and one.ndim == 4):
+        return _describe_image(one.shape[1:], (batch.inputs[name] for batch in batches(train, CHUNK)), params)
+    raw = train.arrays().inputs[name]
     return _describe_text(raw, params) if kind == "text" else _describe_array(raw, params)
 
 
-def _describe_image(raw: NDArray[np.uint8], params: Prepare) -> dict[str, Any]:
-    channels = raw.shape[-1]
+def _describe_image(shape: tuple[int, ...], parts: Iterator[Array], params: Prepare) -> dict[str, Any]:
+    channels = shape[-1]
     mean, scale = [0.0] * channels, [1.0 if params.normalize == "none" else 255.0] * channels
     if params.normalize == "standard":
-        mean, deviation = channel_statistics(raw)
+        mean, deviation = channel_statistics(parts)
         scale = [value or 1.0 for value in deviation]  # a channel that never changes becomes 0, not 0 / 0
-    return {"kind": "image", "shape": list(raw.shape[1:]), "mean": mean, "scale": scale}
+    return {"kind": "image", "shape": list(shape), "mean": mean, "scale": scale}
 
 
 def _describe_text(raw: NDArray[np.str_], params: Prepare) -> dict[str, Any]:
@@ -191,7 +212,7 @@ def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
 
 
 def _card(
-    source: Source, splits: dict[str, Arrays], described: dict[str, Any], params: Prepare, folder: Path
+    source: Source, splits: dict[str, Examples], described: dict[str, Any], params: Prepare, folder: Path
 ) -> dict[str, Any]:
     ready = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
     names = source.classes

@@ -6,13 +6,19 @@ from pydantic import Field, model_validator
 
 from tasks.params.section import MOST, Count, Section, Seed, Share
 
+Pixels = Annotated[int, Field(ge=1, le=2**12)]
+
 
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
-    source: Literal["digits", "idx", "keras", "npz", "tsv"]
-    path: str | None = None  # idx, npz, tsv: the folder
+    source: Literal["digits", "folder", "idx", "keras", "npz", "tsv"]
+    path: str | None = None  # folder, idx, npz, tsv: the folder
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
+    # folder: what images are resized to, needed where they differ in size
+    height: Pixels | None = None
+    width: Pixels | None = None
+    channels: Literal[1, 3] | None = None  # folder: null is 1 where every image is grey, else 3
     task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are
     normalize: Literal["unit", "standard", "none"] = "unit"
@@ -26,7 +32,11 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _source_has_what_it_needs(self) -> Self:
-        needed = {"idx": "path", "npz": "path", "tsv": "path", "keras": "dataset"}.get(self.source)
+        needed = {"folder": "path", "idx": "path", "npz": "path", "tsv": "path", "keras": "dataset"}.get(self.source)
         if needed and getattr(self, needed) is None:
             raise ValueError(f"source {self.source!r} needs the key {needed!r}")
+        if self.source != "folder" and any((self.height, self.width, self.channels)):
+            raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width go together; received one of them")
         return self

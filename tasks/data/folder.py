@@ -1,0 +1,128 @@
+"""Images in folders: one folder for each class, of its name, with JPEG and PNG files at any depth.
+
+The class folders lie in `prepare.path` itself, or in its folders `train` and, where there is one, `test`. What is
+hidden (a name that begins with a dot) is not looked at, links are followed, and the case of a suffix does not matter.
+"""
+
+import logging
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from tasks.dataset import LABEL, Source
+from tasks.errors import DataError, suggest
+from tasks.examples.files import Files
+from tasks.examples.images import Look, look
+from tasks.files import below
+from tasks.params import Prepare
+
+INPUT = "image"
+SUFFIXES = (".jpg", ".jpeg", ".png")
+Index = list[tuple[str, str]]  # the SHA-256 of a file, and its path
+log = logging.getLogger(__name__)
+
+
+def check(params: Prepare) -> None:
+    """Look whether the data are there.
+
+    Raises:
+        DataError: they are not.
+    """
+    if not Path(str(params.path)).is_dir():
+        raise DataError(
+            f"{params.path}: no such folder; prepare.path names one that holds a folder of images for each class, or "
+            "`train` and `test` with such folders"
+        )
+
+
+def load(params: Prepare) -> Source:
+    """Index the folder `params.path`; every image is decoded once, and none is kept.
+
+    Raises:
+        DataError: a file is no whole image, lies in no class, or is in training and in test; or the images differ in
+            size and none is asked for. The message names the file.
+    """
+    check(params)
+    root = Path(str(params.path))
+    given = (root / "train").is_dir()
+    places = _by_class(root / "train" if given else root)
+    classes = tuple(places)
+    test_places = _by_class(root / "test") if given and (root / "test").is_dir() else {}
+    for name in test_places:
+        if name not in classes:
+            raise DataError(f"{root / 'test' / name}: there is no such class in training; {suggest(name, classes)}")
+    seen: dict[Path, Look] = {}
+    train = _index(places, seen)
+    test = _index(test_places, seen)
+    shape = _shape(seen, params)
+    listed = "\n".join(f"{digest} {path}" for digest, path in (*train, *test))
+    origin = {
+        root.as_posix(): sha256(listed.encode(errors="surrogateescape")).hexdigest(),
+    }
+    examples, judged = (
+        Files(INPUT, np.array(index, object).reshape(-1, 2), shape, {LABEL: _labels(where, classes)})
+        for index, where in ((train, places), (test, test_places))
+    )
+    return Source("image", examples, judged if len(judged) else None, classes, origin)
+
+
+def _by_class(folder: Path) -> dict[str, list[Path]]:
+    """The images of each class, both in the order of their names."""
+    places: dict[str, list[Path]] = {}
+    others: list[Path] = []
+    for path in below(folder):
+        parts = path.relative_to(folder).parts
+        if any(part.startswith(".") for part in parts):
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            others.append(path)
+        elif len(parts) == 1:
+            raise DataError(f"{path}: it lies in no class: images belong into a folder of their class's name")
+        else:
+            places.setdefault(parts[0], []).append(path)
+    if others:
+        log.warning(
+            "%s: %d files are neither JPEG nor PNG and are left out, the first is %s", folder, len(others), others[0]
+        )
+    if not places:
+        raise DataError(f"{folder}: no image there; a folder of {', '.join(SUFFIXES)} files for each class expected")
+    return {name: places[name] for name in sorted(places)}
+
+
+def _index(places: dict[str, list[Path]], seen: dict[Path, Look]) -> Index:
+    """The files of all classes, class by class; what each of them is goes into `seen`."""
+    index = []
+    for paths in places.values():
+        for path in paths:
+            try:
+                content = path.read_bytes()
+                seen[path] = look(content)
+            except OSError as error:
+                raise DataError(f"{path}: {error.strerror}; correct or delete it") from None
+            except ValueError as error:
+                raise DataError(f"{path}: {error}; correct or delete the file") from None
+            index.append((sha256(content).hexdigest(), path.as_posix()))
+    return index
+
+
+def _shape(seen: dict[Path, Look], params: Prepare) -> tuple[int, int, int]:
+    channels = params.channels or (1 if all(each.grey for each in seen.values()) else 3)
+    if params.height is not None and params.width is not None:
+        return params.height, params.width, channels
+    sizes: dict[tuple[int, int], Path] = {}
+    for path, each in seen.items():
+        sizes.setdefault((each.height, each.width), path)
+    if len(sizes) > 1:
+        (one, first), (other, second) = list(sizes.items())[:2]
+        raise DataError(
+            f"prepare: images of one size expected, or `height` and `width` to make them so; {first} has {one[0]} x "
+            f"{one[1]}, {second} {other[0]} x {other[1]}"
+        )
+    return (*next(iter(sizes)), channels)
+
+
+def _labels(places: dict[str, list[Path]], classes: Iterable[str]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    number = {name: place for place, name in enumerate(classes)}
+    return np.repeat([number[name] for name in places], [len(paths) for paths in places.values()]).astype(np.int64)

@@ -1,0 +1,93 @@
+"""From the bytes of an image file to pixels, whatever the file's own form.
+
+What is seen is what counts: an image lies as its EXIF note says, a transparent one stands on white, palettes and CMYK
+become colours, 16 bits become 8. An image of another size is resized with the mean of what falls into each pixel
+(bilinear, antialiased); its sides are not kept in proportion.
+"""
+
+import io
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("JPEG", "PNG")
+WHITE = (255, 255, 255, 255)
+DEEP = 2**16 - 1  # the largest value of 16 bits
+
+
+class Look(NamedTuple):
+    """What an image is, before anything is made of it."""
+
+    height: int
+    width: int
+    grey: bool
+
+
+def look(content: bytes) -> Look:
+    """The size of an image and whether it is grey; all of it is decoded.
+
+    Raises:
+        ValueError: it is no whole image of a known format.
+    """
+    image = _opened(content)
+    return Look(image.height, image.width, image.mode == "L")
+
+
+def decode(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The pixels of an image: uint8 [height, width, channels] as `shape` says, with one channel or three.
+
+    Raises:
+        ValueError: it is no whole image of a known format.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    image = _opened(content).convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8).reshape(shape)
+
+
+def _opened(content: bytes) -> "Image.Image":
+    """An image of mode L or RGB, the right way up."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image.load()
+        return _plain(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise ValueError(f"no image of {' or '.join(FORMATS)}") from None
+    # the file is a stranger's: Pillow raises many things for a broken one
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        IndexError,
+        KeyError,
+        TypeError,
+        struct.error,
+        zlib.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise ValueError(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+def _plain(image: "Image.Image") -> "Image.Image":
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits of grey
+        deep: NDArray[Any] = np.asarray(image).astype(np.int64)
+        return Image.fromarray(((deep * 255 + DEEP // 2) // DEEP).clip(0, 255).astype(np.uint8))
+    grey = image.mode in ("1", "L", "LA")
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, WHITE)
+        image = Image.alpha_composite(ground, image.convert("RGBA"))
+    return image.convert("L" if grey else "RGB")

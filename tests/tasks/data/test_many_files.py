@@ -1,0 +1,49 @@
+"""CIFAR-10 as 60,000 JPEG files: prepared, and learnt from for an epoch, in bounded memory."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+
+import pytest
+import yaml
+
+BOUND = 3 * 2**20  # kilobytes of memory, of which TensorFlow takes the most
+WORKLOAD = {
+    "name": "cifar10-files",
+    "prepare": {"source": "folder", "path": "cifar10", "normalize": "standard"},
+    "model": {"family": "cnn", "filters": [8, 16], "dense": [32]},
+    "train": {"epochs": 1, "batch_size": 128},
+    "compress": {},
+    "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
+    "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+    "deploy": {},
+}
+
+
+def stage(*words):
+    """The largest memory of a stage, in kilobytes."""
+    process = subprocess.Popen([sys.executable, "-m", "tasks", *words], env={**os.environ, "MLFLOW_TRACKING_URI": ""})
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_sixty_thousand_files_need_little_memory(project, data):
+    archive = data / "cifar10" / "cifar10-jpeg.tar.xz"
+    if not archive.is_file():
+        pytest.skip(f"no {archive}")
+    with tarfile.open(archive) as packed:
+        packed.extractall(project, filter="data")
+    (project / "params.yaml").write_text(yaml.safe_dump(WORKLOAD))
+    used = {name: stage(*name.split()) for name in ("prepare", "train", "quantize fp32", "evaluate fp32")}
+    counts = json.loads((project / "out" / "data" / "card.json").read_text())["counts"]
+    assert counts == {"train": 45_000, "validation": 5_000, "test": 10_000, "calibration": 100}
+    assert max(used.values()) < BOUND
+    scores = json.loads((project / "out" / "evaluations" / "fp32.json").read_text())["scores"]
+    assert all(score["low"] > 0.2 for score in scores)  # ten classes: it has learnt something
+    assert sum(path.stat().st_size for path in (project / "out" / "data").rglob("*") if path.is_file()) < 10 * 2**20

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tasks import figures
 from tasks.bench.kinds import KINDS
 from tasks.params import BASELINE
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import Measurement, Row, Subject
 from tasks.speed import NEGLIGIBLE
 
@@ -37,9 +38,10 @@ def causes(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:
 
 def _litert(row: Row, subject: Subject) -> list[str]:
     expanded = subject.artifact.operators.get("DEQUANTIZE", 0)
-    if row.scheme == "float16" and expanded and row.outcome in NO_GAIN:
+    scheme = SCHEMES.load(row.scheme)
+    if scheme.halves and expanded and row.outcome in NO_GAIN:
         return [f"likely cause: {expanded} float16 tensors are expanded to float32 when the model loads"]
-    if row.scheme == "int16x8" and row.outcome in NO_GAIN:
+    if scheme.activations == "int16" and row.outcome in NO_GAIN:
         return ["likely cause: this runtime has no optimised kernels for int16×8"]
     return []
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tasks import figures, verdict
 from tasks.errors import DataError
 from tasks.intervals import holm
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import Comparison, Control, Evaluation, McNemar, Measurement, Row, Score, Split, Subject
 from tasks.records.figures import FIGURES, Value
 from tasks.speed import anchor, compared, cost, outcome
@@ -183,7 +184,9 @@ def _controls(subjects: Iterable[Subject], base: Subject) -> list[Subject]:
     return [
         s
         for s in subjects
-        if s.model.method == "finetune" and s.model.parent == base.model.model and s.artifact.scheme == "float32"
+        if s.model.method == "finetune"
+        and s.model.parent == base.model.model
+        and SCHEMES.load(s.artifact.scheme).reference
     ]
 
 

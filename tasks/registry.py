@@ -91,6 +91,16 @@ class Registry(Mapping[str, str], Generic[T]):
             raise ParamsError(f"{_told(point)}: a {wanted} is expected there; received {type(found).__qualname__}")
         return found
 
+    def checked(self, name: str) -> str:
+        """The name, if there is such a member; for a schema.
+
+        Raises:
+            ValueError: there is none, with a near match and all that is allowed.
+        """
+        if name not in self:
+            raise ValueError(f"received {name!r}; {suggest(name, self)}")
+        return name
+
     def _plugged(self) -> dict[str, EntryPoint]:
         """What plug-ins add, by name.
 

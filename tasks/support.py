@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine
 from tasks.bench.transport import Local
 from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedError
-from tasks.params import Protocol, Quantize, Scheme
+from tasks.params import Protocol, Quantize
 from tasks.process import told
 from tasks.quantize import stage as quantization
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import ArtifactCard, Record
 from tasks.scratch import scratch
 
@@ -40,7 +41,6 @@ RUNTIMES = {  # the device of the catalog that stands for each
     "ethos-u55": "ethos-u55-128",
     "ethos-u85": "ethos-u85-256",
 }
-SCHEMES = tuple(scheme for scheme in get_args(Scheme) if scheme != "as-is")
 EXAMPLES = 16
 ALLOWED = (
     0.08  # of the output's range, between a runtime and LiteRT's reference kernels: int8 steps, not another result
@@ -169,7 +169,7 @@ def make(folder: Path, names: list[str], skip: list[str]) -> None:
     for operator, build in operators().items():
         if names and operator not in names:
             continue
-        for scheme in SCHEMES:
+        for scheme in filter(converted, SCHEMES):
             what, made = f"{operator}/{scheme}", folder / operator / scheme
             if what in skip:
                 continue
@@ -183,7 +183,12 @@ def make(folder: Path, names: list[str], skip: list[str]) -> None:
                 (made / "reason").write_text(" ".join(str(error).split()), encoding="utf-8")
 
 
-def _write(folder: Path, scheme: Scheme, model: "tf_keras.Model") -> None:
+def converted(scheme: str) -> bool:
+    """Whether a scheme makes a file of a model."""
+    return SCHEMES.load(scheme).converts is not None
+
+
+def _write(folder: Path, scheme: str, model: "tf_keras.Model") -> None:
     """The variant's files, its card, and inputs to run it with."""
     from tasks.examples import Arrays
 

@@ -9,24 +9,10 @@ from tasks.bench.request import Request, Result
 from tasks.bench.transport import Local
 from tasks.distance import rms
 from tasks.errors import UnsupportedError
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import ArtifactCard, judged
 from tasks.score import check_finite
 
-# by scheme: how far the kernels of two runtimes may lie apart, as the root mean square of the difference over that of
-# the outputs about their mean. Sums of floats differ in their order; int8 in the rounding of each layer; dynamic in
-# that LiteRT rounds activations to int8 and others do not. Who computes int16x8 in 8 bits lies above its bound. An
-# output of integers may be rounded to the next one besides.
-ALLOWED = {
-    "float32": 1e-4,
-    "float16": 1e-3,
-    "dynamic": 0.1,
-    "int8": 0.1,
-    "int16x8": 5e-3,
-    "int8-weights": 1e-3,
-    "int4-weights": 1e-3,
-    "int4-dynamic": 0.1,
-    "as-is": 0.1,
-}
 # some forty units in the last place: PJRT computes float16 in halves throughout, GPUs multiply in TF32, of as many
 # bits, and TPUs in bfloat16
 HALVES = 0.02
@@ -71,12 +57,16 @@ def check(request: Request, setup: timed.Setup) -> None:
 
 
 def allowed(scheme: str, setup: timed.Setup) -> float:
-    """How far a runtime may lie from LiteRT, over the spread of the outputs."""
+    """How far a runtime may lie from LiteRT, as the root mean square of the difference over the outputs' own.
+
+    That of the outputs is about their mean. An output of integers may be rounded to the next one besides.
+    """
+    found = SCHEMES.load(scheme)
     if setup.runtime != "pjrt":
-        return ALLOWED[scheme]
+        return found.apart
     if setup.options["platform"] == "tpu":
         return COARSE
-    return HALVES if scheme == "float16" or setup.offloads else ALLOWED[scheme]
+    return HALVES if found.halves or setup.offloads else found.apart
 
 
 def _step(card: ArtifactCard) -> float:

@@ -22,16 +22,17 @@ from tasks.params.models import (
     Stored,
 )
 from tasks.params.prepare import Prepare
-from tasks.params.quantize import Quantize, Scheme
+from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
 from tasks.params.training import EarlyStopping, Train, Training
+from tasks.quantize.schemes import SCHEMES
 
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Cluster", "Cnn", "Compress", "Deploy", "Distill",
     "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "File", "Finetune", "MobilenetV1",
-    "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "Scheme", "Search", "Slim", "Stored",
-    "Train", "Training", "check", "load", "read_yaml",
+    "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim",
+    "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -62,7 +63,7 @@ class Params(Section):
                 _refer(f"compress.{name}.teacher", entry.teacher, self.ancestors(name))
         for name, variant in self.quantize.items():
             _refer(f"quantize.{name}.model", variant.model, models)
-        plain = {k for k, v in self.quantize.items() if v.scheme in ("float32", "as-is") and v.model == BASELINE}
+        plain = {k for k, v in self.quantize.items() if SCHEMES.load(v.scheme).reference and v.model == BASELINE}
         _refer("benchmark.reference", self.benchmark.reference, plain)
         for device in self.deploy.budgets:
             _refer("deploy.budgets", device, self.benchmark.devices)

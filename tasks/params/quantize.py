@@ -2,20 +2,20 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.params.section import Count, Name, Natural, Section, Seed
+from tasks.quantize.schemes import SCHEMES, taking
 
-Scheme = Literal[
-    "float32", "float16", "dynamic", "int8", "int16x8", "int8-weights", "int4-weights", "int4-dynamic", "as-is"
-]
+SchemeName = Annotated[str, AfterValidator(SCHEMES.checked)]
+KEYS = ("aware_epochs", "ranges", "exclude", "max_quality_drop", "bits", "sparse")  # that mean nothing at some schemes
 
 
 class Quantize(Section):
     """One variant: a model at one numeric scheme."""
 
     model: Name
-    scheme: Scheme
+    scheme: SchemeName
     ranges: Literal["min-max", "percentile", "mse"] = "min-max"  # int8, int16x8: of the activations, by calibration
     percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99  # of the values that the range percentile holds
     exclude: tuple[str, ...] = ()  # int8: layers that stay at `exclude_scheme`
@@ -32,23 +32,14 @@ class Quantize(Section):
 
     @model_validator(mode="after")
     def _keys_fit_the_scheme(self) -> Self:
-        for key, schemes in FOR.items():
+        takes = SCHEMES.load(self.scheme).takes
+        for key in KEYS:
             default = type(self).model_fields[key].get_default(call_default_factory=True)
-            if getattr(self, key) != default and self.scheme not in schemes:
-                raise ValueError(f"{key} means nothing for scheme {self.scheme!r}; it is for {', '.join(schemes)}")
+            if getattr(self, key) != default and key not in takes:
+                raise ValueError(f"{key} means nothing for scheme {self.scheme!r}; it is for {', '.join(taking(key))}")
         others = (self.ranges != "min-max", self.exclude, self.bits, self.max_quality_drop is not None)
         if self.aware_epochs and any(others):
             raise ValueError("aware_epochs trains all layers alike; leave out ranges, exclude, bits, max_quality_drop")
         if self.exclude_scheme != "float32" and not self.exclude and self.max_quality_drop is None:
             raise ValueError("exclude_scheme means nothing without exclude or max_quality_drop")
         return self
-
-
-FOR = {
-    "aware_epochs": ("int8",),
-    "ranges": ("int8", "int16x8"),
-    "exclude": ("int8",),
-    "max_quality_drop": ("int8",),
-    "bits": ("int8", "int8-weights", "int4-weights", "dynamic", "int4-dynamic"),
-    "sparse": ("float32",),
-}

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_
 
 from tasks.errors import suggest
 from tasks.params.compress import Compress
-from tasks.params.quantize import Scheme
+from tasks.params.quantize import SchemeName
 from tasks.params.section import Count, Name, Natural, Section, Seed
 from tasks.params.training import Training
 from tasks.records.figures import FIGURES, QUALITY, Figure
@@ -130,7 +130,7 @@ class Search(Section):
     seed: Seed = 0
     parallel: Count = 2  # trials under way at once; training and measuring stay one at a time
     chains: Annotated[tuple[tuple[Step, ...], ...], Field(min_length=1)] = CHAINS
-    schemes: Annotated[tuple[Scheme, ...], Field(min_length=1)] = ("dynamic", "int8")
+    schemes: Annotated[tuple[SchemeName, ...], Field(min_length=1)] = ("dynamic", "int8")
     space: dict[str, Range] = Field(default_factory=dict)  # by method.key, beside or instead of SPACE
     bits: tuple[Literal[4, 8], ...] = ()  # of each layer's weights, every layer a choice; none: as the scheme has it
     training: TrialTraining = TrialTraining()

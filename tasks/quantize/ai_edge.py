@@ -9,13 +9,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
+from tasks.quantize.schemes import SCHEMES
 
 USES = ("scipy",)  # which the quantizer computes with
 Activations = Literal["float32", "dynamic", "int8", "int16"]
@@ -44,14 +45,10 @@ class Rule:
     kind: str = "*"  # as in the schema of LiteRT files
 
 
-SCHEMES = {
-    "int8": Numbers(8, "int8"),
-    "int16x8": Numbers(8, "int16"),
-    "dynamic": Numbers(8, "dynamic"),
-    "int8-weights": Numbers(8, "float32"),
-    "int4-weights": Numbers(4, "float32"),
-    "int4-dynamic": Numbers(4, "dynamic"),
-}
+def numbers(scheme: str) -> Numbers:
+    """What a scheme's operators compute with, where the quantizer makes it."""
+    found = SCHEMES.load(scheme)
+    return Numbers(cast(Literal[4, 8], found.weights), found.activations)
 
 
 def converter() -> str:

@@ -13,14 +13,14 @@ from tasks.distance import apart, rms
 from tasks.errors import ConversionError, DeviceError, UnsupportedError
 from tasks.examples import Array, Arrays, Examples
 from tasks.predict import predict
+from tasks.quantize.schemes import SCHEMES
 from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import tf_keras
 
 TRIED = 24  # examples, each asked twice: there and back
-# how far a scheme's numbers may lie from those meant, relative to themselves: a unit in the last place of its weights
-UNITS = {"float32": 2.0**-23, "float16": 2.0**-11}
+UNIT = 2.0**-23  # in the last place of a float32, relative to it
 # what is no fault: the kernels' own units, of the largest answer (they approximate exp and tanh), and so many times
 # what Keras's own answers change where every weight is moved by one unit
 KERNELS, MOVED = 16, 16
@@ -59,7 +59,7 @@ def check(content: bytes, scheme: str, examples: Arrays, model: "tf_keras.Model 
     if len(expected) == 1:  # which the converter may call otherwise
         found = dict(zip(expected, found.values(), strict=True))
     given = {name: found[name][:n] for name in expected}
-    if scheme in UNITS:
+    if SCHEMES.load(scheme).unit:
         _check_floats(given, expected, scheme, model, tried)
     return max(apart(given[name], array) for name, array in expected.items())
 
@@ -112,10 +112,10 @@ def _check_floats(found: Answers, expected: Answers, scheme: str, model: "tf_ker
     moved: Answers | None = None
     for name, array in expected.items():
         off = rms(found[name] - array)
-        allowed = KERNELS * UNITS["float32"] * float(np.abs(array).max(initial=0))
+        allowed = KERNELS * UNIT * float(np.abs(array).max(initial=0))
         if off <= allowed:
             continue
-        moved = moved or _moved(model, examples, UNITS[scheme])
+        moved = moved or _moved(model, examples, SCHEMES.load(scheme).unit or UNIT)
         allowed = max(allowed, MOVED * rms(moved[name] - array))
         if off > allowed:
             each = np.abs(found[name] - array).reshape(len(array), -1).max(axis=1)

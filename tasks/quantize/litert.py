@@ -6,20 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
+from tasks.quantize.made import Made
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import Tensor
 
 if TYPE_CHECKING:
     import numpy as np
     import tf_keras
 
-    from tasks.examples import Arrays
+    from tasks.examples import Arrays, Examples
+    from tasks.params import Quantize
 
-INTEGER_SCHEMES = ("int8", "int16x8")
 INSTEAD = {  # of operators that the runtime lacks: what to build where layers of Keras come to one
     "Erfc": "exact GELU is one operator there unless something else halves its input, as GELU by tanh does: use one "
     "kind of the two for a tensor",
@@ -35,6 +38,25 @@ class Graph:
     outputs: tuple[Tensor, ...]
     operators: dict[str, int]
     float_operators: tuple[str, ...]  # that read or write a float32 tensor
+
+
+def converter() -> str:
+    """Name and version, for the cards of artifacts."""
+    return f"tensorflow {version('tensorflow')}"
+
+
+def make(
+    model: "tf_keras.Model",
+    entry: "Quantize",
+    calibration: "Arrays",
+    validation: "Examples | None" = None,  # noqa: ARG001 - of every converter
+) -> Made:
+    """Convert a Keras model as `entry` says, all layers alike.
+
+    Raises:
+        ConversionError: as `convert`.
+    """
+    return Made(convert(model, entry.scheme, calibration, sparse=entry.sparse), converter())
 
 
 def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", *, sparse: bool = False) -> bytes:
@@ -62,7 +84,7 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", 
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     if scheme == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if scheme in INTEGER_SCHEMES:
+    if SCHEMES.load(scheme).static:
         if _looping(model):  # a loop crashes the converter's calibration, and this process with it
             refuse_loops(model, convert(model, "float32", None), scheme)
         assert calibration is not None
@@ -80,7 +102,7 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", 
             if full := files.no_space(error):  # it may pass, and a refusal does not
                 raise TercetError(f"scheme {scheme}: {full}") from None
             raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
-    if scheme in INTEGER_SCHEMES and (kept := inspect(content).float_operators):
+    if SCHEMES.load(scheme).static and (kept := inspect(content).float_operators):
         raise ConversionError(
             f"scheme {scheme}: {', '.join(kept)} stayed float32, so the variant would not run on an integer device; "
             "use scheme dynamic, or a model without that operator"
@@ -111,7 +133,7 @@ def inspect(content: bytes) -> Graph:
 
 def unchanged(content: bytes, scheme: str) -> str | None:
     """What there is to say of a file that is the float32 one under another scheme's name; None of every other."""
-    if scheme == "float32" or tflite.parse(content).dtypes() & {"int4", "int8", "int16", "float16"}:
+    if SCHEMES.load(scheme).weights == 32 or tflite.parse(content).dtypes() & {"int4", "int8", "int16", "float16"}:
         return None
     return (
         f"no number of it is smaller than float32: it is the float32 network under the name of {scheme}; TensorFlow's "

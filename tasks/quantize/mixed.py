@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Array, Arrays, Examples
 from tasks.quantize import ai_edge, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
+from tasks.quantize.made import Made
 from tasks.records import Sensitivity, judged
 from tasks.score import score
 
@@ -36,25 +37,19 @@ class Job:
     apart: Numbers | None  # of the layers that are excluded
 
 
-@dataclass(frozen=True)
-class Made:
-    """A variant's file and how it came about."""
-
-    content: bytes
-    excluded: tuple[str, ...] = ()
-    drop: float | None = None  # on validation data, below the float32 file
-    sensitivity: tuple[Sensitivity, ...] = ()
-
-
-def asked(entry: "Quantize") -> bool:
-    """Whether a variant is one that TensorFlow's converter has no way to make."""
-    alone = entry.scheme in ("int8-weights", "int4-weights", "int4-dynamic")
-    return alone or bool(entry.ranges != "min-max" or entry.exclude or entry.bits or entry.max_quality_drop is not None)
-
-
-def convert(
+def as_asked(
     model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Examples | None = None
 ) -> Made:
+    """Convert a Keras model by TensorFlow's converter, or by layers where an entry asks what that has no way to make.
+
+    Raises:
+        ConversionError, ParamsError: as `make`.
+    """
+    layered = entry.ranges != "min-max" or entry.exclude or entry.bits or entry.max_quality_drop is not None
+    return (make if layered else litert.make)(model, entry, calibration, validation)
+
+
+def make(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Examples | None = None) -> Made:
     """Quantize a Keras model as `entry` says.
 
     Args:
@@ -74,12 +69,12 @@ def convert(
         made = Made(build(start, entry.exclude), excluded=entry.exclude)
     else:
         made = exclude(start, entry.exclude, entry.max_quality_drop, validation)
-    return made
+    return replace(made, converter=f"{litert.converter()}, {ai_edge.converter()}")
 
 
 def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     """Convert a Keras model to float32 and find the ranges of its activations, where the scheme needs them."""
-    numbers = ai_edge.SCHEMES[entry.scheme]
+    numbers = ai_edge.numbers(entry.scheme)
     content = litert.convert(model, "float32", calibration)
     found = None
     if numbers.static:
@@ -89,7 +84,7 @@ def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     else:
         content = embedding.look_up(content)
     operators = layers.read(content, layers.names(model), tuple(model.output_names))
-    apart = None if entry.exclude_scheme == "float32" else ai_edge.SCHEMES[entry.exclude_scheme]
+    apart = None if entry.exclude_scheme == "float32" else ai_edge.numbers(entry.exclude_scheme)
     return Job(content, operators, numbers, found, dict(entry.bits), apart)
 
 
@@ -179,7 +174,7 @@ def exclude(job: Job, always: tuple[str, ...], bound: float, validation: Example
         content = build(job, excluded)
         drop = quality - _judge(content, validation)[1]
         if best is None or best.drop is None or drop < best.drop:
-            best = Made(content, excluded, drop, table)
+            best = Made(content, excluded=excluded, drop=drop, sensitivity=table)
         if drop <= bound:
             break
     assert best is not None

@@ -6,6 +6,7 @@ import numpy as np
 
 from tasks.errors import ConversionError
 from tasks.quantize.litert import batch_of_one
+from tasks.quantize.schemes import SCHEMES
 
 if TYPE_CHECKING:
     import tf_keras
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from tasks.quantize.litert import Graph
 
 FILE = "model.stablehlo"
-SCHEMES = ("float32", "float16")
 VERSION = "1.0.0"  # of StableHLO: its readers take all that is older than themselves, for five years
 PASSES = "builtin.module(inline,symbol-dce,strip-debuginfo)"
 LARGEST_HALF = 65504.0
@@ -31,9 +31,11 @@ def convert(model: "tf_keras.Model", scheme: str, graph: "Graph") -> bytes:
     Raises:
         ConversionError: the scheme has no StableHLO, or an operator, or a weight too large for float16.
     """
-    if scheme not in SCHEMES:
-        raise ConversionError(f"scheme {scheme} has no StableHLO; {' and '.join(SCHEMES)} have")
-    return _portable(*_module(batch_of_one(_half(model) if scheme == "float16" else model), graph))
+    numbers = SCHEMES.load(scheme).stablehlo
+    if numbers is None:
+        able = " and ".join(name for name in SCHEMES if SCHEMES.load(name).stablehlo)
+        raise ConversionError(f"scheme {scheme} has no StableHLO; {able} have")
+    return _portable(*_module(batch_of_one(_half(model) if numbers == "float16" else model), graph))
 
 
 def _half(model: "tf_keras.Model") -> "tf_keras.Model":

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,11 @@ from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Arrays, Examples
 from tasks.formats import sizes
 from tasks.params import Params, Quantize
-from tasks.quantize import ai_edge, as_is, aware, guard, litert, mixed, stablehlo
+from tasks.quantize import as_is, aware, guard, litert, mixed, stablehlo
+from tasks.quantize.made import Made
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import ArtifactCard, Program, Sensitivity
+from tasks.registry import named
 
 if TYPE_CHECKING:
     import tf_keras
@@ -39,7 +41,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
     Raises:
         ConversionError, ModelError: the model cannot be converted, or trained, as the entry asks.
     """
-    if entry.scheme == "as-is":
+    if SCHEMES.load(entry.scheme).converts is None:
         with files.replaced_folder(folder) as temporary:
             as_is.write(temporary, variant, entry.model, place(entry.model), dataset.load("calibration").arrays())
         return
@@ -74,7 +76,7 @@ def write(
         ConversionError: the model cannot be converted as the scheme promises, or the file does not answer as it must.
         ParamsError: the entry names a layer that the artifact does not have.
     """
-    made, converter = _convert(variant, entry, model, calibration, validation)
+    made = _convert(variant, entry, model, calibration, validation)
     distance = guard.check(made.content, entry.scheme, calibration, model)
     graph = litert.inspect(made.content)
     program, lacks = _program(model, entry.scheme, graph)
@@ -99,7 +101,7 @@ def write(
         sensitivity=made.sensitivity,
         distance=distance,
         note=litert.unchanged(made.content, entry.scheme),
-        converter=converter,
+        converter=made.converter,
         stablehlo=_about(program, graph) if program else None,
         no_stablehlo=lacks,
         params=entry.known(),
@@ -114,8 +116,8 @@ def sensitivity(params: Params, variant: str) -> tuple[Sensitivity, ...]:
         ConversionError, ModelError: the model cannot be read or converted.
     """
     entry = params.quantize[variant]
-    if entry.scheme not in ai_edge.SCHEMES:
-        schemes = ", ".join(ai_edge.SCHEMES)
+    if not SCHEMES.load(entry.scheme).layered:
+        schemes = ", ".join(name for name in SCHEMES if SCHEMES.load(name).layered)
         raise ParamsError(f"sensitivity of {variant}: scheme {entry.scheme!r} quantizes no layers; {schemes} do")
     fit.reset(entry.seed)
     model, _ = keras_models.load_from(paths.model(entry.model))
@@ -124,15 +126,15 @@ def sensitivity(params: Params, variant: str) -> tuple[Sensitivity, ...]:
 
 def _convert(
     variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Arrays, validation: Examples | None
-) -> tuple[mixed.Made, str]:
-    """The file, and the names and versions of what made it."""
-    tensorflow = f"tensorflow {version('tensorflow')}"
-    if not mixed.asked(entry):
-        return mixed.Made(litert.convert(model, entry.scheme, calibration, sparse=entry.sparse)), tensorflow
+) -> Made:
+    """The file, by what its scheme is converted by."""
+    converts = SCHEMES.load(entry.scheme).converts
+    assert converts  # a file that is taken as it is comes from no model
     try:
-        return mixed.convert(model, entry, calibration, validation), f"{tensorflow}, {ai_edge.converter()}"
+        made: Made = named(converts)(model, entry, calibration, validation)
     except ParamsError as error:
         raise ParamsError(f"quantize.{variant}.{error}") from None
+    return made
 
 
 def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple[bytes | None, str | None]:
@@ -140,7 +142,7 @@ def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple
     try:
         return stablehlo.convert(model, scheme, graph), None
     except ConversionError as error:
-        if scheme in stablehlo.SCHEMES:
+        if SCHEMES.load(scheme).stablehlo:
             log.warning("it cannot run through PJRT: %s", error)
         return None, str(error)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from tasks import dataset, fit, keras_models, paths
 from tasks.errors import ConversionError, ParamsError
 from tasks.params import BASELINE, Quantize, Search
-from tasks.params.quantize import FOR
 from tasks.quantize import layers, mixed
+from tasks.quantize.schemes import SCHEMES, taking
 from tasks.records import Record
 from tasks.search.qubo import Variable
 
@@ -25,10 +25,10 @@ def table(search: Search) -> dict[str, Layer]:
     Raises:
         ParamsError: there is no such scheme, or no such layer.
     """
-    scheme = next((each for each in search.schemes if each in FOR["bits"]), None)
+    scheme = next((each for each in search.schemes if "bits" in SCHEMES.load(each).takes), None)
     if scheme is None:
         raise ParamsError(
-            f"search.bits: received schemes {list(search.schemes)}; one of {', '.join(FOR['bits'])} is needed"
+            f"search.bits: received schemes {list(search.schemes)}; one of {', '.join(taking('bits'))} is needed"
         )
     fit.reset(search.seed)
     model, card = keras_models.load_from(paths.model(BASELINE))

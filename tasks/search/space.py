@@ -12,8 +12,8 @@ from typing import Any
 
 from tasks.params import BASELINE, Params, Quantize
 from tasks.params.compress import Compress
-from tasks.params.quantize import FOR
 from tasks.params.search import Interval, Range, Search
+from tasks.quantize.schemes import SCHEMES
 
 LIKE = "like "  # a choice that takes what a hand-written entry says, as it stands
 FOUND = "found-"  # how the names begin that a search gives; entries of such names are never taken for hand-written
@@ -116,10 +116,9 @@ def _chain(params: Params, search: Search, values: Values) -> tuple[tuple[str, C
 
 def _bits(values: Values) -> dict[str, int]:
     """The layers whose bits are other than the scheme's own."""
-    scheme = values["scheme"]
-    own = 4 if scheme.startswith("int4") else 8
+    scheme = SCHEMES.load(values["scheme"])
     chosen = {key.partition(".")[2]: bits for key, bits in values.items() if key.startswith("bits.")}
-    return {layer: bits for layer, bits in chosen.items() if bits != own} if scheme in FOR["bits"] else {}
+    return {layer: bits for layer, bits in chosen.items() if bits != scheme.weights} if "bits" in scheme.takes else {}
 
 
 def _variant(params: Params, entry: Quantize) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.errors import TercetError
+from tasks.quantize.schemes import SCHEMES
 from tasks.records.figures import FIGURES, QUALITY
 from tasks.search.front import Aims, Figures
 from tasks.search.records import Trial
 from tasks.search.space import Plan
 
 RESHAPING = {"slim", "factorize", "distill"}  # methods after which there may be fewer parameters
-WEIGHT_BITS = {"float32": 32, "float16": 16, "int4-weights": 4, "int4-dynamic": 4, "as-is": 0}  # every other scheme: 8
 HOPE = 0.1  # of quality: so much further steps may still win back
 FAR = 0.05  # of the range of all trials: a nearer point may be better in what is not known yet
 ENOUGH = 4  # trials, before their range says anything
@@ -36,7 +36,7 @@ class Judge:
         """
         if plan.entry.sparse or {entry.method for _, entry in plan.models} & RESHAPING:
             return
-        bits = min([WEIGHT_BITS.get(plan.entry.scheme, 8), *plan.entry.bits.values()])
+        bits = min([SCHEMES.load(plan.entry.scheme).weights or 0, *plan.entry.bits.values()])
         least = {"bytes": self.parameters * bits / 8}
         if nearer := self._nearest(least):
             raise PoorTrialError(f"{self._miss(least)} whatever is trained; {nearer.variant} is nearer to the goals")

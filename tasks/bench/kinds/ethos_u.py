@@ -25,6 +25,7 @@ from tasks.devices import Device
 from tasks.errors import DeviceError, UnsupportedError, suggest
 from tasks.formats import tflite
 from tasks.process import Told, told
+from tasks.quantize.schemes import SCHEMES
 from tasks.records import Energy, Latency, Measurement, Memory
 from tasks.scratch import scratch
 
@@ -32,7 +33,7 @@ USES = ("ethos-u-vela",)
 TIMEOUT_S = 300
 PROBE_S = 60.0
 STAND_IN = "LiteRT reference kernels on the host"
-MAC_PJ = {"int8": 0.3, "int16x8": 0.5}  # see `energy`
+MAC_PJ = {"int8": 0.3, "int16": 0.5}  # by activations, see `energy`
 SRAM_PJ = (1.25, 12.5)  # a byte
 OUTSIDE_PJ = (162.0, 325.0)  # a byte of flash or DRAM
 NARROW = {"int4", "uint4", "int2"}  # types of less than a byte
@@ -198,7 +199,7 @@ def energy(report: Report, scheme: str) -> Energy:
     confidence interval; the middle is their geometric mean. Leakage, the CPU and the newer process are not in it.
     """
     macs, sram, outside = report.number("nn_macs"), report.number("sram_total_bytes"), _outside_bytes(report)
-    mac_pj = MAC_PJ.get(scheme, MAC_PJ["int8"])
+    mac_pj = MAC_PJ.get(SCHEMES.load(scheme).activations, MAC_PJ["int8"])
     low, high = (
         (macs * mac_pj + sram * near + outside * far) * 1e-9 for near, far in zip(SRAM_PJ, OUTSIDE_PJ, strict=True)
     )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -20,24 +20,17 @@ from tasks.devices import Device, Watts
 from tasks.errors import UnsupportedError
 from tasks.formats import cost
 from tasks.params.section import Name
+from tasks.quantize.schemes import SCHEMES, Precision
 from tasks.records import Energy, Latency, Operator
 
 STAND_IN = "LiteRT's default kernels on the host"
-# by scheme: the precisions that its products can be computed in, the best first. float16 is of weights, which hardware
-# without halves expands; dynamic has int8 weights, and activations that are float outside of the products
-PRECISIONS = {
-    "float32": ("float32",),
-    "float16": ("float16", "float32"),
-    "dynamic": ("int8", "float32"),
-    "int8": ("int8",),
-}
 VIEWS = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}  # move nothing
 
 
 class Roofline(Device):
     """Hardware known by its datasheet alone: what its peak figures allow."""
 
-    peak_gops: dict[Literal["float32", "float16", "int8"], Annotated[float, Field(gt=0)]]  # operations, 2 per MAC
+    peak_gops: dict[Precision, Annotated[float, Field(gt=0)]]  # operations, 2 per MAC
     bandwidth_gb_s: Annotated[float, Field(gt=0)]
     idle_w: Watts
     peak_w: Watts
@@ -104,8 +97,9 @@ def precision(scheme: str, device: Roofline) -> str:
     Raises:
         UnsupportedError: the datasheet gives no figure for any that the scheme can be computed in.
     """
-    known = [name for name in PRECISIONS.get(scheme, ()) if name in device.peak_gops]
-    if scheme == "dynamic" and "float32" not in device.peak_gops:
+    found = SCHEMES.load(scheme)
+    known = [name for name in found.precisions if name in device.peak_gops]
+    if found.activations == "dynamic" and "float32" not in device.peak_gops:
         known = []  # its activations are float
     if not known:
         allowed = ", ".join(sorted(device.peak_gops))

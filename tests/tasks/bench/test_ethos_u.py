@@ -85,7 +85,7 @@ def test_what_vela_refuses_is_unsupported(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_what_vela_crashes_on_is_told_by_its_types(pair: Pair, golden: Path, tmp_path: Path) -> None:
-    four = ai_edge.quantize((golden / "float32.tflite").read_bytes(), [ai_edge.Rule(ai_edge.SCHEMES["int4-weights"])])
+    four = ai_edge.quantize((golden / "float32.tflite").read_bytes(), [ai_edge.Rule(ai_edge.numbers("int4-weights"))])
     (tmp_path / "four.tflite").write_bytes(four)
     with pytest.raises(UnsupportedError, match=r"Vela .*: it cannot read tensors of int4, and crashes with SIGFPE$"):
         ethos_u.vela(tmp_path / "four.tflite", pair("int8", "ethos-u55-128").device, tmp_path)

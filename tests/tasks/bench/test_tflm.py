@@ -149,7 +149,7 @@ def loud(content: bytes) -> bytes:
     kernel = np.frombuffer(bytes(buffer.data), np.float32).reshape(4, -1).copy()
     kernel[0] *= 30
     buffer.data = np.frombuffer(kernel.tobytes(), np.uint8)
-    return ai_edge.quantize(tflite.pack(model), [ai_edge.Rule(ai_edge.SCHEMES["int8-weights"])])
+    return ai_edge.quantize(tflite.pack(model), [ai_edge.Rule(ai_edge.numbers("int8-weights"))])
 
 
 def test_kernels_that_answer_something_else_are_told_and_nothing_of_them_is_ok(

@@ -19,6 +19,7 @@ from tasks.errors import ConversionError, ParamsError, TercetError
 from tasks.examples import Arrays
 from tasks.params import Quantize
 from tasks.quantize import ai_edge, layers, litert, mixed
+from tasks.quantize.schemes import SCHEMES
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 ROOT = Path(__file__).resolve().parents[3]
@@ -116,7 +117,7 @@ def weights(model, content):
 def test_each_way_agrees_with_float32_and_gives_the_same_bytes(
     network, plain, same_float, images, options, least_db, most_bytes
 ):
-    made = mixed.convert(network, entry(**options), images).content
+    made = mixed.make(network, entry(**options), images).content
     assert sqnr(plain, made, images) > least_db
     assert len(made) < most_bytes * len(plain)
     assert mixed.build(mixed.job(network, entry(**options), images)) == made
@@ -124,51 +125,51 @@ def test_each_way_agrees_with_float32_and_gives_the_same_bytes(
 
 def test_integer_schemes_are_integers_throughout(network, same_float, images):
     for scheme, kind in (("int8", "int8"), ("int16x8", "int16")):
-        graph = litert.inspect(mixed.convert(network, entry(scheme, ranges="mse"), images).content)
+        graph = litert.inspect(mixed.make(network, entry(scheme, ranges="mse"), images).content)
         assert graph.float_operators == ()
         assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == [kind] * 2
 
 
 def test_four_bits_are_kept_where_there_are_kernels_and_eight_elsewhere(network, same_float, images):
-    made = mixed.convert(network, entry("int4-weights"), images).content
+    made = mixed.make(network, entry("int4-weights"), images).content
     four = dict.fromkeys(("first", "mix", "wide", "scores"), "int4")
     assert weights(network, made) == four | {"each": "int8"}
 
 
 def test_bits_of_single_layers(network, same_float, images):
     for scheme in ("int8", "dynamic", "int8-weights"):
-        made = mixed.convert(network, entry(scheme, bits={"mix": 4, "norm": 4}), images).content
+        made = mixed.make(network, entry(scheme, bits={"mix": 4, "norm": 4}), images).content
         # the normalization is folded into `first`
         expected = {"first": "int4", "each": "int8", "mix": "int4", "wide": "int8", "scores": "int8"}
         assert weights(network, made) == expected
-    made = mixed.convert(network, entry("int4-dynamic", bits={"scores": 8}), images).content
+    made = mixed.make(network, entry("int4-dynamic", bits={"scores": 8}), images).content
     assert weights(network, made)["scores"] == "int8"
     with pytest.raises(ConversionError, match=r"ai-edge-quantizer .* refused: .*DEPTHWISE"):
-        mixed.convert(network, entry(bits={"each": 4}), images)
+        mixed.make(network, entry(bits={"each": 4}), images)
     with pytest.raises(ParamsError, match="layer 'sum' has no weights"):
-        mixed.convert(network, entry(bits={"sum": 4}), images)
+        mixed.make(network, entry(bits={"sum": 4}), images)
 
 
 def test_layers_left_out_compute_in_floats_and_all_others_in_integers(network, plain, same_float, images):
-    made = mixed.convert(network, entry(exclude=("each", "scores")), images)
+    made = mixed.make(network, entry(exclude=("each", "scores")), images)
     assert made.excluded == ("each", "scores")
     assert weights(network, made.content) == {
         "first": "int8", "each": "float32", "mix": "int8", "wide": "int8", "scores": "float32",
     }  # fmt: skip
     graph = litert.inspect(made.content)
     assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == ["int8"] * 2
-    whole = mixed.convert(network, entry(ranges="mse"), images).content
+    whole = mixed.make(network, entry(ranges="mse"), images).content
     assert sqnr(plain, made.content, images) > sqnr(plain, whole, images)
-    wider = mixed.convert(network, entry(exclude=("each", "wide"), exclude_scheme="int16x8"), images).content
+    wider = mixed.make(network, entry(exclude=("each", "wide"), exclude_scheme="int16x8"), images).content
     assert litert.inspect(wider).float_operators == ()
     assert sqnr(plain, wider, images) > 25
 
 
 def test_a_layer_that_there_is_not_is_refused_with_a_near_match(network, same_float, images):
     with pytest.raises(ParamsError, match=r"exclude: no operator .* layer 'widee'; allowed: .*did you mean 'wide'"):
-        mixed.convert(network, entry(exclude=("widee",)), images)
+        mixed.make(network, entry(exclude=("widee",)), images)
     with pytest.raises(ParamsError, match=r"bits: no operator .* layer 'drop'"):
-        mixed.convert(network, entry(bits={"drop": 4}), images)
+        mixed.make(network, entry(bits={"drop": 4}), images)
 
 
 def test_ranges_are_chosen_for_what_they_are_good_at(architectures):
@@ -204,7 +205,7 @@ def test_rows_of_an_embedding_are_stored_in_eight_and_in_four_bits():
     plain = litert.convert(model, "float32", None)
     for scheme, kind, most, least_db in (("int8-weights", "int8", 0.4, 38), ("int4-dynamic", "int4", 0.3, 15)):
         with once(plain):
-            made = mixed.convert(model, entry(scheme), examples).content
+            made = mixed.make(model, entry(scheme), examples).content
         assert weights(model, made) == {"table": kind, "scores": kind}
         assert len(made) < most * len(plain)
         assert sqnr(plain, made, examples) > least_db  # rows of unlike sizes: one scale for all would not do
@@ -249,12 +250,12 @@ def test_the_layers_that_lose_most_stand_first(hard):
 
 def test_layers_are_left_out_until_the_drop_holds(hard):
     model, examples = hard
-    made = mixed.convert(model, entry(max_quality_drop=0.02), examples, examples)
+    made = mixed.make(model, entry(max_quality_drop=0.02), examples, examples)
     assert set(made.excluded) == {"hidden", "pick"}
     assert made.drop <= 0.02
     assert weights(model, made.content) == {"easy": "int8", "hidden": "float32", "pick": "float32"}
     assert len(made.sensitivity) == 3
-    loose = mixed.convert(model, entry(max_quality_drop=0.9), examples, examples)
+    loose = mixed.make(model, entry(max_quality_drop=0.9), examples, examples)
     assert loose.excluded == ()
     assert loose.drop > 0.2
 
@@ -262,7 +263,7 @@ def test_layers_are_left_out_until_the_drop_holds(hard):
 def test_the_best_that_was_found_is_returned_with_what_it_lacks(hard, caplog):
     model, examples = hard
     with caplog.at_level(logging.WARNING):
-        made = mixed.convert(model, entry(max_quality_drop=0.0, exclude=("easy",)), examples, examples)
+        made = mixed.make(model, entry(max_quality_drop=0.0, exclude=("easy",)), examples, examples)
     assert made.excluded[0] == "easy"
     assert made.drop > 0
     assert "max_quality_drop 0 is not reached" in caplog.text
@@ -275,7 +276,7 @@ def test_nothing_to_quantize_is_said():
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     examples = Arrays({"image": np.ones((4, 4, 4, 1), np.float32)}, {})
     for scheme in ("int8-weights", "dynamic"):
-        made = mixed.convert(model, entry(scheme), examples).content
+        made = mixed.make(model, entry(scheme), examples).content
         assert f"the float32 network under the name of {scheme}" in litert.unchanged(made, scheme)
 
 
@@ -294,7 +295,7 @@ def test_an_operator_that_the_quantizer_has_no_integers_for_is_named():
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     examples = Arrays({"x": np.random.default_rng(0).random((8, 8)).astype(np.float32)}, {})
     with pytest.raises(ConversionError, match=r"CUMSUM .* stayed float32"):
-        mixed.convert(model, entry(ranges="mse"), examples)
+        mixed.make(model, entry(ranges="mse"), examples)
 
 
 def test_attention_and_layer_norm_become_integers(architectures):
@@ -308,8 +309,8 @@ def test_attention_and_layer_norm_become_integers(architectures):
     convert = litert.convert
     plain = convert(model, "float32", None)
     with once(plain):
-        own = mixed.convert(model, entry(ranges="mse"), examples).content
-        half = mixed.convert(model, entry(exclude=("looks",)), examples).content
+        own = mixed.make(model, entry(ranges="mse"), examples).content
+        half = mixed.make(model, entry(exclude=("looks",)), examples).content
     for made in (own, convert(model, "int8", examples)):
         assert litert.inspect(made).float_operators == ()
         assert sqnr(plain, made, examples) > 20
@@ -318,7 +319,7 @@ def test_attention_and_layer_norm_become_integers(architectures):
 
 def test_ethos_u_compiles_what_the_quantizer_made(network, same_float, images, tmp_path, monkeypatch):
     file = tmp_path / "model.tflite"
-    file.write_bytes(mixed.convert(network, entry(ranges="mse"), images).content)
+    file.write_bytes(mixed.make(network, entry(ranges="mse"), images).content)
     monkeypatch.setattr(paths, "DEVICES", ROOT / paths.DEVICES)
     report = ethos_u.vela(file, devices.load("ethos-u55-128"), tmp_path)
     assert report.cpu == ()
@@ -349,7 +350,7 @@ def test_random_networks_convert_at_every_scheme_or_are_refused(architectures, d
     plain = litert.convert(model, "float32", None)
     expected = answers(plain, examples)
     with once(plain):
-        for scheme in ai_edge.SCHEMES:
+        for scheme in (name for name in SCHEMES if SCHEMES.load(name).layered):
             try:
                 made = mixed.build(mixed.job(model, entry(scheme), examples))
             except ConversionError as error:
@@ -368,5 +369,5 @@ def test_a_full_disk_is_no_refusal_of_the_quantizers_for_it_may_pass(plain, monk
 
     monkeypatch.setattr(Quantizer, "quantize", refuse)
     with pytest.raises(TercetError, match=r"^no space left on the disk: ") as caught:
-        ai_edge.quantize(plain, [ai_edge.Rule(ai_edge.SCHEMES["int8-weights"])])
+        ai_edge.quantize(plain, [ai_edge.Rule(ai_edge.numbers("int8-weights"))])
     assert type(caught.value) is TercetError  # none of the kinds that no other try is worth

@@ -79,7 +79,7 @@ def test_the_same_weights_give_the_same_bytes_however_many_models_came_before() 
     again = cnn()  # whose layers Keras calls by other names
     again.set_weights(first.get_weights())
     assert first.layers[1].name != again.layers[1].name
-    for scheme in stablehlo.SCHEMES:
+    for scheme in ("float32", "float16"):
         contents = [stablehlo.convert(model, scheme, graph_of(model)) for model in (first, again)]
         assert contents[0] == contents[1]
     assert b"conv2d" not in contents[0]

@@ -2,7 +2,8 @@
 
 Imports are read off the syntax tree, those inside of functions too, and nothing is imported. Of a registry (a literal
 mapping of names to `"module:object"`) the members in question are followed and the others are as if not there, so
-that a new member changes nothing for those there are. What no import shows, a module says in literals of its own:
+that a new member changes nothing for those there are; a `"module:object"` that a member's module says is followed for
+that member alone. What no import shows, a module says in literals of its own:
 
     RESOURCES = ("count.c", "runner/__main__.py")   files, by their place beside it or in the project
     USES = ("tf2onnx",)                             distributions that it runs as commands, or that work for others
@@ -98,9 +99,8 @@ class Reader:
             chosen = sorted({row[name] for row in source.registries for name in row.keys() & members})
             found[_name(path, module)] = digest(source.digest, *chosen)
             libraries |= set(source.libraries)
-            for target in chosen:
-                ours.add(_top(target))
-                waiting += self._modules(target.partition(":")[0], "")
+            ours |= set(map(_top, chosen))
+            waiting += [each for target in chosen for each in self._member(target)]
             for imported, what in _absolute(source, module, path):
                 if _top(imported) in ours:
                     waiting += self._modules(imported, what)
@@ -112,6 +112,14 @@ class Reader:
                 elif resource.is_file():
                     found[_name(resource, module)] = files.sha256(resource)[:32]
         return Closure(dict(sorted(found.items())), {name: self._version(name) for name in sorted(libraries)})
+
+    def _member(self, target: str) -> Iterator[tuple[str, Path]]:
+        """The module of a registry's member, and those of the objects that it names."""
+        for module, path in self._modules(target.partition(":")[0], ""):
+            yield module, path
+            for each in self.source(path).targets:
+                if _top(each) == _top(module):
+                    yield from self._modules(each.partition(":")[0], "")
 
     def source(self, path: Path) -> Source:
         """What a file says."""

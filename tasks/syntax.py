@@ -21,6 +21,7 @@ class Source:
     digest: str  # of its syntax tree, without the registries
     imports: list[tuple[int, str, str]] = field(default_factory=list)  # level, module and name, as in `from . import a`
     registries: list[dict[str, str]] = field(default_factory=list)  # each: "module:object" by member
+    targets: list[str] = field(default_factory=list)  # each "module:object" that stands alone
     resources: list[str] = field(default_factory=list)
     libraries: list[str] = field(default_factory=list)
 
@@ -40,7 +41,7 @@ def parse(content: bytes) -> Source:
                     each.keys, each.values = [], []
     words: list[str] = []
     _write(tree, words)
-    return Source(digest(*words), _imports(tree), registries, literals["RESOURCES"], literals["USES"])
+    return Source(digest(*words), _imports(tree), registries, _targets(tree), literals["RESOURCES"], literals["USES"])
 
 
 def registry(node: ast.Dict) -> dict[str, str]:
@@ -53,6 +54,11 @@ def registry(node: ast.Dict) -> dict[str, str]:
         isinstance(name, str) and isinstance(each, str) and TARGET.fullmatch(each) for name, each in row.items()
     )
     return row if whole else {}
+
+
+def _targets(tree: ast.AST) -> list[str]:
+    said = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    return sorted(text for text in said if TARGET.fullmatch(text))
 
 
 def _imports(tree: ast.AST) -> list[tuple[int, str, str]]:

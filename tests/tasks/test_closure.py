@@ -43,7 +43,8 @@ FILES = {
     "mine/shipped/main.py": "from . import helper\n",
     "mine/shipped/helper.py": "",
     "mine/page.txt": "page",
-    **{f"mine/{name}.py": f"{name} = 1\n" for name in ("kept", "methods", "one", "two", "lazy", "types", "other")},
+    "mine/one.py": "apply = Way(make='mine.late:make')\n",
+    **{f"mine/{name}.py": f"{name} = 1\n" for name in ("kept", "methods", "two", "lazy", "late", "types", "other")},
 }
 
 
@@ -64,10 +65,10 @@ def found(members=("one",), aside=()):
 
 
 def test_imports_registries_and_resources_are_followed_and_nothing_else(package):
-    names = {"stage", "kept", "methods", "one", "lazy", "records/card", "shipped/main", "shipped/helper"}
+    names = {"stage", "kept", "methods", "one", "lazy", "late", "records/card", "shipped/main", "shipped/helper"}
     assert found().files.keys() == {*(f"mine/{name}.py" for name in names), "mine/page.txt"}
     assert found(("two",), ("mine.lazy",)).files.keys() ^ found().files.keys() == {
-        f"mine/{name}.py" for name in ("one", "two", "lazy")
+        f"mine/{name}.py" for name in ("one", "late", "two", "lazy")
     }
 
 

@@ -155,7 +155,7 @@ def loud(content: bytes) -> bytes:
 def test_kernels_that_answer_something_else_are_told_and_nothing_of_them_is_ok(
     board: Callable[..., Request], golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They take the first filter's scale for all; without the comparison, what they answer were the board's quality."""
+    """8-bit weights with a scale for each filter: without the comparison, what they answer were the board's quality."""
     request = board("float32")
     request.artifact.path.write_bytes(loud((golden / "float32.tflite").read_bytes()))
     card = request.artifact.card.model_copy(update={"scheme": "int8-weights"})

@@ -10,6 +10,7 @@ from tasks.bench import locks
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import made_in
 from tasks.errors import ParamsError
+from tasks.examples import Arrays
 from tasks.params import Params, Protocol, Quantize
 from tasks.quantize import stage
 from tasks.quantize.schemes import SCHEMES
@@ -90,7 +91,7 @@ def test_a_kind_and_a_scheme_of_a_package_outside_are_accepted_run_and_compared(
     import tf_keras as keras
 
     monkeypatch.setenv(locks.VARIABLE, str(workshop))
-    examples = dataset.Examples({"image": images}, {})
+    examples = Arrays({"image": images}, {})
     monkeypatch.setattr(dataset, "load", lambda _split: examples)
     paths.device("frame").write_text("kind: abacus\ndescription: of wood\nbeads: 100\n")
     image = keras.Input((8, 8, 1), name="image")

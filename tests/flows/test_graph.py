@@ -39,6 +39,9 @@ class Recorder:
         self.ended = list(self.needs)
         return {}
 
+    def refused(self):
+        return {}
+
 
 @pytest.fixture(params=PRESETS)
 def submitted(request, project, monkeypatch):

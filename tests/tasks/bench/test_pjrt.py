@@ -12,6 +12,7 @@ import pytest
 from tasks import devices
 from tasks.bench import timed, transport
 from tasks.bench.kinds import pjrt
+from tasks.bench.kinds.pjrt import Pjrt
 from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import nvml
 from tasks.bench.runner import pjrt as runtime
@@ -41,18 +42,18 @@ def portable(described: Portable) -> Portable:
 
 
 @pytest.fixture
-def catalog(workshop: Path) -> Callable[..., devices.Pjrt]:
+def catalog(workshop: Path) -> Callable[..., Pjrt]:
     """Devices of the catalog; keywords replace their fields."""
 
-    def build(name: str, **fields: Any) -> devices.Pjrt:
+    def build(name: str, **fields: Any) -> Pjrt:
         device = devices.load(name)
-        assert isinstance(device, devices.Pjrt)
+        assert isinstance(device, Pjrt)
         return device.model_copy(update=fields)
 
     return build
 
 
-def asked(artifact: Artifact, images: np.ndarray, tmp_path: Path, device: devices.Pjrt, **files: Path) -> Any:
+def asked(artifact: Artifact, images: np.ndarray, tmp_path: Path, device: Pjrt, **files: Path) -> Any:
     """The runner's response to a prediction, and what it wrote."""
     given, found = tmp_path / "given.npz", tmp_path / "found.npz"
     np.savez(given, image=images)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices, tflite
+from tasks import devices
 from tasks.bench import agreement, timed, transport
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
 from tasks.bench.request import Artifact, Request
 from tasks.errors import UnsupportedError
+from tasks.formats import tflite
 from tasks.quantize import ai_edge, litert
 from tasks.records import ArtifactCard
 
@@ -142,10 +143,9 @@ def test_what_the_kernels_refuse_is_unsupported(board: Callable[..., Request], v
 
 def loud(content: bytes) -> bytes:
     """The network with one filter of its convolution 30 times the others, in 8-bit weights, a scale for each filter."""
-    model = tflite.read(content)
-    graph, kinds = model.subgraphs[0], tflite.kinds(model)
-    (operator,) = (each for each in graph.operators if kinds[each.opcodeIndex] == "CONV_2D")
-    buffer = model.buffers[graph.tensors[operator.inputs[1]].buffer]
+    model = tflite.objects(content)
+    (operator,) = (each for each in tflite.parse(content).main.operators if each.kind == "CONV_2D")
+    buffer = model.buffers[model.subgraphs[0].tensors[operator.inputs[1]].buffer]
     kernel = np.frombuffer(bytes(buffer.data), np.float32).reshape(4, -1).copy()
     kernel[0] *= 30
     buffer.data = np.frombuffer(kernel.tobytes(), np.uint8)

@@ -190,6 +190,8 @@ def test_a_prefect_server_that_is_away_is_one_line(clone):
         "tercet: PREFECT_API_URL: no Prefect server answers at http://127.0.0.1:9/api ("
     )
     assert "Traceback" not in said
+    clone.run("tercet", "run")  # what stands in out/code is of the present params.yaml again
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
 def test_outputs_return_from_the_default_remote(clone):

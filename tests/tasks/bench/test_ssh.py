@@ -18,7 +18,6 @@ from tasks import benchmark, dataset, devices, paths
 from tasks.bench import openssh, ssh, timed, transport, wheels
 from tasks.bench.kinds import KINDS, litert
 from tasks.bench.kinds import ssh as target
-from tasks.bench.kinds.ssh import Ssh
 from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine as machine_module
 from tasks.bench.ssh import Remote
@@ -75,7 +74,7 @@ def test_the_probe_sees_what_is_there(board: Any) -> None:
     assert host.free_bytes == pytest.approx(shutil.disk_usage(board.tmp).free, rel=0.1)
     assert not host.emulated
     device = devices.load("board")
-    assert isinstance(device, Ssh)
+    assert isinstance(device, target.Ssh)
     line = target.probe(device)
     assert f"numpy {np.__version__}" in line
     assert "\n" not in line

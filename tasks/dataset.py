@@ -21,6 +21,9 @@ INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are fil
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
+Kind = Literal["image", "text", "array"]
+
+
 @dataclass(frozen=True)
 class Source:
     """What a data source gives: raw examples.
@@ -31,7 +34,7 @@ class Source:
     their own, int64 [n], or values, float32 [n, ...].
     """
 
-    kind: Literal["image", "text", "array"]
+    kinds: dict[str, Kind]  # of each input
     train: Examples
     test: Examples | None  # None: `prepare` takes its own from `train`
     classes: tuple[str, ...]
@@ -57,7 +60,7 @@ class TensorSpec:
 
     shape: tuple[int, ...]  # without the batch axis
     dtype: str
-    vocabulary_size: int | None = None  # of token numbers; None for everything else
+    vocabulary_size: int | None = None  # of numbers that number something, from 0; None for everything else
     # of images; where the numbers are from is no part of what a model takes
     pixels: Pixels | None = field(default=None, compare=False)
 
@@ -168,7 +171,8 @@ def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
     if entry["kind"] == "text":
         return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
     pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if entry["kind"] == "image" else None
-    return TensorSpec(tuple(entry["shape"]), entry.get("dtype", "float32"), pixels=pixels)
+    dtype = "int32" if entry["kind"] in preprocess.NUMBERED else entry.get("dtype", "float32")
+    return TensorSpec(tuple(entry["shape"]), dtype, entry.get("vocabulary"), pixels)
 
 
 def _task(described: Mapping[str, Any]) -> Literal["classification", "reconstruction"]:

@@ -1,8 +1,6 @@
 """The stage `prepare`: from a data source to `out/data`, split, described and ready for every later stage."""
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,8 @@ from tasks import dataset, paths
 from tasks.data import preprocess
 from tasks.data.split import draw
 from tasks.dataset import LABEL, NORMAL, Source, tensor_spec
-from tasks.errors import DataError
-from tasks.examples import Array, Examples, batches, first
+from tasks.errors import DataError, suggest
+from tasks.examples import Arrays, Examples, features, first
 from tasks.examples.files import Files
 from tasks.files import replaced_folder, sha256, write_json
 from tasks.params import Params, Prepare
@@ -29,7 +27,6 @@ SOURCES = {
     "tsv": "tasks.data.tsv:load",
 }
 SHOWN = 10  # names of classes in a message
-CHUNK = 1024  # images looked at together, so that statistics need little memory
 log = logging.getLogger(__name__)
 
 
@@ -128,8 +125,17 @@ def _tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
 
 
 def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
-    """What preprocess.json says; everything that is learnt from data is learnt from the training split."""
-    inputs = {name: _describe_input(source.kind, name, train, params) for name in first(train, 1).inputs}
+    """What preprocess.json says; everything that is learnt from data is learnt from the training split.
+
+    Raises:
+        DataError: params.yaml tells of an input that is not there, or of a kind that it has not.
+    """
+    if strange := params.features.keys() - source.kinds.keys():
+        raise DataError(f"prepare.features.{min(strange)}: no such input; {suggest(min(strange), source.kinds)}")
+    inputs = {}
+    for name, kind in source.kinds.items():
+        highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
+        inputs[name] = features.describe(name, kind, train, params, highest)
     targets = {name: _describe_target(values) for name, values in source.train.targets.items()}
     targets[LABEL] = {
         "kind": "anomaly" if params.task == "reconstruction" else "class",
@@ -138,28 +144,10 @@ def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]
     return {"schema_version": preprocess.SCHEMA_VERSION, "inputs": inputs, "targets": targets}
 
 
-def vocabulary(texts: NDArray[np.str_], size: int) -> list[str]:
-    """The reserved entries, then the most frequent tokens; equally frequent ones alphabetically.
-
-    Args:
-        texts: [n].
-        size: at most so many entries, the reserved ones among them.
-    """
-    counts = Counter(token for text in texts for token in preprocess.tokens(str(text)))
-    ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    return [*preprocess.RESERVED, *ranked][:size]
-
-
-def channel_statistics(parts: Iterable[NDArray[np.uint8]]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel of images [..., channels], summed in whole numbers."""
-    count, sums = 0, np.zeros((2, 1), np.int64)  # of the values and of their squares, by channel
-    for part in parts:
-        pixels = part.reshape(-1, part.shape[-1]).astype(np.int64)
-        count += len(pixels)
-        sums = sums + np.stack([pixels.sum(axis=0), np.square(pixels).sum(axis=0)])
-    mean, square = sums / count
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    return mean.tolist(), deviation.tolist()
+def _highest(examples: Examples, name: str) -> int:
+    """The highest number of an input of integers from 0; -1 of any other."""
+    array = examples.inputs[name] if isinstance(examples, Arrays) else np.zeros(0)
+    return int(array.max()) if array.dtype.kind in "iu" and array.min() >= 0 else -1
 
 
 def _part(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
@@ -172,37 +160,6 @@ def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Exampl
     if len(examples) <= count:
         return examples
     return examples.take(draw(examples.targets[LABEL], count / len(examples), rng))
-
-
-def _describe_input(kind: str, name: str, train: Examples, params: Prepare) -> dict[str, Any]:
-    one = first(train, 1).inputs[name]
-    if kind == "image" or (one.dtype == np.uint8 and one.ndim == 4):
-        return _describe_image(one.shape[1:], (batch.inputs[name] for batch in batches(train, CHUNK)), params)
-    raw = train.arrays().inputs[name]
-    return _describe_text(raw, params) if kind == "text" else _describe_array(raw, params)
-
-
-def _describe_image(shape: tuple[int, ...], parts: Iterator[Array], params: Prepare) -> dict[str, Any]:
-    channels = shape[-1]
-    mean, scale = [0.0] * channels, [1.0 if params.normalize == "none" else 255.0] * channels
-    if params.normalize == "standard":
-        mean, deviation = channel_statistics(parts)
-        scale = [value or 1.0 for value in deviation]  # a channel that never changes becomes 0, not 0 / 0
-    return {"kind": "image", "shape": list(shape), "mean": mean, "scale": scale}
-
-
-def _describe_text(raw: NDArray[np.str_], params: Prepare) -> dict[str, Any]:
-    return {"kind": "text", "length": params.length, "vocabulary": vocabulary(raw, params.vocabulary)}
-
-
-def _describe_array(raw: NDArray[Any], params: Prepare) -> dict[str, Any]:
-    entry: dict[str, Any] = {"kind": "array", "shape": list(raw.shape[1:])}
-    if params.normalize != "standard":
-        return entry | {"dtype": "float32" if raw.dtype.kind == "f" else "int32"}
-    axes = tuple(range(raw.ndim - 1))
-    mean, deviation = raw.mean(axis=axes, dtype=np.float64), raw.std(axis=axes, dtype=np.float64)
-    scale = np.where(deviation == 0, 1.0, deviation)  # what never changes becomes 0, not 0 / 0
-    return entry | {"dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}
 
 
 def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
@@ -221,7 +178,7 @@ def _card(
     return {
         "schema_version": 1,
         "source": params.source,
-        "kind": source.kind,
+        "kind": " and ".join(sorted(set(source.kinds.values()))),
         "inputs": {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in ready.items()},
         "classes": list(names),
         "counts": {name: len(examples) for name, examples in splits.items()},

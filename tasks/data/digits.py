@@ -42,7 +42,7 @@ def load(params: Prepare) -> Source:
     rows = np.loadtxt(path, delimiter=",").astype(np.int64)  # 64 pixels and the digit
     images = enlarge(rows[:, :-1].reshape(-1, 8, 8), SIZE, BRIGHTEST)[..., np.newaxis]
     train = Arrays({"image": images}, {LABEL: rows[:, -1]})
-    return Source("image", train, None, tuple("0123456789"), {path.name: sha256(path)})
+    return Source({"image": "image"}, train, None, tuple("0123456789"), {path.name: sha256(path)})
 
 
 def enlarge(images: NDArray[np.int64], size: int, brightest: int) -> NDArray[np.uint8]:

@@ -65,7 +65,7 @@ def load(params: Prepare) -> Source:
         Files(INPUT, np.array(index, object).reshape(-1, 2), shape, {LABEL: _labels(where, classes)})
         for index, where in ((train, places), (test, test_places))
     )
-    return Source("image", examples, judged if len(judged) else None, classes, origin)
+    return Source({INPUT: "image"}, examples, judged if len(judged) else None, classes, origin)
 
 
 def _by_class(folder: Path) -> dict[str, list[Path]]:

@@ -49,7 +49,7 @@ def load(params: Prepare) -> Source:
     test = _examples(files["t10k", "images"], files["t10k", "labels"])
     _check_agreement(train, test, files["t10k", "images"], files["t10k", "labels"])
     classes = tuple(str(number) for number in range(int(train.targets[LABEL].max()) + 1))
-    return Source("image", train, test, classes, {path.name: sha256(path) for path in files.values()})
+    return Source({"image": "image"}, train, test, classes, {path.name: sha256(path) for path in files.values()})
 
 
 def read(path: Path, dimensions: int) -> NDArray[np.uint8]:

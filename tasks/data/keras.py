@@ -81,7 +81,9 @@ def load(params: Prepare) -> Source:
     train, test = _fetch(name, cache)
     origin = {Path(file).name: sha256(cache / "datasets" / file) for file in dataset.files}
     classes = len(dataset.classes)
-    return Source("image", _examples(name, *train, classes), _examples(name, *test, classes), dataset.classes, origin)
+    return Source(
+        {"image": "image"}, _examples(name, *train, classes), _examples(name, *test, classes), dataset.classes, origin
+    )
 
 
 def _cache() -> Path:

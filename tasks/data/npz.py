@@ -5,7 +5,7 @@ targets are `targets.<name>`: class numbers [n], or floats [n, ...]. `classes` (
 
 Integers that have the axes of images are images: all of uint8 that are [n, height, width, channels], or grey and
 [n, height, width]; wider integers if they are from 0 to 255 and have 1, 3 or 4 channels, or two sides of at least
-`SIDE`. Everything else is numbers; floats always are.
+`SIDE`. Everything else is numbers; floats always are. `prepare.features` may tell otherwise of any of them.
 """
 
 import logging
@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import archives
-from tasks.dataset import LABEL, Source
+from tasks.dataset import LABEL, Kind, Source
 from tasks.errors import DataError
 from tasks.examples import Array, Arrays
 from tasks.files import sha256
-from tasks.params import Prepare
+from tasks.params import Feature, Prepare
 
 KEY = re.compile(r"(inputs|targets)\.([A-Za-z][A-Za-z0-9_-]{0,63})")
 CLASSES = "classes"
@@ -62,11 +62,12 @@ def load(params: Prepare) -> Source:
         test = _examples(test_path, {name: array for name, array in read(test_path).items() if name != CLASSES})
         _check_agreement(test_path, train, test)
         origin[test_path.name] = sha256(test_path)
-    images = [name for name, array in train.inputs.items() if _is_image(array)]
-    for name in images:
-        log.warning(
-            "%s: inputs.%s: integers from 0 to 255 are taken for images; numbers are given as floats", folder, name
-        )
+    kinds = {name: _kind(array, params.feature(name)) for name, array in train.inputs.items()}
+    for name in (name for name, kind in kinds.items() if kind == "image"):
+        if params.feature(name).kind is None:
+            log.warning(
+                "%s: inputs.%s: integers from 0 to 255 are taken for images; numbers are given as floats", folder, name
+            )
         train.inputs[name] = _image(f"{train_path}: inputs.{name}", train.inputs[name])
         if test is not None:
             test.inputs[name] = _image(f"{test_path}: inputs.{name}", test.inputs[name])
@@ -74,7 +75,7 @@ def load(params: Prepare) -> Source:
     classes = tuple(map(str, range(most + 1))) if names is None else _classes(train_path, names, most)
     if test is not None and (highest := int(test.targets[LABEL].max())) >= len(classes):
         raise DataError(f"{test_path}: targets.{LABEL}: classes under {len(classes)} expected; received {highest}")
-    return Source("array", train, test, classes, origin)
+    return Source(kinds, train, test, classes, origin)
 
 
 def read(path: Path) -> dict[str, Array]:
@@ -128,6 +129,13 @@ def _input(where: str, array: Array) -> Array:
     return array
 
 
+def _kind(array: Array, told: Feature) -> Kind:
+    """What is told of an input counts, but only integers with the axes of an image can be images."""
+    if told.kind == "image" and array.dtype.kind in "iu" and array.ndim in (3, 4):
+        return "image"
+    return "image" if told.kind is None and _is_image(array) else "array"
+
+
 def _is_image(array: Array) -> bool:
     if array.dtype.kind not in "iu" or array.ndim not in (3, 4):
         return False
@@ -140,9 +148,7 @@ def _is_image(array: Array) -> bool:
 def _image(where: str, array: Array) -> Array:
     """Pixels as uint8 [n, height, width, channels]."""
     if array.min() < 0 or array.max() > BYTE:
-        raise DataError(
-            f"{where}: pixels from 0 to {BYTE} as in training expected; received {array.min()} to {array.max()}"
-        )
+        raise DataError(f"{where}: pixels from 0 to {BYTE} expected; received {array.min()} to {array.max()}")
     pixels = array.astype(np.uint8)
     return pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
 

@@ -6,6 +6,8 @@
     {"kind": "text", "length": 64, "vocabulary": ["[padding]", "[unknown]", "the", ...]}
     {"kind": "array", "shape": [49, 10], "dtype": "int32"}     as they are, int32 or float32, or standardised:
     {"kind": "array", "shape": [2], "dtype": "float32", "mean": [0.1, 7.0], "scale": [1.0, 2.5]}     along the last axis
+    {"kind": "number" or "series", ...}     an array of float32
+    {"kind": "id", "category" or "tokens", "shape": [1], "vocabulary": 50}     integers under 50, as they are: int32
 
 Errors are ValueErrors, because nothing of the project is there on a device.
 """
@@ -19,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
+ARRAYS = ("array", "number", "series")
+NUMBERED = ("id", "category", "tokens")
 PADDING, UNKNOWN = 0, 1  # token numbers
 RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
 TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
@@ -57,9 +61,12 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         return _image(spec, raw)
     if spec["kind"] == "text":
         return _text(spec, raw)
-    if spec["kind"] == "array":
+    if spec["kind"] in ARRAYS:
         return _array(spec, raw)
-    raise ValueError(f"an input of kind image, text or array expected; received {spec['kind']!r}")
+    if spec["kind"] in NUMBERED:
+        return _numbered(spec, raw)
+    kinds = ("image", "text", *ARRAYS, *NUMBERED)
+    raise ValueError(f"an input of kind {', '.join(kinds[:-1])} or {kinds[-1]} expected; received {spec['kind']!r}")
 
 
 def tokens(text: str) -> list[str]:
@@ -83,6 +90,15 @@ def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         kind = "integers" if integers else "numbers"
         raise ValueError(f"{kind} [n, {str(list(shape))[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
     return _standardised(spec, raw) if "mean" in spec else raw.astype(spec["dtype"])
+
+
+def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
+    ready: NDArray[np.int32] = _array(spec | {"dtype": "int32"}, raw)
+    if ready.size and not 0 <= ready.min() <= ready.max() < spec["vocabulary"]:
+        raise ValueError(
+            f"numbers from 0 to {spec['vocabulary'] - 1} expected; received {ready.min()} to {ready.max()}"
+        )
+    return ready
 
 
 def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ def load(params: Prepare) -> Source:
     classes = tuple(sorted({label for _, label in train}))
     test = None if test_path is None else _examples(test_path, _read(test_path), classes)
     origin = {path.name: sha256(path) for path in (train_path, test_path) if path is not None}
-    return Source("text", _examples(train_path, train, classes), test, classes, origin)
+    return Source({"text": "text"}, _examples(train_path, train, classes), test, classes, origin)
 
 
 def _read(path: Path) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ from tasks.params.models import (
     Resnet,
     Stored,
 )
-from tasks.params.prepare import Prepare
+from tasks.params.prepare import Feature, Prepare
 from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
@@ -30,7 +30,7 @@ from tasks.quantize.schemes import SCHEMES
 
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Cluster", "Cnn", "Compress", "Deploy", "Distill",
-    "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "File", "Finetune", "MobilenetV1",
+    "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "Feature", "File", "Finetune", "MobilenetV1",
     "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim",
     "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip

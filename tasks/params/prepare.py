@@ -7,6 +7,17 @@ from pydantic import Field, model_validator
 from tasks.params.section import MOST, Count, Section, Seed, Share
 
 Pixels = Annotated[int, Field(ge=1, le=2**12)]
+Normalize = Literal["unit", "standard", "none"]
+Size = Annotated[int, Field(ge=1, le=MOST)]
+
+
+class Feature(Section):
+    """What one input is, and how it is made ready; null: as the source says, and as the section `prepare` does."""
+
+    kind: Literal["image", "text", "number", "series", "category", "id", "tokens"] | None = None
+    normalize: Normalize | None = None
+    vocabulary: Size | None = None  # text: tokens kept; category, id, tokens: how many there may be, null: as there are
+    length: Count | None = None  # text
 
 
 class Prepare(Section):
@@ -21,9 +32,10 @@ class Prepare(Section):
     channels: Literal[1, 3] | None = None  # folder: null is 1 where every image is grey, else 3
     task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are
-    normalize: Literal["unit", "standard", "none"] = "unit"
+    normalize: Normalize = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
     length: Count = 64  # text: tokens of a sentence
+    features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input
     validation: Share = 0.1  # of the training split
     test: Share = 0.2  # only for a source without a test split of its own
     calibration: Count = 100  # examples, drawn from the training split
@@ -40,3 +52,10 @@ class Prepare(Section):
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
         return self
+
+    def feature(self, name: str) -> Feature:
+        """What is told of an input; how it is made ready is as for all where nothing is told of it in particular."""
+        told = self.features.get(name, Feature())
+        return told.model_copy(
+            update={"normalize": told.normalize or self.normalize, "length": told.length or self.length}
+        )

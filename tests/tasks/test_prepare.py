@@ -10,7 +10,7 @@ from tasks import dataset
 from tasks import prepare as stage
 from tasks.dataset import Source
 from tasks.errors import DataError
-from tasks.examples import Arrays
+from tasks.examples import Arrays, features
 from tasks.params import Params, Prepare
 
 
@@ -29,11 +29,11 @@ def params(**prepare):
     )
 
 
-def numbered(labels, kind="image", test=None):
+def numbered(labels, test=None):
     """A source whose inputs are their own indices."""
     labels = np.array(labels, np.int64)
     train = Arrays({"image": np.arange(len(labels))}, {"label": labels})
-    return Source(kind, train, test, tuple(map(str, range(max(2, labels.max() + 1)))), {})
+    return Source({"image": "image"}, train, test, tuple(map(str, range(max(2, labels.max() + 1)))), {})
 
 
 def contents(folder):
@@ -84,7 +84,7 @@ def test_too_little_data_is_an_error_that_names_the_split():
     with pytest.raises(DataError, match="the validation split of 4 examples is empty"):
         stage.split(numbered([0, 1, 0, 1]), Prepare(source="digits", test=0.5, validation=0.1))
     with pytest.raises(DataError, match="at least two classes expected; received dull alone"):
-        stage.split(Source("text", numbered([0, 0]).train, None, ("dull",), {}), Prepare(source="digits"))
+        stage.split(Source({"image": "image"}, numbered([0, 0]).train, None, ("dull",), {}), Prepare(source="digits"))
 
 
 def test_the_same_parameters_give_the_same_bytes_and_another_seed_others(project):
@@ -120,21 +120,23 @@ def test_a_failing_source_leaves_the_old_output(project):
 
 
 def test_channel_statistics_agree_with_numpy(monkeypatch):
-    monkeypatch.setattr(stage, "CHUNK", 7)
+    monkeypatch.setattr(features, "CHUNK", 7)
     images = np.random.default_rng(0).integers(0, 256, (25, 6, 5, 3), np.uint8)
     images[..., 2] = 9  # never changes
-    mean, deviation = stage.channel_statistics(images)
+    mean, deviation = features.channel_statistics(images)
     assert np.allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
     assert np.allclose(deviation, images.std(axis=(0, 1, 2)), rtol=1e-9)
-    source = Source("image", Arrays({"image": images}, {"label": np.zeros(25, np.int64)}), None, ("a", "b"), {})
+    source = Source(
+        {"image": "image"}, Arrays({"image": images}, {"label": np.zeros(25, np.int64)}), None, ("a", "b"), {}
+    )
     entry = stage.describe(source, source.train, Prepare(source="digits", normalize="standard"))["inputs"]["image"]
     assert entry["scale"][2] == 1.0
 
 
 def test_a_vocabulary_is_ranked_by_count_then_alphabet_and_cut():
     texts = np.array(["e c a a", "d b c b a"])
-    assert stage.vocabulary(texts, 100) == ["[padding]", "[unknown]", "a", "b", "c", "d", "e"]
-    assert stage.vocabulary(texts, 4) == ["[padding]", "[unknown]", "a", "b"]
+    assert features.vocabulary(texts, 100) == ["[padding]", "[unknown]", "a", "b", "c", "d", "e"]
+    assert features.vocabulary(texts, 4) == ["[padding]", "[unknown]", "a", "b"]
 
 
 def test_the_vocabulary_comes_from_the_training_split_only(project):

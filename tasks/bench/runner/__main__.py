@@ -2,7 +2,7 @@
 
 Request, for every action: `action`, `runtime` (a module of this package), `model` (path), `options` (the runtime's),
 and `inputs`, an `.npz` of model-ready arrays `[n, ...]` by input name. An integer input is quantized here: rounded and
-clipped. Where the names are not the model's, the order counts.
+clipped. Several inputs are matched by name; one alone may have any.
 
 `predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name.
 

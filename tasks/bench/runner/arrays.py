@@ -64,17 +64,19 @@ def load(path: str) -> Arrays:
 
 
 def match(arrays: Arrays, names: list[str]) -> Arrays:
-    """The arrays under the model's own input names: by name, or in order where the names differ.
+    """The arrays under the model's own input names: by name, but one alone may have any.
 
     Raises:
-        ValueError: another number of inputs, or arrays of different lengths.
+        ValueError: other inputs, or arrays of different lengths.
     """
     if len(arrays) != len(names) or len({len(a) for a in arrays.values()}) != 1:
         shapes = {name: a.shape for name, a in arrays.items()}
         raise ValueError(f"inputs: the model takes {names}, of one length; received {shapes}")
-    if arrays.keys() == set(names):
-        return {name: arrays[name] for name in names}
-    return dict(zip(names, arrays.values(), strict=True))
+    if len(names) == 1:
+        return dict(zip(names, arrays.values(), strict=True))
+    if arrays.keys() != set(names):  # by their order two inputs of one shape would be taken for each other
+        raise ValueError(f"inputs: the model takes {names}; received {list(arrays)}; several are matched by name")
+    return {name: arrays[name] for name in names}
 
 
 def quantize(values: Any, dtype: Any, scale: float, zero_point: int) -> Any:

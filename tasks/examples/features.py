@@ -1,0 +1,101 @@
+"""What preprocess.json says of each input: all that is learnt from data is learnt from the training split."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data import preprocess
+from tasks.errors import DataError
+from tasks.examples import Array, Examples, batches, first
+from tasks.params import Feature, Prepare
+
+MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input may be told to be, by what it is
+CHUNK = 1024  # images looked at together, so that statistics need little memory
+
+
+def describe(name: str, found: str, train: Examples, params: Prepare, highest: int) -> dict[str, Any]:
+    """The entry of one input.
+
+    Args:
+        name: of the input.
+        found: what its source takes it for.
+        train: the training split, raw.
+        params: what is told of it instead, and how it is to be made ready.
+        highest: of an input of integers from 0, in whatever split; -1 of any other.
+
+    Raises:
+        DataError: it is told to be what it cannot be.
+    """
+    told, one = params.feature(name), first(train, 1).inputs[name]
+    kind = told.kind or found
+    allowed = MAY_BE.get(found, (found,))
+    if kind not in allowed:
+        raise DataError(f"prepare.features.{name}.kind: received {kind!r}; this input may be {', '.join(allowed)}")
+    if kind == "image":
+        return _image(one.shape[1:], (batch.inputs[name] for batch in batches(train, CHUNK)), told)
+    raw = train.arrays().inputs[name]
+    if kind == "text":
+        return {
+            "kind": "text",
+            "length": told.length,
+            "vocabulary": vocabulary(raw, told.vocabulary or params.vocabulary),
+        }
+    if kind in preprocess.NUMBERED:
+        return _numbered(name, kind, raw, told.vocabulary, highest)
+    return _array(kind, raw, told, highest)
+
+
+def vocabulary(texts: NDArray[np.str_], size: int) -> list[str]:
+    """The reserved entries, then the most frequent tokens; equally frequent ones alphabetically.
+
+    Args:
+        texts: [n].
+        size: at most so many entries, the reserved ones among them.
+    """
+    counts = Counter(token for text in texts for token in preprocess.tokens(str(text)))
+    ranked = sorted(counts, key=lambda token: (-counts[token], token))
+    return [*preprocess.RESERVED, *ranked][:size]
+
+
+def channel_statistics(parts: Iterable[NDArray[np.uint8]]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of images [..., channels], summed in whole numbers."""
+    count, sums = 0, np.zeros((2, 1), np.int64)  # of the values and of their squares, by channel
+    for part in parts:
+        pixels = part.reshape(-1, part.shape[-1]).astype(np.int64)
+        count += len(pixels)
+        sums = sums + np.stack([pixels.sum(axis=0), np.square(pixels).sum(axis=0)])
+    mean, square = sums / count
+    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    return mean.tolist(), deviation.tolist()
+
+
+def _image(shape: tuple[int, ...], parts: Iterator[Array], told: Feature) -> dict[str, Any]:
+    channels = shape[-1]
+    mean, scale = [0.0] * channels, [1.0 if told.normalize == "none" else 255.0] * channels
+    if told.normalize == "standard":
+        mean, deviation = channel_statistics(parts)
+        scale = [value or 1.0 for value in deviation]  # a channel that never changes becomes 0, not 0 / 0
+    return {"kind": "image", "shape": list(shape), "mean": mean, "scale": scale}
+
+
+def _numbered(name: str, kind: str, raw: Array, size: int | None, highest: int) -> dict[str, Any]:
+    if raw.dtype.kind not in "iu" or highest < 0:
+        raise DataError(f"prepare.features.{name}: integers from 0 expected of kind {kind}; received others")
+    if size is not None and highest >= size:
+        raise DataError(f"prepare.features.{name}.vocabulary: {size} is too few; the data has the number {highest}")
+    return {"kind": kind, "shape": list(raw.shape[1:]), "vocabulary": size or highest + 1}
+
+
+def _array(kind: str, raw: Array, told: Feature, highest: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"kind": kind, "shape": list(raw.shape[1:])}
+    if told.normalize != "standard" and kind == "array" and raw.dtype.kind in "iu":
+        return entry | {"dtype": "int32"} | ({} if highest < 0 else {"vocabulary": highest + 1})
+    if told.normalize != "standard":
+        return entry | {"dtype": "float32"}
+    axes = tuple(range(raw.ndim - 1))
+    mean, deviation = raw.mean(axis=axes, dtype=np.float64), raw.std(axis=axes, dtype=np.float64)
+    scale = np.where(deviation == 0, 1.0, deviation)  # what never changes becomes 0, not 0 / 0
+    return entry | {"dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}

@@ -32,8 +32,9 @@ def console() -> None:
     _spare_bytecode()
     from tasks import signals
 
-    goes_on = sys.argv[1] if sys.argv[1:2] in (["run"], ["search"]) else None
-    signals.listen("tercet", f"`tercet {goes_on}` goes on from here" if goes_on else "")
+    first = sys.argv[1] if sys.argv[1:] else ""
+    who = " ".join(sys.argv[1:]) if first == "stage" else "tercet"
+    signals.listen(who, f"`tercet {first}` goes on from here" if first in ("run", "search") else "")
     code = [1]
     atexit.register(_leave, code)  # the first to be registered is the last to be called
     try:
@@ -142,6 +143,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     ui = add("ui", _ui, "Show the records in MLflow's pages, until interrupted, or say where a server shows them.")
     ui.add_argument("--port", metavar="N", type=_port, help="of the pages; without it 5000, or a free one")
     add("publish", _publish, "Send to MLflow the records that it does not have yet.")
+    stage = add("stage", _stage, "Run one stage, as dvc.yaml does; it does not look whether it has to.")
+    stage.add_argument("name", help="its name in dvc.yaml, such as quantize")
+    stage.add_argument("keys", nargs="*", help="what it is for, such as int8")
     add("doctor", _doctor, "Check this machine: runtimes, energy sources, services.", in_project=False)
     return parser, commands.choices
 
@@ -176,7 +180,7 @@ def _search(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     from flows.sensitivity import sensitivity
-    from tasks.__main__ import quiet_libraries
+    from flows.start.quiet import quiet_libraries
 
     quiet_libraries()
     sensitivity(options.variant)
@@ -234,6 +238,13 @@ def _publish(_options: argparse.Namespace) -> int:
 
     done = track.publish(params.load())
     print(f"{done.sent} records sent to {done.uri}, {done.already} were there, {done.waiting} wait for their files")
+    return 0
+
+
+def _stage(options: argparse.Namespace) -> int:
+    from flows.by_dvc import stage
+
+    stage(options.name, *options.keys)
     return 0
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import shutil
+import sysconfig
 from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -24,15 +25,15 @@ from dvc.scm import SCMError
 
 from flows import repair
 from tasks import dvc_lock, signals
-from tasks.__main__ import call
 from tasks.dvc_lock import LOCK
 from tasks.errors import TercetError
 from tasks.failures import words
 from tasks.files import replaced
+from tasks.stages import call
 
 Outcome = Literal["ran", "restored", "up to date"]
 LET_GO_S = 1.0
-COMMAND = ["python", "-m", "tasks"]
+COMMAND = ["tercet", "stage"]
 _turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
 _run_command = dvc.stage.run.cmd_run
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
@@ -58,9 +59,14 @@ def _call_in_process(stage: Any, dry: bool = False, run_env: Any = None) -> None
         if argv[: len(COMMAND)] == COMMAND:
             call(*argv[len(COMMAND) :])
         else:
-            _run_command(stage, run_env=run_env)
+            _run_command(stage, run_env={**(run_env or {}), "PATH": _with_ours()})
     finally:
         _dvc.acquire()
+
+
+def _with_ours() -> str:
+    """Where a command of the user's own stage finds the environment that runs here, activated or not."""
+    return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
 
 
 if list(inspect.signature(_run_command).parameters) != ["stage", "dry", "run_env"]:

@@ -22,10 +22,10 @@ from flows.refusals import were_told
 from flows.shown import heed_signals, run_name
 from flows.stages import Progress, stage
 from tasks import champion, devices, markdown, origin, params, paths, records, track
-from tasks.__main__ import call
 from tasks.errors import TercetError, TrackingError
 from tasks.failures import REFUSALS, words
 from tasks.params import BASELINE, Params
+from tasks.stages import call
 
 Future = PrefectFuture[Any]
 WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/stages.py

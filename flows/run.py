@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from flows.alone import alone
 from flows.prefect_server import Server, check, past_proxies
+from flows.start.quiet import quiet_libraries
 from flows.tidy import tidy
 from tasks import fit, given, params, paths
-from tasks.__main__ import quiet_libraries
 from tasks.errors import TercetError, TrackingError
 
 TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it

@@ -3,8 +3,8 @@
 import sys
 import time
 
+from flows.start.quiet import quiet_libraries
 from tasks import devices, given, params, paths
-from tasks.__main__ import quiet_libraries
 from tasks.errors import ParamsError, UnsupportedError
 from tasks.params import Params
 

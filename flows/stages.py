@@ -68,7 +68,7 @@ def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = F
     """The Prefect task that brings one stage up to date, and tells in that moment how it ended.
 
     Args:
-        name: of the stage: a key of `tasks.__main__.STAGES`.
+        name: of the stage: a key of `tasks.stages.STAGES`.
         keys: what it is fanned out over.
         label: names the task run.
         progress: of the flow.

@@ -33,7 +33,7 @@ def code(params: Params) -> None:
     Raises:
         ParamsError: a device's file is wrong.
     """
-    old, new = _written(), everything(params)
+    old, new = written(), everything(params)
     if old == new:
         return
     for line in causes(old, new):
@@ -135,7 +135,8 @@ def _code(reader: Reader, root: str, named: Collection[str] = (), aside: Collect
     return {"files": found.files, "libraries": found.libraries}
 
 
-def _written() -> dict[str, Any]:
+def written() -> dict[str, Any]:
+    """What `out/code` says, as `everything` has it; empty where it is not whole."""
     try:
         return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths.CODE.glob("*.json")}
     except ValueError:  # one is not whole

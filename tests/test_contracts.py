@@ -12,14 +12,14 @@ import yaml
 
 from flows.look import LOOKED_AT
 from tasks import closure
-from tasks.__main__ import STAGES
 from tasks.params import Params
+from tasks.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 NO_STAGE = (  # the door, commands and their views, and the search, which names what it keeps by its code itself
-    "tasks/__main__.py", "tasks/dvc_lock.py", "tasks/given.py", "tasks/markdown.py",
+    "tasks/dvc_lock.py", "tasks/given.py", "tasks/markdown.py",
     "tasks/search/", "tasks/support.py", "tasks/table.py", "tasks/terminal.py",
 )  # fmt: skip
 
@@ -52,7 +52,7 @@ def test_every_stage_is_in_the_graph_and_the_other_way_round():
     assert set(DVC) == set(STAGES)
     for stage in STAGES:
         words = shlex.split(definition(stage)["cmd"])
-        assert words[:4] == ["python", "-m", "tasks", stage]
+        assert words[:3] == ["tercet", "stage", stage]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tasks import params, paths, records, track
-from tasks.__main__ import call
+from tasks.stages import call
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = (0, 1, 2)

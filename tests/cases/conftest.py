@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from tasks import fit, params, paths, records
-from tasks.__main__ import STAGES, call
 from tasks.origin import KINDS
 from tasks.records import Evaluation, Measurement
+from tasks.stages import STAGES, call
 
 ROOT = Path(__file__).resolve().parents[2]
 

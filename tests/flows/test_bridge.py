@@ -17,18 +17,18 @@ from tasks.errors import DataError, TercetError
 DVC_YAML = """
 stages:
   prepare:
-    cmd: python -m tasks prepare
+    cmd: tercet stage prepare
     params: [source]
     outs: [out/data]
   train:
-    cmd: python -m tasks train
+    cmd: tercet stage train
     params: [rate]
     deps: [out/data]
     outs: [out/model.txt]
   evaluate:
     foreach: ${variants}
     do:
-      cmd: python -m tasks evaluate ${key}
+      cmd: tercet stage evaluate ${key}
       params: ["variants.${key}"]
       deps: [out/model.txt]
       outs: ["out/${key}.txt"]
@@ -36,7 +36,7 @@ stages:
 PARAMS = {"source": "digits", "rate": 1, "variants": {"int8": 8, "int16": 16}}
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's, of pygtrie
 ALL = ["prepare", "train", "evaluate@int8", "evaluate@int16"]
-# what the stages do: as `python -m tasks`, and, called by name, in the test's own process
+# what the stages do: as `tercet stage`, and, called by name, in the test's own process
 STAGES = """
 import sys
 from pathlib import Path
@@ -59,14 +59,15 @@ def call(stage, *keys):
 
 
 if __name__ == "__main__":
-    call(*sys.argv[1:])
+    call(*sys.argv[2:])
 """
 
 
 def make(folder):
-    (folder / "tasks").mkdir(parents=True)
-    (folder / "tasks" / "__init__.py").touch()
-    (folder / "tasks" / "__main__.py").write_text(STAGES)
+    command = folder / "bin" / "tercet"
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!{sys.executable}\n{STAGES}")
+    command.chmod(0o755)
     (folder / "dvc.yaml").write_text(DVC_YAML)
     write_params(folder, PARAMS)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, timeout=60, check=True)
@@ -184,7 +185,7 @@ def test_the_lock_is_the_one_that_dvc_repro_writes(project, calls, tmp_path_fact
     run()
     other = tmp_path_factory.mktemp("command")
     make(other)
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "DVC_SITE_CACHE_DIR": str(other / ".site")}
+    environment = {"PATH": f"{other / 'bin'}:/usr/bin:/bin", "DVC_SITE_CACHE_DIR": str(other / ".site")}
     command = [sys.executable, "-m", "dvc", "repro"]
     done = subprocess.run(command, cwd=other, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -298,3 +299,11 @@ def test_stages_run_side_by_side_in_threads(project, calls, monkeypatch):
         pass  # its end writes dvc.lock
     assert found == dict.fromkeys(ALL[2:], "ran")
     assert dvc_bridge.stale() == set()
+
+
+def test_a_stage_of_the_users_own_finds_the_environment_that_runs(project, calls, monkeypatch):
+    """Which need not be activated."""
+    (project / "dvc.yaml").write_text("stages: {own: {cmd: command -v tercet > own.txt, outs: [own.txt]}}\n")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    assert run(["own"]) == {"own": "ran"}
+    assert (project / "own.txt").read_text() == f"{Path(sys.executable).parent / 'tercet'}\n"

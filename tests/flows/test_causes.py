@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from flows import hunt, pipeline, stages
 from flows.prefect_server import Server
 from tasks import failures, origin, params, paths, report
-from tasks.__main__ import STAGES
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
+from tasks.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUSE = "train.tsv:3: sentence, one tab, label expected"

@@ -167,7 +167,7 @@ IN_THE_WAY = {  # of what Tercet keeps of a project
 }
 
 
-@pytest.mark.parametrize("words", [["flows.cli", "run"], ["flows.cli", "search"], ["tasks.__main__", "prepare"]])
+@pytest.mark.parametrize("words", [["flows.cli", "run"], ["flows.cli", "search"], ["flows.cli", "stage", "prepare"]])
 @pytest.mark.parametrize("obstacle", IN_THE_WAY.values(), ids=IN_THE_WAY)
 def test_what_stands_in_the_way_of_the_projects_state_is_one_line(clone, obstacle, words):
     obstacle(clone)
@@ -177,7 +177,7 @@ def test_what_stands_in_the_way_of_the_projects_state_is_one_line(clone, obstacl
 
 
 @pytest.mark.parametrize(
-    "words", [["flows.cli", "run"], ["flows.cli", "use", "smoke", "--force"], ["tasks.__main__", "prepare"]]
+    "words", [["flows.cli", "run"], ["flows.cli", "use", "smoke", "--force"], ["flows.cli", "stage", "prepare"]]
 )
 def test_a_project_that_may_only_be_read_is_one_line(clone, words):
     done = subprocess_of(["unshare", "--mount", "--map-root-user", "sh", "-c",

@@ -26,17 +26,17 @@ RW_LOCK = Path(".dvc/tmp/rwlock")
 DVC_YAML = """
 stages:
   prepare:
-    cmd: python -m tasks prepare
+    cmd: tercet stage prepare
     params: [source]
     outs: [out/prepare]
   a:
     foreach: [one, two]
     do:
-      cmd: python -m tasks a ${item}
+      cmd: tercet stage a ${item}
       deps: [out/prepare]
       outs: ["out/a${item}", "out/a${item}.txt"]
   zeta:
-    cmd: python -m tasks zeta
+    cmd: tercet stage zeta
     params: [source]
     deps: [out/aone, out/atwo]
     outs: [out/zeta]
@@ -51,7 +51,7 @@ def call(*words):
         Path("out", name).write_text(f"{name} {Path('params.yaml').read_text()}")
 
 if __name__ == "__main__":
-    call(*sys.argv[1:])
+    call(*sys.argv[2:])
 """
 # DVC's writer of YAML, which is killed, or finds the disk full, after so many bytes
 BROKEN = """
@@ -82,7 +82,7 @@ BY_US = f"""{BROKEN}
 sys.path[0] = {str(ROOT)!r}
 from flows import dvc_bridge
 scope = {{"__name__": "stages"}}
-exec(open("tasks/__main__.py").read(), scope)
+exec(open("bin/tercet").read(), scope)
 dvc_bridge.call = scope["call"]
 with dvc_bridge.Project() as project:
     for name in {NAMES}:
@@ -94,16 +94,17 @@ OFFSETS = [0, 1, 20, 47, 160, 333, 500, 640, 700, 790]
 @pytest.fixture
 def trivial(project, monkeypatch):
     """A project of four stages that DVC runs in no time, run once; the text of its dvc.lock."""
-    (project / "tasks").mkdir()
-    (project / "tasks/__init__.py").touch()
-    (project / "tasks/__main__.py").write_text(STAGES)
+    command = project / "bin" / "tercet"
+    command.parent.mkdir()
+    command.write_text(f"#!{sys.executable}\n{STAGES}")
+    command.chmod(0o755)
     (project / "dvc.yaml").write_text(DVC_YAML)
     (project / "params.yaml").write_text("source: digits\n")
     subprocess.run(["git", "init", "--quiet"], timeout=60, check=True)
     with Repo.init(".") as repo, repo.config.edit() as config:
         config["core"].update(analytics=False, check_update=False)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project / ".site"))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{command.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}")
     scope = {"__name__": "stages"}
     exec(compile(STAGES, "stages", "exec"), scope)  # the test's own text
     monkeypatch.setattr(dvc_bridge, "call", scope["call"])
@@ -201,7 +202,7 @@ def test_a_merge_is_the_users_to_settle(text, trivial):
 WHOLE = """schema: '2.0'
 stages:
   a@one:
-    cmd: python -m tasks a one
+    cmd: tercet stage a one
     deps:
     - path: out/prepare
       hash: md5
@@ -214,7 +215,7 @@ stages:
       size: 26
       nfiles: 3
   prepare:
-    cmd: python -m tasks prepare
+    cmd: tercet stage prepare
     outs:
     - path: out/prepare
       hash: md5

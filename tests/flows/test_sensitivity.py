@@ -37,7 +37,7 @@ def tercet(project, monkeypatch, capsys):
 @pytest.fixture(autouse=True)
 def heard(monkeypatch):
     """Standard error stays the test's."""
-    monkeypatch.setattr("tasks.__main__.quiet_libraries", lambda: None)
+    monkeypatch.setattr("flows.start.quiet.quiet_libraries", lambda: None)
 
 
 def test_the_table_of_a_card_is_shown(tercet):

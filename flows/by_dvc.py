@@ -1,0 +1,41 @@
+"""`tercet stage NAME [KEY ...]`: one stage, as dvc.yaml calls it; the flow calls the function in its own process."""
+
+import logging
+
+from flows.start.quiet import noted, quiet_libraries
+from tasks import code, dvc_lock, params, paths
+from tasks.errors import TercetError
+from tasks.stages import call
+
+
+def stage(name: str, *keys: str) -> None:
+    """Run a stage on the project in the working directory.
+
+    Raises:
+        TercetError: whatever went wrong, in one line.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    quiet_libraries()
+    dvc_lock.keep()  # DVC is not writing it now, and may be killed when it does
+    try:
+        _check_code(name, *keys)
+        call(name, *keys)
+    except TercetError:
+        raise
+    except Exception as error:  # the boundary: for the user it is one line, whatever it is
+        raise TercetError(f"stage {' '.join([name, *keys])}: {noted(error)}") from error
+
+
+def _check_code(name: str, *keys: str) -> None:
+    """DVC alone does not see code that has changed, and would keep what it makes under the name of the old code.
+
+    Raises:
+        TercetError: `out/code` says something else of this stage than there is.
+    """
+    was, now = code.written(), code.everything(params.load())
+    for of in {name, ".".join((name, *keys[-1:]))} & now.keys():
+        if was.get(of) != now[of]:
+            why = "; ".join(code.causes({of: was.get(of, {})}, {of: now[of]})) or "its settings changed"
+            raise TercetError(
+                f"{paths.code(of)} is of other code: {why}; `tercet run` writes it anew, or `dvc repro --force code`"
+            )

@@ -1,0 +1,1 @@
+"""What starting costs and needs, in one place."""

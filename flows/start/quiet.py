@@ -1,0 +1,47 @@
+"""What libraries write past Python, kept away from the terminal."""
+
+import logging
+import os
+import sys
+import traceback
+
+from tasks import paths
+from tasks.errors import TercetError
+
+
+def quiet_libraries() -> None:
+    """Send what libraries write past Python to standard error (TensorFlow: pages) to `.tercet/chatter.log`.
+
+    Their own switches silence only some of it. Python's `sys.stderr` keeps the terminal.
+
+    Raises:
+        TercetError: the file cannot be written.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    sys.stderr.flush()
+    try:
+        paths.STATE.mkdir(exist_ok=True)
+        log = paths.CHATTER.open("ab")
+    except OSError as error:
+        raise TercetError(
+            f"{error.filename}: {str(error.strerror).lower()}; what Tercet keeps of this project lies there, "
+            "so it must be a folder that you may write to"
+        ) from None
+    terminal = os.dup(2)
+    with log:
+        os.dup2(log.fileno(), 2)
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+
+def noted(error: Exception) -> str:
+    """One line for an error that nobody has foreseen, whose traceback goes where it is out of the way."""
+    from tasks.failures import words
+
+    try:
+        with paths.CHATTER.open("a", encoding="utf-8") as log:
+            traceback.print_exception(error, file=log)
+    except OSError:  # a full disk may be the very error
+        return words(error)
+    return f"{words(error)}; the traceback is in {paths.CHATTER}"

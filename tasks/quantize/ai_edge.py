@@ -92,7 +92,10 @@ def _add(quantizer: Any, rule: Rule, place: int) -> None:
 
     # the quantizer keeps its rules by their expressions, and one that it has already would not go to the end
     scope = (f"^{re.escape(rule.scope)}$" if rule.scope else ".*") + f"(?#{place})"
-    kind = TFLOperationName(KINDS.get(rule.kind, rule.kind))
+    name = KINDS.get(rule.kind, rule.kind)
+    if rule.numbers is None and name not in {each.value for each in TFLOperationName}:
+        return  # what the quantizer does not know stays float32 by itself
+    kind = TFLOperationName(name)
     match rule.numbers:
         case None:
             quantizer.update_quantization_recipe(scope, kind, algorithm_key=AlgorithmName.NO_QUANTIZE)

@@ -1,11 +1,12 @@
 """Which operators of a LiteRT file a layer of the Keras model has become, by the names that the converter leaves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.errors import ParamsError, suggest
+from tasks.errors import ConversionError, ParamsError, suggest
 from tasks.formats import tflite
+from tasks.quantize.schemes import SCHEMES
 
 if TYPE_CHECKING:
     import tf_keras
@@ -15,6 +16,7 @@ MOVES = {
     "CAST", "DEPTH_TO_SPACE", "DEQUANTIZE", "EXPAND_DIMS", "MAX_POOL_2D", "PACK", "PAD", "PADV2", "QUANTIZE", "RESHAPE",
     "REVERSE_V2", "SHAPE", "SLICE", "SPACE_TO_DEPTH", "SPLIT", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE", "UNPACK",
 }  # fmt: skip
+BETWEEN = {"DEQUANTIZE", "QUANTIZE"}  # floats and integers
 WEIGHTS = {  # where an operator has its weights among its inputs, if it has any
     "BATCH_MATMUL": 1, "CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "EMBEDDING_LOOKUP": 1, "FULLY_CONNECTED": 1, "GATHER": 0,
     "TRANSPOSE_CONV": 1,
@@ -29,6 +31,7 @@ class Operator:
     scope: str  # the names of its outputs, each with a semicolon: how ai-edge-quantizer tells operators apart
     layers: tuple[str, ...]  # the Keras layers that it is made of; the first one owns it
     weights: str | None  # the type of its weights: float32, int8, int4; None: it has none
+    floats: bool  # it reads or writes a float32 tensor
 
 
 def names(model: "tf_keras.Model") -> dict[str, bool]:
@@ -71,8 +74,38 @@ def read(content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = ()) 
         if kind == "DEQUANTIZE" and inputs[0] in stored:
             stored[outputs[0]] = stored[inputs[0]]
         weights = stored.get(inputs[WEIGHTS[kind]]) if kind in WEIGHTS else None
-        found.append(Operator(kind, "".join(f"{tensors[i]};" for i in outputs), layers, weights))
+        floats = any(graph.tensors[i].dtype == "float32" for i in (*inputs, *outputs))
+        found.append(Operator(kind, "".join(f"{tensors[i]};" for i in outputs), layers, weights, floats))
     return tuple(found)
+
+
+def floats(content: bytes) -> tuple[Operator, ...]:
+    """The operators of a file's main graph that read or write a float32 tensor."""
+    return tuple(operator for operator in read(content, {}) if operator.floats)
+
+
+def refuse_floats(kept: Sequence[Operator], scheme: str, *ways: str) -> None:
+    """Refuse what is to be integers throughout and is not.
+
+    Args:
+        kept: the operators that should not have stayed float32.
+        scheme: of the file.
+        ways: what else there is to do.
+
+    Raises:
+        ConversionError: there are some; the message has the layers that they come from, and what to do.
+    """
+    if not kept:
+        return
+    kept = [operator for operator in kept if operator.kind not in BETWEEN] or kept
+    said = [f"{each.kind} ({f'layer {each.layers[0]}' if each.layers else each.scope.rstrip(';')})" for each in kept]
+    left = dict.fromkeys(name for operator in kept for name in operator.layers[:1])
+    if "exclude" in SCHEMES.load(scheme).takes and all(operator.layers for operator in kept):
+        ways = (f"leave out what has no integers by `exclude: [{', '.join(left)}]`", *ways)
+    raise ConversionError(
+        f"scheme {scheme}: {', '.join(dict.fromkeys(said))} stayed float32, so the variant would not run on an integer "
+        f"device; {', '.join((*ways, 'use scheme dynamic'))}, or a model without that operator"
+    )
 
 
 def of(operators: Iterable[Operator], name: str, key: str) -> list[Operator]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
+from tasks.quantize import layers
 from tasks.quantize.made import Made
 from tasks.quantize.schemes import SCHEMES
 from tasks.records import Tensor
@@ -37,7 +38,6 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: dict[str, int]
-    float_operators: tuple[str, ...]  # that read or write a float32 tensor
 
 
 def converter() -> str:
@@ -102,11 +102,9 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", 
             if full := files.no_space(error):  # it may pass, and a refusal does not
                 raise TercetError(f"scheme {scheme}: {full}") from None
             raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
-    if SCHEMES.load(scheme).static and (kept := inspect(content).float_operators):
-        raise ConversionError(
-            f"scheme {scheme}: {', '.join(kept)} stayed float32, so the variant would not run on an integer device; "
-            "use scheme dynamic, or a model without that operator"
-        )
+    if SCHEMES.load(scheme).static:
+        operators = layers.read(content, layers.names(model), tuple(model.output_names))
+        layers.refuse_floats([operator for operator in operators if operator.floats], scheme)
     if sparse and not _sparse_tensors(content):
         raise ConversionError(
             f"scheme {scheme}, sparse: no weight of the model has zeros enough to be stored sparse; prune the model "
@@ -123,11 +121,6 @@ def inspect(content: bytes) -> Graph:
         inputs=tuple(_tensor(graph.tensors[i], names[i]) for i in graph.inputs),
         outputs=tuple(_tensor(graph.tensors[i], names[i]) for i in graph.outputs),
         operators=dict(sorted(Counter(operator.kind for operator in graph.operators).items())),
-        float_operators=tuple(
-            f"{operator.kind} ({', '.join(tensor.name for tensor in graph.made(operator.outputs[:1]))})"
-            for operator in graph.operators
-            if any(tensor.dtype == "float32" for tensor in graph.made((*operator.inputs, *operator.outputs)))
-        ),
     )
 
 
@@ -182,6 +175,8 @@ def _reason(said: str) -> str:
     if operators:
         ways = [f"; {way}" for name, way in INSTEAD.items() if any(name in said.split(", ") for said in operators)]
         return f"the runtime has no operator {', '.join(dict.fromkeys(operators))}{''.join(ways)}"
+    if wide := re.search(r"16x8-bit not yet supported for op: '(\w+)'", said):
+        return f"there is no int16x8 of {wide[1]}; use scheme int8 or dynamic, or a model without that operator"
     return next((line.strip() for line in said.splitlines() if line.strip()), "it did not say why")
 
 

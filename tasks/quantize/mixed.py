@@ -31,6 +31,7 @@ class Job:
 
     content: bytes  # float32
     operators: tuple[layers.Operator, ...]  # of it
+    scheme: str
     numbers: Numbers  # of the scheme
     ranges: dict[str, ranges.Range] | None  # of the activations, where they are integers
     bits: dict[str, int]  # of the weights of single layers
@@ -85,7 +86,7 @@ def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
         content = embedding.look_up(content)
     operators = layers.read(content, layers.names(model), tuple(model.output_names))
     apart = None if entry.exclude_scheme == "float32" else ai_edge.numbers(entry.exclude_scheme)
-    return Job(content, operators, numbers, found, dict(entry.bits), apart)
+    return Job(content, operators, entry.scheme, numbers, found, dict(entry.bits), apart)
 
 
 def build(job: Job, excluded: Collection[str] = ()) -> bytes:
@@ -219,17 +220,14 @@ def _verify(content: bytes, job: Job, four: Sequence[layers.Operator], left: Seq
     if missing := [operator.scope for operator in four if weights.get(operator.scope) != "int4"]:
         raise ConversionError(f"bits: 4 was asked for and not kept for {', '.join(missing)}; give it 8")
     if job.numbers.static:
-        excluded = {f"({operator.scope.rstrip(';')})" for operator in left}
+        made = {operator.scope: operator.layers for operator in job.operators}
+        excluded = {operator.scope for operator in left}
         kept = [
-            name
-            for name in litert.inspect(content).float_operators
-            if not left or (name.split()[0] not in ("QUANTIZE", "DEQUANTIZE") and name.split()[1] not in excluded)
+            replace(operator, layers=made.get(operator.scope, ()))
+            for operator in after
+            if operator.floats and not (left and (operator.kind in layers.BETWEEN or operator.scope in excluded))
         ]
-        if kept:
-            raise ConversionError(
-                f"{', '.join(kept)} stayed float32, so the variant would not run on an integer device; use ranges: "
-                "min-max without exclude and bits, scheme dynamic, or a model without that operator"
-            )
+        layers.refuse_floats(kept, job.scheme, "use ranges: min-max without exclude and bits")
 
 
 def _judge(content: bytes, examples: Examples) -> tuple[dict[str, Array], float]:

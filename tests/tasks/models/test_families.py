@@ -9,7 +9,7 @@ from tasks.errors import ModelError
 from tasks.examples import Arrays
 from tasks.models import FAMILIES, autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
 from tasks.params import Autoencoder, Cnn, Dscnn, MobilenetV1, MobilenetV2, Resnet
-from tasks.quantize import litert, stablehlo
+from tasks.quantize import layers, litert, stablehlo
 from tasks.registry import resolve
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -130,8 +130,9 @@ def convert_all(family):
     shape, keys = SMALL[family]
     model = build(family, *shape, classes=3, **keys)
     images = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
-    graph = litert.inspect(litert.convert(model, "int8", Arrays({"image": images}, {"label": np.zeros(8, np.int64)})))
-    assert not graph.float_operators
+    content = litert.convert(model, "int8", Arrays({"image": images}, {"label": np.zeros(8, np.int64)}))
+    graph = litert.inspect(content)
+    assert not layers.floats(content)
     assert {tensor.dtype for tensor in (*graph.inputs, *graph.outputs)} == {"int8"}
     assert stablehlo.convert(model, "float32", graph)[:4] == b"ML\xefR"
 

@@ -125,8 +125,9 @@ def test_each_way_agrees_with_float32_and_gives_the_same_bytes(
 
 def test_integer_schemes_are_integers_throughout(network, same_float, images):
     for scheme, kind in (("int8", "int8"), ("int16x8", "int16")):
-        graph = litert.inspect(mixed.make(network, entry(scheme, ranges="mse"), images).content)
-        assert graph.float_operators == ()
+        content = mixed.make(network, entry(scheme, ranges="mse"), images).content
+        graph = litert.inspect(content)
+        assert not layers.floats(content)
         assert [tensor.dtype for tensor in (*graph.inputs, *graph.outputs)] == [kind] * 2
 
 
@@ -161,7 +162,7 @@ def test_layers_left_out_compute_in_floats_and_all_others_in_integers(network, p
     whole = mixed.make(network, entry(ranges="mse"), images).content
     assert sqnr(plain, made.content, images) > sqnr(plain, whole, images)
     wider = mixed.make(network, entry(exclude=("each", "wide"), exclude_scheme="int16x8"), images).content
-    assert litert.inspect(wider).float_operators == ()
+    assert not layers.floats(wider)
     assert sqnr(plain, wider, images) > 25
 
 
@@ -312,7 +313,7 @@ def test_attention_and_layer_norm_become_integers(architectures):
         own = mixed.make(model, entry(ranges="mse"), examples).content
         half = mixed.make(model, entry(exclude=("looks",)), examples).content
     for made in (own, convert(model, "int8", examples)):
-        assert litert.inspect(made).float_operators == ()
+        assert not layers.floats(made)
         assert sqnr(plain, made, examples) > 20
     assert weights(model, half) == {"looks": "float32", "scores": "int8"}
 

@@ -8,6 +8,7 @@ from tasks import fit
 from tasks.errors import ConversionError
 from tasks.examples import Arrays
 from tasks.quantize import litert, stablehlo
+from tasks.quantize.layers import floats
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -76,7 +77,7 @@ def test_attention_of_plain_layers_becomes_integer_throughout():
     model, inputs = attention(), {"sequence": RNG.random((20, 10, 16), np.float32)}
     content = litert.convert(model, "int8", Arrays(inputs, {}))
     assert np.abs(run(content, inputs)["net"] - model(inputs).numpy()).max() < 0.02
-    assert not litert.inspect(content).float_operators
+    assert not floats(content)
 
 
 def test_an_axis_that_is_open_is_told():

@@ -4,8 +4,8 @@ python classify.py INPUT    prints one line of JSON per example: {"label": name,
 {"error": mean squared error} where the model reconstructs its input: the larger, the less normal the example is
 
 INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; arrays: numbers of
-the model's shape, or [n, ...]; texts: str [n]), a `.txt` file with one text a line, or `-` for such lines on standard
-input. It serves models of one input.
+the model's shape, or [n, ...]; texts: str [n]), an `.npz` file of such arrays by the names of several inputs, a `.csv`
+file with a header for a model of tables, a `.txt` file with one text a line, or `-` for such lines on standard input.
 """
 # ruff: noqa: E402 - nothing may be imported before the script's own folder is off the path
 
@@ -28,6 +28,7 @@ from typing import Any
 
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 NEEDED = {"module", "options", "output", "serves"}  # of a manifest's program
+TARGET = "label"  # what the model is for, of several targets
 PACKAGE = "shipped"  # what the checked modules are imported under
 
 
@@ -96,28 +97,45 @@ class Checked(MetaPathFinder, Loader):
         exec(compile(source, f"<{module.__name__}>", "exec"), module.__dict__)  # noqa: S102 - it was checked
 
 
-def read(source: str, spec: dict[str, Any]) -> Any:
-    """The raw examples `[n, ...]` of a file or of standard input."""
+def read(source: str, inputs: dict[str, Any], preprocess: Any) -> dict[str, Any]:
+    """The raw examples `[n, ...]` of a file or of standard input, by the names of the model's inputs."""
     import numpy as np
 
-    if source.endswith(".npy"):
-        raw = np.load(source, mmap_mode="r", allow_pickle=False)  # mapped: a file that promises too much is refused
-        return raw[np.newaxis] if raw.ndim == len(spec.get("shape", ())) else raw
+    if any("columns" in spec for spec in inputs.values()):
+        if not source.endswith(".csv"):
+            raise UserError(f"{source}: this model reads tables: give a .csv file with a header")
+        table = preprocess.cells(Path(source))
+        return {name: preprocess.pick(spec, table) for name, spec in inputs.items()}
+    if source.endswith(".npz"):
+        with np.load(source, allow_pickle=False) as arrays:
+            if absent := inputs.keys() - set(arrays.files):
+                raise UserError(f"{source}: no array {', '.join(sorted(absent))}; received {', '.join(arrays.files)}")
+            return {name: _batch(arrays[name], spec) for name, spec in inputs.items()}
+    if len(inputs) > 1:
+        raise UserError(
+            f"{source}: this model has the inputs {', '.join(inputs)}: give an .npz file with one array each"
+        )
+    ((name, spec),) = inputs.items()
+    if source.endswith(".npy"):  # mapped: a file that promises too much is refused
+        return {name: _batch(np.load(source, mmap_mode="r", allow_pickle=False), spec)}
     if spec["kind"] != "text":
         raise UserError(f"{source}: this model reads {spec['kind']}s: give an .npy file")
     lines = (sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")).splitlines()
     if not lines:
         raise UserError(f"{source}: no text in it; one text a line is expected")
-    return np.array(lines)
+    return {name: np.array(lines)}
 
 
-def scores(program: dict[str, Any], examples: Any) -> Iterator[Any]:
-    """The model's real-valued output `[classes]` of each model-ready example `[n, ...]`, by what has timed it."""
-    runtime = import_module(f"{PACKAGE}.runner.{program['module']}")
+def _batch(raw: Any, spec: dict[str, Any]) -> Any:
+    """One example alone as a batch of one."""
+    return raw[None] if raw.ndim == len(spec.get("shape", ())) else raw
+
+
+def scores(program: dict[str, Any], examples: dict[str, Any]) -> Iterator[Any]:
+    """The model's real-valued output of each model-ready example `[n, ...]`, by what has timed it."""
+    runtime, arrays = (import_module(f"{PACKAGE}.runner.{name}") for name in (program["module"], "arrays"))
     model = runtime.Model(str(Path(HERE, program["serves"])), program["options"])
-    if len(model.inputs) != 1:
-        raise UserError(f"{program['serves']}: {len(model.inputs)} inputs; this script serves one")
-    for example in model.prepare({next(iter(model.inputs)): examples}):
+    for example in model.prepare(arrays.match(examples, list(model.inputs))):
         model.put(example)
         model.invoke()
         outputs = model.floats([model.read()])
@@ -126,24 +144,17 @@ def scores(program: dict[str, Any], examples: Any) -> Iterator[Any]:
         yield outputs.get(program["output"], next(iter(outputs.values())))[0]
 
 
-def only(described: dict[str, Any], what: str) -> Any:
-    """The one entry of a mapping."""
-    if len(described) != 1:
-        raise UserError(f"the model has the {what} {', '.join(described)}; this script serves models of one")
-    return next(iter(described.values()))
-
-
 def classify(source: str) -> Iterator[dict[str, Any]]:
     """The answer for each example of `source`."""
     manifest, content = checked(Path(HERE))
     sys.meta_path.insert(0, Checked(content))
     preprocess = import_module(f"{PACKAGE}.preprocess")
     described = preprocess.read(Path(HERE, "preprocess.json"))
-    spec, target = only(described["inputs"], "inputs"), only(described["targets"], "targets")
-    if target["kind"] not in ("class", "anomaly"):
-        raise UserError(f"the model's target is of kind {target['kind']!r}; this script serves classes and anomalies")
-    examples = preprocess.apply(spec, read(source, spec))
-    for example, output in zip(examples, scores(manifest["program"], examples), strict=True):
+    inputs, target = described["inputs"], described["targets"][TARGET]
+    raw = read(source, inputs, preprocess)
+    examples = {name: preprocess.apply(spec, raw[name]) for name, spec in inputs.items()}
+    first = next(iter(examples.values()))
+    for example, output in zip(first, scores(manifest["program"], examples), strict=True):
         yield answer(target, example, output)
 
 

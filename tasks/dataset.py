@@ -21,7 +21,7 @@ INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are fil
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
-Kind = Literal["image", "text", "array"]
+Kind = Literal["image", "text", "array", "number", "category"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Source:
     """What a data source gives: raw examples.
 
     Images are uint8 [n, height, width, channels], texts are str objects [n] (numpy's own texts are all as wide as the
-    longest), arrays are integers or float32 [n, ...]; class
+    longest), arrays are integers or float32 [n, ...], columns of a table float64 or str objects [n, columns]; class
     numbers are int64 [n] under the target "label" and count into `classes`. Further targets are class numbers of
     their own, int64 [n], or values, float32 [n, ...].
     """
@@ -39,6 +39,7 @@ class Source:
     test: Examples | None  # None: `prepare` takes its own from `train`
     classes: tuple[str, ...]
     origin: dict[str, str]  # name of each file read, and its SHA-256
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a table, those that each input is of
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def load_raw(split: str) -> Arrays | Files:
     for name, entry in inputs.items():
         if (path := paths.DATA / split / INDEX.format(name)).exists():
             return Files(name, _index(path), tuple(entry["shape"]), found)
-    return Arrays({name: _input(split, name, entry["kind"]) for name, entry in inputs.items()}, found)
+    return Arrays({name: _input(split, name, entry) for name, entry in inputs.items()}, found)
 
 
 def targets(split: str) -> dict[str, Array]:
@@ -149,7 +150,7 @@ def save(folder: Path, examples: Examples) -> None:
         arrays |= {f"inputs.{name}": array for name, array in examples.arrays().inputs.items()}
     for name, array in arrays.items():
         if array.dtype == object:
-            texts = [text.encode() for text in array]
+            texts = [text.encode() for text in array.ravel()]
             np.save(folder / f"{name}.ends.npy", np.cumsum([len(text) for text in texts], dtype=np.int64))
             array = np.frombuffer(b"".join(texts), np.uint8)  # what stands for it in the file
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
@@ -189,13 +190,13 @@ def _described() -> dict[str, Any]:
         raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
 
 
-def _input(split: str, name: str, kind: str) -> Array:
+def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
     array = _array(f"{split}/inputs.{name}.npy")
-    if kind != "text":
+    if entry["kind"] != "text" and "values" not in entry:
         return array
     ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
     texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
-    return np.array(texts, object)
+    return np.array(texts, object).reshape(-1, *entry.get("shape", ()))
 
 
 def _index(path: Path) -> Array:

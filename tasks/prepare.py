@@ -19,6 +19,7 @@ from tasks.params import Params, Prepare
 from tasks.registry import resolve
 
 SOURCES = {
+    "csv": "tasks.data.table:load",
     "digits": "tasks.data.digits:load",
     "folder": "tasks.data.folder:load",
     "idx": "tasks.data.idx:load",
@@ -130,10 +131,14 @@ def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]
     Raises:
         DataError: params.yaml tells of an input that is not there, or of a kind that it has not.
     """
-    if strange := params.features.keys() - source.kinds.keys():
+    strange = set() if source.columns else params.features.keys() - source.kinds.keys()
+    if strange:
         raise DataError(f"prepare.features.{min(strange)}: no such input; {suggest(min(strange), source.kinds)}")
     inputs = {}
     for name, kind in source.kinds.items():
+        if name in source.columns:
+            inputs[name] = features.table(kind, source.columns[name], train.arrays().inputs[name], params)
+            continue
         highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
         inputs[name] = features.describe(name, kind, train, params, highest)
     targets = {name: _describe_target(values) for name, values in source.train.targets.items()}

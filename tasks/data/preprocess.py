@@ -9,9 +9,15 @@
     {"kind": "number" or "series", ...}     an array of float32
     {"kind": "id", "category" or "tokens", "shape": [1], "vocabulary": 50}     integers under 50, as they are: int32
 
+Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
+
+    {"kind": "number", "shape": [2], "columns": ["age", "fare"], "missing": [29.7, 32.2], "mean": …, "scale": …}
+    {"kind": "category", "shape": [1], "columns": ["port"], "values": [["S", "C", ""]], "vocabulary": 4}
+
 Errors are ValueErrors, because nothing of the project is there on a device.
 """
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -25,6 +31,9 @@ ARRAYS = ("array", "number", "series")
 NUMBERED = ("id", "category", "tokens")
 PADDING, UNKNOWN = 0, 1  # token numbers
 RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # what stands for a number that is not known, in lower case
+DELIMITERS = ",;\t"
 TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
 
 
@@ -48,7 +57,7 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     Args:
         spec: the input's entry of preprocess.json.
         raw: a batch: uint8 [n, height, width, channels] for images, of which grey ones may leave the last axis out, str
-            [n] for text, numbers [n, ...] for arrays.
+            [n] for text, numbers [n, ...] for arrays; of a table's columns floats or str [n, columns], see `pick`.
 
     Returns:
         (raw - mean) / scale as float32 [n, height, width, channels], token numbers as int32 [n, length], or the
@@ -69,6 +78,60 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     raise ValueError(f"an input of kind {', '.join(kinds[:-1])} or {kinds[-1]} expected; received {spec['kind']!r}")
 
 
+def cells(path: Path) -> dict[str, list[str]]:
+    """The cells of a CSV file with a header, by column, without the space around them.
+
+    Fields are parted by commas, semicolons or tabs, whichever the header has most of. UTF-8.
+
+    Raises:
+        ValueError: a row has more or fewer fields than the header, two columns have one name, or there is no row.
+    """
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
+        try:
+            header = [name.strip() for name in next(rows, [])]
+            table = [row for row in rows if row]
+        except csv.Error as error:
+            raise ValueError(f"line {rows.line_num}: {error}") from None
+    if not table:
+        raise ValueError("a header and at least one row expected")
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise ValueError(f"the header has the column {twice[0]!r} twice")
+    for number, row in enumerate(table, start=2):
+        if len(row) != len(header):
+            raise ValueError(f"row {number}: {len(header)} fields as in the header expected; received {len(row)}")
+    return {name: [row[place].strip() for row in table] for place, name in enumerate(header)}
+
+
+def numbers(name: str, column: list[str]) -> NDArray[np.float64]:
+    """A column of numbers, NaN where a cell says that there is none: float64 [n].
+
+    Raises:
+        ValueError: a cell is no number.
+    """
+    found = np.empty(len(column))
+    for place, cell in enumerate(column):
+        if not NUMBER.fullmatch(cell) and cell.lower() not in MISSING:
+            raise ValueError(f"column {name!r}, row {place + 2}: a number expected; received {cell!r}")
+        found[place] = float(cell) if NUMBER.fullmatch(cell) else np.nan
+    return found
+
+
+def pick(spec: dict[str, Any], table: dict[str, list[str]]) -> NDArray[Any]:
+    """An input's raw form from the cells of a table: floats or str objects [n, columns].
+
+    Raises:
+        ValueError: a column is not there, or is not of numbers.
+    """
+    if absent := [name for name in spec["columns"] if name not in table]:
+        raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table)}")
+    if spec["kind"] == "number":
+        return np.stack([numbers(name, table[name]) for name in spec["columns"]], axis=1)
+    return np.array([table[name] for name in spec["columns"]], object).T
+
+
 def tokens(text: str) -> list[str]:
     """The lower-case words and signs of a text, in order."""
     return TOKEN.findall(text.lower())
@@ -85,19 +148,37 @@ def _image(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
 
 def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     shape = tuple(spec["shape"])
-    integers = spec["dtype"] == "int32"
+    integers = spec.get("dtype") == "int32"
     if raw.dtype.kind not in ("iu" if integers else "iuf") or raw.shape[1:] != shape or raw.ndim != len(shape) + 1:
         kind = "integers" if integers else "numbers"
         raise ValueError(f"{kind} [n, {str(list(shape))[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
+    if "missing" in spec:
+        known = np.where(np.isnan(raw), spec["missing"], raw)  # in doubles, which hold a date or a number of euros
+        ready: NDArray[Any] = ((known - spec["mean"]) / spec["scale"]).astype(np.float32)
+        return ready
     return _standardised(spec, raw) if "mean" in spec else raw.astype(spec["dtype"])
 
 
 def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
+    if "values" in spec:
+        return _categories(spec, raw)
     ready: NDArray[np.int32] = _array(spec | {"dtype": "int32"}, raw)
     if ready.size and not 0 <= ready.min() <= ready.max() < spec["vocabulary"]:
         raise ValueError(
             f"numbers from 0 to {spec['vocabulary'] - 1} expected; received {ready.min()} to {ready.max()}"
         )
+    return ready
+
+
+def _categories(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
+    """The columns' values are numbered one column after the other; the first number of each is for all other values."""
+    if raw.dtype.kind not in "UO" or raw.ndim != 2 or raw.shape[1] != len(spec["values"]):
+        raise ValueError(f"str [n, {len(spec['values'])}] expected; received {raw.dtype} {list(raw.shape)}")
+    ready, start = np.empty(raw.shape, np.int32), 0
+    for place, values in enumerate(spec["values"]):
+        number = {value: start + 1 + index for index, value in enumerate(values)}
+        ready[:, place] = [number.get(value, start) for value in raw[:, place]]
+        start += 1 + len(values)
     return ready
 
 

@@ -16,6 +16,45 @@ MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input 
 CHUNK = 1024  # images looked at together, so that statistics need little memory
 
 
+def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> dict[str, Any]:
+    """The entry of an input that is columns of a table.
+
+    What is missing among numbers becomes the mean of what is there; a category that is missing is one of its own.
+    A value that the training split has not is the column's first number, which no value in it has.
+
+    Args:
+        kind: number or category.
+        columns: their names.
+        raw: of the training split: float64 [n, columns] with NaN for what is missing, or str objects [n, columns].
+        params: what is told of the columns.
+    """
+    entry = {"kind": kind, "shape": [len(columns)], "columns": list(columns)}
+    if kind == "category":
+        sizes = [params.feature(name).vocabulary for name in columns]
+        values = [_values(column, size) for column, size in zip(raw.T, sizes, strict=True)]
+        return entry | {"values": values, "vocabulary": sum(len(each) + 1 for each in values)}
+    rows = [_number(column, params.feature(name).normalize) for name, column in zip(columns, raw.T, strict=True)]
+    missing, mean, scale = (list(values) for values in zip(*rows, strict=True))
+    return entry | {"missing": missing, "mean": mean, "scale": scale}
+
+
+def _values(column: Array, size: int | None) -> list[str]:
+    """The values of a column, the most frequent first, and of equally frequent ones by the alphabet."""
+    counts = Counter(column.tolist())
+    return sorted(counts, key=lambda value: (-counts[value], value))[:size]
+
+
+def _number(column: Array, normalize: str | None) -> tuple[float, float, float]:
+    """What stands for a missing number, and how all are made ready: what is subtracted, and divided by."""
+    known = column[~np.isnan(column)] if not np.isnan(column).all() else np.zeros(1)
+    middle = float(known.mean())
+    if normalize == "none":
+        return middle, 0.0, 1.0
+    if normalize == "unit":
+        return middle, float(known.min()), float(np.ptp(known)) or 1.0
+    return middle, middle, float(known.std()) or 1.0  # what never changes becomes 0, not 0 / 0
+
+
 def describe(name: str, found: str, train: Examples, params: Prepare, highest: int) -> dict[str, Any]:
     """The entry of one input.
 

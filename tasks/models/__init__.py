@@ -7,6 +7,7 @@ FAMILIES = {
     "dscnn": "tasks.models.dscnn:build",
     "mobilenet_v1": "tasks.models.mobilenet_v1:build",
     "mobilenet_v2": "tasks.models.mobilenet_v2:build",
+    "mlp": "tasks.models.mlp:build",
     "autoencoder": "tasks.models.autoencoder:build",
     "file": "tasks.models.file:build",
 }

@@ -16,6 +16,7 @@ from tasks.params.models import (
     Dscnn,
     Family,
     File,
+    Mlp,
     MobilenetV1,
     MobilenetV2,
     Resnet,
@@ -30,7 +31,7 @@ from tasks.quantize.schemes import SCHEMES
 
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Cluster", "Cnn", "Compress", "Deploy", "Distill",
-    "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "Feature", "File", "Finetune", "MobilenetV1",
+    "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "Feature", "File", "Finetune", "Mlp", "MobilenetV1",
     "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim",
     "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip

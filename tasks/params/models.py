@@ -28,6 +28,15 @@ class Bow(Section):
     dense: tuple[Count, ...] = ()
 
 
+class Mlp(Section):
+    """Dense layers over all inputs side by side: tables."""
+
+    family: Literal["mlp"]
+    hidden: tuple[Count, ...] = (64, 64)
+    embedding: Count = 8  # numbers that are learnt of each category
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class Resnet(Section):
     """Residual blocks in three stacks: 6 * blocks + 2 layers, so 1 is ResNet-8 and 9 is ResNet-56."""
 
@@ -81,5 +90,5 @@ class File(Stored):
 
 
 Family = Annotated[
-    Cnn | Bow | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File, Field(discriminator="family")
+    Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File, Field(discriminator="family")
 ]

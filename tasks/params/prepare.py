@@ -8,34 +8,41 @@ from tasks.params.section import MOST, Count, Section, Seed, Share
 
 Pixels = Annotated[int, Field(ge=1, le=2**12)]
 Normalize = Literal["unit", "standard", "none"]
+NEEDED = {
+    "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "npz": ("path",), "tsv": ("path",),
+    "keras": ("dataset",),
+}  # fmt: skip
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class Feature(Section):
-    """What one input is, and how it is made ready; null: as the source says, and as the section `prepare` does."""
+    """What one input is, or one column of a table, and how it is made ready; null: as the source or `prepare` says."""
 
-    kind: Literal["image", "text", "number", "series", "category", "id", "tokens"] | None = None
+    kind: Literal["image", "text", "number", "series", "category", "id", "tokens", "unused"] | None = None
     normalize: Normalize | None = None
-    vocabulary: Size | None = None  # text: tokens kept; category, id, tokens: how many there may be, null: as there are
+    # text, a column's categories: how many are kept; category, id, tokens: how many there may be. null: as there are
+    vocabulary: Size | None = None
     length: Count | None = None  # text
 
 
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
-    source: Literal["digits", "folder", "idx", "keras", "npz", "tsv"]
-    path: str | None = None  # folder, idx, npz, tsv: the folder
+    source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "tsv"]
+    path: str | None = None  # folder, idx, npz, tsv: the folder; csv: the folder or the file
+    target: str | None = None  # csv: the column that is to be told
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     # folder: what images are resized to, needed where they differ in size
     height: Pixels | None = None
     width: Pixels | None = None
     channels: Literal[1, 3] | None = None  # folder: null is 1 where every image is grey, else 3
     task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
-    # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are
+    # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
+    # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
     length: Count = 64  # text: tokens of a sentence
-    features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input
+    features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input; csv: of the column
     validation: Share = 0.1  # of the training split
     test: Share = 0.2  # only for a source without a test split of its own
     calibration: Count = 100  # examples, drawn from the training split
@@ -44,9 +51,11 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _source_has_what_it_needs(self) -> Self:
-        needed = {"folder": "path", "idx": "path", "npz": "path", "tsv": "path", "keras": "dataset"}.get(self.source)
-        if needed and getattr(self, needed) is None:
-            raise ValueError(f"source {self.source!r} needs the key {needed!r}")
+        for needed in NEEDED.get(self.source, ()):
+            if getattr(self, needed) is None:
+                raise ValueError(f"source {self.source!r} needs the key {needed!r}")
+        if self.target is not None and self.source != "csv":
+            raise ValueError(f"target is a column of the source 'csv'; received source {self.source!r}")
         if self.source != "folder" and any((self.height, self.width, self.channels)):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
         if (self.height is None) != (self.width is None):

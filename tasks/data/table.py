@@ -1,0 +1,171 @@
+"""Tables: a CSV file with a header, or a folder of `train.csv` and, where there is one, `test.csv`.
+
+`prepare.target` names the column that is to be told. Every other column is numbers or categories: numbers where every
+cell that is there is one, as far as `prepare.features` tells nothing else of it. What is of no use is left out, with a
+warning: a column without a name, and categories of which most rows have one of their own.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.data import preprocess, sizes
+from tasks.dataset import LABEL, Source
+from tasks.errors import DataError, suggest
+from tasks.examples import Array, Arrays
+from tasks.files import sha256
+from tasks.params import Prepare
+
+INPUTS = {"number": "numbers", "category": "categories"}  # by the kind of their columns
+GROWTH = 10  # bytes in memory for each one in the file
+SHOWN = 5
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file's cells by column."""
+
+    path: Path
+    cells: dict[str, list[str]]
+
+    def column(self, name: str) -> list[str]:
+        """The cells of a column that must be there.
+
+        Raises:
+            DataError: it is not.
+        """
+        if name not in self.cells:
+            raise DataError(f"{self.path}: no column is named {name!r}; {suggest(name, self.cells)}")
+        return self.cells[name]
+
+
+def check(params: Prepare) -> None:
+    """Look whether the data are there.
+
+    Raises:
+        DataError: they are not.
+    """
+    _paths(params)
+
+
+def load(params: Prepare) -> Source:
+    """Read the table at `params.path`.
+
+    Raises:
+        DataError: a file is missing or broken, or a cell is not what its column is of; the message names both.
+    """
+    tables = [_read(path) for path in _paths(params)]
+    columns = _columns(tables[0], params)
+    classes = _classes(tables[0], str(params.target))
+    train, *test = (_examples(table, columns, classes, str(params.target)) for table in tables)
+    return Source(
+        kinds={INPUTS[kind]: kind for kind in columns},  # type: ignore[misc]  # a key is a kind
+        train=train,
+        test=test[0] if test else None,
+        classes=classes,
+        origin={table.path.name: sha256(table.path) for table in tables},
+        columns={INPUTS[kind]: names for kind, names in columns.items()},
+    )
+
+
+def _paths(params: Prepare) -> list[Path]:
+    """Of training, and of the test where it has a file of its own."""
+    given = Path(str(params.path))
+    if given.is_dir():
+        paths = [path for path in (given / "train.csv", given / "test.csv") if path.is_file()]
+        if paths and paths[0].name == "train.csv":
+            return paths
+    elif given.is_file():
+        return [given]
+    raise DataError(f"{given}: no such table; prepare.path names a CSV file, or a folder with train.csv and test.csv")
+
+
+def _read(path: Path) -> Table:
+    sizes.check(str(path), path.stat().st_size * GROWTH)
+    try:
+        return Table(path, preprocess.cells(path))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
+    """The columns that a model is given, by kind and in the order of the file.
+
+    Raises:
+        DataError: params.yaml tells of a column that is not there, or no column is left.
+    """
+    for name in (str(params.target), *params.features):
+        table.column(name)
+    found: dict[str, list[str]] = {"number": [], "category": []}
+    for name in table.cells:
+        if name != params.target and (kind := _kind(table, name, params.feature(name).kind)):
+            found[kind].append(name)
+    if not any(found.values()):
+        raise DataError(f"{table.path}: no column beside {params.target!r} is of use to a model")
+    return {kind: tuple(names) for kind, names in found.items() if names}
+
+
+def _kind(table: Table, name: str, told: str | None) -> str | None:
+    """What a column is of; None: it is left out."""
+    where = f"{table.path}: column {name!r}"
+    if told in ("number", "category", "unused"):
+        return None if told == "unused" else told
+    if told is not None:
+        raise DataError(f"prepare.features.{name}.kind: a column is number, category or unused; received {told!r}")
+    cells = table.column(name)
+    known = [cell for cell in cells if cell.lower() not in preprocess.MISSING]
+    if not name or not known:
+        log.warning("%s: it has no %s and is left out", where, "name" if not name else "cell that says anything")
+        return None
+    strange = [cell for cell in known if not preprocess.NUMBER.fullmatch(cell)]
+    if not strange:
+        return "number"
+    if 2 * len(strange) < len(known):
+        log.warning("%s: taken for categories, as %r is no number; correct it, or tell its kind", where, strange[0])
+    if 2 * len(set(known)) > len(known):
+        log.warning(
+            "%s: %d different values in %d rows: it is left out; `prepare.features: {%s: {kind: category}}` keeps it",
+            where, len(set(known)), len(cells), name,
+        )  # fmt: skip
+        return None
+    return "category"
+
+
+def _classes(table: Table, target: str) -> tuple[str, ...]:
+    """The values of the target, in the order of numbers where they are such."""
+    cells = table.column(target)
+    values = set(cells)
+    if 2 * len(values) > len(cells):
+        raise DataError(f"{table.path}: {target!r} has {len(values)} different values in {len(cells)} rows: no classes")
+    numeric = all(preprocess.NUMBER.fullmatch(value) for value in values)
+    return tuple(sorted(values, key=(lambda value: (float(value), value)) if numeric else None))
+
+
+def _examples(table: Table, columns: dict[str, tuple[str, ...]], classes: tuple[str, ...], target: str) -> Arrays:
+    inputs = {}
+    for kind, names in columns.items():
+        for name in names:
+            table.column(name)
+        try:
+            inputs[INPUTS[kind]] = preprocess.pick({"kind": kind, "columns": names}, table.cells)
+        except ValueError as error:
+            raise DataError(f"{table.path}: {error}; correct it, or tell the kind of the column") from None
+    return Arrays(inputs, {LABEL: _labels(table, classes, target)})
+
+
+def _labels(table: Table, classes: tuple[str, ...], target: str) -> Array:
+    number = {name: place for place, name in enumerate(classes)}
+    cells = table.column(target)
+    for row, cell in enumerate(cells, start=2):
+        if not cell:
+            raise DataError(f"{table.path}: row {row}: {target!r} is empty; fill it, or delete the row")
+        if cell not in number:
+            raise DataError(
+                f"{table.path}: row {row}: the {target} {cell!r} is not in training; {suggest(cell, classes)}"
+            )
+    return np.array([number[cell] for cell in cells], np.int64)

@@ -1,0 +1,178 @@
+"""Tables: which columns are of what, what is learnt of them from training alone, and what is refused by its row."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks import dataset
+from tasks.data import preprocess
+from tasks.data.table import load
+from tasks.errors import DataError
+from tasks.params import Params, Prepare
+from tasks.prepare import prepare
+
+HEADER = "age,fare,port,name,alive"
+
+
+def lines(count=40):
+    """Passengers: an age that is missing here and there, a fare, three ports, a name each, and what is to be told."""
+    rows = []
+    for i in range(count):
+        age = "" if i % 7 == 3 else 20 + i
+        rows.append(f"{age}, {i / 4} ,{'SCQ'[i % 3] if i % 11 else ''},Mr. {i},{'yes' if i % 2 else 'no'}")
+    return rows
+
+
+def written(folder, rows, header=HEADER, name="people.csv"):
+    (folder / name).write_text("\n".join([header, *rows]))
+
+
+def section(**more):
+    return Prepare.model_validate({"source": "csv", "path": "people.csv", "target": "alive"} | more)
+
+
+def prepared(**more):
+    workload = {
+        "name": "trial",
+        "prepare": section(**more).known(),
+        "model": {"family": "mlp"},
+        "train": {"epochs": 1},
+        "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
+        "compress": {},
+        "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+        "deploy": {},
+    }
+    prepare(Params.model_validate(workload))
+    return json.loads((dataset.paths.DATA / "preprocess.json").read_text())["inputs"]
+
+
+def test_columns_are_found_by_their_content(project, caplog):
+    written(project, lines())
+    source = load(section())
+    assert source.kinds == {"numbers": "number", "categories": "category"}
+    assert source.columns == {"numbers": ("age", "fare"), "categories": ("port",)}
+    assert source.classes == ("no", "yes")
+    assert np.isnan(source.train.inputs["numbers"][3, 0])
+    assert source.train.inputs["numbers"][5].tolist() == [25, 1.25]
+    assert source.train.inputs["categories"][:4, 0].tolist() == ["", "C", "Q", "S"]
+    assert "column 'name': 40 different values in 40 rows: it is left out" in caplog.text
+
+
+def test_columns_are_what_is_told_of_them(project):
+    written(project, lines())
+    source = load(
+        section(features={"age": {"kind": "category"}, "fare": {"kind": "unused"}, "name": {"kind": "category"}})
+    )
+    assert source.columns == {"categories": ("age", "port", "name")}
+
+
+@pytest.mark.parametrize("normalize", ["unit", "standard", "none"])
+def test_what_is_learnt_is_learnt_from_the_training_split(project, normalize):
+    written(project, lines())
+    entries = prepared(normalize=normalize)
+    raw = dataset.load_raw("train").inputs
+    numbers, columns = entries["numbers"], raw["numbers"]
+    means = np.nanmean(columns, axis=0)
+    np.testing.assert_allclose(numbers["missing"], means)
+    shift, scale = {
+        "none": (0, 1),
+        "unit": (np.nanmin(columns, axis=0), np.nanmax(columns, axis=0) - np.nanmin(columns, axis=0)),
+        "standard": (means, np.nanstd(columns, axis=0)),
+    }[normalize]
+    ready = dataset.load("test").inputs["numbers"]
+    test = dataset.load_raw("test").inputs["numbers"]
+    np.testing.assert_allclose(ready, (np.where(np.isnan(test), means, test) - shift) / scale, rtol=1e-5, atol=1e-6)
+    assert set(entries["categories"]["values"][0]) == set(raw["categories"][:, 0])
+
+
+def test_categories_are_numbered_column_by_column_and_new_ones_have_a_number(project):
+    written(project, [f"{'ab'[i % 2]},{'xyz'[i % 3]},{i % 2}" for i in range(30)], "one,two,alive")
+    entry = prepared()["categories"]
+    assert entry["vocabulary"] == 2 + 1 + 3 + 1
+    assert dataset.spec().inputs["categories"] == dataset.TensorSpec((2,), "int32", 7)
+    first, second = entry["values"]
+    raw = np.array([[first[1], second[0]], ["new", second[2]], [first[0], "new"]], object)
+    assert preprocess.apply(entry, raw).tolist() == [[2, 4], [0, 6], [1, 3]]
+    few = prepared(features={"two": {"vocabulary": 2}})["categories"]
+    assert (len(few["values"][1]), few["vocabulary"]) == (2, 6)
+
+
+def test_raw_rows_come_back_as_they_were(project):
+    written(project, lines())
+    prepared()
+    raw = {split: dataset.load_raw(split) for split in ("train", "validation", "test")}
+    assert sum(len(part) for part in raw.values()) == 40
+    rows = {tuple(row) for part in raw.values() for row in np.nan_to_num(part.inputs["numbers"], nan=-1).tolist()}
+    assert rows == {(-1 if i % 7 == 3 else 20 + i, i / 4) for i in range(40)}
+
+
+def test_a_test_file_is_the_test_split(project):
+    written(project, lines(), name="train.csv")
+    written(project, [row.replace("S", "X") for row in lines(6)], name="test.csv")
+    prepared(path=".")
+    test = dataset.load_raw("test")
+    assert len(test) == 6
+    assert test.targets["label"].tolist() == [0, 1] * 3
+
+
+def test_semicolons_tabs_quotes_and_marks_at_the_front(project):
+    (project / "people.csv").write_bytes(
+        b"\xef\xbb\xbf" + b'a;"b;c";alive\n1;"x ""y"";\nz";1\n2;q;0\n3;q;1\n4;"x ""y"";\nz";0\n'
+    )
+    assert preprocess.cells(project / "people.csv")["b;c"] == ['x "y";\nz', "q", "q", 'x "y";\nz']
+    assert load(section()).columns == {"numbers": ("a",), "categories": ("b;c",)}
+    (project / "people.csv").write_text("a\tb\n1,5\t2")
+    assert preprocess.cells(project / "people.csv") == {"a": ["1,5"], "b": ["2"]}
+
+
+@given(st.lists(st.lists(st.text("ab\"',;\n é", max_size=6), min_size=2, max_size=2), min_size=1, max_size=9))
+def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
+    import csv
+
+    path = tmp_path_factory.mktemp("csv") / "x.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["one", "two"], *table])
+    assert preprocess.cells(path) == {n: [row[i].strip() for row in table] for i, n in enumerate(("one", "two"))}
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "told", "message"),
+    [
+        (lines(), HEADER, {"target": "alife"}, r"people\.csv: no column is named 'alife'; .*did you mean 'alive'"),
+        (lines(), HEADER, {"features": {"prot": {"kind": "category"}}}, "no column is named 'prot'"),
+        (lines(), HEADER, {"features": {"port": {"kind": "number"}}}, r"column 'port', row 3: a number .* 'C'"),
+        (lines(), HEADER, {"features": {"port": {"kind": "id"}}}, "a column is number, category or unused; rec"),
+        ([*lines(), "1,2,S"], HEADER, {}, r"row 42: 5 fields as in the header expected; received 3"),
+        ([*lines(), "1,2,S,x,"], HEADER, {}, r"row 42: 'alive' is empty"),
+        (lines(), "age,age,port,name,alive", {}, "the header has the column 'age' twice"),
+        (lines(), HEADER, {"target": "name"}, "'name' has 40 different values in 40 rows: no classes"),
+        ([], HEADER, {}, "a header and at least one row expected"),
+        (['1,2,"S,x,no'], HEADER, {}, r"people\.csv: line \d: unexpected end of data"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_by_its_row(project, rows, header, told, message):
+    written(project, rows, header)
+    with pytest.raises(DataError, match=message) as caught:
+        load(section(**told))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_of_the_test_alone_and_a_file_that_is_none_are_told(project):
+    written(project, lines(), name="train.csv")
+    written(project, ["1,2,S,x,maybe"], name="test.csv")
+    with pytest.raises(DataError, match=r"test\.csv: row 2: the alive 'maybe' is not in training"):
+        load(section(path="."))
+    with pytest.raises(DataError, match="nowhere: no such table"):
+        load(section(path="nowhere"))
+    (project / "people.csv").write_bytes(b"a,alive\n\xff,1\n")
+    with pytest.raises(DataError, match="UTF-8 expected; received the byte 0xff"):
+        load(section())
+
+
+def test_the_one_cell_that_is_no_number_is_told(project, caplog):
+    written(project, [f"{i % 9},{i % 2}" for i in range(40)] + ["12 or so,0"], "age,alive")
+    assert load(section()).columns == {"categories": ("age",)}
+    assert "column 'age': taken for categories, as '12 or so' is no number" in caplog.text

@@ -10,9 +10,10 @@ every model, variant, evaluation and measurement of params.yaml; no report and n
 import os
 import sys
 
-from tasks import benchmark, evaluate, params, prepare, train
-from tasks.compress import stage as compression
-from tasks.quantize import stage as quantization
+from tasks import params
+from tasks.stages import benchmark, evaluate, prepare, train
+from tasks.stages import compress as compression
+from tasks.stages import quantize as quantization
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens on the port "discard": no curves are sent, and MLflow is not imported
 ORCHESTRATORS = {"prefect", "dvc", "mlflow"}

@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 from machine import ROOT, commit, environment, record
 
-from tasks import figures, files
-from tasks.records import Comparison, Row, read
+from tasks import files
+from tasks.records import Comparison, Row, notation, read
 
 LIMIT_S = 4 * 3600
 HOST, MICRO = "host-cpu", "ethos-u55-128"
@@ -96,7 +96,7 @@ def table(found: dict[str, Figures]) -> str:
         seeds = f"{100 * min(of['accuracies']):.2f} to {100 * max(of['accuracies']):.2f}"
         accuracy = f"{100 * of['accuracy']:.2f} ± {100 * of['half_interval']:.2f}"
         sizes = [f"{round(fmean(of[kind])):,}" for kind in ("bytes", "gzip_bytes")]
-        times = [figures.significant(_mean(of[kind])) for kind in ("latency_ratio", "ethos_u_ms")]
+        times = [notation.significant(_mean(of[kind])) for kind in ("latency_ratio", "ethos_u_ms")]
         lines.append(f"| {' | '.join([name, accuracy, seeds, *sizes, *times])} |")
     return "\n".join(lines)
 

@@ -1,6 +1,6 @@
 """How fast the project fits a model, side by side with a plain `model.fit`.
 
-The same network (the family cnn), arrays, optimizer, batches and validation data. `tasks.fit.fit` shuffles
+The same network (the family cnn), arrays, optimizer, batches and validation data. `tasks.training.fit.fit` shuffles
 reproducibly, under TensorFlow's deterministic ops, and writes a checkpoint after each epoch; plain Keras does nothing
 of that. Both run in one process and take turns, epoch by epoch; the first epoch of each, which compiles, is left out.
 Processor time is given too: it suffers less than wall time where other work runs.
@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 from machine import record
 
-from tasks import fit
-from tasks.dataset import LABEL, Spec, TensorSpec
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, Spec, TensorSpec
 from tasks.examples.feed import BATCH
 from tasks.models import cnn
 from tasks.params import Cnn, Training
+from tasks.training import fit
 
 EXAMPLES, VALIDATION, CLASSES, SHAPE = 12_800, 1_280, 10, (28, 28, 1)
 TURN_S = 600  # no epoch takes so long
@@ -128,7 +128,7 @@ def compared(seconds: dict[str, list[dict[str, float]]], clock: str) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Throughput of tasks.fit against a plain model.fit.")
+    parser = argparse.ArgumentParser(description="Throughput of tasks.training.fit against a plain model.fit.")
     parser.add_argument("--epochs", type=int, default=9, help="of each, beside the first")
     parser.add_argument("--record", type=Path, help="a JSON file to write")
     options = parser.parse_args()

@@ -103,8 +103,10 @@ def stored(path: Path) -> str:
 
 def requests(variants: list[str], folder: Path) -> dict[str, Any]:
     """What the stage `benchmark` would measure, in the working directory's project."""
-    from tasks import dataset, devices, paths
+    from tasks import paths
+    from tasks.bench import devices
     from tasks.bench.request import Artifact, Request
+    from tasks.examples import dataset
     from tasks.params import Protocol
     from tasks.records import ArtifactCard, read
 
@@ -194,9 +196,9 @@ def ask(kept: dict[str, Any], folder: Path) -> tuple[dict, Any]:
 def record(options: argparse.Namespace) -> None:
     import machine
 
-    from tasks import dataset
     from tasks.bench.kinds import pjrt
-    from tasks.score import score
+    from tasks.examples import dataset
+    from tasks.quality.score import score
 
     results, path = options.folder.resolve(), options.record.resolve()
     measurements = []

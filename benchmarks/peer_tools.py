@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.dataset import LABEL
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL
 
 Maker = Callable[[Any, Path, Arrays, Arrays, Path], None]
 AI_EDGE = (

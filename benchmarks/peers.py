@@ -25,16 +25,19 @@ import numpy as np
 from machine import record
 from peer_tools import LITERT, OPENVINO, Maker
 
-from tasks import benchmark, dataset, devices, fit, keras_models, params, paths
-from tasks.bench import locks, timed, transport
+from tasks import params, paths
+from tasks.bench import devices, locks, timed, transport
 from tasks.bench.kinds import openvino
+from tasks.bench.predict import predict
 from tasks.bench.request import Artifact, Request, Result, made_in
+from tasks.examples import dataset
 from tasks.files import sha256
 from tasks.params import BASELINE, Params, Protocol
-from tasks.predict import predict
+from tasks.quality.score import score
 from tasks.quantize import litert
 from tasks.records import ArtifactCard, Measurement, Ratio, Split
-from tasks.score import score
+from tasks.stages import benchmark
+from tasks.training import fit, keras_files
 
 PROTOCOL = Protocol(mode="full", windows=6, window_s=1.0)
 DEVICES = {"host-cpu": LITERT, "host-cpu-openvino": OPENVINO}
@@ -61,7 +64,7 @@ class Point:
 def make(name: str, maker: Maker, device: str, reference: Artifact, folder: Path) -> Artifact:
     """A peer's file and a card for it, in `folder`."""
     fit.reset(0)
-    model, _ = keras_models.load(BASELINE)
+    model, _ = keras_files.load(BASELINE)
     file = folder / ("model.xml" if device == "host-cpu-openvino" else "model.tflite")
     maker(model, reference.path, dataset.load("train").arrays(), dataset.load("calibration").arrays(), file)
     parts = [path.read_bytes() for path in sorted(folder.iterdir())]

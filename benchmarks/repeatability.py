@@ -17,9 +17,10 @@ from tempfile import TemporaryDirectory
 
 from machine import record
 
-from tasks import benchmark, params, paths
+from tasks import params, paths
 from tasks.params import Params, Protocol
 from tasks.records import Measurement, read
+from tasks.stages import benchmark
 
 DEVICE = "host-cpu"
 PROTOCOLS = {"6 windows of 1 s": Protocol(mode="full", windows=6, window_s=1.0), "quick": Protocol(mode="quick")}

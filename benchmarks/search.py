@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 from machine import record
 
-from tasks import fit
 from tasks.data import digits
-from tasks.dataset import LABEL, Spec, TensorSpec
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cnn, Prepare, Search, Train
 from tasks.search.front import hypervolume
 from tasks.search.study import distribution, sampler
+from tasks.training import fit
 
 BITS = (2, 4, 8)
 MARKS = (10, 20, 40)  # trials after which the figure is taken

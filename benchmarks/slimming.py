@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 from machine import record
 
-from tasks import devices, fit
-from tasks.bench import locks
+from tasks.bench import devices, locks
 from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
 from tasks.channels import cost, estimate
 from tasks.compress import slim
-from tasks.dataset import Spec, TensorSpec
 from tasks.examples import Arrays
+from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import mobilenet_v2, resnet
 from tasks.params import MobilenetV2, Protocol, Resnet, Slim
 from tasks.quantize.litert import convert
 from tasks.records import Measurement
+from tasks.training import fit
 
 DEVICE = "host-cpu"
 GOAL = 1.6

@@ -26,7 +26,7 @@ IMPORTS = {
     "dvc": "import dvc.repo",
     "prefect": "import prefect",
     "mlflow": "import mlflow",
-    "tensorflow, tf_keras, tfmot": "from tasks import fit; fit.import_tensorflow()",
+    "tensorflow, tf_keras, tfmot": "from tasks.training import fit; fit.import_tensorflow()",
 }
 IDLE = "no stage to run"  # what `tercet run` says then
 

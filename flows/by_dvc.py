@@ -3,9 +3,9 @@
 import logging
 
 from flows.start.quiet import noted, quiet_libraries
-from tasks import code, dvc_lock, params, paths
+from tasks import dvc_lock, params, paths
 from tasks.errors import TercetError
-from tasks.stages import call
+from tasks.stages import call, code
 
 
 def stage(name: str, *keys: str) -> None:

@@ -188,14 +188,14 @@ def _sensitivity(options: argparse.Namespace) -> int:
 
 
 def _compare(_options: argparse.Namespace) -> int:
-    from flows.show import compare
+    from flows.views.show import compare
 
     compare()
     return 0
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from flows.show import devices, probe
+    from flows.views.show import devices, probe
 
     if options.support:
         from flows.support import support

@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks import devices, given, params, paths, redact
-from tasks.bench import external
+from flows import given
+from tasks import params, paths, redact
+from tasks.bench import devices, external
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.runner import counters, machine
 from tasks.errors import TercetError

@@ -27,9 +27,9 @@ from flows import repair
 from tasks import dvc_lock, signals
 from tasks.dvc_lock import LOCK
 from tasks.errors import TercetError
-from tasks.failures import words
 from tasks.files import replaced
 from tasks.stages import call
+from tasks.stages.failures import words
 
 Outcome = Literal["ran", "restored", "up to date"]
 LET_GO_S = 1.0

@@ -10,12 +10,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.dvc_bridge import Project
-from flows.front import View
-from flows.look import look
 from flows.pipeline import Graph, told
-from flows.shown import heed_signals, run_name
 from flows.stages import LANES
-from tasks import devices, origin
+from flows.stale import look
+from flows.views.prefect import heed_signals, run_name
+from flows.views.search import View
+from tasks.bench import devices
 from tasks.errors import TercetError
 from tasks.params import Params
 from tasks.search.records import Trial
@@ -23,6 +23,7 @@ from tasks.search.space import Plan
 from tasks.search.state import State
 from tasks.search.stopping import Judge
 from tasks.search.trial import Workshop, carry_out
+from tasks.stages import sources
 
 MOST = 64  # trials under way, whatever params.yaml says: each holds a thread
 runner: Any = ThreadPoolTaskRunner(max_workers=MOST)  # Any: its type parameter is not the one `flow` asks for
@@ -59,13 +60,13 @@ def start_from(settings: Params) -> None:
         reference = settings.benchmark.reference
         needed = [
             ("code",),
-            *(("origin", kind) for kind in origin.KINDS),
+            *(("sources", kind) for kind in sources.KINDS),
             ("prepare",),
             ("train",),
             ("quantize", reference),
         ]
         graph = Graph(project, look(settings) & {project.names[words] for words in needed})
-        given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
+        given = {kind: graph.submit("sources", kind, label=f"sources {kind}") for kind in sources.KINDS}
         code = graph.submit("code", label="code")
         prepared = graph.submit("prepare", label="prepare", after=[code, given["data"]])
         trained = graph.submit("train", label="train", after=[prepared, given["model"]])

@@ -17,15 +17,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.alone import alone
 from flows.dvc_bridge import Project
-from flows.look import look
 from flows.refusals import were_told
-from flows.shown import heed_signals, run_name
 from flows.stages import Progress, stage
-from tasks import champion, devices, markdown, origin, params, paths, records, track
+from flows.stale import look
+from flows.views.prefect import heed_signals, run_name
+from tasks import params, paths, records, track
+from tasks.bench import devices
 from tasks.errors import TercetError, TrackingError
-from tasks.failures import REFUSALS, words
 from tasks.params import BASELINE, Params
-from tasks.stages import call
+from tasks.report import markdown
+from tasks.ship import champion
+from tasks.stages import call, sources
+from tasks.stages.failures import REFUSALS, words
 
 Future = PrefectFuture[Any]
 WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/stages.py
@@ -136,7 +139,7 @@ def judge(graph: Graph, settings: Params, failures: dict[str, str | None]) -> No
 
 def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     """From the data to every variant; returns the variants' artifacts."""
-    given = {kind: graph.submit("origin", kind, label=f"origin {kind}") for kind in origin.KINDS}
+    given = {kind: graph.submit("sources", kind, label=f"sources {kind}") for kind in sources.KINDS}
     code = graph.submit("code", label="code")
     needs = [graph.submit("prepare", label="prepare", after=[code, given["data"]]), given["model"]]
     models = {BASELINE: graph.submit("train", label="train", after=needs)}
@@ -157,7 +160,10 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
     for device in devices.estimates_first(settings.benchmark.devices):
         measured = devices.here(device)
         before = list(graph.futures.values()) if measured else []
-        needs = [graph.submit("probe", device, label=f"probe {device}"), artifacts[settings.benchmark.reference]]
+        needs = [
+            graph.submit("fingerprint", device, label=f"fingerprint {device}"),
+            artifacts[settings.benchmark.reference],
+        ]
         for variant, artifact in artifacts.items():
             label = f"benchmark {variant} @ {device}"
             after = [artifact, *needs]
@@ -177,9 +183,9 @@ def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
     for device in settings.benchmark.devices:
         if failures and (unknown := unfit(device)):  # not even begun: DVC would take the old bundle away
             log.warning("deploy %s: %s; %s stays as it was", device, unknown, paths.bundle(device))
-            failures[f"deploy {device}"] = None
+            failures[f"bundle {device}"] = None
         else:
-            graph.submit("deploy", device, label=f"deploy {device}", after=needs)
+            graph.submit("bundle", device, label=f"bundle {device}", after=needs)
     return failures | graph.failures()
 
 

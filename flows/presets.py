@@ -1,6 +1,7 @@
 """`tercet use PRESET`: a ready-made params.yaml."""
 
-from tasks import files, given, params, paths
+from flows import given
+from tasks import files, params, paths
 from tasks.errors import ParamsError, TercetError, suggest
 
 

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
+from flows import given
 from flows.alone import alone
 from flows.prefect_server import Server, check, past_proxies
 from flows.start.quiet import quiet_libraries
 from flows.tidy import tidy
-from tasks import fit, given, params, paths
+from tasks import params, paths
 from tasks.errors import TercetError, TrackingError
+from tasks.training import fit
 
 TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it
 
@@ -40,7 +42,7 @@ def _run() -> int:
     table = paths.REPORT / "comparison.json"
     # a first run has something to do for sure: its server comes up while DVC is asked what
     server = None if table.exists() or "PREFECT_API_URL" in os.environ else Server()
-    from flows.look import look  # imports DVC: only now that params.yaml is known to be right
+    from flows.stale import look  # imports DVC: only now that params.yaml is known to be right
 
     if stale := look(settings):
         print(f"{len(stale)} stages to look at", file=sys.stderr)
@@ -49,7 +51,7 @@ def _run() -> int:
         _publish(settings)
         print("everything is up to date: no stage to run", file=sys.stderr)
     if table.exists():
-        from flows.show import compare
+        from flows.views.show import compare
 
         compare()
     if not failure:
@@ -66,7 +68,7 @@ def tell(failure: TercetError | None) -> int:
 
 
 def _check_devices(settings: params.Params) -> None:
-    from tasks import devices
+    from tasks.bench import devices
 
     for name in settings.benchmark.devices:
         devices.load(name)

@@ -3,8 +3,10 @@
 import sys
 import time
 
+from flows import given
 from flows.start.quiet import quiet_libraries
-from tasks import devices, given, params, paths
+from tasks import params, paths
+from tasks.bench import devices
 from tasks.errors import ParamsError, UnsupportedError
 from tasks.params import Params
 

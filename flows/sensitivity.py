@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tasks import figures, params, paths, records, terminal
+from flows.views import terminal
+from tasks import params, paths, records
 from tasks.errors import ParamsError, suggest
-from tasks.records import ArtifactCard, Sensitivity
+from tasks.records import ArtifactCard, Sensitivity, notation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,9 +27,9 @@ def sensitivity(variant: str) -> None:
     path = paths.artifact(variant) / "card.json"
     found = records.read(ArtifactCard, path).sensitivity if path.exists() else ()
     if not found:
-        from tasks.quantize import stage
+        from tasks.stages import quantize
 
-        found = stage.sensitivity(settings, variant)
+        found = quantize.sensitivity(settings, variant)
     scheme, count = settings.quantize[variant].scheme, found[0].n if found else 0
     console = terminal.console()
     console.print(Text(f"{variant}: each layer alone at {scheme}, on {count} validation examples", style="bold"))
@@ -48,7 +49,7 @@ def render(found: Sequence[Sensitivity]) -> "Table":
     table.add_column("change\npoints", justify="right", no_wrap=True)
     table.add_column("SQNR\ndB", justify="right", no_wrap=True)
     for each in found:
-        noise = figures.UNKNOWN if each.sqnr_db is None else f"{each.sqnr_db:.1f}"
+        noise = notation.UNKNOWN if each.sqnr_db is None else f"{each.sqnr_db:.1f}"
         kinds = ", ".join(dict.fromkeys(each.operators))
-        table.add_row(each.layer, kinds, figures.points(-each.quality_drop, each.n), noise)
+        table.add_row(each.layer, kinds, notation.points(-each.quality_drop, each.n), noise)
     return table

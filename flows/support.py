@@ -1,7 +1,8 @@
 """`tercet devices --support`: which operator runs at which scheme on which runtime."""
 
-from tasks import paths, records, terminal
-from tasks.support import Matrix, Outcome
+from flows.operators import Matrix, Outcome
+from flows.views import terminal
+from tasks import paths, records
 
 MARKS: dict[Outcome, str] = {"runs": "●", "differs": "≠", "refused": "–", "not converted": "·"}
 
@@ -40,4 +41,4 @@ def support() -> None:
     for (runtime, reason), told in reasons.items():
         console.print(Text(f"{runtime}: {reason} ({', '.join(dict.fromkeys(told))})", style="dim"))
     versions = ", ".join(f"{name} {version}" for name, version in matrix.versions.items())
-    console.print(Text(f"probed with {versions}; anew: python -m tasks.support"))
+    console.print(Text(f"probed with {versions}; anew: python -m flows.operators"))

@@ -1,1 +1,1 @@
-"""The stages of the pipeline: plain functions, one file each, that know nothing of what orders them."""
+"""The work itself, room by room; `stages` is the door to it. It knows nothing of what orders it."""

@@ -47,9 +47,9 @@ def code(of: str) -> Path:
     return CODE / f"{of}.json"
 
 
-def origin(kind: str) -> Path:
+def source(kind: str) -> Path:
     """What the project's data or its models are, by their content."""
-    return OUT / "origins" / f"{kind}.json"
+    return OUT / "sources" / f"{kind}.json"
 
 
 def benchmark(variant: str, device: str) -> Path:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tasks.dataset import LABEL
 from tasks.examples import Arrays, Examples
+from tasks.examples.dataset import LABEL
 
 if TYPE_CHECKING:
     import tf_keras

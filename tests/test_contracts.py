@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.look import LOOKED_AT
+from flows.stale import LOOKED_AT
 from tasks import closure
 from tasks.params import Params
 from tasks.stages import STAGES
@@ -19,8 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 NO_STAGE = (  # the door, commands and their views, and the search, which names what it keeps by its code itself
-    "tasks/dvc_lock.py", "tasks/given.py", "tasks/markdown.py",
-    "tasks/search/", "tasks/support.py", "tasks/table.py", "tasks/terminal.py",
+    "tasks/dvc_lock.py", "tasks/report/markdown.py", "tasks/search/",
 )  # fmt: skip
 
 
@@ -99,6 +98,21 @@ def test_no_modules_import_each_other_in_a_circle():
     graphlib.TopologicalSorter(modules).prepare()
 
 
+def test_no_room_needs_one_that_needs_it():
+    rooms = {folder.name for folder in (ROOT / "tasks").iterdir() if (folder / "__init__.py").is_file()}
+    needs: dict[str, set[str]] = {room: set() for room in rooms}
+    for room in rooms:
+        for file in (ROOT / "tasks" / room).rglob("*.py"):
+            needs[room] |= {path.relative_to(ROOT / "tasks").parts[0] for path in imports(file)} & rooms - {room}
+    graphlib.TopologicalSorter(needs).prepare()
+
+
+def test_the_ground_stands_on_no_room():
+    ground = {file for file in (ROOT / "tasks").glob("*.py") if file.name != "__main__.py"}
+    for file in ground:
+        assert not {path for path in imports(file) if path.parent != ROOT / "tasks"}, file
+
+
 def test_no_stage_imports_another():
     stages = {module_file(stage) for stage in STAGES}
     for file in stages:
@@ -138,7 +152,8 @@ def test_files_and_functions_stay_small():
 
 @pytest.mark.parametrize("preset", sorted((ROOT / "infra" / "presets").glob("*.yaml")), ids=lambda path: path.stem)
 def test_presets_are_valid_and_bear_their_names(preset, monkeypatch):
-    from tasks import devices, params
+    from tasks import params
+    from tasks.bench import devices
 
     monkeypatch.chdir(ROOT)
     loaded = params.load(preset)

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tasks.bench import transport
+from tasks.bench.devices import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.locks import hold
-from tasks.devices import Device
 
 LIMIT_S = 60.0
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.devices import Device
+from tasks.bench.devices import Device
 from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Protocol

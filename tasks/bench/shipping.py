@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.bench import timed
+from tasks.bench.devices import Device, installed
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact
 from tasks.bench.transport import Local
-from tasks.devices import Device, installed
 from tasks.errors import UnsupportedError
 from tasks.records import judged
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from tasks.bench import external, levels, meters, shots, stats
+from tasks.bench.devices import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.shots import Shot
 from tasks.bench.transport import Session
-from tasks.devices import Device, Processor
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.intervals import turned
 from tasks.records import Energy, Flag, Latency, Measurement, Operator, Split, judged

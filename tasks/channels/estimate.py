@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import devices
+from tasks.bench import devices
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request
 from tasks.errors import ModelError, ParamsError

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tasks.channels.groups import Channels, Cut
 from tasks.errors import ModelError
 from tasks.examples.feed import feed, own_words
-from tasks.objective import Objective, objective
+from tasks.training.losses import Objective, objective
 
 if TYPE_CHECKING:
     import tf_keras

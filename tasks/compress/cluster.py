@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import fit
 from tasks.compress import kernels, sensitivity
 from tasks.compress.masks import Values
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

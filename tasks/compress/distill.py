@@ -1,15 +1,17 @@
-"""Distillation: Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), by the loss of `tasks.objective`.
+"""Distillation: Hinton et al., "Distilling the Knowledge in a Neural Network" (2015).
 
-Features, if asked for, after Romero et al., "FitNets: Hints for Thin Deep Nets" (2014), all in one go with the answers.
+Its loss is in `tasks.training.losses`. Features, if asked for, after Romero et al., "FitNets: Hints for Thin Deep
+Nets" (2014), all in one go with the answers.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from tasks import dataset, fit
 from tasks.compress import masks
 from tasks.errors import ModelError, suggest
+from tasks.examples import dataset
 from tasks.models import FAMILIES
 from tasks.registry import resolve
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.stored.keep import keep
+from tasks.foreign.adopt import keep
 
 if TYPE_CHECKING:
     from tasks.params import External

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import fit
 from tasks.compress import kernels, masks
 from tasks.compress.masks import Values
 from tasks.errors import ModelError
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from tasks import fit
 from tasks.compress import masks
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks import fit
 from tasks.compress import kernels, masks, sensitivity
 from tasks.errors import ModelError
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

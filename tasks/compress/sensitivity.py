@@ -10,7 +10,7 @@ import numpy as np
 from tasks.compress.kernels import Kernel
 from tasks.compress.masks import Values
 from tasks.examples.feed import feed, own_words
-from tasks.objective import objective
+from tasks.training.losses import objective
 
 if TYPE_CHECKING:
     import tf_keras

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks import fit
 from tasks.channels import cost, estimate, saliency, selection, surgery
 from tasks.channels.groups import Channels, Kept
 from tasks.channels.saliency import Scores
 from tasks.channels.tracing import trace
 from tasks.errors import ModelError
-from tasks.stored.flat import flat, is_flat
+from tasks.foreign.flat import flat, is_flat
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.dataset import LABEL, Source
 from tasks.errors import DataError, suggest
+from tasks.examples.dataset import LABEL, Source
 from tasks.examples.files import Files
 from tasks.examples.images import Look, look
 from tasks.files import below

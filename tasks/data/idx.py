@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data import sizes
-from tasks.dataset import LABEL, Source
 from tasks.errors import DataError
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
 from tasks.params import Prepare
 

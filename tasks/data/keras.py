@@ -16,9 +16,9 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.dataset import LABEL, Source
 from tasks.errors import DataError, DownloadError, ParamsError, suggest
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
 from tasks.params import Prepare
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import archives
-from tasks.dataset import LABEL, Kind, Source
 from tasks.errors import DataError
 from tasks.examples import Array, Arrays
+from tasks.examples.dataset import LABEL, Kind, Source
 from tasks.files import sha256
 from tasks.params import Feature, Prepare
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import preprocess, sizes
-from tasks.dataset import LABEL, Source
+from tasks.data import sizes
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays
+from tasks.examples import Array, Arrays, preprocess
+from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
 from tasks.params import Prepare
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import sizes
-from tasks.dataset import LABEL, Source
 from tasks.errors import DataError, suggest
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
 from tasks.params import Prepare
 

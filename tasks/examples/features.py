@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data import preprocess
 from tasks.errors import DataError
-from tasks.examples import Array, Examples, batches, first
+from tasks.examples import Array, Examples, batches, first, preprocess
 from tasks.params import Feature, Prepare
 
 MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input may be told to be, by what it is

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data import preprocess
 from tasks.errors import DataError
-from tasks.examples import Array, Arrays
+from tasks.examples import Array, Arrays, preprocess
 from tasks.examples.images import decode
 
 COLUMNS = ("sha256", "path")

@@ -3,14 +3,14 @@
 from math import prod
 from typing import TYPE_CHECKING
 
-from tasks.dataset import RECONSTRUCTION
 from tasks.errors import ModelError
+from tasks.examples.dataset import RECONSTRUCTION
 from tasks.models.image import normalized
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import Autoencoder
 
 

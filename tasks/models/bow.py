@@ -7,7 +7,7 @@ from tasks.errors import ModelError
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import Bow
 
 

@@ -8,7 +8,7 @@ from tasks.models.image import KERNEL, image, normalized
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import Cnn
 
 POOL = 2

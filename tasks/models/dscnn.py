@@ -7,7 +7,7 @@ from tasks.models.image import classes, image, normalized, separable
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import Dscnn
 
 KERNEL = (10, 4)  # time and frequency

@@ -1,13 +1,13 @@
-"""A model of one's own, from a file: see `tasks.stored`."""
+"""A model of one's own, from a file: see `tasks.foreign`."""
 
 from typing import TYPE_CHECKING
 
-from tasks.stored import adapt, load
+from tasks.foreign import fit_to_data, load
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import Stored
 
 
@@ -19,4 +19,4 @@ def build(params: "Stored", spec: "Spec") -> "tf_keras.Model":
     Raises:
         ModelError: the file cannot be read safely, or its model does not fit the data.
     """
-    return adapt.adapt(load.load(params), spec, params.source)
+    return fit_to_data.adapt(load.load(params), spec, params.source)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import ModelError
 
 if TYPE_CHECKING:
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
 
 KERNEL = 3
 LEAST = 3  # pixels a side that a stride must leave for the kernels behind it

@@ -7,7 +7,7 @@ from tasks.errors import ModelError
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec, TensorSpec
+    from tasks.examples.dataset import Spec, TensorSpec
     from tasks.params import Mlp
 
 

@@ -11,7 +11,7 @@ from tasks.models.image import KERNEL, classes, image, normalized, separable, st
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import MobilenetV1
 
 FIRST = 32  # filters of the first convolution, at width 1

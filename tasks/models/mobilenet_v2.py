@@ -7,7 +7,7 @@ from tasks.models.image import KERNEL, classes, image, stride
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import MobilenetV2
 
 FIRST, LAST = 32, 1280  # filters of the first and the last convolution

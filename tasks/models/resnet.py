@@ -11,7 +11,7 @@ from tasks.models.image import KERNEL, classes, image, normalized
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.dataset import Spec
+    from tasks.examples.dataset import Spec
     from tasks.params import Resnet
 
 SMALLEST = (4, 4)  # halved twice

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 
 from tasks import paths
 from tasks.errors import suggest
-from tasks.params.benchmark import Benchmark, Budget, Deploy, Protocol
+from tasks.formats.schemes import SCHEMES
+from tasks.params.benchmark import Benchmark, Budget, Bundle, Protocol
 from tasks.params.compress import Cluster, Compress, Distill, External, Factorize, Finetune, Prune, Slim
 from tasks.params.models import (
     Autoencoder,
@@ -27,10 +28,9 @@ from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
 from tasks.params.training import EarlyStopping, Train, Training
-from tasks.quantize.schemes import SCHEMES
 
 __all__ = [
-    "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Cluster", "Cnn", "Compress", "Deploy", "Distill",
+    "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Distill",
     "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "Feature", "File", "Finetune", "Mlp", "MobilenetV1",
     "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim",
     "Stored", "Train", "Training", "check", "load", "read_yaml",
@@ -48,7 +48,7 @@ class Params(Section):
     compress: dict[Name, Compress]
     quantize: Annotated[dict[Name, Quantize], Field(min_length=1)]
     benchmark: Benchmark
-    deploy: Deploy
+    bundle: Bundle
     search: Search | None = None
 
     @model_validator(mode="after")
@@ -66,8 +66,8 @@ class Params(Section):
             _refer(f"quantize.{name}.model", variant.model, models)
         plain = {k for k, v in self.quantize.items() if SCHEMES.load(v.scheme).reference and v.model == BASELINE}
         _refer("benchmark.reference", self.benchmark.reference, plain)
-        for device in self.deploy.budgets:
-            _refer("deploy.budgets", device, self.benchmark.devices)
+        for device in self.bundle.budgets:
+            _refer("bundle.budgets", device, self.benchmark.devices)
         return self
 
     @model_validator(mode="after")

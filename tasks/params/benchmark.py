@@ -53,7 +53,7 @@ class Budget(_Limits):
         return {key: most for key, most in given.items() if most is not None}
 
 
-class Deploy(Section):
+class Bundle(Section):
     """Budgets by device; a device without one takes `default`."""
 
     default: Budget = Budget(max_quality_drop=0.01)

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.formats.schemes import SCHEMES, taking
 from tasks.params.section import Count, Name, Natural, Section, Seed
-from tasks.quantize.schemes import SCHEMES, taking
 
 SchemeName = Annotated[str, AfterValidator(SCHEMES.checked)]
 KEYS = ("aware_epochs", "ranges", "exclude", "max_quality_drop", "bits", "sparse")  # that mean nothing at some schemes

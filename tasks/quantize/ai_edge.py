@@ -16,7 +16,7 @@ import numpy as np
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
-from tasks.quantize.schemes import SCHEMES
+from tasks.formats.schemes import SCHEMES
 
 USES = ("scipy",)  # which the quantizer computes with
 Activations = Literal["float32", "dynamic", "int8", "int16"]

@@ -3,15 +3,15 @@
 import hashlib
 from pathlib import Path
 
-from tasks import dataset, keras_models
-from tasks.dataset import LABEL, Spec, TensorSpec
 from tasks.errors import ModelError
-from tasks.examples import Arrays
+from tasks.examples import Arrays, dataset
+from tasks.examples.dataset import LABEL, Spec, TensorSpec
 from tasks.formats import sizes, tflite
 from tasks.quantize import guard, litert
 from tasks.records import ArtifactCard, Tensor
+from tasks.training import keras_files
 
-FILE = keras_models.LITERT
+FILE = keras_files.LITERT
 BYTE = 255
 BRIGHT = 16.0  # pixels are larger, and numbers that were scaled are not
 

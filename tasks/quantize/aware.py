@@ -7,9 +7,10 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tasks import fit, heads
 from tasks.errors import ModelError
 from tasks.params import Training
+from tasks.quality import heads
+from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras

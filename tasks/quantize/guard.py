@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.bench.predict import predict
 from tasks.distance import apart, rms
 from tasks.errors import ConversionError, DeviceError, UnsupportedError
 from tasks.examples import Array, Arrays, Examples
-from tasks.predict import predict
-from tasks.quantize.schemes import SCHEMES
+from tasks.formats.schemes import SCHEMES
 from tasks.scratch import scratch
 
 if TYPE_CHECKING:

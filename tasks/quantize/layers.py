@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import ConversionError, ParamsError, suggest
 from tasks.formats import tflite
-from tasks.quantize.schemes import SCHEMES
+from tasks.formats.schemes import SCHEMES
 
 if TYPE_CHECKING:
     import tf_keras

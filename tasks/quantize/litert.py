@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
+from tasks.formats.schemes import SCHEMES
 from tasks.quantize import layers
 from tasks.quantize.made import Made
-from tasks.quantize.schemes import SCHEMES
 from tasks.records import Tensor
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import numpy as np
 
 from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Array, Arrays, Examples
+from tasks.quality.score import score
 from tasks.quantize import ai_edge, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 from tasks.quantize.made import Made
 from tasks.records import Sensitivity, judged
-from tasks.score import score
 
 if TYPE_CHECKING:
     import tf_keras

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.errors import ConversionError
+from tasks.formats.schemes import SCHEMES
 from tasks.quantize.litert import batch_of_one
-from tasks.quantize.schemes import SCHEMES
 
 if TYPE_CHECKING:
     import tf_keras

@@ -50,7 +50,7 @@ class Control(Record):
 
 
 class Speed(Record):
-    """Latency, or an emulator's instructions, over that of `against`; below 1 is better. `tasks.speed` makes it."""
+    """Latency, or an emulator's instructions, over that of `against`; below 1 is better. See `tasks.ship.speed`."""
 
     against: str  # a variant
     ratio: float

@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tasks import dataset, fit, keras_models, paths
+from tasks import paths
 from tasks.errors import ConversionError, ParamsError
+from tasks.examples import dataset
+from tasks.formats.schemes import SCHEMES, taking
 from tasks.params import BASELINE, Quantize, Search
 from tasks.quantize import layers, mixed
-from tasks.quantize.schemes import SCHEMES, taking
 from tasks.records import Record
 from tasks.search.qubo import Variable
+from tasks.training import fit, keras_files
 
 
 class Layer(Record):
@@ -31,7 +33,7 @@ def table(search: Search) -> dict[str, Layer]:
             f"search.bits: received schemes {list(search.schemes)}; one of {', '.join(taking('bits'))} is needed"
         )
     fit.reset(search.seed)
-    model, card = keras_models.load_from(paths.model(BASELINE))
+    model, card = keras_files.load_from(paths.model(BASELINE))
     job = mixed.job(model, Quantize(model=BASELINE, scheme=scheme), dataset.load("calibration").arrays())
     names = [name for name in layers.owners(job.operators, weighted=True) if _fits(job, name)]
     if not names:

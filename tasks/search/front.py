@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.champion import ROUNDING, SMALLEST_DROP
 from tasks.params.search import Goal, Search
 from tasks.records.figures import QUALITY
 from tasks.search.records import Distance, Trial
+from tasks.ship.champion import ROUNDING, SMALLEST_DROP
 
 Figures = Mapping[str, float]
 Point = tuple[float, ...]  # losses: less is better in each

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.formats.schemes import SCHEMES
 from tasks.params import BASELINE, Params, Quantize
 from tasks.params.compress import Compress
 from tasks.params.search import Interval, Range, Search
-from tasks.quantize.schemes import SCHEMES
 
 LIKE = "like "  # a choice that takes what a hand-written entry says, as it stands
 FOUND = "found-"  # how the names begin that a search gives; entries of such names are never taken for hand-written

@@ -7,24 +7,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tasks import benchmark, code, files, paths
-from tasks import devices as catalog
+from tasks import files, paths
+from tasks.bench import devices as catalog
 from tasks.bench.locks import hold
 from tasks.bench.request import made_in
 from tasks.bench.runner import machine
 from tasks.closure import Reader
 from tasks.errors import DataError
-from tasks.figures import significant
 from tasks.models import FAMILIES
 from tasks.params import BASELINE, Params
 from tasks.params.search import Search
 from tasks.records import ModelCard, read
 from tasks.records.figures import QUALITY
+from tasks.records.notation import significant
 from tasks.search import bits, front, space, winners
 from tasks.search.records import Found, Trial
 from tasks.search.stopping import Judge
 from tasks.search.study import Study
 from tasks.search.trial import Lane, Workshop, device_quality, quality
+from tasks.stages import benchmark, code
 
 HOME = paths.STATE / "search"
 log = logging.getLogger(__name__)

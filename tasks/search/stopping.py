@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.errors import TercetError
-from tasks.quantize.schemes import SCHEMES
+from tasks.formats.schemes import SCHEMES
 from tasks.records.figures import FIGURES, QUALITY
 from tasks.search.front import Aims, Figures
 from tasks.search.records import Trial

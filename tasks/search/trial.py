@@ -13,25 +13,28 @@ from typing import Any
 
 import numpy as np
 
-from tasks import benchmark, code, dataset, devices, paths, speed
+from tasks import paths
+from tasks.bench import devices
 from tasks.bench.locks import hold
+from tasks.bench.predict import Kernels, predict
 from tasks.bench.request import Artifact, made_in
 from tasks.closure import Reader
-from tasks.compress import stage as compression
 from tasks.errors import DeviceError, TercetError, UnsupportedError
-from tasks.examples import Examples
+from tasks.examples import Examples, dataset
 from tasks.files import write_json
 from tasks.params import BASELINE, Params, Protocol
 from tasks.params.compress import Compress
 from tasks.params.search import Search
-from tasks.predict import Kernels, predict
-from tasks.quantize import stage as quantization
+from tasks.quality.score import score
 from tasks.records import Measurement, Provenance, Row, judged
 from tasks.records.figures import FIGURES, QUALITY, Figure, Value
-from tasks.score import score
 from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import Judge, PoorTrialError
+from tasks.ship import speed
+from tasks.stages import benchmark, code
+from tasks.stages import compress as compression
+from tasks.stages import quantize as quantization
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 EPOCH_QUALITY = "val_accuracy"  # what Keras calls the quality after an epoch, where there is one

@@ -1,20 +1,22 @@
-"""The stages: each is a function of the parameters, and of its keys, that makes what dvc.yaml says."""
+"""The stages of the pipeline: plain functions, one file each, that know nothing of what orders them."""
 
 import inspect
 from contextlib import nullcontext
 
+from tasks.errors import ParamsError
+
 STAGES = {
-    "code": "tasks.code:code",
-    "origin": "tasks.origin:origin",
-    "prepare": "tasks.prepare:prepare",
-    "train": "tasks.train:train",
-    "compress": "tasks.compress.stage:compress",
-    "quantize": "tasks.quantize.stage:quantize",
-    "evaluate": "tasks.evaluate:evaluate",
-    "probe": "tasks.probe:probe",
-    "benchmark": "tasks.benchmark:benchmark",
-    "report": "tasks.report:report",
-    "deploy": "tasks.deploy:deploy",
+    "code": "tasks.stages.code:code",
+    "sources": "tasks.stages.sources:sources",
+    "prepare": "tasks.stages.prepare:prepare",
+    "train": "tasks.stages.train:train",
+    "compress": "tasks.stages.compress:compress",
+    "quantize": "tasks.stages.quantize:quantize",
+    "evaluate": "tasks.stages.evaluate:evaluate",
+    "fingerprint": "tasks.stages.fingerprint:fingerprint",
+    "benchmark": "tasks.stages.benchmark:benchmark",
+    "report": "tasks.stages.report:report",
+    "bundle": "tasks.stages.bundle:bundle",
 }
 BUSY = {"prepare", "train", "compress", "quantize", "evaluate"}  # what no measurement of this machine may run beside
 
@@ -25,10 +27,10 @@ def call(stage: str, *keys: str) -> None:
     Raises:
         TercetError: of the kind that the stage documents; ParamsError for a stage or a number of keys that is not.
     """
-    from tasks import failures, params
+    from tasks import params
     from tasks.bench.locks import hold
-    from tasks.errors import ParamsError
     from tasks.registry import resolve
+    from tasks.stages import failures
 
     function = resolve(STAGES, stage, "stage")
     names = list(inspect.signature(function).parameters)[1:]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks import files, paths, records
-from tasks.manifest import Manifest
 from tasks.params import BASELINE, Params
 from tasks.records import Comparison, ModelCard, Row
 from tasks.records.figures import FIGURES, QUALITY, Value, known, told
+from tasks.ship.manifest import Manifest
 from tasks.track import lineage
 from tasks.track.lineage import Data, digest
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import yaml
 
-from tasks import fit, params, paths, records
-from tasks.origin import KINDS
+from tasks import params, paths, records
 from tasks.records import Evaluation, Measurement
 from tasks.stages import STAGES, call
+from tasks.stages.sources import KINDS
+from tasks.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -77,7 +78,7 @@ def run_case(project: Path) -> Callable[..., Case]:
             "compress": compress or {},
             "quantize": quantize,
             "benchmark": {"reference": next(iter(quantize)), "devices": list(devices), "protocol": {"mode": "quick"}},
-            "deploy": {"default": {"minimize": "latency_ms", "max_quality_drop": 0.1}},
+            "bundle": {"default": {"minimize": "latency_ms", "max_quality_drop": 0.1}},
         } | sections
         (project / "params.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False))
         if not (project / "infra").exists():
@@ -97,13 +98,13 @@ def _order(settings: params.Params) -> list[tuple[str, ...]]:
     pairs = [(variant, device) for device in settings.benchmark.devices for variant in settings.quantize]
     return [
         ("code",),
-        *(("origin", kind) for kind in KINDS),
+        *(("sources", kind) for kind in KINDS),
         ("prepare",),
         ("train",),
         *(("compress", name) for name in settings.model_order()),
         *((stage, variant) for variant in settings.quantize for stage in ("quantize", "evaluate")),
-        *(("probe", device) for device in settings.benchmark.devices),
+        *(("fingerprint", device) for device in settings.benchmark.devices),
         *(("benchmark", *pair) for pair in pairs),
         ("report",),
-        *(("deploy", device) for device in settings.benchmark.devices),
+        *(("bundle", device) for device in settings.benchmark.devices),
     ]

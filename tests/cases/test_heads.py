@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import keras_models
 from tasks.errors import DataError, ModelError
+from tasks.training import keras_files
 
 FP32 = {"model": "baseline", "scheme": "float32"}
 INT8 = {"model": "baseline", "scheme": "int8"}
@@ -39,12 +39,12 @@ def test_one_sigmoid_unit_tells_two_classes(run_case, write_data):
     ])  # fmt: skip
     model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy")
     model.fit(x, label, epochs=3, verbose=0)
-    keras_models.save(model, Path())
+    keras_files.save(model, Path())
     expected = np.mean((model.predict(x[held(200)], verbose=0)[:, 0] > 0.5) == label[held(200)])
     assert expected > 0.6
     more = {"more": {"parent": "baseline", "method": "finetune", "epochs": 1, "learning_rate": 0.001}}
     quantize = {"fp32": FP32, "int8": INT8, "more": {"model": "more", "scheme": "float32"}}
-    case = run_case(keras_models.FILE, quantize=quantize, compress=more, until="evaluate")
+    case = run_case(keras_files.FILE, quantize=quantize, compress=more, until="evaluate")
     assert case.quality("fp32") == expected
     assert case.quality("int8") >= expected - 0.1
     assert case.quality("more") >= expected - 0.1
@@ -69,9 +69,9 @@ def test_an_autoencoder_is_trained_on_its_input(run_case, write_data, spatial):
     ])  # fmt: skip
     model.compile(keras.optimizers.Adam(0.01), "mse")
     model.fit(x[label == 0], x[label == 0], epochs=5, verbose=0)
-    keras_models.save(model, Path())
+    keras_files.save(model, Path())
     case = run_case(
-        keras_models.FILE,
+        keras_files.FILE,
         quantize={"fp32": FP32, "more": {"model": "more", "scheme": "float32"}},
         compress={"more": {"parent": "baseline", "method": "finetune", "epochs": 5, "learning_rate": 0.003}},
         prepare={"source": "npz", "path": "data", "validation": 0.2, "task": "reconstruction"},
@@ -79,7 +79,7 @@ def test_an_autoencoder_is_trained_on_its_input(run_case, write_data, spatial):
     )
     normal = x[held(400) & (label == 0)]
     errors = [
-        float(np.mean(np.square(keras_models.load(name)[0].predict(normal, verbose=0) - normal)))
+        float(np.mean(np.square(keras_files.load(name)[0].predict(normal, verbose=0) - normal)))
         for name in ("baseline", "more")
     ]
     assert errors[1] < errors[0]
@@ -92,9 +92,9 @@ def test_an_autoencoder_without_its_task_is_told_which(run_case, write_data):
 
     x = np.random.default_rng(0).normal(size=(80, 24)).astype(np.float32)
     write_data({"x": x}, np.arange(80) % 2)
-    keras_models.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(4), keras.layers.Dense(24)]), Path())
+    keras_files.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(4), keras.layers.Dense(24)]), Path())
     with pytest.raises(ModelError, match=r"reconstructs its input: set `prepare\.task: reconstruction`"):
-        run_case(keras_models.FILE, quantize={"fp32": FP32}, until="train")
+        run_case(keras_files.FILE, quantize={"fp32": FP32}, until="train")
 
 
 def test_a_regression_is_told_to_be_out_of_scope(run_case, write_data):
@@ -102,12 +102,12 @@ def test_a_regression_is_told_to_be_out_of_scope(run_case, write_data):
     import tf_keras as keras
 
     x = np.random.default_rng(0).normal(size=(80, 24)).astype(np.float32)
-    keras_models.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(1)]), Path())
+    keras_files.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(1)]), Path())
     for label, error, reason in (
         (x.mean(1), DataError, r"train\.npz: targets\.label: .*; values to predict \(regression\) .* out of scope"),
         (np.arange(80) // 4 % 4, ModelError, r"gives \[1\]; .* as of a regression, is out of scope for now; in scope"),
     ):
         write_data({"x": x}, label)
         with pytest.raises(error, match=reason) as caught:
-            run_case(keras_models.FILE, quantize={"fp32": FP32}, until="train")
+            run_case(keras_files.FILE, quantize={"fp32": FP32}, until="train")
         assert "\n" not in str(caught.value)

@@ -51,8 +51,8 @@ def remembering(keras, name):
 def test_the_file_of_floats_is_keras_in_any_order(name, tmp_path):
     import tf_keras as keras
 
+    from tasks.bench.predict import predict
     from tasks.examples import Arrays
-    from tasks.predict import predict
     from tasks.quantize import litert
 
     model, sequences = remembering(keras, name)
@@ -76,7 +76,7 @@ def test_an_lstm_keeps_its_answers_through_every_scheme_runtime_and_bundle(run_c
         "own.keras",
         devices=("host-cpu", "stm32h743"),
         quantize={name: {"model": "baseline", "scheme": name} for name in schemes},
-        until="deploy",
+        until="bundle",
     )
     held = np.arange(COUNT) % 4 == 3
     assert case.quality("float32") == 1

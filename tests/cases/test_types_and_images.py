@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import keras_models
+from tasks.training import keras_files
 
 FP32 = {"model": "baseline", "scheme": "float32"}
 INT8 = {"model": "baseline", "scheme": "int8"}
@@ -55,7 +55,7 @@ def test_halves_and_doubles_are_converted_as_float32(run_case, write_data, polic
     model = keras.Model(i, keras.layers.Activation("softmax", dtype="float32")(h))
     keras.mixed_precision.set_global_policy("float32")
     expected = fitted(model, x, label)
-    keras_models.save(model, Path())
+    keras_files.save(model, Path())
     model.save("model.keras")
     case = run_case(
         file,
@@ -78,8 +78,8 @@ def test_bytes_reach_a_model_that_scales_them_and_a_bundle_takes_them(run_case, 
     h = keras.layers.Conv2D(8, 3, activation="relu")(keras.layers.Rescaling(1 / 255)(i))
     model = keras.Model(i, keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(h)))
     expected = fitted(model, x.astype(np.float32), label)
-    keras_models.save(model, Path())
-    case = run_case(keras_models.FILE, quantize={"fp32": FP32, "int8": INT8}, until="deploy")
+    keras_files.save(model, Path())
+    case = run_case(keras_files.FILE, quantize={"fp32": FP32, "int8": INT8}, until="bundle")
     assert case.quality("fp32") == expected
     assert case.quality("int8") >= expected - 0.1
     np.save("raw.npy", x[:20])
@@ -115,9 +115,9 @@ def test_the_image_tutorial_is_slimmed_and_quantized(run_case, write_data):
         keras.layers.Dropout(0.2), keras.layers.Flatten(), keras.layers.Dense(16, activation="relu"),
         keras.layers.Dense(4),
     ])  # fmt: skip
-    keras_models.save(model, Path())
+    keras_files.save(model, Path())
     case = run_case(
-        keras_models.FILE,
+        keras_files.FILE,
         train={"epochs": 3, "learning_rate": 0.01},
         quantize={"fp32": FP32, "int8": INT8, "slim": {"model": "slim", "scheme": "int8"}},
         compress={"slim": {"parent": "baseline", "method": "slim", "keep": 0.6, "epochs": 1}},

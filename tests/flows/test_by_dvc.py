@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows import by_dvc
-from tasks import code, params, paths
+from tasks import params, paths
 from tasks.errors import DataError, TercetError
+from tasks.stages import code
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,8 +29,8 @@ def called(project, monkeypatch):
 def test_a_stage_is_called_with_its_keys(called):
     by_dvc.stage("train")
     by_dvc.stage("benchmark", "int8", "host-cpu")
-    by_dvc.stage("origin", "data")
-    assert called == [("train",), ("benchmark", "int8", "host-cpu"), ("origin", "data")]
+    by_dvc.stage("sources", "data")
+    assert called == [("train",), ("benchmark", "int8", "host-cpu"), ("sources", "data")]
 
 
 def test_what_other_code_would_make_is_not_kept_under_the_name_of_this_one(called):

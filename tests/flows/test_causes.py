@@ -12,20 +12,20 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 
 from flows import hunt, pipeline, stages
 from flows.prefect_server import Server
-from tasks import failures, origin, params, paths, report
+from tasks import params, paths
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
-from tasks.stages import STAGES
+from tasks.stages import STAGES, failures, report, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUSE = "train.tsv:3: sentence, one tab, label expected"
 KEYS = {
-    "origin": ["data"],
+    "sources": ["data"],
     "compress": ["pruned50"],
     "quantize": ["int8"],
     "evaluate": ["int8"],
-    "probe": ["host-cpu"],
+    "fingerprint": ["host-cpu"],
     "benchmark": ["int8", "host-cpu"],
-    "deploy": ["host-cpu"],
+    "bundle": ["host-cpu"],
 }
 pytestmark = pytest.mark.timeout(300)
 
@@ -107,15 +107,15 @@ def order(settings):
     devices = settings.benchmark.devices
     return [
         ("code",),
-        *(("origin", kind) for kind in origin.KINDS),
+        *(("sources", kind) for kind in sources.KINDS),
         ("prepare",),
         ("train",),
         *(("compress", name) for name in settings.model_order()),
         *((stage, variant) for stage in ("quantize", "evaluate") for variant in settings.quantize),
-        *(("probe", device) for device in devices),
+        *(("fingerprint", device) for device in devices),
         *(("benchmark", variant, device) for device in devices for variant in settings.quantize),
         ("report",),
-        *(("deploy", device) for device in devices),
+        *(("bundle", device) for device in devices),
     ]
 
 
@@ -130,12 +130,12 @@ def test_the_first_cause_is_told_first_and_consequences_are_counted(stage, flow)
     assert said[1].startswith("1 of ")
     expected = f"; {len(lost)} that need" if lost else " failed"
     assert expected in said[1]
-    assert (len(lost) > 0) == (stage != "deploy")
+    assert (len(lost) > 0) == (stage != "bundle")
     assert failures.find(*words).reason == CAUSE
 
 
 def test_a_stage_that_succeeds_has_no_reason_any_more(flow):
-    for words in (("origin", "data"), ("quantize", "int8")):
+    for words in (("sources", "data"), ("quantize", "int8")):
         failures.Failure(stage=words[0], keys=words[1:], reason=CAUSE).save(paths.failure(*words))
     said, called = flow({})
     assert not said
@@ -174,7 +174,10 @@ CHANGES = {
     "nothing": (lambda settings, errors: None, True),
     "another reason": (lambda settings, errors: errors.update({("quantize", "int8"): ConversionError("no")}), False),
     "one more": (lambda settings, errors: errors.update({("evaluate", "fp32"): InvalidError("no numbers")}), False),
-    "a fault beside it": (lambda settings, errors: errors.update({("probe", "host-cpu"): OSError("full")}), False),
+    "a fault beside it": (
+        lambda settings, errors: errors.update({("fingerprint", "host-cpu"): OSError("full")}),
+        False,
+    ),
     "params.yaml": (lambda settings, errors: settings["train"].update(seed=9), False),
 }
 
@@ -218,7 +221,7 @@ def test_a_search_counts_the_stages_that_it_starts_from_and_no_others(flow, monk
     monkeypatch.setattr(hunt, "Project", lambda: Bridge(lambda *words: called.append(words)))
     monkeypatch.setattr(hunt, "look", lambda settings: {" ".join(words) for words in order(settings)})
     prefect_flow(hunt.start_from, task_runner=hunt.runner)(params.load())
-    needed = [words for words in order(params.load()) if words[0] in ("code", "origin", "prepare", "train")]
+    needed = [words for words in order(params.load()) if words[0] in ("code", "sources", "prepare", "train")]
     needed += [("quantize", "fp32")]
     assert sorted(called) == sorted(needed)
     said = [record.getMessage() for record in caplog.records if record.name == "flows.stages"]

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 
 from flows import cli, doctor, presets
-from tasks import devices, paths
-from tasks.bench import external
+from tasks import paths
+from tasks.bench import devices, external
 from tasks.bench.kinds import ethos_u, litert
 from tasks.bench.runner import counters
 from tasks.errors import ParamsError

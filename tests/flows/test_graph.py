@@ -10,7 +10,8 @@ import pytest
 from dvc.repo import Repo
 
 from flows import pipeline
-from tasks import devices, params, paths
+from tasks import params, paths
+from tasks.bench import devices
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = sorted(path.stem for path in (ROOT / "infra" / "presets").glob("*.yaml"))
@@ -81,7 +82,9 @@ def test_a_measurement_waits_for_all_that_makes_the_machine_busy(submitted):
     measured = set(filter(devices.here, params.load().benchmark.devices))
     benchmarks = [future for future in flow.futures.values() if future.name == "benchmark"]
     quiet = {future.address for future in benchmarks if future.keys[1] in measured}
-    busy = {future.address for future in flow.futures.values() if future.name not in ("report", "deploy", "probe")}
+    busy = {
+        future.address for future in flow.futures.values() if future.name not in ("report", "bundle", "fingerprint")
+    }
     assert flow.quiet == quiet
     for address in quiet:
         assert busy - quiet <= flow.needs[address]

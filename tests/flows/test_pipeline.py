@@ -12,12 +12,12 @@ from contextlib import closing
 
 import pytest
 
-from tasks import origin
+from tasks.stages import sources
 
 pytestmark = pytest.mark.timeout(900)  # minutes on a busy machine, in the first of them
 VARIANTS = {"fp32", "int8", "pruned50-clustered8-int8"}
 DEVICES = {"host-cpu", "ethos-u55-128"}
-ENDED = {"report", *(f"deploy {device}" for device in DEVICES)}
+ENDED = {"report", *(f"bundle {device}" for device in DEVICES)}
 AGAIN_S = 8.0
 AWAY = """
 from tasks.bench.transport import Local
@@ -63,7 +63,7 @@ def sent(first):
 def test_a_first_run_runs_every_stage_and_ends_with_the_table(first, outcomes):
     clone, said, _ = first
     models = {"prepare", "train", "prune pruned50", "cluster pruned50-clustered8"}
-    probes = {"code", *(f"probe {device}" for device in DEVICES), *(f"origin {kind}" for kind in origin.KINDS)}
+    probes = {"code", *(f"fingerprint {device}" for device in DEVICES), *(f"sources {kind}" for kind in sources.KINDS)}
     assert outcomes(said)["ran"] == models | probes | ENDED | set.union(*map(steps, VARIANTS))
     assert not outcomes(said)["restored"]
     assert "Traceback" not in said
@@ -143,9 +143,9 @@ def test_an_edit_makes_old_what_the_code_shapes_and_a_docstring_nothing(clone, o
     file.write_text(f"{text}\n\nMORE = 1\n")
     said = clone.run("tercet", "run")
     name = file.relative_to(clone.root).as_posix()
-    assert f"code: {name} changed (benchmark.{device}, deploy.{device})" in said
+    assert f"code: {name} changed (benchmark.{device}, bundle.{device})" in said
     measured = {f"benchmark {variant} @ {device}" for variant in VARIANTS}
-    assert outcomes(said)["ran"] == measured | {"code", f"deploy {device}"}
+    assert outcomes(said)["ran"] == measured | {"code", f"bundle {device}"}
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
     lock = (clone.root / "dvc.lock").read_bytes()
     assert "Running stage" not in clone.run("dvc", "repro")
@@ -166,9 +166,9 @@ def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tm
     assert "Traceback" not in said
     assert re.search(rf"^\[\d+/\d+\] {failed}: failed: the board does not answer$", said, re.MULTILINE)
     # the report is of what there is, and is made again; what to ship to the processor is not known
-    assert outcomes(said)["ran"] == {"code"} | whole - {failed, "report", "deploy host-cpu"}
+    assert outcomes(said)["ran"] == {"code"} | whole - {failed, "report", "bundle host-cpu"}
     assert clone.hashes("out/bundles/host-cpu") == shipped
-    assert "deploy host-cpu: not every variant is known here; fp16: the board does not answer; out/bundles/" in said
+    assert "bundle host-cpu: not every variant is known here; fp16: the board does not answer; out/bundles/" in said
     assert "\nhost-cpu: nothing\n" in said
     assert len((clone.root / "tries").read_text()) > 1
     rows = json.loads((clone.root / "out/report/comparison.json").read_text())["rows"]
@@ -183,7 +183,7 @@ def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tm
 
 
 def test_a_prefect_server_that_is_away_is_one_line(clone):
-    text = clone.change(lambda params: params["deploy"]["default"].update(minimize="bytes"))
+    text = clone.change(lambda params: params["bundle"]["default"].update(minimize="bytes"))
     said = clone.run("tercet", "run", code=1, env={"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"})
     (clone.root / "params.yaml").write_text(text)
     assert said.splitlines()[-1].startswith(
@@ -202,10 +202,10 @@ def test_outputs_return_from_the_default_remote(clone):
     shutil.rmtree(clone.root / ".dvc" / "cache")
     clone.run("dvc", "pull", "--quiet")
     pulled = clone.hashes("out")
-    own = ("out/code/", "out/fingerprints/", "out/origins/")
+    own = ("out/code/", "out/fingerprints/", "out/sources/")
     assert pulled == {path: value for path, value in before.items() if not path.startswith(own)}
     said = clone.run("dvc", "repro")
     assert set(re.findall(r"Running stage '([^']+)'", said)) == {
-        "code", *(f"origin@{kind}" for kind in origin.KINDS), *(f"probe@{device}" for device in DEVICES)
+        "code", *(f"sources@{kind}" for kind in sources.KINDS), *(f"fingerprint@{device}" for device in DEVICES)
     }  # fmt: skip
     assert clone.hashes("out") == before

@@ -33,16 +33,16 @@ from tasks import signals
 signals.listen("tercet")
 os.environ |= cli.PREFECT
 run.log_to_terminal()
-logging.getLogger("tasks.given").warning("a warning before the flow")
+logging.getLogger("flows.given").warning("a warning before the flow")
 
 def start():
     from prefect import flow, task
-    from flows.shown import heed_signals, run_name
+    from flows.views.prefect import heed_signals, run_name
 
     @task(task_run_name="train")
     def train():
-        logging.getLogger("tasks.train").warning("a warning in a stage")
-        logging.getLogger("tasks.train").info("epoch 1 of 5")
+        logging.getLogger("tasks.stages.train").warning("a warning in a stage")
+        logging.getLogger("tasks.stages.train").info("epoch 1 of 5")
         time.sleep(100)
 
     @flow(name="tercet", flow_run_name=run_name)

@@ -95,5 +95,5 @@ def test_a_run_needs_no_server_and_no_network(make_clone, outcomes):
     clone = make_clone()
     clone.change(lambda params: params["benchmark"].update(devices=["ethos-u55-128"]))
     said = clone.run("tercet", "run", env=OFFLINE)
-    assert {"train", "benchmark int8 @ ethos-u55-128", "deploy ethos-u55-128"} <= outcomes(said)["ran"]
+    assert {"train", "benchmark int8 @ ethos-u55-128", "bundle ethos-u55-128"} <= outcomes(said)["ran"]
     assert (clone.root.parent / "tmp" / "prefect").is_dir()

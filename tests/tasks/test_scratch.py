@@ -79,7 +79,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_uses_stays(tempor
 
 REWRITTEN = """
 import os
-from tasks.fit import import_tensorflow
+from tasks.training.fit import import_tensorflow
 import_tensorflow()
 import tensorflow as tf
 

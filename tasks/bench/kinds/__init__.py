@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
+    from tasks.bench.devices import Device
     from tasks.bench.request import Artifact, Request, Result
     from tasks.bench.shipping import Shipped
     from tasks.bench.timed import Setup
     from tasks.bench.transport import Session
-    from tasks.devices import Device
 
 
 @dataclass(frozen=True, kw_only=True)

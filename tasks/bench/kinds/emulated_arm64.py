@@ -7,10 +7,10 @@ instructions), so no figure here is a time. The count is of one thread, whose ru
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.bench import agreement, arm64, shipping, timed
+from tasks.bench import arm64, same_answers, shipping, timed
+from tasks.bench.devices import Device, installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.devices import Device, installed
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Energy, Instructions
 
@@ -52,7 +52,7 @@ def measure(request: Request) -> Result:
         energy={},
         watts_per_core=(0.0, 0.0, 0.0),
     )
-    agreement.check(request, setup)
+    same_answers.check(request, setup)
     reference = request.reference.card.variant
     response, counts = _count(request, setup, request.artifact)
     others = counts if request.variant == reference else _count(request, setup, request.reference)[1]

@@ -19,13 +19,13 @@ from typing import Self
 from pydantic import model_validator
 
 from tasks.bench import shipping
+from tasks.bench.devices import Device
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.devices import Device
 from tasks.errors import DeviceError, UnsupportedError, suggest
 from tasks.formats import tflite
+from tasks.formats.schemes import SCHEMES
 from tasks.process import Told, told
-from tasks.quantize.schemes import SCHEMES
 from tasks.records import Energy, Latency, Measurement, Memory
 from tasks.scratch import scratch
 

@@ -1,10 +1,10 @@
 """A processor of this machine through LiteRT."""
 
 from tasks.bench import meters, reach, shipping, timed
+from tasks.bench.devices import Processor, too_few_cpus
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Request, Result
 from tasks.bench.transport import Local, Session
-from tasks.devices import Processor, too_few_cpus
 
 
 class Litert(Processor):

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from tasks.bench import agreement, reach, shipping, timed
+from tasks.bench import reach, same_answers, shipping, timed
+from tasks.bench.devices import Device, installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.transport import Local
-from tasks.devices import Device, installed
 from tasks.errors import UnsupportedError
 from tasks.formats import tflite
 from tasks.records import Energy, Memory
@@ -73,7 +73,7 @@ def measure(request: Request) -> Result:
     if reason:
         return Result(request.result(status="unsupported", reason=reason, **figures))
     setup = timed.Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
-    agreement.check(request, setup)
+    same_answers.check(request, setup)
     answers = timed.outputs(request, setup)
     return Result(request.result(status="ok", stand_in=STAND_IN, **figures), outputs=answers)
 

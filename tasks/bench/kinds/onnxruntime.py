@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks import paths
-from tasks.bench import agreement, meters, reach, shipping, timed
+from tasks.bench import meters, reach, same_answers, shipping, timed
+from tasks.bench.devices import Processor, too_few_cpus
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact
 from tasks.bench.transport import Session
-from tasks.devices import Processor, too_few_cpus
 from tasks.errors import UnsupportedError
 from tasks.files import once
 from tasks.formats import tflite
@@ -135,7 +135,7 @@ KIND = Kind(
     package="onnxruntime",
     usable=too_few_cpus,
     probe=reach.runner("onnxruntime"),
-    measure=agreement.measure,
+    measure=same_answers.measure,
     setup=setup,
     ships=shipping.processor,
     here=True,

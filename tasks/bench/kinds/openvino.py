@@ -1,9 +1,9 @@
 """A processor of this machine through OpenVINO, which reads the artifact as it is."""
 
-from tasks.bench import agreement, meters, reach, shipping, timed
+from tasks.bench import meters, reach, same_answers, shipping, timed
+from tasks.bench.devices import Processor, too_few_cpus
 from tasks.bench.kinds import Kind
 from tasks.bench.transport import Session
-from tasks.devices import Processor, too_few_cpus
 from tasks.formats import tflite
 
 
@@ -33,7 +33,7 @@ KIND = Kind(
     package="openvino",
     usable=too_few_cpus,
     probe=reach.runner("openvino"),
-    measure=agreement.measure,
+    measure=same_answers.measure,
     setup=setup,
     ships=shipping.processor,
     here=True,

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tasks.bench import agreement, meters, reach, shipping, timed
+from tasks.bench import meters, reach, same_answers, shipping, timed
+from tasks.bench.devices import Accelerated, Device, installed, too_few_cpus
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.runner import nvml
 from tasks.bench.runner.pjrt import installed_plugin, plugin
 from tasks.bench.transport import Local, Session
-from tasks.devices import Accelerated, Device, installed, too_few_cpus
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import sha256
 
@@ -36,7 +36,7 @@ def measure(request: Request) -> Result:
 
 def measured(request: Request, ready: timed.Setup) -> Result:
     """The same by a session of any kind."""
-    agreement.check(request, ready)
+    same_answers.check(request, ready)
     result = timed.judge(request, ready)
     card = request.artifact.card
     details = {**result.measurement.details, "stablehlo_sha256": card.stablehlo and card.stablehlo.sha256}

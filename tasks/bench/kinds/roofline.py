@@ -14,13 +14,13 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks.bench import shipping
+from tasks.bench.devices import Device, Watts
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.devices import Device, Watts
 from tasks.errors import UnsupportedError
 from tasks.formats import cost
+from tasks.formats.schemes import SCHEMES, Precision
 from tasks.params.section import Name
-from tasks.quantize.schemes import SCHEMES, Precision
 from tasks.records import Energy, Latency, Operator
 
 STAND_IN = "LiteRT's default kernels on the host"

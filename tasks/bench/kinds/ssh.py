@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks import devices, files, paths
-from tasks.bench import agreement, openssh, shipping, timed, wheels
+from tasks import files, paths
+from tasks.bench import devices, openssh, same_answers, shipping, timed, wheels
+from tasks.bench.devices import Accelerated, Device
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.ssh import Remote
-from tasks.devices import Accelerated, Device
 from tasks.errors import DeviceError, UnsupportedError
 
 FACTS = ("machine", "cpu", "features", "cpus", "python")  # of the runner's environment: what tells machines apart
@@ -46,7 +46,7 @@ def measure(request: Request) -> Result:
         equip(session, device)
         setup = timed.setup_of(device.runtime, device, session)
         if device.runtime != "litert":  # which is what it is compared with
-            agreement.check(request, setup)
+            same_answers.check(request, setup)
         result = timed.judge(request, setup)
     remember(device, result.measurement.environment)
     return result

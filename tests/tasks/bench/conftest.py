@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices, paths
-from tasks.bench import locks, openssh, shots, timed, transport
+from tasks import paths
+from tasks.bench import devices, locks, openssh, shots, timed, transport
 from tasks.bench.kinds import litert, onnxruntime
 from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
@@ -171,7 +171,7 @@ def params() -> Params:
             "compress": {},
             "quantize": {**schemes, "mixed": {"model": "baseline", "scheme": "dynamic"}},
             "benchmark": {"reference": "float32", "devices": ["host-cpu"], "protocol": protocol},
-            "deploy": {},
+            "bundle": {},
         }
     )
 

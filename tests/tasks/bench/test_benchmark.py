@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import benchmark, dataset, paths
+from tasks import paths
 from tasks.bench import locks, openssh
 from tasks.bench.kinds import litert
 from tasks.bench.request import Request, Result
 from tasks.errors import DataError, DeviceError
+from tasks.examples import dataset
 from tasks.params import Params
 from tasks.records import Latency, Measurement, read
+from tasks.stages import benchmark
 
 
 @pytest.fixture(autouse=True)

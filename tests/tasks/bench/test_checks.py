@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tasks import devices, paths
-from tasks.bench import external, meters
+from tasks import paths
+from tasks.bench import devices, external, meters
 from tasks.bench.kinds import litert
 from tasks.bench.request import Request
 from tasks.records import Measurement

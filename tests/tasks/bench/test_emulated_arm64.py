@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices
-from tasks.bench import agreement, arm64, transport
+from tasks.bench import arm64, devices, same_answers, transport
 from tasks.bench.kinds import emulated_arm64
 from tasks.bench.request import Request
 from tasks.bench.runner import __main__ as runner
@@ -283,7 +282,7 @@ def test_a_measurement_is_instructions_and_a_ratio_and_no_time(
     pair: Callable[[str, str], Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arm64, "Emulated", Fake)
-    monkeypatch.setattr(agreement, "check", lambda _request, _setup: None)  # the fake answers nothing of its own
+    monkeypatch.setattr(same_answers, "check", lambda _request, _setup: None)  # the fake answers nothing of its own
     result = emulated_arm64.measure(answering(pair("int8", "emulated-cortex-a72")))
     found = result.measurement
     assert found.instructions is not None
@@ -305,7 +304,7 @@ def test_a_refusal_is_no_failure(
     refused: str, pair: Callable[[str, str], Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(arm64, "Emulated", Fake)
-    monkeypatch.setattr(agreement, "check", lambda _request, _setup: None)  # the fake answers nothing of its own
+    monkeypatch.setattr(same_answers, "check", lambda _request, _setup: None)  # the fake answers nothing of its own
     monkeypatch.setattr(Fake, "refuses", refused)
     with pytest.raises(UnsupportedError, match=f"{refused}: the runtime refuses it: no such kernel"):
         emulated_arm64.measure(pair("int8", "emulated-cortex-a72"))
@@ -313,7 +312,7 @@ def test_a_refusal_is_no_failure(
 
 def test_a_lost_mark_is_a_failure(pair: Callable[[str, str], Request], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arm64, "Emulated", Fake)
-    monkeypatch.setattr(agreement, "check", lambda _request, _setup: None)  # the fake answers nothing of its own
+    monkeypatch.setattr(same_answers, "check", lambda _request, _setup: None)  # the fake answers nothing of its own
     monkeypatch.setattr(Fake, "loses", 1)
     with pytest.raises(DeviceError, match="int8: 10 inferences, 9 counted"):
         emulated_arm64.measure(pair("int8", "emulated-cortex-a72"))

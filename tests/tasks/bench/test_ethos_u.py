@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import devices
+from tasks.bench import devices
 from tasks.bench.kinds import ethos_u
 from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError

@@ -21,13 +21,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import benchmark, dataset, paths
+from tasks import paths
 from tasks.bench import openssh, ssh, timed, transport
 from tasks.bench.request import Request, Result
 from tasks.bench.ssh import Remote
 from tasks.errors import DeviceError
+from tasks.examples import dataset
 from tasks.params import Params
 from tasks.records import Measurement, read
+from tasks.stages import benchmark
 
 Build = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[3]

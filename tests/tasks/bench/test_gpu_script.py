@@ -13,8 +13,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tasks import dataset, paths
+from tasks import paths
 from tasks.bench import meters, timed
+from tasks.examples import dataset
 from tasks.files import sha256
 from tasks.params import Params
 from tasks.records import ArtifactCard, Measurement, Program

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import devices
-from tasks.bench import timed
+from tasks.bench import devices, timed
 from tasks.bench.kinds import onnxruntime, openvino
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError

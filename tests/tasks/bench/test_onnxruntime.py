@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import devices
-from tasks.bench import agreement, timed
+from tasks.bench import devices, same_answers, timed
 from tasks.bench.kinds import onnxruntime
 from tasks.bench.request import Artifact, Request
 from tasks.bench.transport import Local
@@ -74,7 +73,7 @@ def test_a_pair_is_measured_checked_and_answers_with_its_own_kernels(
     device, quick = devices.load("host-cpu-onnxruntime"), Protocol(mode="quick", windows=1, window_s=0.02)
     inputs = tmp_path / "inputs.npz"
     request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": inputs})
-    result = agreement.measure(request)
+    result = same_answers.measure(request)
     assert result.measurement.status == "ok"
     assert list(result.samples) == ["00-float32", "01-int8"]
     assert result.measurement.environment["runtime"].startswith("onnxruntime 1.")
@@ -93,9 +92,9 @@ def test_what_computes_something_else_is_refused_by_name(
     )
     device = devices.load("host-cpu-onnxruntime")
     request = Request(artifact, artifact, device, Protocol(mode="quick"), tmp_path / "inputs.npz")
-    agreement.check(request, setup)
+    same_answers.check(request, setup)
     with pytest.raises(UnsupportedError, match="int8: onnxruntime does not compute what the file says: outputs of 6"):
-        agreement.check(replace(request, artifact=wrong), setup)
+        same_answers.check(replace(request, artifact=wrong), setup)
 
 
 @pytest.mark.slow
@@ -113,7 +112,7 @@ def test_a_conversion_is_made_once_and_computes_what_the_artifact_does(
     monkeypatch.setattr(onnxruntime, "to_onnx", None)
     assert onnxruntime.convert(artifact) == path
     request = Request(artifact, artifact, device, Protocol(mode="quick"), tmp_path / "inputs.npz")
-    agreement.check(request, onnxruntime.setup(device, Local()))
+    same_answers.check(request, onnxruntime.setup(device, Local()))
 
 
 def test_integers_that_were_never_activations_keep_their_type(tmp_path: Path) -> None:

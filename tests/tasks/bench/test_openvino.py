@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import devices
-from tasks.bench import agreement, timed
+from tasks.bench import devices, same_answers, timed
 from tasks.bench.kinds import openvino
 from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine
@@ -64,7 +63,7 @@ def test_a_pair_is_measured_and_every_operator_tells_its_kernel(
     device, quick = devices.load("host-cpu-openvino"), Protocol(mode="quick", windows=1, window_s=0.02)
     inputs = tmp_path / "inputs.npz"
     request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": inputs})
-    result = agreement.measure(request)
+    result = same_answers.measure(request)
     assert result.measurement.status == "ok"
     assert list(result.samples) == ["00-float32", "01-int8"]
     assert result.measurement.environment["runtime"].startswith("openvino 20")

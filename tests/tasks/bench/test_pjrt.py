@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices
-from tasks.bench import timed, transport
+from tasks.bench import devices, timed, transport
 from tasks.bench.kinds import pjrt
 from tasks.bench.kinds.pjrt import Pjrt
 from tasks.bench.request import Artifact, Request

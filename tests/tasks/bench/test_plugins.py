@@ -5,24 +5,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import benchmark, compare, dataset, devices, paths
-from tasks.bench import locks
+from tasks import paths
+from tasks.bench import devices, locks
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import made_in
 from tasks.errors import ParamsError
-from tasks.examples import Arrays
+from tasks.examples import Arrays, dataset
+from tasks.formats.schemes import SCHEMES
 from tasks.params import Params, Protocol, Quantize
-from tasks.quantize import stage
-from tasks.quantize.schemes import SCHEMES
 from tasks.records import Evaluation, ModelCard, Score, Subject
+from tasks.report import compare
+from tasks.stages import benchmark, quantize
 
 TOY = '''
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Result
-from tasks.devices import Device
+from tasks.bench.devices import Device
 from tasks.quantize import litert
 from tasks.quantize.made import Made
-from tasks.quantize.schemes import Scheme
+from tasks.formats.schemes import Scheme
 from tasks.records import Energy, Latency
 
 
@@ -98,7 +99,7 @@ def test_a_kind_and_a_scheme_of_a_package_outside_are_accepted_run_and_compared(
     model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
     entry = Quantize(model="baseline", scheme="rounded")
     paths.artifact("mine").mkdir()
-    stage.write(paths.artifact("mine"), "mine", entry, model, examples)
+    quantize.write(paths.artifact("mine"), "mine", entry, model, examples)
     made, reference = made_in(paths.artifact("mine")), made_in(paths.artifact("float32"))
     assert (made.card.scheme, made.card.converter) == ("rounded", "toy 1.0")
     found = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks import devices
+from tasks.bench import devices
 from tasks.bench.kinds import roofline
 from tasks.bench.kinds.roofline import Roofline
 from tasks.bench.request import Request

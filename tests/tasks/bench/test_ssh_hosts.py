@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tasks import devices, paths
+from tasks import paths
+from tasks.bench import devices
 from tasks.bench.kinds import ssh
 
 BOARD = {"machine": "aarch64", "cpu": "0x41 0xd0b", "features": ["asimd"], "cpus": 4, "python": "3.11.2"}

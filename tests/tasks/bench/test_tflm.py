@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices
-from tasks.bench import agreement, timed, transport
+from tasks.bench import devices, same_answers, timed, transport
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
 from tasks.bench.request import Artifact, Request
@@ -166,7 +165,7 @@ def test_kernels_that_answer_something_else_are_told_and_nothing_of_them_is_ok(
     options = {"kernels": "default", "threads": 1}
     setup = timed.Setup(transport.Local(), "litert", options, energy={}, watts_per_core=(0.0, 0.0, 0.0))
     expected = timed.outputs(request, setup)["test"]
-    monkeypatch.setattr(agreement, "check", lambda _request, _setup: None)
+    monkeypatch.setattr(same_answers, "check", lambda _request, _setup: None)
     unchecked = mcu_tflm.measure(request)
     assert unchecked.measurement.status == "ok"
     off = unchecked.outputs["test"] - expected
@@ -183,10 +182,10 @@ def test_one_step_of_an_integer_output_is_no_disagreement(
     monkeypatch.setattr(timed, "outputs", lambda _request, setup: {"test": given[setup.runtime]})
     setup = timed.Setup(transport.Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))
     given["tflm"] = flat + np.float32(0.99 * step)
-    agreement.check(request, setup)
+    same_answers.check(request, setup)
     given["tflm"] = flat + np.float32(1.01 * step)
     with pytest.raises(UnsupportedError, match="does not compute what the file says"):
-        agreement.check(request, setup)
+        same_answers.check(request, setup)
 
 
 def test_a_model_that_does_not_fit_keeps_its_figures(board: Callable[..., Request]) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tasks import fit
 from tasks.channels.tracing import trace
 from tasks.errors import ModelError
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 layers = keras.layers

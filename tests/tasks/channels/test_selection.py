@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tasks import fit
 from tasks.channels import cost, selection
 from tasks.channels.tracing import trace
 from tasks.compress import slim
 from tasks.errors import ModelError, ParamsError
 from tasks.examples import Arrays
 from tasks.params import Slim
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 layers = keras.layers

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from tasks import fit
 from tasks.channels import surgery
 from tasks.channels.tracing import trace
 from tasks.compress import slim
-from tasks.dataset import LABEL
 from tasks.errors import ModelError
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL
 from tasks.params import Slim
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 fit.import_tensorflow()

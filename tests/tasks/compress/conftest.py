@@ -6,9 +6,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from tasks import fit
 from tasks.compress import kernels
 from tasks.errors import ModelError
+from tasks.training import fit
 
 BATCHES = 8
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks import fit, keras_models
 from tasks.compress import cluster, kernels, masks
-from tasks.compress.stage import preserved
 from tasks.errors import ModelError
 from tasks.params import Cluster
+from tasks.stages.compress import preserved
+from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 
@@ -63,7 +63,7 @@ def test_training_keeps_the_values_few_and_the_zeros_zero(architectures):
         assert 4 < len(np.unique(after)) <= 8  # a value may lose all its weights
         assert np.array_equal(after == 0, before == 0)
     assert len(history["loss"]) == 2
-    assert preserved(keras_models.layers(clustered)) == ("sparsity", "clusters")
+    assert preserved(keras_files.layers(clustered)) == ("sparsity", "clusters")
     again, _ = cluster.apply(model, params(clusters=8, epochs=2), data, data, lambda *_: None)
     assert all(np.array_equal(a, b) for a, b in zip(clustered.get_weights(), again.get_weights(), strict=True))
     same = kernels.find(model, kernels.CLUSTERABLE)
@@ -74,7 +74,7 @@ def test_each_layer_has_its_own_number(architectures, disturb):
     model = network(recurrent=True)
     clustered = run(architectures, model, clusters=8, layers={"head": 2, "conv": 32})
     assert counts(clustered) == {"conv": [32], "attention": [8] * 4, "both": [8] * 4, "head": [2]}
-    told = {layer.name: layer.unique_values for layer in keras_models.layers(clustered)}
+    told = {layer.name: layer.unique_values for layer in keras_files.layers(clustered)}
     assert (told["conv"], told["head"]) == (32, 2)
     assert len(np.unique(clustered.get_layer("depthwise").get_weights()[0])) == 9 * 8
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from tasks import fit, keras_models
 from tasks.compress import distill
-from tasks.compress.stage import answers, make
-from tasks.dataset import LABEL, TEACHER, Spec, TensorSpec
 from tasks.errors import ModelError
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, TEACHER, Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cnn, Distill
 from tasks.records import ModelCard, read
+from tasks.stages.compress import answers, make
+from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 SPEC = Spec({"image": TensorSpec((12, 12, 1), "float32")}, ("a", "b", "c", "d"))
@@ -47,10 +47,10 @@ def teacher():
 def store(made, folder, epochs):
     """A model as a stage leaves it."""
     folder.mkdir(parents=True)
-    keras_models.save(made, folder)
+    keras_files.save(made, folder)
     ModelCard(
         model=folder.name, parent=None, method="train", parameters=made.count_params(), epochs=epochs,
-        total_epochs=epochs, layers=keras_models.layers(made), history={},
+        total_epochs=epochs, layers=keras_files.layers(made), history={},
     ).save(folder / "card.json")  # fmt: skip
 
 

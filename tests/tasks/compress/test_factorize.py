@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import fit
 from tasks.compress import factorize, kernels, masks
 from tasks.errors import ModelError
 from tasks.params import Factorize
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 

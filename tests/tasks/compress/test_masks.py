@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import fit
 from tasks.compress import masks
+from tasks.training import fit
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from tasks import fit, keras_models
 from tasks.compress import cluster, distill, finetune, prune
-from tasks.compress.stage import preserved
-from tasks.dataset import TEACHER, Spec, TensorSpec
 from tasks.examples import Arrays
+from tasks.examples.dataset import TEACHER, Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cluster, Cnn, Distill, Finetune, Prune
+from tasks.stages.compress import preserved
+from tasks.training import fit, keras_files
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 
@@ -52,7 +52,7 @@ def test_cluster_shares_values_and_keeps_the_zeros_of_its_parent(model, data):
     for kernel, were_zero in zip(kernels(clustered), zeros, strict=True):
         assert len(np.unique(kernel)) <= 8
         assert np.all(kernel[were_zero] == 0)
-    assert preserved(keras_models.layers(clustered)) == ("sparsity", "clusters")
+    assert preserved(keras_files.layers(clustered)) == ("sparsity", "clusters")
 
 
 def test_finetune_only_trains(model, data):
@@ -61,7 +61,7 @@ def test_finetune_only_trains(model, data):
     tuned, history = finetune.apply(model, params, data, data, ignore)
     assert history["loss"][-1] < history["loss"][0]
     assert not np.array_equal(before[0], kernels(tuned)[0])
-    assert preserved(keras_models.layers(tuned)) == ()
+    assert preserved(keras_files.layers(tuned)) == ()
 
 
 def as_student(model, data, params):

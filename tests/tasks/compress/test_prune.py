@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import fit, keras_models
 from tasks.compress import kernels, prune
-from tasks.compress.stage import preserved
 from tasks.errors import ModelError
 from tasks.params import Prune
+from tasks.stages.compress import preserved
+from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 
@@ -73,7 +73,7 @@ def test_every_layer_reaches_the_target_by_training(architectures):
         assert [np.sum(v == 0) for v in values] == [round(0.75 * v.size) for v in values], name
     assert np.all(pruned.get_layer("depthwise").get_weights()[0] != 0)
     assert len(history["loss"]) == 2
-    assert preserved(keras_models.layers(pruned)) == ("sparsity",)
+    assert preserved(keras_files.layers(pruned)) == ("sparsity",)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))  # the given one's
     assert not any(np.signbit(v[v == 0]).any() for values in by_layer(pruned).values() for v in values)
 
@@ -128,7 +128,7 @@ def test_blocks_are_whole_in_every_layer(architectures, disturb):
 
 def test_layers_named_have_their_own_sparsity(architectures, disturb):
     pruned = run(architectures, network(), sparsity=0.5, layers={"first": 0, "separable": 0.9})
-    told = {layer.name: layer.sparsity for layer in keras_models.layers(pruned)}
+    told = {layer.name: layer.sparsity for layer in keras_files.layers(pruned)}
     assert told["first"] == 0
     assert told["separable"] == pytest.approx(0.9, abs=0.01)
     assert told["head"] == pytest.approx(0.5, abs=0.01)

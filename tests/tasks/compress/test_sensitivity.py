@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import linprog
 
-from tasks import fit
 from tasks.compress import kernels, sensitivity
 from tasks.examples import Arrays
 from tasks.params import Prune
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 PARAMS = Prune(method="prune", parent="baseline", sparsity=0.5, epochs=1)

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import fit
 from tasks.channels import cost, saliency, surgery
 from tasks.channels.tracing import trace
 from tasks.compress import slim
-from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ModelError
 from tasks.examples import Arrays
+from tasks.examples.dataset import Spec, TensorSpec
 from tasks.formats import cost as file_cost
 from tasks.models import dscnn, mobilenet_v2, resnet
 from tasks.params import Dscnn, MobilenetV2, Resnet, Slim
 from tasks.quantize import litert
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 layers = keras.layers

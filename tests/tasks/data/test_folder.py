@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks import dataset, origin
 from tasks.data import folder
 from tasks.errors import DataError
-from tasks.examples import images
+from tasks.examples import dataset, images
 from tasks.params import Prepare
-from tasks.prepare import prepare
+from tasks.stages import sources
+from tasks.stages.prepare import prepare
 
 CLASSES = ("cat", "dog", "hen")
 EACH = 20  # images of a class
@@ -101,7 +101,7 @@ def test_hidden_files_links_depth_and_capitals(project, caplog):
     assert source.classes == CLASSES
     assert np.bincount(source.train.targets["label"]).tolist() == [EACH] * 3
     assert "1 files are neither JPEG nor PNG and are left out, the first is photos/cat/notes.txt" in caplog.text
-    names = origin._of_data(SimpleNamespace(prepare=section()))
+    names = sources._of_data(SimpleNamespace(prepare=section()))
     assert "photos/hen/003.png" in names  # a change of what a link leads to is noticed too
 
 

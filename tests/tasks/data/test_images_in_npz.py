@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tasks import dataset
-from tasks.data import preprocess
 from tasks.data.npz import load
 from tasks.errors import DataError
+from tasks.examples import dataset, preprocess
 from tasks.params import Params, Prepare
-from tasks.prepare import describe, prepare
+from tasks.stages.prepare import describe, prepare
 
 RNG = np.random.default_rng(0)
 N = 20
@@ -96,7 +95,7 @@ def test_classes_without_examples_are_named(project, caplog):
     prepare(
         Params.model_validate({
             "name": "x", "prepare": {"source": "npz", "path": "."}, "model": {"family": "cnn"}, "train": {"epochs": 1},
-            "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}}, "compress": {}, "deploy": {},
+            "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}}, "compress": {}, "bundle": {},
             "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
         })
     )  # fmt: skip

@@ -18,7 +18,7 @@ WORKLOAD = {
     "compress": {},
     "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
     "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-    "deploy": {},
+    "bundle": {},
 }
 
 

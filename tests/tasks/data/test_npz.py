@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tasks import dataset
-from tasks.data import preprocess
 from tasks.data.npz import load
 from tasks.errors import DataError
+from tasks.examples import dataset, preprocess
 from tasks.params import Prepare
-from tasks.prepare import describe, split
+from tasks.stages.prepare import describe, split
 
 
 def arrays(count=20, **more):

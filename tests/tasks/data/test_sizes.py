@@ -9,9 +9,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from tasks import dataset
 from tasks.data import idx, npz, sizes, tsv
 from tasks.errors import DataError
+from tasks.examples import dataset
 from tasks.params import Prepare
 
 MIB = 2**20

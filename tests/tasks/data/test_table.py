@@ -7,12 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import dataset
-from tasks.data import preprocess
 from tasks.data.table import load
 from tasks.errors import DataError
+from tasks.examples import dataset, preprocess
 from tasks.params import Params, Prepare
-from tasks.prepare import prepare
+from tasks.stages.prepare import prepare
 
 HEADER = "age,fare,port,name,alive"
 
@@ -43,7 +42,7 @@ def prepared(**more):
         "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
         "compress": {},
         "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-        "deploy": {},
+        "bundle": {},
     }
     prepare(Params.model_validate(workload))
     return json.loads((dataset.paths.DATA / "preprocess.json").read_text())["inputs"]

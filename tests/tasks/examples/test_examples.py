@@ -10,13 +10,13 @@ from tasks.examples import Arrays, batches, chunks, first, save_inputs
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 
-from tasks import fit  # noqa: E402
+from tasks.bench.predict import predict  # noqa: E402
 from tasks.channels import saliency, tracing  # noqa: E402
 from tasks.compress import sensitivity  # noqa: E402
-from tasks.compress.stage import answers  # noqa: E402
 from tasks.params import Slim, Training  # noqa: E402
-from tasks.predict import predict  # noqa: E402
 from tasks.quantize import litert  # noqa: E402
+from tasks.stages.compress import answers  # noqa: E402
+from tasks.training import fit  # noqa: E402
 
 COUNT, BATCH, CLASSES = 300, 16, 3
 

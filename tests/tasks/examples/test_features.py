@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tasks import dataset
-from tasks.data import preprocess
 from tasks.data.npz import load
 from tasks.errors import DataError
+from tasks.examples import dataset, preprocess
 from tasks.params import Prepare
-from tasks.prepare import describe
+from tasks.stages.prepare import describe
 
 N = 30
 RNG = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import devices
+from tasks.bench import devices
 from tasks.bench.kinds import ethos_u
 from tasks.errors import UnsupportedError
 from tasks.formats import cost

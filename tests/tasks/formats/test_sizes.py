@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import zstandard
 
-from tasks import devices, paths
+from tasks import paths
+from tasks.bench import devices
 from tasks.bench.kinds import ethos_u
 from tasks.formats import sizes
 from tasks.quantize import litert
@@ -27,8 +28,8 @@ def test_sizes_are_those_of_files_that_unpack_to_the_same():
 @pytest.mark.parametrize("what", ["zeros", "clusters"])
 def test_zeros_and_clusters_pay_where_the_weights_are_packed(what, tmp_path, monkeypatch):
     keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-    from tasks import fit
     from tasks.examples import Arrays
+    from tasks.training import fit
 
     rng = np.random.default_rng(0)
     monkeypatch.setattr(paths, "DEVICES", ROOT / paths.DEVICES)

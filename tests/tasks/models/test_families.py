@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from tasks import fit
-from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ModelError
 from tasks.examples import Arrays
+from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import FAMILIES, autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
 from tasks.params import Autoencoder, Cnn, Dscnn, MobilenetV1, MobilenetV2, Resnet
 from tasks.quantize import layers, litert, stablehlo
 from tasks.registry import resolve
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 IMAGES = {"resnet": Resnet, "dscnn": Dscnn, "mobilenet_v1": MobilenetV1, "mobilenet_v2": MobilenetV2}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tasks.dataset import Pixels, TensorSpec
 from tasks.errors import ModelError
+from tasks.examples.dataset import Pixels, TensorSpec
 from tasks.quantize.as_is import _checked
 from tasks.records import Tensor
 

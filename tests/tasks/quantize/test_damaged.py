@@ -7,11 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ConversionError, ModelError, UnsupportedError
+from tasks.examples.dataset import Spec, TensorSpec
 from tasks.formats import cost
-from tasks.keras_models import LITERT
 from tasks.quantize import as_is
+from tasks.training.keras_files import LITERT
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 NAMES = ("float32", "int8", "two", "recurrent", "custom")

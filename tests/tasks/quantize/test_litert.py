@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from tasks import fit
-from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ConversionError, ModelError, TercetError
 from tasks.examples import Arrays
+from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import bow, cnn
 from tasks.params import Bow, Cnn, Prune, Quantize
 from tasks.quantize import aware, litert
 from tasks.records import ModelCard
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 CLASSES = ("a", "b", "c", "d")

@@ -12,14 +12,16 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import devices, fit, paths
+from tasks import paths
+from tasks.bench import devices
 from tasks.bench.kinds import ethos_u
-from tasks.dataset import LABEL
 from tasks.errors import ConversionError, ParamsError, TercetError
 from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL
+from tasks.formats.schemes import SCHEMES
 from tasks.params import Quantize
 from tasks.quantize import ai_edge, layers, litert, mixed
-from tasks.quantize.schemes import SCHEMES
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 ROOT = Path(__file__).resolve().parents[3]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from tasks import fit
 from tasks.errors import ConversionError
 from tasks.examples import Arrays
 from tasks.quantize import litert, stablehlo
 from tasks.quantize.layers import floats
+from tasks.training import fit
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import fit
 from tasks.bench.runner import pjrt
 from tasks.errors import ConversionError
 from tasks.quantize import litert, stablehlo
 from tasks.records import Tensor
+from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 RNG = np.random.default_rng(0)

@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pytest
 
-from tasks import fit
 from tasks.errors import ConversionError
 from tasks.examples import Arrays
 from tasks.params import Quantize
 from tasks.quantize import guard, layers, mixed
+from tasks.training import fit
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import compare, paths
+from tasks import paths
 from tasks.params import Params
 from tasks.records import (
     ArtifactCard,
@@ -27,6 +27,7 @@ from tasks.records import (
     Subject,
     Window,
 )
+from tasks.report import compare
 
 N = 360
 LABELS = np.arange(N, dtype=np.int64) % 10
@@ -255,7 +256,7 @@ def params() -> Params:
             "compress": compress,
             "quantize": {name: {"model": entry[0], "scheme": entry[1]} for name, entry in VARIANTS.items()},
             "benchmark": {"reference": "fp32", "devices": list(DEVICES), "protocol": {"mode": "quick"}},
-            "deploy": {"default": {"max_quality_drop": 0.1}},  # 14 of the validation examples
+            "bundle": {"default": {"max_quality_drop": 0.1}},  # 14 of the validation examples
         }
     )
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import matrix, paths
-from tasks.advice import Advised, advise
+from tasks import paths
 from tasks.files import sha256
 from tasks.params import Params
 from tasks.records import ClassFigures, Comparison, Evaluation, Measurement, read
-from tasks.report import report
+from tasks.report import matrix
+from tasks.report.advice import Advised, advise
+from tasks.stages.report import report
 
 
 def put(at: str) -> int:

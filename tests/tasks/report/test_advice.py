@@ -2,10 +2,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import advice, champion, page, table
-from tasks.advice import Advice
-from tasks.params import Deploy, Params
+from flows.views import table
+from tasks.params import Bundle, Params
 from tasks.records import Comparison
+from tasks.report import advice, page
+from tasks.report.advice import Advice
+from tasks.ship import champion
 
 
 def of_device(comparison: Comparison, params: Params, device: str) -> Advice:
@@ -13,13 +15,13 @@ def of_device(comparison: Comparison, params: Params, device: str) -> Advice:
 
 
 def with_budget(params: Params, **budget: object) -> Params:
-    return params.model_copy(update={"deploy": Deploy.model_validate({"default": budget})})
+    return params.model_copy(update={"bundle": Bundle.model_validate({"default": budget})})
 
 
 def test_each_device_is_told_what_the_choice_is_and_by_how_much(comparison: Comparison, params: Params) -> None:
     budget = with_budget(params, max_quality_drop=0.01)
     said = of_device(comparison, budget, "host-cpu")
-    assert said.choice == champion.select(comparison, "host-cpu", budget.deploy.default)
+    assert said.choice == champion.select(comparison, "host-cpu", budget.bundle.default)
     assert advice.title(said) == "host-cpu: pruned80-int8, in out/bundles/host-cpu"
     why, change, doubt = advice.words(said, comparison)
     assert "the smallest under gzip of the 2" in why  # with int8, whose ratio's interval reaches its

@@ -4,8 +4,8 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from tasks import chart
-from tasks.chart import BOTTOM, CHARACTER, LABELLED, LEFT, LINE, RIGHT, TOP, Chart, Point, scatter
+from tasks.report import chart
+from tasks.report.chart import BOTTOM, CHARACTER, LABELLED, LEFT, LINE, RIGHT, TOP, Chart, Point, scatter
 
 
 def point(label: str, cost: float, quality: float, *, on_front: bool = False, group: str = "measured") -> Point:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import compare
 from tasks.errors import DataError
 from tasks.records import Comparison, Energy, Latency, Row
+from tasks.report import compare
 
 
 def row_of(comparison: Comparison, variant: str, device: str) -> Row:

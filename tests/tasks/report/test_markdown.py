@@ -1,8 +1,8 @@
 """The comparison as Markdown."""
 
-from tasks import figures, markdown
-from tasks.records import Comparison
+from tasks.records import Comparison, notation
 from tasks.records.figures import told
+from tasks.report import markdown
 
 
 def test_every_pair_has_its_three_numbers_in_a_row_of_as_many_cells(comparison: Comparison) -> None:
@@ -13,7 +13,7 @@ def test_every_pair_has_its_three_numbers_in_a_row_of_as_many_cells(comparison: 
         cells = [cell.strip() for cell in line.replace("\\|", "/").strip("|").split("|")]
         shown = told(other for other in comparison.rows if other.device == row.device)
         assert cells[0] == f"`{row.variant}`"
-        assert cells[1:-1] == [figures.cell(figure, figure.of(row), wide=True) for figure in shown]
+        assert cells[1:-1] == [notation.cell(figure, figure.of(row), wide=True) for figure in shown]
         if row.measurement.status != "ok":
             assert row.measurement.status in cells[-1]
     assert text.count("### ") == len({row.device for row in comparison.rows})

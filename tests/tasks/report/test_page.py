@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import page, paths
+from tasks import paths
 from tasks.params import Params
 from tasks.records import Comparison
-from tasks.report import report
+from tasks.stages.report import page, report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks import advice, failures, page, paths
+from tasks import paths
 from tasks.errors import ConversionError, DataError, InvalidError, ModelError, TercetError, UnsupportedError
-from tasks.failures import Failure
 from tasks.params import Params
 from tasks.records import Comparison, Row, read
 from tasks.records.figures import FIGURES
-from tasks.report import gather, report
+from tasks.stages import failures
+from tasks.stages.failures import Failure
+from tasks.stages.report import advice, gather, page, report
 
 FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks import paths, roofline_error
+from tasks import paths
 from tasks.params import Params
 from tasks.records import Latency, Measurement
-from tasks.report import report
+from tasks.stages.report import report, roofline_error
 
 SHA = "0" * 64
 

@@ -2,10 +2,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import advice, figures, table, terminal
+from flows.views import table, terminal
 from tasks.params import Params
-from tasks.records import Comparison, Energy, Ratio
+from tasks.records import Comparison, Energy, Ratio, notation
 from tasks.records.figures import FIGURES
+from tasks.report import advice
 from tasks.track import contents
 
 
@@ -34,9 +35,9 @@ def test_lines_fit_and_nothing_is_cut(shown, comparison: Comparison, columns: in
     for row in comparison.rows:
         assert row.variant in text
         if row.measurement.status == "ok":
-            assert figures.size(row.gzip_bytes).replace(" ", "") in text
+            assert notation.size(row.gzip_bytes).replace(" ", "") in text
             latency = FIGURES["latency_ms"]
-            assert figures.cell(latency, latency.of(row), wide=False).replace(" ", "") in text
+            assert notation.cell(latency, latency.of(row), wide=False).replace(" ", "") in text
         else:
             assert row.verdict.replace(" ", "") in text
 
@@ -100,7 +101,7 @@ def test_the_range_of_few_pairs_is_not_in_the_brackets_of_an_interval(make: Simp
     _, int8 = comparison.rows
     told = next(each for each in advice.advise(comparison, params).devices if each.device == "host-cpu")
     ratio = FIGURES["latency_ratio"]
-    assert figures.cell(ratio, ratio.of(int8), wide=True) == "0.50 (0.40–0.60)"
+    assert notation.cell(ratio, ratio.of(int8), wide=True) == "0.50 (0.40–0.60)"
     assert "too few to tell a change of latency against fp32 (ratio 0.50 (0.40–0.60))" in int8.verdict
     assert any("0.50× the latency (0.40–0.60)" in sentence for sentence in advice.words(told, comparison))
     tags = contents.of_row("w", int8, {}, None).tags

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tasks import figures, markdown, page, paths, table
+from flows.views import table
+from tasks import paths
 from tasks.params import Budget, Params
 from tasks.params.search import Goal
-from tasks.records import Comparison, Energy, Instructions, Latency, Memory, Row
+from tasks.records import Comparison, Energy, Instructions, Latency, Memory, Row, notation
 from tasks.records.figures import FIGURES, Figure, Value, known
-from tasks.report import report
-from tasks.speed import cost
+from tasks.report import markdown, page
+from tasks.ship.speed import cost
+from tasks.stages.report import report
 from tasks.track import contents
 
 
@@ -52,7 +54,7 @@ def test_a_figure_that_is_added_is_shown_written_and_sent(
     told = (capsys.readouterr().out, page.render(comparison), markdown.render(comparison))
     for heading, text in zip(("throughput", "Throughput 1/s", "throughput 1/s"), told, strict=True):
         assert heading in text
-        assert figures.number(toy, toy.of(row)) in text
+        assert notation.number(toy, toy.of(row)) in text
 
 
 def test_what_is_better_high_can_be_a_goal_and_no_budget(toy: Figure) -> None:

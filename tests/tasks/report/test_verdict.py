@@ -2,8 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks import causes, speed
 from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
+from tasks.report import causes
+from tasks.ship import speed
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_a_drop_of_nothing_is_counted_in_tenths_of_a_point(aims):
 
 
 def test_a_drop_is_the_champions(aims):
-    from tasks.champion import _drop_goal
+    from tasks.ship.champion import _drop_goal
 
     class Row:
         validation_quality = 0.955

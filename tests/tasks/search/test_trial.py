@@ -9,19 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import benchmark, dataset, fit, keras_models, paths
+from tasks import paths
 from tasks.bench.request import Result, made_in
-from tasks.compress import stage as compression
-from tasks.dataset import Spec, TensorSpec
 from tasks.errors import ConversionError, ParamsError
-from tasks.examples import Arrays
+from tasks.examples import Arrays, dataset
+from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cnn, Params, Quantize
-from tasks.quantize import stage as quantization
 from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio, Window
 from tasks.search import bits, space, trial
 from tasks.search.front import Aims
 from tasks.search.stopping import Judge
+from tasks.stages import benchmark
+from tasks.stages import compress as compression
+from tasks.stages import quantize as quantization
+from tasks.training import fit, keras_files
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 SEARCH = {
@@ -37,7 +39,7 @@ VALUES = {
     "compress": {},
     "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
     "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "full"}},
-    "deploy": {},
+    "bundle": {},
     "search": SEARCH,
 }
 POINT = {"scheme": "int8", "prune.sparsity": 0.5, "cluster.clusters": 8}
@@ -77,8 +79,8 @@ def workshop(project, reads, monkeypatch):
         Spec({"image": TensorSpec((12, 12, 1), "float32")}, tuple("abcd")),
     )
     paths.model("baseline").mkdir(parents=True)
-    keras_models.save(model, paths.model("baseline"))
-    layers = keras_models.layers(model)
+    keras_files.save(model, paths.model("baseline"))
+    layers = keras_files.layers(model)
     ModelCard(
         model="baseline", parent=None, method="train", parameters=model.count_params(), epochs=1, total_epochs=1,
         layers=layers, history={},
@@ -270,7 +272,7 @@ def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_o
 def test_the_layers_whose_bits_are_searched_are_those_that_take_4(workshop):
     search = workshop.search.model_copy(update={"schemes": ("float32", "int8-weights"), "bits": (4, 8)})
     found = bits.table(search)
-    _, card = keras_models.load_from(paths.model("baseline"))
+    _, card = keras_files.load_from(paths.model("baseline"))
     for layer in card.layers:
         entry = Quantize(model="baseline", scheme="int8-weights", bits={layer.name: 4})
         folder = workshop.folder / layer.name

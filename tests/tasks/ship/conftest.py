@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from tasks import files, paths, track
-from tasks.deploy import deploy
 from tasks.params import Params
 from tasks.quantize.litert import inspect
 from tasks.records import ArtifactCard, Comparison, Energy, Latency, Measurement, ModelCard, Program, Row
+from tasks.stages import bundle as stage
 from tasks.track import server
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ PARAMS = {
         "devices": ["host-cpu", "ethos-u55-128"],
         "protocol": {"mode": "quick"},
     },
-    "deploy": {"default": {"max_quality_drop": 0.01}},
+    "bundle": {"default": {"max_quality_drop": 0.01}},
 }
 
 MakeRow = Callable[..., Row]
@@ -211,7 +211,7 @@ def store(shipped: Path, params: Params, database: Path, monkeypatch: pytest.Mon
     shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
     files.write_json(paths.DATA / "preprocess.json", {})
     for device in params.benchmark.devices:
-        deploy(params, device)
+        stage.bundle(params, device)
     shutil.copyfile(database, "mlflow.db")
     yield Store(f"sqlite:///{shipped}/mlflow.db")
     track.settle()

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.champion import Choice, select, undecided
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
 from tasks.records import Comparison, Energy, Instructions, McNemar, Memory, Ratio, Row, Window
 from tasks.records.figures import FIGURES, Value
-from tasks.speed import cost, tied
+from tasks.ship.champion import Choice, select, undecided
+from tasks.ship.speed import cost, tied
 
 MakeRow = Callable[..., Row]
 

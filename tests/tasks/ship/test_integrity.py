@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tasks import files, paths
-from tasks.deploy import deploy
 from tasks.params import Params
+from tasks.stages import bundle as stage
 
 Serve = Callable[..., "subprocess.CompletedProcess[str]"]  # of conftest.py
 
@@ -18,7 +18,7 @@ Serve = Callable[..., "subprocess.CompletedProcess[str]"]  # of conftest.py
 @pytest.fixture
 def bundle(ready: Path, params: Params, images: np.ndarray) -> Path:
     """A bundle, and `images.npy` to classify."""
-    deploy(params, "host-cpu")
+    stage.bundle(params, "host-cpu")
     np.save("images.npy", images)
     return paths.bundle("host-cpu")
 

@@ -17,10 +17,10 @@ from tasks import files, paths
 from tasks.bench import shipping
 from tasks.bench.kinds import KINDS, litert, onnxruntime
 from tasks.bench.request import made_in
-from tasks.deploy import deploy
-from tasks.manifest import Manifest
-from tasks.params import Deploy, Params
+from tasks.params import Bundle, Params
 from tasks.records import Comparison, Memory, Row, read
+from tasks.ship.manifest import Manifest
+from tasks.stages import bundle as stage
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests" / "golden"
@@ -40,8 +40,8 @@ def ship(
         memory = Memory(provenance="measured", peak_kib=8, what="arena")
         row = make_row(variant, device, device_kind=kind, artifact_sha256=sha256, memory=memory, **measured)
         Comparison(name="w", reference=variant, rows=(row,)).save(paths.REPORT / "comparison.json")
-        chosen = Deploy.model_validate({"default": {"minimize": "memory_kib"}})
-        deploy(params.model_copy(update={"deploy": chosen}), device)
+        chosen = Bundle.model_validate({"default": {"minimize": "memory_kib"}})
+        stage.bundle(params.model_copy(update={"bundle": chosen}), device)
         return paths.bundle(device)
 
     return run

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tasks import compare, files, paths, track
+from tasks import files, paths, track
 from tasks.errors import DataError
 from tasks.params import Params
 from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, Window, read
+from tasks.report import compare
 from tasks.track import contents, ledger, publisher, server
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,277 @@
+"""Which operator runs at which scheme on which runtime: found out by running models of one operator each.
+
+`python -m flows.operators` probes this machine's runtimes and writes `infra/support.json`, which `tercet devices
+--support` shows. A converter may crash on a model, so the models are made by a child process, which goes on behind the
+one that it crashed on.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tasks import paths
+from tasks.bench import devices, timed
+from tasks.bench.kinds import KINDS
+from tasks.bench.request import Artifact, Request
+from tasks.bench.runner import machine
+from tasks.bench.transport import Local
+from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedError
+from tasks.formats.schemes import SCHEMES
+from tasks.params import Protocol, Quantize
+from tasks.process import told
+from tasks.records import ArtifactCard, Record
+from tasks.scratch import scratch
+from tasks.stages import quantize as quantization
+
+if TYPE_CHECKING:
+    import tf_keras
+
+Outcome = Literal["runs", "differs", "refused", "not converted"]
+RUNTIMES = {  # the device of the catalog that stands for each
+    "litert": "host-cpu",
+    "onnxruntime": "host-cpu-onnxruntime",
+    "openvino": "host-cpu-openvino",
+    "pjrt": "host-cpu-pjrt",
+    "tflite-micro": "stm32h743",
+    "ethos-u55": "ethos-u55-128",
+    "ethos-u85": "ethos-u85-256",
+}
+EXAMPLES = 16
+ALLOWED = (
+    0.08  # of the output's range, between a runtime and LiteRT's reference kernels: int8 steps, not another result
+)
+CHILD_S = 900
+
+
+class Cell(Record):
+    """One operator at one scheme on one runtime."""
+
+    operator: str
+    scheme: str
+    runtime: str
+    outcome: Outcome
+    reason: str | None = None
+
+
+class Matrix(Record):
+    """`infra/support.json`."""
+
+    schema_version: Literal[1] = 1
+    versions: dict[str, str]
+    cells: tuple[Cell, ...]
+
+
+def operators() -> dict[str, Callable[[], "tf_keras.Model"]]:
+    """A model of one operator each, by the operator's name; weights are random and the batch is free."""
+    import tf_keras as keras
+
+    layers = keras.layers
+    image, vector, sequence = (8, 8, 4), (16,), (6, 8)
+
+    def of(shape: tuple[int, ...], layer: Any, *, twice: bool = False) -> Callable[[], Any]:
+        def build() -> Any:
+            inputs = [keras.Input(shape, name=name) for name in ("a", "b")[: 2 if twice else 1]]
+            return keras.Model(inputs, layer(inputs if twice else inputs[0]))
+
+        return build
+
+    def embedding() -> Any:
+        tokens = keras.Input((6,), dtype="int32", name="a")
+        return keras.Model(tokens, layers.Embedding(20, 8)(tokens))
+
+    def attention() -> Any:
+        tokens = keras.Input(sequence, name="a")
+        return keras.Model(tokens, layers.MultiHeadAttention(2, 4)(tokens, tokens))
+
+    return {
+        "conv": of(image, layers.Conv2D(8, 3)),
+        "depthwise conv": of(image, layers.DepthwiseConv2D(3)),
+        "transposed conv": of(image, layers.Conv2DTranspose(4, 3, strides=2)),
+        "dense": of(vector, layers.Dense(8)),
+        "max pool": of(image, layers.MaxPooling2D()),
+        "average pool": of(image, layers.AveragePooling2D()),
+        "global average pool": of(image, layers.GlobalAveragePooling2D()),
+        "batch norm": of(image, layers.BatchNormalization()),
+        "layer norm": of(sequence, layers.LayerNormalization()),
+        "relu": of(vector, layers.ReLU()),
+        "sigmoid": of(vector, layers.Activation("sigmoid")),
+        "tanh": of(vector, layers.Activation("tanh")),
+        "swish": of(vector, layers.Activation("swish")),
+        "gelu": of(vector, layers.Activation("gelu")),
+        "softmax": of(vector, layers.Softmax()),
+        "add": of(image, layers.Add(), twice=True),
+        "multiply": of(image, layers.Multiply(), twice=True),
+        "concatenate": of(image, layers.Concatenate(), twice=True),
+        "upsampling": of(image, layers.UpSampling2D()),
+        "zero padding": of(image, layers.ZeroPadding2D()),
+        "flatten": of(image, layers.Flatten()),
+        "embedding": embedding,
+        "attention": attention,
+        "lstm": of(sequence, layers.LSTM(4)),
+        "gru": of(sequence, layers.GRU(4)),
+    }
+
+
+def probe(names: tuple[str, ...] = ()) -> Matrix:
+    """Make every one-operator model at every scheme and run it on every runtime; takes minutes.
+
+    Args:
+        names: of the operators; none: all.
+
+    Raises:
+        DeviceError: the models could not be made.
+    """
+    targets = {runtime: devices.load(name) for runtime, name in RUNTIMES.items()}
+    with scratch("support") as folder:
+        with ThreadPoolExecutor(machine.cpus_allowed()) as pool:
+            work = [
+                pool.submit(_cell, operator, scheme, runtime, device, made)
+                for operator, scheme, made in _made(folder, names)
+                for runtime, device in targets.items()
+            ]
+        cells = [done.result() for done in work]
+    return Matrix(versions=_versions(targets), cells=tuple(cells))
+
+
+def _made(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, str, Path | str]]:
+    """Each operator and scheme, with the folder of its files or the reason why there is none."""
+    skip: list[str] = []  # what a child crashed on
+    while True:
+        command = [sys.executable, "-m", "flows.operators", str(folder), json.dumps(names), json.dumps(skip)]
+        done = told(command, timeout_s=CHILD_S, what="making the models of one operator")
+        begun = [line.removeprefix("begin ") for line in done.out.splitlines() if line.startswith("begin ")]
+        if done.code == 0:
+            break
+        if not begun or begun[-1] in skip:
+            raise DeviceError(f"the models of one operator: {done.last_words}")
+        skip.append(begun[-1])
+    for what in begun + skip:
+        operator, scheme = what.split("/")
+        made = folder / operator / scheme
+        if what in skip:
+            yield operator, scheme, "the converter crashes on it"
+        elif (made / "reason").exists():
+            yield operator, scheme, (made / "reason").read_text(encoding="utf-8")
+        else:
+            yield operator, scheme, made
+
+
+def make(folder: Path, names: list[str], skip: list[str]) -> None:
+    """The child's part: write the files of each operator and scheme, and say on standard output which is begun."""
+    import tf_keras as keras
+
+    keras.utils.set_random_seed(0)
+    for operator, build in operators().items():
+        if names and operator not in names:
+            continue
+        for scheme in filter(converted, SCHEMES):
+            what, made = f"{operator}/{scheme}", folder / operator / scheme
+            if what in skip:
+                continue
+            print(f"begin {what}", flush=True)  # its output is its interface
+            if made.exists():
+                continue
+            made.mkdir(parents=True)
+            try:
+                _write(made, scheme, build())
+            except (ConversionError, UnsupportedError, ValueError) as error:
+                (made / "reason").write_text(" ".join(str(error).split()), encoding="utf-8")
+
+
+def converted(scheme: str) -> bool:
+    """Whether a scheme makes a file of a model."""
+    return SCHEMES.load(scheme).converts is not None
+
+
+def _write(folder: Path, scheme: str, model: "tf_keras.Model") -> None:
+    """The variant's files, its card, and inputs to run it with."""
+    from tasks.examples import Arrays
+
+    rng = np.random.default_rng(0)
+    inputs: dict[str, Any] = {}
+    for tensor in model.inputs:
+        shape = (EXAMPLES, *tensor.shape[1:])
+        integer = tensor.dtype.is_integer
+        inputs[tensor.name] = rng.integers(0, 20, shape, np.int32) if integer else rng.normal(size=shape).astype("f4")
+    np.savez(folder / "inputs.npz", allow_pickle=False, **inputs)
+    quantization.write(folder, "one", Quantize(model="one", scheme=scheme), model, Arrays(inputs, {}))
+
+
+def _cell(operator: str, scheme: str, runtime: str, device: devices.Device, made: Path | str) -> Cell:
+    def cell(outcome: Outcome, reason: str | None = None) -> Cell:
+        return Cell(operator=operator, scheme=scheme, runtime=runtime, outcome=outcome, reason=reason)
+
+    if isinstance(made, str):
+        return cell("not converted", made)
+    if reason := devices.usable(device):
+        return cell("refused", reason)
+    card = ArtifactCard.model_validate_json((made / "card.json").read_bytes())
+    artifact, inputs = Artifact(card, made / card.file), made / "inputs.npz"
+    request = Request(artifact, artifact, device, Protocol(mode="quick"), inputs, {"test": inputs})
+    try:
+        answers = _answers(request)
+    except UnsupportedError as error:
+        return cell("refused", str(error).removeprefix("one: "))
+    except TercetError as error:
+        return cell("refused", f"it crashes: {error}")
+    if isinstance(answers, str):
+        return cell("refused", answers)
+    return cell(*_agreement(artifact, inputs, answers))
+
+
+def _answers(request: Request) -> Any:
+    """What the device answers to the inputs, none from an estimate; or, in words, why it gives no figures."""
+    kind = KINDS.load(request.device.kind)
+    if kind.setup:
+        return timed.outputs(request, kind.setup(request.device, Local()))["test"]
+    result = kind.measure(request)
+    return result.outputs.get("test") if result.measurement.status == "ok" else result.measurement.reason
+
+
+def _agreement(artifact: Artifact, inputs: Path, answers: Any | None) -> tuple[Outcome, str | None]:
+    """Whether the runtime's answers are those of LiteRT's reference kernels; an estimate has none to compare."""
+    if answers is None:
+        return "runs", None
+    try:
+        expected = _predict(artifact, inputs, "reference")
+    except DeviceError:
+        return "runs", "not compared: LiteRT's reference kernels crash on it"
+    reach = float(np.ptp(expected)) or 1.0
+    off = float(np.abs(answers.reshape(expected.shape) - expected).max()) / reach
+    if np.isfinite(off) and off <= ALLOWED:
+        return "runs", None
+    return "differs", f"its answers are off by {off:.0%} of their range from LiteRT's reference kernels"
+
+
+def _predict(artifact: Artifact, inputs: Path, kernels: str) -> Any:
+    request = {"action": "predict", "runtime": "litert", "options": {"kernels": kernels, "threads": 1}}
+    with scratch("support") as folder:
+        outputs = Path(folder, "outputs.npz")
+        Local().run(request, {"model": artifact.path, "inputs": inputs}, {"outputs": outputs}, timeout_s=60)
+        with np.load(outputs, allow_pickle=False) as arrays:
+            return arrays[artifact.card.outputs[0].name]
+
+
+def _versions(targets: dict[str, devices.Device]) -> dict[str, str]:
+    packages = ["tensorflow", *(KINDS.load(device.kind).package or "" for device in targets.values())]
+    return {package: devices.installed(package) or "not installed" for package in dict.fromkeys(packages)}
+
+
+def main() -> None:
+    """Probe this machine, or be the child that makes the models."""
+    if len(sys.argv) == 4:  # the child's words: folder, names, what to skip
+        from tasks.training.fit import import_tensorflow
+
+        import_tensorflow()
+        make(Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3]))
+    else:
+        probe(tuple(sys.argv[1:])).save(paths.SUPPORT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What `tercet compare` and `tercet devices` print."""
+
+from flows.views import table
+from tasks import paths, records, track
+from tasks.bench import devices as catalog
+from tasks.bench.kinds import KINDS
+from tasks.bench.reach import reach
+from tasks.errors import ParamsError, TercetError
+from tasks.report.advice import Advised
+
+
+def compare() -> None:
+    """Print the comparison of the last run, where to see more, and what to ship.
+
+    Raises:
+        DataError: nothing has run yet.
+    """
+    comparison = records.read(records.Comparison, paths.REPORT / "comparison.json")
+    table.show(comparison)
+    print(f"report: {paths.REPORT / 'index.html'}\nMLflow: {track.hint()}", flush=True)
+    table.show_advice(records.read(Advised, paths.REPORT / "advice.json"), comparison)
+
+
+def devices() -> None:
+    """Print each device of the catalog, kind by kind: what it is, and why it cannot be used here if so."""
+    found, faults = [], []
+    for name in catalog.names():
+        try:
+            found.append(catalog.load(name))
+        except ParamsError as error:  # the others can be used all the same
+            faults.append(str(error))
+    width = max((len(device.name) for device in found), default=0)
+    for kind in sorted({device.kind for device in found}, key=list(KINDS).index):
+        print(f"{kind}: {KINDS.load(kind).schema.__doc__}")
+        for device in (device for device in found if device.kind == kind):
+            reason = catalog.usable(device)
+            print(f"  {device.name:<{width}}  {'absent' if reason else 'usable'}  {device.description}")
+            if reason:
+                print(f"  {'':<{width}}          {reason}")
+    for fault in faults:
+        print(f"wrong: {fault}")
+
+
+def probe(name: str) -> bool:
+    """Connect to or start one device, or every one for an empty name; a line for each. Whether all answered.
+
+    Raises:
+        ParamsError: there is no such device.
+    """
+    names = [name] if name else catalog.names()
+    answered = True
+    for device in [catalog.load(each) for each in names]:
+        try:
+            reason = catalog.usable(device)
+            said = reason or reach(device)
+        except TercetError as error:
+            reason = said = str(error)
+        answered &= reason is None
+        print(f"{'ok    ' if reason is None else 'absent'}  {device.name}: {said}", flush=True)
+    return answered

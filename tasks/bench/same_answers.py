@@ -1,0 +1,74 @@
+"""Whether another runtime computes what the artifact does, before its figures are taken for the artifact's."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tasks.bench import timed
+from tasks.bench.request import Request, Result
+from tasks.bench.transport import Local
+from tasks.distance import rms
+from tasks.errors import UnsupportedError
+from tasks.formats.schemes import SCHEMES
+from tasks.quality.score import check_finite
+from tasks.records import ArtifactCard, judged
+
+# some forty units in the last place: PJRT computes float16 in halves throughout, GPUs multiply in TF32, of as many
+# bits, and TPUs in bfloat16
+HALVES = 0.02
+COARSE = 0.1
+
+
+def measure(request: Request) -> Result:
+    """Measure one pair on this machine by a runtime that is not LiteRT, and answer the splits with its kernels.
+
+    Raises:
+        UnsupportedError: the runtime refuses the variant or the reference, or computes something else.
+        DeviceError: a window crashed or did not end.
+    """
+    setup = timed.setup_of(request.device.kind, request.device, Local())
+    check(request, setup)
+    return timed.judge(request, setup)
+
+
+def check(request: Request, setup: timed.Setup) -> None:
+    """Compare a runtime's outputs with LiteRT's, here, on the examples to time with.
+
+    Raises:
+        UnsupportedError: they are too far apart for the scheme, or one of the two refuses the artifact.
+        InvalidError: one of the two answers no numbers.
+        DeviceError: a prediction crashed.
+    """
+    litert = timed.Setup(
+        Local(), "litert", {"kernels": "default", "threads": 1}, energy={}, watts_per_core=setup.watts_per_core
+    )
+    examples = replace(request, splits={"test": request.inputs})
+    theirs, ours = (timed.outputs(examples, each)["test"] for each in (setup, litert))
+    for who, answers in (("LiteRT", ours), (setup.runtime, theirs)):
+        check_finite(answers, f"examples by {who}")
+    card, spread = request.artifact.card, rms(ours - ours.mean())
+    bound, step = allowed(card.scheme, setup), _step(card)
+    off = rms(theirs - ours) if theirs.shape == ours.shape else np.inf
+    if off > bound * spread + step:
+        raise UnsupportedError(
+            f"{request.variant}: {setup.runtime} does not compute what the file says: outputs of {len(ours)} examples "
+            f"are {off / spread if spread else off:.2g} of their spread from LiteRT's; {card.scheme} allows {bound:g}"
+        )
+
+
+def allowed(scheme: str, setup: timed.Setup) -> float:
+    """How far a runtime may lie from LiteRT, as the root mean square of the difference over the outputs' own.
+
+    That of the outputs is about their mean. An output of integers may be rounded to the next one besides.
+    """
+    found = SCHEMES.load(scheme)
+    if setup.runtime != "pjrt":
+        return found.apart
+    if setup.options["platform"] == "tpu":
+        return COARSE
+    return HALVES if found.halves or setup.offloads else found.apart
+
+
+def _step(card: ArtifactCard) -> float:
+    """What lies between two integers of the output that is compared; 0 for one of floats."""
+    return next((output.scale or 0.0 for output in card.outputs if output.name == judged(card.outputs)), 0.0)

@@ -1,0 +1,216 @@
+"""The examples that stages share: their types, and reading what `prepare` wrote to `out/data`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tasks import paths
+from tasks.errors import DataError, ModelError, suggest
+from tasks.examples import Array, Arrays, Examples, preprocess
+from tasks.examples.files import Files, load_index, save_index
+
+SPLITS = ("train", "validation", "test", "calibration")
+LABEL = "label"  # the target that holds class numbers
+TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
+RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
+INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
+NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
+
+
+Kind = Literal["image", "text", "array", "number", "category"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a data source gives: raw examples.
+
+    Images are uint8 [n, height, width, channels], texts are str objects [n] (numpy's own texts are all as wide as the
+    longest), arrays are integers or float32 [n, ...], columns of a table float64 or str objects [n, columns]; class
+    numbers are int64 [n] under the target "label" and count into `classes`. Further targets are class numbers of
+    their own, int64 [n], or values, float32 [n, ...].
+    """
+
+    kinds: dict[str, Kind]  # of each input
+    train: Examples
+    test: Examples | None  # None: `prepare` takes its own from `train`
+    classes: tuple[str, ...]
+    origin: dict[str, str]  # name of each file read, and its SHA-256
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a table, those that each input is of
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What `prepare` has made of the pixels of images: (pixel - mean) / scale, by channel."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @property
+    def raw(self) -> bool:
+        """Whether they are as they were, from 0 to 255."""
+        return not any(self.mean) and set(self.scale) == {1.0}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One model-ready input."""
+
+    shape: tuple[int, ...]  # without the batch axis
+    dtype: str
+    vocabulary_size: int | None = None  # of numbers that number something, from 0; None for everything else
+    # of images; where the numbers are from is no part of what a model takes
+    pixels: Pixels | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model is built for."""
+
+    inputs: dict[str, TensorSpec]
+    classes: tuple[str, ...]
+    task: Literal["classification", "reconstruction"] = "classification"
+
+    def names_of(self, taken: list[str], taker: str) -> list[str]:
+        """The data's names of the inputs that a model takes, in its order: one may have any, several are matched.
+
+        Raises:
+            ModelError: another number of inputs, or several of other names.
+        """
+        if len(taken) == len(self.inputs) == 1:
+            return list(self.inputs)
+        if sorted(taken) != sorted(self.inputs):
+            raise ModelError(
+                f"{taker}: takes the inputs {', '.join(taken)}; the data has {', '.join(self.inputs)}; several inputs "
+                "are matched by name, so name the model's as the data's"
+            )
+        return taken
+
+
+def load(split: str) -> Examples:
+    """The model-ready examples of a split: inputs as `spec` describes them, targets as they were stored.
+
+    Where the task is reconstruction, the input is a target too.
+
+    Raises:
+        DataError: no such split, or `prepare` has not written it.
+    """
+    raw, described = load_raw(split), _described()
+    entries = described["inputs"]
+    ready: Examples
+    if isinstance(raw, Files):
+        ready = raw.ready(entries[raw.name])
+    else:
+        ready = Arrays({name: preprocess.apply(entries[name], a) for name, a in raw.inputs.items()}, raw.targets)
+    if _task(described) == "reconstruction":
+        again = ready.arrays()
+        return again.also({RECONSTRUCTION: next(iter(again.inputs.values()))})
+    return ready
+
+
+def load_raw(split: str) -> Arrays | Files:
+    """The examples of a split as the source gave them, before preprocessing.
+
+    Raises:
+        DataError: no such split, or `prepare` has not written it.
+    """
+    found = targets(split)
+    inputs = _described()["inputs"]
+    for name, entry in inputs.items():
+        if (path := paths.DATA / split / INDEX.format(name)).exists():
+            return Files(name, _index(path), tuple(entry["shape"]), found)
+    return Arrays({name: _input(split, name, entry) for name, entry in inputs.items()}, found)
+
+
+def targets(split: str) -> dict[str, Array]:
+    """The targets of a split, without its inputs.
+
+    Raises:
+        DataError: no such split, or `prepare` has not written it.
+    """
+    if split not in SPLITS:
+        raise DataError(f"no split is named {split!r}; {suggest(split, SPLITS)}")
+    return {name: _array(f"{split}/targets.{name}.npy") for name in _described()["targets"]}
+
+
+def save(folder: Path, examples: Examples) -> None:
+    """Write the examples of a split to a new folder, for `load_raw`.
+
+    Texts are written as their bytes in a row (UTF-8), and where each of them ends; of files that hold an example each,
+    the index is.
+    """
+    folder.mkdir()
+    arrays = {f"targets.{name}": array for name, array in examples.targets.items()}
+    if isinstance(examples, Files):
+        save_index(folder / INDEX.format(examples.name), examples)
+    else:
+        arrays |= {f"inputs.{name}": array for name, array in examples.arrays().inputs.items()}
+    for name, array in arrays.items():
+        if array.dtype == object:
+            texts = [text.encode() for text in array.ravel()]
+            np.save(folder / f"{name}.ends.npy", np.cumsum([len(text) for text in texts], dtype=np.int64))
+            array = np.frombuffer(b"".join(texts), np.uint8)  # what stands for it in the file
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+
+
+def spec() -> Spec:
+    """What the prepared data asks of a model.
+
+    Raises:
+        DataError: `prepare` has not run.
+    """
+    described = _described()
+    inputs = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
+    return Spec(inputs, tuple(described["targets"][LABEL]["classes"]), _task(described))
+
+
+def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
+    """The model-ready array that one input's entry of preprocess.json leads to."""
+    if entry["kind"] == "text":
+        return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
+    pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if entry["kind"] == "image" else None
+    dtype = "int32" if entry["kind"] in preprocess.NUMBERED else entry.get("dtype", "float32")
+    return TensorSpec(tuple(entry["shape"]), dtype, entry.get("vocabulary"), pixels)
+
+
+def _task(described: Mapping[str, Any]) -> Literal["classification", "reconstruction"]:
+    return "reconstruction" if described["targets"][LABEL]["kind"] == "anomaly" else "classification"
+
+
+def _described() -> dict[str, Any]:
+    path = paths.DATA / "preprocess.json"
+    try:
+        return preprocess.read(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; the stage `prepare` has not run: `tercet run`") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
+
+
+def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
+    array = _array(f"{split}/inputs.{name}.npy")
+    if entry["kind"] != "text" and "values" not in entry:
+        return array
+    ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
+    texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+    return np.array(texts, object).reshape(-1, *entry.get("shape", ()))
+
+
+def _index(path: Path) -> Array:
+    try:
+        return load_index(path)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
+
+
+def _array(name: str) -> Array:
+    path = paths.DATA / name
+    try:
+        array: Array = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; delete {paths.DATA} and run `tercet run`") from None
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a whole array: {error}; delete {paths.DATA} and run `tercet run`") from None
+    return array

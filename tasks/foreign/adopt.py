@@ -1,0 +1,57 @@
+"""A model of one's own, taken over as it is."""
+
+import shutil
+from pathlib import Path
+
+from tasks import files
+from tasks.errors import ModelError
+from tasks.examples import dataset
+from tasks.foreign import fit_to_data, load
+from tasks.params import Stored
+from tasks.records import Layer, ModelCard
+from tasks.training import custom, keras_files
+
+MAGIC = b"TFL3"  # behind the first four bytes of a LiteRT file
+
+
+def keep(folder: Path, name: str, params: Stored, *, parent: str | None, method: str) -> None:
+    """Write a model's folder from a file, without training: a Keras model fitted to the data, or a LiteRT file.
+
+    Args:
+        folder: where to.
+        name: of the model.
+        params: the file.
+        parent: of the model in the tree.
+        method: what the card says that it was made by.
+
+    Raises:
+        ModelError: the file cannot be read safely, or its model does not fit the data.
+    """
+    parameters: int | None = None
+    layers: tuple[Layer, ...] = ()
+    with files.replaced_folder(folder) as temporary:
+        if load.is_litert(params):
+            _copy(load.existing(params), temporary / keras_files.LITERT)
+        else:
+            model = fit_to_data.adapt(load.load(params), dataset.spec(), params.source)
+            parameters, layers = model.count_params(), keras_files.layers(model)
+            keras_files.save(model, temporary)
+        ModelCard(
+            model=name,
+            parent=parent,
+            method=method,
+            parameters=parameters,
+            epochs=0,
+            total_epochs=0,
+            layers=layers,
+            history={},
+            code=custom.code(params.layers),
+            params={"model": params.known()} if parent is None else {method: params.known()},
+        ).save(temporary / "card.json")
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as opened:
+        if opened.read(8)[4:] != MAGIC:
+            raise ModelError(f"source: {source}: not a LiteRT file: its first bytes are not those of one")
+    shutil.copyfile(source, target)

@@ -1,0 +1,177 @@
+"""What a model of one's own answers: probabilities of the data's classes, or a reconstruction of the input."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.errors import ModelError
+from tasks.examples import Array
+from tasks.examples.dataset import LABEL, Spec
+
+if TYPE_CHECKING:
+    import tf_keras
+
+EXAMPLES = 8
+NEAR = 1e-3  # how far a sum of probabilities may be from 1
+SCOPE = (
+    "in scope for now are one class of several (softmax or logits), two classes (one sigmoid unit, or its logit) and "
+    "reconstructions of the input (prepare.task: reconstruction)"
+)
+log = logging.getLogger(__name__)
+
+
+def reconstruction(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
+    """The model, if it gives what it takes.
+
+    Raises:
+        ModelError: it does not.
+    """
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.outputs]
+    if shapes != [tensor.shape for tensor in spec.inputs.values()]:
+        raise ModelError(f"{source}: gives {shapes}; a reconstruction has the shape of the input")
+    (answer,) = of(model, examples(model, spec), source)
+    _check_finite(answer, model.output_names[0], source)
+    return model
+
+
+def probabilities(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
+    """The model with probabilities of the data's classes: behind logits comes a softmax, one unit becomes two.
+
+    Raises:
+        ModelError: it gives anything else; the message says what that looks like, and what is in scope.
+    """
+    names, classes = list(model.output_names), len(spec.classes)
+    if len(names) > 1 and LABEL not in names:
+        raise ModelError(
+            f"{source}: gives {', '.join(names)}; of several outputs the one that tells the class is called {LABEL!r}"
+        )
+    place = names.index(LABEL) if len(names) > 1 else 0
+    told = f"{source}: output {names[place]!r}"
+    shape, inputs = tuple(model.outputs[place].shape[1:]), [tensor.shape for tensor in spec.inputs.values()]
+    single = shape == (1,) and classes == 2
+    if shape != (classes,) and not single:
+        raise ModelError(f"{told} gives {list(shape)}; the data's classes ask for [{classes}]{_other(shape, inputs)}")
+    answer = of(model, examples(model, spec), source)[place]
+    _check_finite(answer, names[place], source)
+    if not single and answer.min() >= 0 and np.abs(answer.sum(axis=1) - 1).max() <= NEAR:
+        return model
+    return _completed(model, place, _kind(model.outputs[place], answer, told, single=single), spec, source)
+
+
+def _other(shape: tuple[int | None, ...], inputs: list[tuple[int, ...]]) -> str:
+    """What another output than of classes may be meant for."""
+    if shape in inputs:
+        return ": it reconstructs its input: set `prepare.task: reconstruction`, with class 0 normal and 1 anomalous"
+    if shape == (1,):
+        return f": one number an example, as of a regression, is out of scope for now; {SCOPE}"
+    return f"; {SCOPE}"
+
+
+def _kind(tensor: Any, answer: Array, told: str, *, single: bool) -> str:
+    """Of answers that are no probabilities of all classes: `sigmoid` of one unit, or `logits`.
+
+    Raises:
+        ModelError: they are neither.
+    """
+    last = getattr(getattr(tensor._keras_history.layer, "activation", None), "__name__", None)
+    within = answer.min() >= 0 and answer.max() <= 1
+    if single and (last == "sigmoid" or (last is None and within)):
+        return "sigmoid"
+    if last == "linear":
+        return "logits"
+    given = f"{told} gives {answer.min():.3g} to {answer.max():.3g} for random inputs"
+    if last == "sigmoid" or within:
+        raise ModelError(
+            f"{given}, which do not sum to 1, as of several labels at once (multi-label): that is out of scope for "
+            f"now; {SCOPE}"
+        )
+    raise ModelError(f"{given}, which are neither probabilities nor logits of a linear last layer; {SCOPE}")
+
+
+def _completed(model: "tf_keras.Model", place: int, kind: str, spec: Spec, source: str) -> "tf_keras.Model":
+    """The model with another layer at the end of one output."""
+    import tf_keras as keras
+
+    outputs = list(model.outputs)
+    tensor, name = outputs[place], LABEL if len(outputs) > 1 else "probabilities"
+    if tensor.shape[-1] == 1:
+        log.warning("%s: its one unit tells %r from %r; from here on by two probabilities", source, *spec.classes[::-1])
+        outputs[place] = _pair(tensor, kind, name)
+    else:
+        log.warning("%s: it ends in logits; a softmax follows them from here on", source)
+        outputs[place] = keras.layers.Softmax(name=name)(tensor)
+    return keras.Model(model.inputs, outputs if len(outputs) > 1 else outputs[0], name=model.name)
+
+
+def _pair(tensor: Any, kind: str, name: str) -> Any:
+    """Two probabilities for the one number of a unit: softmax(-z/2, z/2) is (1 - sigmoid(z), sigmoid(z))."""
+    import tf_keras as keras
+
+    layer = tensor._keras_history.layer
+    if type(layer) is keras.layers.Dense:  # half of its weights, with either sign, need no operator more
+        weights = [np.concatenate([-weight / 2, weight / 2], axis=-1) for weight in layer.get_weights()]
+        made = keras.layers.Dense.from_config(layer.get_config() | {"units": 2, "activation": "softmax", "name": name})
+        found = made(*tensor.node.call_args)
+        made.set_weights(weights)
+        return found
+    if kind == "sigmoid":
+        other = keras.layers.Rescaling(-1.0, 1.0, name=f"{name}_other")(tensor)
+        return keras.layers.Concatenate(name=name)([other, tensor])
+    halves = [keras.layers.Rescaling(half, name=f"{name}_{i}")(tensor) for i, half in enumerate((-0.5, 0.5))]
+    return keras.layers.Softmax(name=name)(keras.layers.Concatenate(name=f"{name}_logits")(halves))
+
+
+def _check_finite(answer: Array, name: str, source: str) -> None:
+    if wrong := int(np.count_nonzero(~np.isfinite(answer))):
+        raise ModelError(
+            f"{source}: output {name!r} gives NaN or infinity in {wrong} of {answer.size} numbers for random inputs; "
+            "train it anew, or look at its weights and its normalisation"
+        )
+
+
+def of(model: "tf_keras.Model", inputs: list[Array], source: str) -> list[Array]:
+    """What a model answers, float64 [n, ...] by output.
+
+    Raises:
+        ModelError: it cannot run on such inputs.
+    """
+    import tensorflow as tf
+
+    given = [tf.cast(array, tensor.dtype) for array, tensor in zip(inputs, model.inputs, strict=True)]
+    try:
+        found = model(given if len(given) > 1 else given[0], training=False)
+    except (tf.errors.InvalidArgumentError, ValueError) as error:
+        message = error.message if isinstance(error, tf.errors.InvalidArgumentError) else str(error)
+        raise ModelError(f"{source}: cannot run on the data: {' '.join(message.split(' [')[0].split())}") from None
+    return [np.asarray(tf.cast(array, tf.float64)) for array in tf.nest.flatten(found)]
+
+
+def examples(model: "tf_keras.Model", spec: Spec, names: list[str] | None = None, *, raw: bool = False) -> list[Array]:
+    """A few examples such as the data may have, in the model's order and shapes.
+
+    Args:
+        model: its inputs are called as the data's, or `names` says which is which.
+        spec: the data's inputs.
+        names: of the data's inputs, in the model's order.
+        raw: pixels as they are, from 0 to 255, whatever `prepare` has made of them.
+    """
+    rng = np.random.default_rng(0)
+    made: list[Any] = []
+    for name, own in zip(names or model.input_names, model.inputs, strict=True):
+        tensor, shape = spec.inputs[name], (EXAMPLES, *spec.inputs[name].shape)
+        if tensor.pixels is not None:
+            values: Any = rng.integers(0, 256, shape)
+            if not raw:
+                values = (values - np.array(tensor.pixels.mean)) / np.array(tensor.pixels.scale)
+        elif tensor.dtype.startswith("float"):
+            values = rng.standard_normal(shape)
+        else:
+            values = rng.integers(0, tensor.vocabulary_size or 1, shape)
+        made.append(values.reshape(EXAMPLES, *other_rank(shape[1:], len(own.shape) - 1)))
+    return made
+
+
+def other_rank(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """A shape with so many axes: a last one of 1 is added, or left out, or it is as it is."""
+    return {len(shape): shape, len(shape) - 1: shape[:-1], len(shape) + 1: (*shape, 1)}[rank]

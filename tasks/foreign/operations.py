@@ -1,0 +1,183 @@
+"""Operations of Keras 3 (`x + y`, `keras.ops.mean(x)`), by what computes the same in a model of tf_keras.
+
+Each is called as Keras 3 calls it: with the tensors and constants of the call, and by name with what its configuration
+holds. Where a layer of tf_keras does the same it is taken, since all that follows (channels, TFMOT) knows layers best.
+"""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tasks.foreign import arithmetic, shaping
+from tasks.foreign.arithmetic import best, of_truths, of_two, pooled, real, reduced, scaled
+
+layers = keras.layers
+Operation = Callable[..., object]
+
+ARITHMETIC: dict[str, Operation] = {
+    "Add": arithmetic.merged("Add", tf.math.add),
+    "Subtract": arithmetic.merged("Subtract", tf.math.subtract),
+    "Multiply": arithmetic.merged("Multiply", tf.math.multiply),
+    "Maximum": arithmetic.merged("Maximum", tf.math.maximum),
+    "Minimum": arithmetic.merged("Minimum", tf.math.minimum),
+    "Divide": arithmetic.divide,
+    "TrueDivide": arithmetic.divide,
+    "FloorDivide": of_two(tf.math.floordiv),
+    "Mod": of_two(tf.math.floormod),
+    "Power": arithmetic.power,
+    "Arctan2": of_two(tf.math.atan2),
+    "Hypot": lambda x1, x2: tf.math.sqrt(arithmetic.square(x1) + arithmetic.square(x2)),
+    "Negative": arithmetic.negative,
+    "Absolute": tf.math.abs,
+    "Abs": tf.math.abs,
+    "Fabs": tf.math.abs,
+    "Sign": tf.math.sign,
+    "Square": arithmetic.square,
+    "Sqrt": lambda x: tf.math.sqrt(real(x)),
+    "Rsqrt": lambda x: tf.math.rsqrt(real(x)),
+    "Reciprocal": lambda x: tf.math.reciprocal(real(x)),
+    "Exp": lambda x: tf.math.exp(real(x)),
+    "Exp2": lambda x: tf.math.exp(layers.Rescaling(math.log(2))(real(x))),
+    "Expm1": lambda x: tf.math.expm1(real(x)),
+    "Log": lambda x: tf.math.log(real(x)),
+    "Log1p": lambda x: tf.math.log1p(real(x)),
+    "Log2": scaled(tf.math.log, 1 / math.log(2)),
+    "Log10": scaled(tf.math.log, 1 / math.log(10)),
+    "Logaddexp": lambda x1, x2: tf.math.maximum(x1, x2) + tf.math.log1p(tf.math.exp(-tf.math.abs(x1 - x2))),
+    "Sin": lambda x: tf.math.sin(real(x)),
+    "Cos": lambda x: tf.math.cos(real(x)),
+    "Tan": lambda x: tf.math.tan(real(x)),
+    "Arcsin": lambda x: tf.math.asin(real(x)),
+    "Arccos": lambda x: tf.math.acos(real(x)),
+    "Arctan": lambda x: tf.math.atan(real(x)),
+    "Sinh": lambda x: tf.math.sinh(real(x)),
+    "Cosh": lambda x: tf.math.cosh(real(x)),
+    "Arcsinh": lambda x: tf.math.asinh(real(x)),
+    "Arccosh": lambda x: tf.math.acosh(real(x)),
+    "Arctanh": lambda x: tf.math.atanh(real(x)),
+    "Erf": lambda x: tf.math.erf(real(x)),
+    "Erfc": lambda x: tf.math.erfc(real(x)),
+    "Deg2rad": scaled(tf.identity, math.pi / 180),
+    "Rad2deg": scaled(tf.identity, 180 / math.pi),
+    "Floor": tf.math.floor,
+    "Ceil": tf.math.ceil,
+    "Trunc": lambda x: tf.math.sign(x) * tf.math.floor(tf.math.abs(x)),
+    "Round": lambda x, decimals=0: tf.math.round(x * 10.0**decimals) / 10.0**decimals if decimals else tf.math.round(x),
+    "Clip": lambda x, x_min, x_max: tf.clip_by_value(
+        x, *(arithmetic.as_type(edge, x.dtype) for edge in (x_min, x_max))
+    ),
+    "Cumsum": arithmetic.cumulated(tf.math.cumsum),
+    "Cumprod": arithmetic.cumulated(tf.math.cumprod),
+    "Matmul": arithmetic.matmul,
+    "Dot": arithmetic.dot,
+    "Tensordot": lambda x1, x2, axes=2: tf.tensordot(*arithmetic.alike(x1, x2), axes),
+    "Einsum": arithmetic.einsum,
+}
+CONDITIONS: dict[str, Operation] = {
+    "Equal": of_two(tf.math.equal),
+    "NotEqual": of_two(tf.math.not_equal),
+    "Greater": of_two(tf.math.greater),
+    "GreaterEqual": of_two(tf.math.greater_equal),
+    "Less": of_two(tf.math.less),
+    "LessEqual": of_two(tf.math.less_equal),
+    "LogicalAnd": of_truths(tf.math.logical_and),
+    "LogicalOr": of_truths(tf.math.logical_or),
+    "LogicalXor": of_truths(tf.math.logical_xor),
+    "LogicalNot": of_truths(tf.math.logical_not),
+    "Isnan": tf.math.is_nan,
+    "Isinf": tf.math.is_inf,
+    "Isfinite": tf.math.is_finite,
+    "Where": arithmetic.where,
+}
+OVER_AXES: dict[str, Operation] = {
+    "Mean": pooled("Average", tf.math.reduce_mean),
+    "Max": pooled("Max", tf.math.reduce_max),
+    "Amax": pooled("Max", tf.math.reduce_max),
+    "Min": reduced(tf.math.reduce_min),
+    "Amin": reduced(tf.math.reduce_min),
+    "Sum": reduced(tf.math.reduce_sum),
+    "Prod": reduced(tf.math.reduce_prod),
+    "Var": reduced(tf.math.reduce_variance, real),
+    "Std": reduced(tf.math.reduce_std, real),
+    "Logsumexp": reduced(tf.math.reduce_logsumexp, real),
+    "Any": reduced(tf.math.reduce_any, lambda x: arithmetic.as_type(x, tf.bool)),
+    "All": reduced(tf.math.reduce_all, lambda x: arithmetic.as_type(x, tf.bool)),
+    "CountNonzero": lambda x, axis=None: tf.reduce_sum(tf.cast(tf.math.not_equal(x, 0), tf.int32), axis=axis),
+    "Ptp": lambda x, axis=None, keepdims=False: (
+        tf.reduce_max(x, axis=axis, keepdims=keepdims) - tf.reduce_min(x, axis=axis, keepdims=keepdims)
+    ),
+    "Argmax": best(tf.math.argmax),
+    "Argmin": best(tf.math.argmin),
+    "Moments": arithmetic.moments,
+    "Norm": arithmetic.norm,
+    "Normalize": arithmetic.normalize,
+    "TopK": lambda x, k, **how: list(tf.math.top_k(x, k, **how)),
+    "Sort": lambda x, axis=-1: tf.sort(x, axis),
+    "Argsort": lambda x, axis=-1: tf.argsort(x, axis),
+}
+ACTIVATIONS: dict[str, Operation] = {
+    "Relu": arithmetic.activation("relu"),
+    "Relu6": lambda x: layers.ReLU(6.0)(x),
+    "LeakyRelu": lambda x, negative_slope=0.2: layers.LeakyReLU(negative_slope)(x),
+    "Elu": lambda x, alpha=1.0: layers.ELU(alpha)(x),
+    "Selu": arithmetic.activation("selu"),
+    "Celu": arithmetic.celu,
+    "Gelu": arithmetic.gelu,
+    "Glu": arithmetic.glu,
+    "Sigmoid": arithmetic.activation("sigmoid"),
+    "LogSigmoid": arithmetic.log_sigmoid,
+    "HardSigmoid": arithmetic.hard_sigmoid,
+    "Silu": arithmetic.activation("swish"),
+    "HardSilu": arithmetic.hard_silu,
+    "Tanh": arithmetic.activation("tanh"),
+    "HardTanh": lambda x: tf.clip_by_value(x, -1.0, 1.0),
+    "TanhShrink": lambda x: x - tf.math.tanh(x),
+    "SoftShrink": arithmetic.soft_shrink,
+    "HardShrink": lambda x, threshold=0.5: tf.where(tf.math.abs(x) > threshold, x, 0.0),
+    "Threshold": arithmetic.threshold,
+    "Softplus": arithmetic.activation("softplus"),
+    "Softsign": arithmetic.activation("softsign"),
+    "Squareplus": lambda x, b=4: (x + tf.math.sqrt(arithmetic.square(x) + float(b))) * 0.5,
+    "Softmax": lambda x, axis=-1: layers.Softmax(axis)(x),
+    "LogSoftmax": lambda x, axis=-1: tf.nn.log_softmax(x, axis),
+}
+SHAPES: dict[str, Operation] = {
+    "Reshape": shaping.reshape,
+    "ExpandDims": shaping.expand_dims,
+    "Squeeze": shaping.squeeze,
+    "Transpose": shaping.transpose,
+    "Swapaxes": shaping.swapaxes,
+    "Moveaxis": shaping.moveaxis,
+    "Concatenate": shaping.concatenate,
+    "Hstack": lambda xs: shaping.concatenate(xs, 1),
+    "Stack": shaping.stack,
+    "Unstack": shaping.unstack,
+    "Split": shaping.split,
+    "GetItem": shaping.get_item,
+    "Slice": shaping.cut,
+    "Pad": shaping.pad,
+    "Repeat": shaping.repeat,
+    "Tile": shaping.tile,
+    "Flip": shaping.flip,
+    "Fliplr": lambda x: shaping.flip(x, 1),
+    "Roll": shaping.roll,
+    "Take": shaping.take,
+    "MaxPool": shaping.pool("Max"),
+    "AveragePool": shaping.pool("Average"),
+    "Resize": shaping.resize,
+    "DepthToSpace": lambda x, block_size: tf.nn.depth_to_space(x, block_size),
+    "SpaceToDepth": lambda x, block_size: tf.nn.space_to_depth(x, block_size),
+    "RGBToGrayscale": lambda images: tf.image.rgb_to_grayscale(images),
+}
+VALUES: dict[str, Operation] = {
+    "Cast": lambda x, dtype: tf.cast(x, dtype),
+    "OneHot": arithmetic.one_hot,
+    "OnesLike": lambda x, dtype=None: tf.ones_like(x, dtype),
+    "ZerosLike": lambda x, dtype=None: tf.zeros_like(x, dtype),
+    "Copy": tf.identity,
+    "ConvertToTensor": lambda x, dtype=None, **_: tf.identity(x) if dtype is None else tf.cast(x, dtype),
+    "StopGradient": tf.stop_gradient,
+}
+TABLE: dict[str, Operation] = ARITHMETIC | CONDITIONS | OVER_AXES | ACTIVATIONS | SHAPES | VALUES

@@ -1,0 +1,86 @@
+"""What to ship to each device, why, and by how much it differs from the reference: the answer that all else serves.
+
+Pure. The report and the terminal show it; the stage `deploy` ships by the same choice.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from tasks import paths
+from tasks.errors import UnsupportedError
+from tasks.params import Params
+from tasks.records import Comparison, Record, Row, notation
+from tasks.ship import champion
+from tasks.ship.champion import Choice
+
+
+class Advice(Record):
+    """What to ship to one device, or why nothing."""
+
+    device: str
+    choice: Choice | None
+    nothing: str | None = None  # why there is no choice
+
+
+class Advised(Record):
+    """`out/report/advice.json`: one for each device of params.yaml."""
+
+    schema_version: Literal[1] = 1
+    devices: tuple[Advice, ...]
+
+
+def advise(comparison: Comparison, params: Params) -> Advised:
+    """Choose for every device that `params` names."""
+    return Advised(devices=tuple(_advise(comparison, params, device) for device in params.benchmark.devices))
+
+
+def _advise(comparison: Comparison, params: Params, device: str) -> Advice:
+    if unknown := champion.undecided(comparison, device):
+        return Advice(device=device, choice=None, nothing=f"{unknown}; what an earlier run has shipped stays")
+    try:
+        return Advice(device=device, choice=champion.select(comparison, device, params.bundle.budget(device)))
+    except UnsupportedError as error:
+        return Advice(device=device, choice=None, nothing=str(error).removeprefix(f"{device}: "))
+
+
+def title(advice: Advice) -> str:
+    """The device and what is shipped to it."""
+    if advice.choice is None:
+        return f"{advice.device}: nothing"
+    return f"{advice.device}: {advice.choice.champion}, in {paths.bundle(advice.device)}"
+
+
+def words(advice: Advice, comparison: Comparison) -> list[str]:
+    """Why, by how much, and what of it the figures do not show: a sentence each."""
+    if advice.choice is None:
+        return [f"{(advice.nothing or 'no reason was recorded').rstrip('.')}."]
+    rows = [row for row in comparison.rows if row.device == advice.device]
+    row = next(row for row in rows if row.variant == advice.choice.champion)
+    told = [advice.choice.reason]
+    if against := "; ".join(_changes(row, rows, comparison)):
+        told.append(f"Against {comparison.reference}: {against}")
+    told += [f"But {doubt}" for doubt in advice.choice.doubts]
+    return [f"{text}." for text in told]
+
+
+def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterator[str]:
+    """Latency, quality and size of a row against the reference's."""
+    base = next((other for other in [*device, *comparison.rows] if other.variant == comparison.reference), None)
+    if base is None or row.variant == base.variant:
+        return
+    if found := row.speed:
+        other = "" if found.against == base.variant else f" of {found.against}"
+        interval = notation.interval(found.low, found.high, found.kind)
+        yield f"{notation.ratio(found.ratio)}× the {found.of}{other} {interval}".rstrip()
+    yield _drop(row, base)
+    raw, packed = (notation.factor(getattr(base, size) / getattr(row, size)) for size in ("bytes", "gzip_bytes"))
+    yield f"file {raw}, {packed} under gzip"
+
+
+def _drop(row: Row, base: Row) -> str:
+    """The change of quality that the choice was made by, and how large a drop the examples leave possible."""
+    n = row.validation_n or 0
+    change = notation.points(row.validation_quality - base.validation_quality, n)
+    bound = champion.drop_bound(row)
+    sure = f", at most {notation.percent(bound, n)} lower (95 %)" if bound is not None else ""
+    return f"{row.metric} {change} points on {n} validation examples{sure}" if n else f"{row.metric} {change} points"

@@ -1,0 +1,293 @@
+"""The comparison: variants and measurements joined into rows, paired tests, Pareto fronts and verdicts. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import DataError
+from tasks.formats.schemes import SCHEMES
+from tasks.intervals import holm
+from tasks.records import Comparison, Control, Evaluation, McNemar, Measurement, Row, Score, Split, Subject, notation
+from tasks.records.figures import FIGURES, Value
+from tasks.report import verdict
+from tasks.ship.speed import anchor, compared, cost, outcome
+
+Labels = NDArray[np.int64]  # [n] true classes of a split
+
+
+def build(
+    name: str,
+    reference: str,
+    subjects: Sequence[Subject],
+    measurements: Iterable[Measurement],
+    labels: Labels | None,
+    validation_labels: Labels | None = None,
+) -> Comparison:
+    """Join variants and measurements.
+
+    Args:
+        name: the workload.
+        reference: the variant that qualities and sizes are compared with; its own failure leaves those unknown.
+        subjects: every variant that could be made and evaluated.
+        measurements: one per pair, in the order that the rows shall have; those of other variants are ignored.
+        labels: the true classes of the test split; None where there is no single class to predict (no McNemar).
+        validation_labels: likewise, of the validation split.
+
+    Raises:
+        DataError: an evaluation lacks a split, or was made on other test data.
+    """
+    known = {subject.variant: subject for subject in subjects}
+    base = known.get(reference)
+    measured = [m for m in measurements if m.variant in known]
+    own = {m.device: m for m in measured if m.variant == reference}
+    rows = [_row(known[m.variant], m, base, labels) for m in measured]
+    rows = [_with_validation(row, known[row.variant], base, own.get(row.device), validation_labels) for row in rows]
+    rows = [_with_control(row, known, base, labels) for row in rows]
+    devices = [with_speed(_with_fronts(_with_holm(group)), reference) for group in by_device(rows).values()]
+    rows = [row for group in devices for row in _with_verdicts(group, known, reference)]
+    return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
+
+
+def score(evaluation: Evaluation, split: Split, kernels: Literal["default", "reference"]) -> Score:
+    """The score on `split` by `kernels`, or by the default kernels where those were not evaluated.
+
+    Raises:
+        DataError: there is neither.
+    """
+    scores = {s.kernels: s for s in evaluation.scores if s.split == split}
+    found = scores.get(kernels) or scores.get("default")
+    if found is None:
+        raise DataError(
+            f"evaluation of {evaluation.variant}: no score on the {split} split by {kernels} or default kernels; "
+            f"received {[f'{s.split}/{s.kernels}' for s in evaluation.scores]}; evaluate it again: `tercet run`"
+        )
+    return found
+
+
+def measured_score(evaluation: Evaluation, split: Split, measurement: Measurement) -> Score:
+    """The score that stands for the device: by its own kernels, or the evaluation's by those that stand in for them."""
+    own = [s for s in measurement.scores if s.split == split]
+    return own[0] if own else score(evaluation, split, measurement.kernels)
+
+
+def mcnemar(variant: Sequence[int], reference: Sequence[int], labels: Labels) -> McNemar:
+    """McNemar's exact test of two classifiers on the same examples.
+
+    Of the n discordant examples (one right, the other wrong), the variant's wins are Binomial(n, 1/2) when neither is
+    better; the two-sided p-value doubles the smaller tail, at most 1 (McNemar 1947; exact form, no mid-p).
+
+    Raises:
+        DataError: predictions and labels differ in number.
+    """
+    if not len(variant) == len(reference) == len(labels):
+        raise DataError(
+            f"paired test: {len(variant)} and {len(reference)} predictions for {len(labels)} test examples; "
+            "the evaluations are of other data: `tercet run`"
+        )
+    right = np.asarray(variant) == labels
+    reference_right = np.asarray(reference) == labels
+    better, worse = int(np.sum(right & ~reference_right)), int(np.sum(~right & reference_right))
+    return McNemar(better=better, worse=worse, p_value=sign_test(better, worse))
+
+
+def sign_test(better: int, worse: int) -> float:
+    """The two-sided exact binomial p-value of `better` against `worse` at even odds, in whole numbers till the end."""
+    n = better + worse
+    term = tail = 1  # C(n, 0)
+    for i in range(min(better, worse)):
+        term = term * (n - i) // (i + 1)
+        tail += term
+    return min(1.0, float(2 * tail / 2**n))
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which (quality, cost) points no other one dominates: as good in both and better in one. Ties are kept."""
+    return [
+        not any(q >= quality and c <= cost and (q > quality or c < cost) for q, c in points) for quality, cost in points
+    ]
+
+
+def by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each device, both in their order."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.device, []).append(row)
+    return found
+
+
+def _row(subject: Subject, measurement: Measurement, base: Subject | None, labels: Labels | None) -> Row:
+    test = measured_score(subject.evaluation, "test", measurement)
+    paired = None
+    if base is not None and base.variant != subject.variant and labels is not None:
+        # The reference is the float model as it runs here: its default kernels, even where the variant's
+        # quality stands for a device whose kernels are imitated by the reference kernels.
+        reference = score(base.evaluation, "test", "default").predictions
+        if test.predictions and reference:  # none where no class is predicted
+            paired = mcnemar(test.predictions, reference, labels)
+    return Row(
+        variant=subject.variant,
+        device=measurement.device,
+        model=subject.model.model,
+        scheme=subject.artifact.scheme,
+        total_epochs=subject.total_epochs,
+        metric=test.metric,
+        quality=test.value,
+        quality_low=test.low,
+        quality_high=test.high,
+        quality_n=test.n,
+        validation_quality=measured_score(subject.evaluation, "validation", measurement).value,
+        mcnemar=paired,
+        bytes=subject.artifact.bytes,
+        gzip_bytes=subject.artifact.gzip_bytes,
+        zstd_bytes=subject.artifact.zstd_bytes,
+        measurement=measurement,
+        outcome="not compared",
+        verdict="",
+        on_latency_front=False,
+        on_energy_front=False,
+    )
+
+
+def _with_validation(
+    row: Row, subject: Subject, base: Subject | None, base_here: Measurement | None, labels: Labels | None
+) -> Row:
+    """Set the paired test on validation data, which choices are made on, against the reference as it answers here."""
+    own = measured_score(subject.evaluation, "validation", row.measurement)
+    paired = None
+    if base is not None and base.variant != subject.variant and labels is not None:
+        known = measured_score(base.evaluation, "validation", base_here) if base_here else None
+        theirs = known or score(base.evaluation, "validation", "default")
+        if own.predictions and theirs.predictions:
+            paired = mcnemar(own.predictions, theirs.predictions, labels)
+    return row.model_copy(update={"validation_n": own.n, "validation_mcnemar": paired})
+
+
+def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, labels: Labels | None) -> Row:
+    """Set what the longer training alone gives, of the control whose budget of epochs is the nearest."""
+    own = known[row.variant]
+    controls = [] if base is None else _controls(known.values(), base)
+    if base is None or not controls or own.total_epochs <= base.total_epochs or own.model.method == "finetune":
+        return row
+    control = min(controls, key=lambda subject: abs(subject.total_epochs - own.total_epochs))
+    test, theirs = measured_score(own.evaluation, "test", row.measurement), score(control.evaluation, "test", "default")
+    paired = None
+    if labels is not None and test.predictions and theirs.predictions:
+        paired = mcnemar(test.predictions, theirs.predictions, labels)
+    found = Control(variant=control.variant, total_epochs=control.total_epochs, quality=theirs.value, mcnemar=paired)
+    return row.model_copy(update={"control": found})
+
+
+def _controls(subjects: Iterable[Subject], base: Subject) -> list[Subject]:
+    """The float variants that were trained longer than the reference, and nothing else was done to them."""
+    return [
+        s
+        for s in subjects
+        if s.model.method == "finetune"
+        and s.model.parent == base.model.model
+        and SCHEMES.load(s.artifact.scheme).reference
+    ]
+
+
+def _with_holm(device: Sequence[Row]) -> list[Row]:
+    """Raise the p-values of the variants that ran on a device for each other: the more are tried, the more differ."""
+    tested = [row for row in device if row.mcnemar is not None and row.measurement.status == "ok"]
+    raised = holm([row.mcnemar.p_value for row in tested if row.mcnemar])
+    found = {row.variant: p for row, p in zip(tested, raised, strict=True)}
+    return [
+        row.model_copy(update={"mcnemar": row.mcnemar.model_copy(update={"p_holm": found[row.variant]})})
+        if row.mcnemar and row.variant in found
+        else row
+        for row in device
+    ]
+
+
+def _with_fronts(device: Sequence[Row]) -> list[Row]:
+    """Mark a device's Pareto fronts, of validation quality and what choices compare by; no two sources share one."""
+    on_latency, on_energy = (
+        _on_front(device, [cost(row, device, FIGURES[key]) for row in device]) for key in ("latency_ms", "energy_mj")
+    )
+    return [
+        row.model_copy(update={"on_latency_front": i in on_latency, "on_energy_front": i in on_energy})
+        for i, row in enumerate(device)
+    ]
+
+
+def _on_front(rows: Sequence[Row], costs: Sequence[Value | None]) -> set[int]:
+    """The rows, by index, that are on the front of the costs of their source; those without a cost are on none."""
+    sources: dict[str, list[tuple[int, float]]] = {}
+    for i, known in enumerate(costs):
+        if known is not None:
+            sources.setdefault(known.origin, []).append((i, known.value))
+    return {
+        i
+        for members in sources.values()
+        for (i, _), best in zip(members, front([(rows[i].validation_quality, c) for i, c in members]), strict=True)
+        if best
+    }
+
+
+def with_speed(device: Sequence[Row], reference: str) -> list[Row]:
+    """Say on each row of a device how it compares with the row that all others there are compared with."""
+    against = anchor(device, reference)
+    name = against.variant if against else None
+    return [
+        row.model_copy(
+            update={"anchor": name, "speed": compared(row, against), "outcome": outcome(row, against)},
+        )
+        for row in device
+    ]
+
+
+def _with_verdicts(device: Sequence[Row], known: dict[str, Subject], reference: str) -> list[Row]:
+    base = known.get(reference)
+    told = [verdict.sentence(row, device, known[row.variant], reference, base) for row in device]
+    return [row.model_copy(update={"verdict": text}) for row, text in zip(device, told, strict=True)]
+
+
+def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None) -> Iterable[str]:
+    """What the rows alone would hide: kernels that stand in, and unequal training."""
+    for row in rows:
+        wanted = row.measurement.kernels
+        if row.measurement.status == "ok" and score(known[row.variant].evaluation, "test", wanted).kernels != wanted:
+            yield (
+                f"{row.variant} @ {row.device}: the {row.metric} is that of the default kernels; "
+                f"the {wanted} kernels, which stand for this device, were not evaluated."
+            )
+    yield from (text for subject in known.values() if (text := _excluded(subject)))
+    yield from (f"{name}: {subject.artifact.note}." for name, subject in known.items() if subject.artifact.note)
+    if base is not None:
+        yield from _budgets(list(known.values()), base)
+
+
+def _excluded(subject: Subject) -> str:
+    """Which layers a variant has left out of its scheme, and what of the bound that it was for was reached."""
+    card = subject.artifact
+    if not card.excluded and card.allowed_drop is None:
+        return ""
+    text = f"{card.variant}: not at {card.scheme}: {', '.join(card.excluded) or 'no layer'}."
+    if card.allowed_drop is None or card.validation_drop is None:
+        return text
+    kept = "within" if card.validation_drop <= card.allowed_drop else "not within"
+    told = f"{card.validation_drop:.4f} below float32 on validation data, {kept} the {card.allowed_drop:g} asked for"
+    return f"{text} It lies {told}."
+
+
+def _budgets(subjects: Sequence[Subject], base: Subject) -> Iterable[str]:
+    """Who had more training than the reference, and the control that had as much and nothing else."""
+    longer = [s for s in subjects if s.total_epochs > base.total_epochs and s.model.method != "finetune"]
+    if not longer:
+        return
+    controls = _controls(subjects, base)
+    told = ", ".join(f"{s.variant} {s.total_epochs}" for s in longer)
+    text = f"Trained longer than {base.variant} ({base.total_epochs} epochs): {told}. "
+    if not controls:
+        yield text + "No control of equal budget is among the variants (method finetune, scheme float32)."
+        return
+    yield text + "Equal-budget control, trained further and nothing else: " + ", ".join(map(_control, controls)) + "."
+
+
+def _control(subject: Subject) -> str:
+    test = score(subject.evaluation, "test", "default")
+    return f"{subject.variant} ({subject.total_epochs} epochs, {test.metric} {notation.percent(test.value, test.n)} %)"

@@ -1,0 +1,240 @@
+"""The comparison as one HTML page that needs nothing else: no network, no script, no font."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.records import Comparison, Measurement, Provenance, Row, notation
+from tasks.records.figures import FIGURES, Figure, Value, told
+from tasks.report.advice import Advised, title, words
+from tasks.report.chart import Chart, Point, scatter
+from tasks.report.matrix import Matrix
+from tasks.ship import speed
+
+RESOURCES = ("page.html.j2",)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure in a table: its heading, its text, what qualifies it, and where it comes from where that is marked."""
+
+    name: str
+    text: str
+    detail: str = ""
+    provenance: Provenance = "none"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A variant on a device, ready to be set."""
+
+    row: Row
+    cost: Cell  # the first figure that the device tells
+    cells: tuple[Cell, ...]  # all of them
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart and the words around it; `chart` is None where no variant has the figure."""
+
+    key: str
+    title: str
+    x_title: str
+    description: str
+    chart: Chart | None
+    why_empty: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's part of the page."""
+
+    name: str
+    kind: str
+    provenance: str
+    against: str | None  # the variant that ratios are against
+    names: tuple[str, ...]  # the headings of its lines' cells
+    lines: tuple[Line, ...]
+    plots: tuple[Plot, ...]
+    facts: tuple[tuple[str, str], ...]
+    ran: bool  # whether any variant did
+
+
+def render(
+    comparison: Comparison, advised: Advised | None = None, about: str = "", confusions: Sequence[Matrix] = ()
+) -> str:
+    """The page's HTML; the same records give the same bytes.
+
+    Args:
+        comparison: what it shows.
+        advised: what to ship, which stands on top where it is known.
+        about: the data, the seeds, times and versions, in a few sentences.
+        confusions: of what is shipped.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = dict.fromkeys(row.device for row in comparison.rows)
+    devices = [_device(name, [r for r in comparison.rows if r.device == name]) for name in names]
+    return environment.get_template("page.html.j2").render(
+        comparison=comparison,
+        advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
+        devices=devices,
+        about=about,
+        confusions=confusions,
+        absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
+        overview=_overview(comparison.rows, devices),
+        metric=comparison.rows[0].metric if comparison.rows else "quality",
+        quick=any(row.measurement.mode == "quick" for row in comparison.rows),
+        marks=notation.MARKS,
+        used={cell.provenance for device in devices for line in device.lines for cell in line.cells},
+    )
+
+
+def _overview(rows: Sequence[Row], devices: Sequence[Device]) -> list[tuple[Row, list[Cell], list[Line | None]]]:
+    """For each variant the figures that do not hang from a device, and its line on every device."""
+    shown = [figure for figure in told(rows) if figure.scope != "device"]
+    table = []
+    for variant in dict.fromkeys(row.variant for row in rows):
+        own = [row for row in rows if row.variant == variant]
+        lines = [next((line for line in device.lines if line.row.variant == variant), None) for device in devices]
+        # of a device that it runs on, where there is one: what did not run has no quality there
+        cells = [_cell(figure, next((row for row in own if figure.of(row)), own[0])) for figure in shown]
+        table.append((own[0], cells, lines))
+    return table
+
+
+def _device(name: str, rows: Sequence[Row]) -> Device:
+    ok = [row.measurement for row in rows if row.measurement.status == "ok"]
+    provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
+    kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
+    shown = told(rows)
+    return Device(
+        name=name,
+        kind=kinds[0] if kinds else "",
+        provenance=" and ".join(provenances) or "no figures",
+        against=rows[0].anchor,
+        names=tuple(_heading(figure, rows[0]) for figure in shown),
+        lines=tuple(_line(row, shown) for row in rows),
+        plots=(
+            _plot(name, rows, "latency_ms", "milliseconds per inference, median"),
+            _plot(name, rows, "energy_mj", "millijoules per inference, gross"),
+        ),
+        facts=tuple(_facts(ok)),
+        ran=bool(ok),
+    )
+
+
+def _reasons(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Each reason once, with the variants that share it."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        found.setdefault(line.row.verdict, []).append(line.row.variant)
+    return [(reason, ", ".join(variants)) for reason, variants in found.items()]
+
+
+def _line(row: Row, shown: Sequence[Figure]) -> Line:
+    cost = next((figure for figure in shown if figure.scope == "device"), None)
+    cells = tuple(_cell(figure, row) for figure in shown)
+    return Line(row, _cell(cost, row) if cost else Cell("", notation.UNKNOWN), cells)
+
+
+def _heading(figure: Figure, row: Row) -> str:
+    name, unit = notation.heading(figure, row.metric)
+    return f"{name[0].upper()}{name[1:]} {unit}".strip()
+
+
+def _cell(figure: Figure, row: Row) -> Cell:
+    value, name = figure.of(row), _heading(figure, row)
+    if value is None:
+        return Cell(name, notation.UNKNOWN)
+    ends = notation.ends(figure, value)
+    detail = f"({ends})" if ends and value.bounds == "range" else ends or value.note
+    return Cell(
+        name, notation.number(figure, value), detail, value.provenance if notation.mark(figure, value) else "none"
+    )
+
+
+def _plot(device: str, rows: Sequence[Row], key: str, x_title: str) -> Plot:
+    """Quality against a figure, as choices compare it."""
+    figure = FIGURES[key]
+    known = [(row, speed.cost(row, rows, figure)) for row in rows]
+    points = [_point(row, figure, cost) for row, cost in known if cost is not None and cost.value > 0]
+    best = ", ".join(point.label for point in points if point.on_front)
+    description = f"{len(points)} variants on {device} by {figure.label}. On the Pareto front: {best or 'none'}."
+    reasons = dict.fromkeys(row.measurement.energy.reason for row in rows if row.measurement.status == "ok")
+    why = "; ".join(reason for reason in reasons if reason) if figure.key == "energy_mj" else ""
+    chart = scatter(points) if points else None
+    return Plot(f"{device}-{figure.label}", figure.label.capitalize(), x_title, description, chart, why)
+
+
+def _point(row: Row, figure: Figure, cost: Value) -> Point:
+    low, value, high = (notation.percent(v, row.quality_n) for v in (row.quality_low, row.quality, row.quality_high))
+    source = notation.ENERGY_KINDS.get(cost.source, cost.origin)
+    text = f"{notation.significant(cost.value)} {figure.unit}, {source}"
+    return Point(
+        label=row.variant,
+        cost=cost.value,
+        quality=row.quality,
+        low=row.quality_low,
+        high=row.quality_high,
+        group=cost.origin,
+        hollow=cost.provenance != "measured",
+        on_front=row.on_latency_front if figure.key == "latency_ms" else row.on_energy_front,
+        reference=row.variant == row.anchor,
+        title=f"{row.variant}: {row.metric} {value} % [{low}–{high}], {text}",
+    )
+
+
+def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
+    """What the figures of a device hang from, each said once."""
+    environment: dict[str, Any] = ok[0].environment if ok else {}
+    known = {k: notation.significant(v) if isinstance(v, float) else v for k, v in environment.items()}
+    facts = [(k.replace("_", " "), str(v)) for k, v in known.items() if isinstance(v, str | int)]
+    told = {
+        "accuracy from": [m.stand_in for m in ok],
+        "energy": [notation.ENERGY_KINDS[m.energy.kind] if m.energy.mj is not None else m.energy.reason for m in ok],
+        "energy covers": [m.energy.scope for m in ok],
+        "energy formula": [f"{m.variant}: {m.energy.formula}" if m.energy.formula else None for m in ok],
+        "memory counts": [m.memory.what if m.memory else None for m in ok],
+        "weights as encoded": [_encoded(m) for m in ok],
+        "windows": [_windows(m) for m in ok],
+        "time goes into": [_operators(m) for m in ok],
+    }
+    return facts + [(name, value) for name, values in told.items() for value in dict.fromkeys(values) if value]
+
+
+def _windows(m: Measurement) -> str | None:
+    own = [window for window in m.windows if window.variant == m.variant]
+    if not own:
+        return None
+    return f"{len(own)} of {notation.significant(min(window.seconds for window in own), 2)} s or more ({m.mode} mode)"
+
+
+def _encoded(m: Measurement) -> str | None:
+    """The weights as a compiler packs them for its hardware: zeros and repeated values take less."""
+    original, encoded = (m.details.get(f"{name}_weights_bytes") for name in ("original", "encoded"))
+    if not original or not encoded:
+        return None
+    sizes = f"{notation.size(int(encoded))} of {notation.size(int(original))}"
+    return f"{m.variant}: {sizes}, {notation.factor(original / encoded)}"
+
+
+def _operators(m: Measurement) -> str | None:
+    """The kinds of operator that take most of a variant's time, where the runtime can say it."""
+    times: dict[str, float] = {}
+    for operator in m.operators:
+        if operator.ms is not None:
+            times[operator.kind] = times.get(operator.kind, 0.0) + operator.ms
+    total = sum(times.values())
+    if not total:
+        return None
+    most = sorted(times.items(), key=lambda kind: -kind[1])[:3]
+    return f"{m.variant}: " + ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in most)

@@ -1,0 +1,111 @@
+"""Did compression help here? One sentence for each variant on each device, from recorded facts only. Pure."""
+
+from collections.abc import Sequence
+
+from tasks.intervals import Kind
+from tasks.records import Control, Row, Subject, notation
+from tasks.report.causes import causes
+
+UNSTEADY = "too unsteady to tell a change"
+SIGNIFICANT = 0.05  # McNemar's p-value, raised by Holm for all variants of the device
+
+
+def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, base: Subject | None) -> str:
+    """The verdict: speed, quality and size against the reference, and the likely cause where compression did not help.
+
+    Args:
+        row: the variant on the device.
+        device: all rows of that device, `row` among them.
+        subject: the variant's cards.
+        reference: the variant that all are compared with.
+        base: the reference's cards; None when it failed.
+    """
+    m = row.measurement
+    if m.status != "ok":
+        word = "failed" if m.status == "error" else m.status
+        return f"{word.capitalize()}: {(m.reason or 'no reason was recorded').rstrip('.')}."
+    if row.variant == reference:
+        clauses = ["The reference: ratios, changes and sizes are against it"]
+    else:
+        own = row.outcome == "reference"
+        clauses = [f"The others are compared with it here, as {reference} does not run" if own else _speed(row)]
+        details = [_quality(row, base), _size(subject, base)] if base is not None else []
+        # where latency is against another variant, quality and size say whom they are against
+        other = details and row.anchor != reference
+        clauses += [f"against {reference}: {', '.join(details)}"] if other else details
+        clauses += [_control(row, row.control)] if row.control else []
+    text = "; ".join(clauses)
+    reasons = [*causes(row, device, subject), *_flags(row)]
+    return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
+
+
+def _speed(row: Row) -> str:
+    found = row.speed
+    if found is None:
+        return "latency not compared: no paired windows" if row.measurement.latency else "no latency is known here"
+    if found.of == "instructions":
+        less = found.ratio < 1
+        times = notation.ratio(1 / found.ratio if less else found.ratio)
+        return f"{times}× {'fewer' if less else 'more'} instructions than {found.against} (a proxy of cost, no time)"
+    estimated = "" if row.measurement.latency is None else row.measurement.latency.provenance
+    lead = "" if estimated == "measured" else f"{estimated} "
+    if row.outcome in ("no change", "inconclusive"):
+        detail = notation.ratio(found.ratio) + _interval(found.low, found.high, found.kind)
+        unsure = f"{found.pairs} pairs of windows are too few to tell a change" if found.few else UNSTEADY
+        what = "no measurable change" if row.outcome == "no change" else unsure
+        return f"{lead}{what} of latency against {found.against} (ratio {detail})".strip()
+    faster = row.outcome == "faster"
+    factor, low, high = found.ratio, found.low, found.high
+    if faster:
+        factor = 1 / found.ratio
+        low, high = (None, None) if not low or not high else (1 / high, 1 / low)
+    return f"{lead}{notation.ratio(factor)}× {row.outcome} than {found.against}{_interval(low, high, found.kind)}"
+
+
+def _interval(low: float | None, high: float | None, kind: Kind) -> str:
+    return f" {notation.interval(low, high, kind)}".rstrip()
+
+
+def _quality(row: Row, base: Subject) -> str:
+    test = next((s for s in base.evaluation.scores if s.split == "test" and s.kernels == "default"), None)
+    if test is None or test.metric != row.metric:
+        return f"{row.metric} not compared"
+    paired, change = row.mcnemar, notation.points(row.quality - test.value, row.quality_n)
+    if paired is None:
+        return f"{row.metric} {change} points (no paired test)"
+    if paired.better == paired.worse == 0:
+        return f"{row.metric} as {base.variant}'s on every example"
+    p_value = paired.p_value if paired.p_holm is None else paired.p_holm
+    told = notation.probability(p_value) + (" by Holm" if p_value > paired.p_value else "")
+    if p_value < SIGNIFICANT:
+        return f"{row.metric} {change} points ({told})"
+    return f"no significant change of {row.metric} ({change} points, {told})"
+
+
+def _control(row: Row, control: Control) -> str:
+    """What compression alone did: against the float model that was trained on meanwhile."""
+    change = notation.points(row.quality - control.quality, row.quality_n)
+    p_value = f", {notation.probability(control.mcnemar.p_value)}" if control.mcnemar else ""
+    epochs = f"{control.total_epochs} epochs of training"
+    if control.total_epochs != row.total_epochs:
+        epochs += f" where this had {row.total_epochs}"
+    return f"against the control {control.variant} ({epochs}): {row.metric} {change} points{p_value}"
+
+
+def _size(subject: Subject, base: Subject) -> str:
+    raw = notation.factor(base.artifact.bytes / subject.artifact.bytes)
+    packed = notation.factor(base.artifact.gzip_bytes / subject.artifact.gzip_bytes)
+    return f"file {raw}" if raw == packed else f"file {raw}, {packed} under gzip"
+
+
+def _flags(row: Row) -> list[str]:
+    m = row.measurement
+    told = []
+    if "noisy" in m.flags:
+        cv = m.latency.window_cv if m.latency is not None else None
+        told.append("noisy: the windows differ" + (f" by {100 * cv:.0f} % (CV)" if cv is not None else ""))
+    if "crowded" in m.flags:
+        told.append("crowded: other work of the machine shows in the mean and the tail")
+    if "drift" in m.flags:
+        told.append("drift: the reference ran at another level than in earlier runs here")
+    return told

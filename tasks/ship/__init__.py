@@ -1,0 +1,1 @@
+"""What is shipped to a device: which variant, why, and what goes along with it."""

@@ -1,0 +1,66 @@
+"""Evaluate a variant: the quality of the artifact itself, by the runtime that is timed."""
+
+from typing import Any
+
+import numpy as np
+
+from tasks import paths
+from tasks.bench.predict import Kernels, predict
+from tasks.examples import dataset
+from tasks.examples.dataset import LABEL
+from tasks.params import Params
+from tasks.quality.score import score
+from tasks.records import ArtifactCard, ClassFigures, Evaluation, Split, judged, read
+
+
+def evaluate(params: Params, variant: str) -> None:  # noqa: ARG001  # every stage takes the parameters
+    """Score `out/artifacts/<variant>/` on the validation and the test split; write its evaluation.
+
+    An integer artifact is scored by the runtime's portable reference kernels too: they stand in for devices that
+    cannot execute here.
+
+    Raises:
+        UnsupportedError: the host's runtime refuses the artifact.
+    """
+    card = read(ArtifactCard, paths.artifact(variant) / "card.json")
+    integer = all(tensor.dtype.startswith("int") for tensor in card.outputs)
+    kinds: tuple[Kernels, ...] = ("default", "reference") if integer else ("default",)
+    splits: tuple[Split, ...] = ("validation", "test")
+    examples = {split: dataset.load(split) for split in splits}
+    scores, runtime = [], ""
+    for kernels in kinds:
+        for split in splits:
+            outputs, runtime = predict(paths.artifact(variant) / card.file, examples[split], kernels)
+            scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split))
+    test = next(s for s in scores if s.split == "test" and s.kernels == "default")
+    names = dataset.spec().classes
+    confusion = np.zeros((0, 0), np.int64)
+    if test.predictions:
+        confusion = confusion_matrix(examples["test"].targets[LABEL], np.array(test.predictions), len(names))
+    Evaluation(
+        variant=variant,
+        artifact_sha256=card.sha256,
+        runtime=runtime,
+        scores=tuple(scores),
+        classes=class_figures(confusion, names) if test.predictions else (),
+        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+    ).save(paths.evaluation(variant))
+
+
+def confusion_matrix(true: Any, predicted: Any, classes: int) -> Any:
+    """Counts [classes, classes]: rows are true classes, columns predicted ones."""
+    return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_figures(confusion: Any, names: tuple[str, ...]) -> tuple[ClassFigures, ...]:
+    """Precision and recall of each class, null where they have no denominator."""
+    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
+    return tuple(
+        ClassFigures(
+            name=name,
+            n=int(true[i]),
+            precision=float(confusion[i, i] / predicted[i]) if predicted[i] else None,
+            recall=float(confusion[i, i] / true[i]) if true[i] else None,
+        )
+        for i, name in enumerate(names)
+    )

@@ -1,0 +1,158 @@
+"""Quantize a model into a variant: a file that can be deployed, and its card."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import files, paths
+from tasks.errors import ConversionError, ParamsError
+from tasks.examples import Arrays, Examples, dataset
+from tasks.formats import sizes
+from tasks.formats.schemes import SCHEMES
+from tasks.params import Params, Quantize
+from tasks.quantize import as_is, aware, guard, litert, mixed, stablehlo
+from tasks.quantize.made import Made
+from tasks.records import ArtifactCard, Program, Sensitivity
+from tasks.registry import named
+from tasks.training import fit, keras_files
+
+if TYPE_CHECKING:
+    import tf_keras
+
+FILE = "model.tflite"
+log = logging.getLogger(__name__)
+
+
+def quantize(params: Params, variant: str) -> None:
+    """Convert the model of `params.quantize[variant]` at its scheme; write `out/artifacts/<variant>/`."""
+    make(paths.artifact(variant), variant, params.quantize[variant], paths.model)
+
+
+def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Path]) -> None:
+    """Write the variant that an entry of `quantize` asks for.
+
+    Args:
+        folder: where to; a kill leaves there what there was.
+        variant: its name.
+        entry: the model and the scheme.
+        place: where models lie, by name.
+
+    Raises:
+        ConversionError, ModelError: the model cannot be converted, or trained, as the entry asks.
+    """
+    if SCHEMES.load(entry.scheme).converts is None:
+        with files.replaced_folder(folder) as temporary:
+            as_is.write(temporary, variant, entry.model, place(entry.model), dataset.load("calibration").arrays())
+        return
+    fit.reset(entry.seed)
+    model, card = keras_files.load_from(place(entry.model))
+    if entry.aware_epochs:
+        model = aware.apply(model, card, entry, dataset.load("train"), dataset.load("validation"))
+    validation = dataset.load("validation") if entry.max_quality_drop is not None else None
+    with files.replaced_folder(folder) as temporary:
+        write(temporary, variant, entry, model, dataset.load("calibration").arrays(), validation)
+
+
+def write(
+    folder: Path,
+    variant: str,
+    entry: Quantize,
+    model: "tf_keras.Model",
+    calibration: Arrays,
+    validation: Examples | None = None,
+) -> None:
+    """Convert a Keras model into `folder`: the files of a variant and their card.
+
+    Args:
+        folder: an empty one.
+        variant: its name.
+        entry: how; quantization-aware training has happened already.
+        model: a Keras model.
+        calibration: examples that set the ranges of integer activations, and that the file is tried on.
+        validation: examples that decide which layers are excluded; for `max_quality_drop`.
+
+    Raises:
+        ConversionError: the model cannot be converted as the scheme promises, or the file does not answer as it must.
+        ParamsError: the entry names a layer that the artifact does not have.
+    """
+    made = _convert(variant, entry, model, calibration, validation)
+    distance = guard.check(made.content, entry.scheme, calibration, model)
+    graph = litert.inspect(made.content)
+    program, lacks = _program(model, entry.scheme, graph)
+    (folder / FILE).write_bytes(made.content)
+    if program:
+        (folder / stablehlo.FILE).write_bytes(program)
+    ArtifactCard(
+        variant=variant,
+        model=entry.model,
+        scheme=entry.scheme,
+        file=FILE,
+        sha256=hashlib.sha256(made.content).hexdigest(),
+        **sizes.of(made.content),
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        operators=graph.operators,
+        aware_epochs=entry.aware_epochs,
+        ranges=entry.ranges,
+        excluded=made.excluded,
+        allowed_drop=entry.max_quality_drop,
+        validation_drop=made.drop,
+        sensitivity=made.sensitivity,
+        distance=distance,
+        note=litert.unchanged(made.content, entry.scheme),
+        converter=made.converter,
+        stablehlo=_about(program, graph) if program else None,
+        no_stablehlo=lacks,
+        params=entry.known(),
+    ).save(folder / "card.json")
+
+
+def sensitivity(params: Params, variant: str) -> tuple[Sensitivity, ...]:
+    """What each layer of a variant's model loses where it alone is at the variant's scheme, the most sensitive first.
+
+    Raises:
+        ParamsError: the scheme quantizes no layer by itself.
+        ConversionError, ModelError: the model cannot be read or converted.
+    """
+    entry = params.quantize[variant]
+    if not SCHEMES.load(entry.scheme).layered:
+        schemes = ", ".join(name for name in SCHEMES if SCHEMES.load(name).layered)
+        raise ParamsError(f"sensitivity of {variant}: scheme {entry.scheme!r} quantizes no layers; {schemes} do")
+    fit.reset(entry.seed)
+    model, _ = keras_files.load_from(paths.model(entry.model))
+    return mixed.sensitivity(mixed.job(model, entry, dataset.load("calibration").arrays()), dataset.load("validation"))
+
+
+def _convert(
+    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Arrays, validation: Examples | None
+) -> Made:
+    """The file, by what its scheme is converted by."""
+    converts = SCHEMES.load(entry.scheme).converts
+    assert converts  # a file that is taken as it is comes from no model
+    try:
+        made: Made = named(converts)(model, entry, calibration, validation)
+    except ParamsError as error:
+        raise ParamsError(f"quantize.{variant}.{error}") from None
+    return made
+
+
+def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple[bytes | None, str | None]:
+    """The variant's StableHLO, or why it has none: that keeps it from some devices, and from nothing else."""
+    try:
+        return stablehlo.convert(model, scheme, graph), None
+    except ConversionError as error:
+        if SCHEMES.load(scheme).stablehlo:
+            log.warning("it cannot run through PJRT: %s", error)
+        return None, str(error)
+
+
+def _about(program: bytes, graph: litert.Graph) -> Program:
+    return Program(
+        file=stablehlo.FILE,
+        sha256=hashlib.sha256(program).hexdigest(),
+        bytes=len(program),
+        inputs=tuple(tensor.name for tensor in graph.inputs),
+        outputs=tuple(tensor.name for tensor in graph.outputs),
+    )

@@ -1,0 +1,66 @@
+"""Train the baseline: the model that every other one descends from."""
+
+import hashlib
+import shutil
+
+from tasks import files, paths, track
+from tasks.examples import dataset
+from tasks.foreign.adopt import keep
+from tasks.models import FAMILIES
+from tasks.params import BASELINE, File, Params
+from tasks.records import ModelCard
+from tasks.registry import resolve
+from tasks.training import custom, fit, keras_files
+
+
+def train(params: Params) -> None:
+    """Fit `params.model` on the training split; write `out/models/baseline/`.
+
+    A model of one's own that is trained already (`epochs: 0`) is taken over as it is. A killed run goes on after its
+    last finished epoch: the checkpoint's folder is named by all that the result depends on, so a changed parameter,
+    file, library, code of ours or other data never resume it.
+    """
+    fit.reset(params.train.seed)
+    if not params.train.epochs and isinstance(params.model, File):
+        keep(paths.model(BASELINE), BASELINE, params.model, parent=None, method="train")
+        return
+    model = resolve(FAMILIES, params.model.family, "model family")(params.model, dataset.spec())
+    checkpoint = paths.STATE / "checkpoints" / _digest(params)
+    stopping = params.train.early_stopping
+    with track.curves(BASELINE, params) as on_epoch:
+        history = fit.fit(
+            model,
+            dataset.load("train"),
+            dataset.load("validation"),
+            params.train,
+            label=f"train {BASELINE}",
+            checkpoint=checkpoint,
+            patience=stopping.patience if stopping else None,
+            on_epoch=on_epoch,
+        )
+    epochs = fit.best_epoch(history) + 1 if stopping else len(history["loss"])
+    card = ModelCard(
+        model=BASELINE,
+        parent=None,
+        method="train",
+        parameters=model.count_params(),
+        epochs=epochs,
+        total_epochs=epochs,
+        layers=keras_files.layers(model),
+        history={name: tuple(values) for name, values in history.items()},
+        code=custom.code(params.model.layers) if isinstance(params.model, File) else None,
+        params={"model": params.model.known(), "train": params.train.known()},
+    )
+    with files.replaced_folder(paths.model(BASELINE)) as folder:
+        keras_files.save(model, folder)
+        card.save(folder / "card.json")
+    shutil.rmtree(checkpoint.parent)  # those that nothing resumes any more too
+
+
+def _digest(params: Params) -> str:
+    parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
+    if paths.code("train").exists():
+        parts.append(files.sha256(paths.code("train")))
+    if isinstance(params.model, File) and paths.source("model").exists():
+        parts.append(files.sha256(paths.source("model")))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Fitting Keras models, and keeping them on disk."""

@@ -1,0 +1,254 @@
+"""Fitting a Keras model, so that a run repeats bit by bit and a killed one goes on where it was.
+
+`train`, every method of `compress` and quantization-aware training share this one loop. The order of the
+examples is a function of (seed, epoch), the learning rate of the step, and early stopping of the history, so
+the state of a run is its variables and its history and nothing else: those two are the checkpoint.
+"""
+
+import atexit
+import json
+import logging
+import math
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks import files
+from tasks.errors import ModelError
+from tasks.examples.feed import epochs, feed, own_words
+from tasks.scratch import scratch
+from tasks.training.losses import objective
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.examples import Examples
+    from tasks.params import Training
+    from tasks.quality.heads import Head
+
+History = dict[str, list[float]]
+OnEpoch = Callable[[int, dict[str, float]], None]
+MOMENTUM = 0.9
+logger = logging.getLogger(__name__)
+
+
+@cache
+def _keep_rewritten_code() -> None:
+    """TensorFlow writes each function that it rewrites to TMPDIR, where those of a killed process would stay for good.
+
+    It knows no other place for them, so its module gets a `tempfile` of its own.
+    """
+    from tensorflow.python.autograph.pyct import loader
+
+    kept = ExitStack()
+    folder = kept.enter_context(scratch("autograph"))
+    atexit.register(kept.close)
+    loader.tempfile = SimpleNamespace(NamedTemporaryFile=partial(tempfile.NamedTemporaryFile, dir=folder))
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and TFMOT without Keras 3, which nothing here uses and which takes seven seconds more."""
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    # TFMOT looks here for a name of old, would get all of Keras 3 for its pains, and goes on without
+    sys.modules.setdefault("keras.engine", None)  # type: ignore[arg-type]  # None: "there is no such module"
+    import tensorflow_model_optimization  # noqa: F401
+
+    _keep_rewritten_code()
+
+
+def reset(seed: int) -> None:
+    """Start a stage from a clean slate: no names, layers or random state of an earlier stage of this process."""
+    import_tensorflow()
+    import tensorflow as tf
+    import tf_keras as keras
+
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    model: "tf_keras.Model",
+    train: "Examples",
+    validation: "Examples",
+    params: "Training",
+    *,
+    label: str,
+    callbacks: Sequence[Any] = (),
+    checkpoint: Path | None = None,
+    patience: int | None = None,
+    on_epoch: OnEpoch | None = None,
+    heads: tuple["Head", ...] | None = None,
+) -> History:
+    """Fit `model` in place and return one value per epoch of each metric.
+
+    Args:
+        model: takes the inputs of `train` by name; `tasks.quality.heads` says which targets its outputs learn.
+        train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
+        validation: what early stopping and the curves look at.
+        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, seed.
+        label: names the progress bar.
+        callbacks: further Keras callbacks.
+        checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
+        patience: stop after so many epochs without a lower validation loss, and keep the best epoch's weights.
+        on_epoch: called with the epoch (from 0) and its metrics.
+        heads: which targets the outputs learn, found by `tasks.quality.heads` before a wrapper gave them other names.
+
+    Raises:
+        ModelError: the loss is not finite, or the outputs and the targets do not fit.
+        DataError: a file that an example is read from is not what it was.
+    """
+    if not params.epochs:
+        return {}
+    steps = math.ceil(len(train) / params.batch_size)
+    aim = objective(model, train, validation, params, heads)
+    model.compile(_optimizer(params, steps), loss=aim.losses, metrics=aim.metrics)
+    model.optimizer.build(model.trainable_variables)
+    history: History = _resume(model, checkpoint) if checkpoint else {}
+    done = len(history.get("loss", []))
+    if done:
+        logger.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
+    if done < params.epochs and not _exhausted(history, patience):
+        after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
+        with own_words():
+            model.fit(
+                epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs)),
+                epochs=params.epochs,
+                initial_epoch=done,
+                steps_per_epoch=steps,
+                validation_data=feed(aim.judged, aim.validation),
+                verbose=0,
+                callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
+            )
+    if patience is not None and checkpoint is not None:
+        _load(model.variables, checkpoint / "best.npz")
+    return history
+
+
+def best_epoch(history: History) -> int:
+    """The epoch (from 0) of the lowest validation loss, the first of equals; one that is no number is never it."""
+    return int(np.argmin(np.nan_to_num(history["val_loss"], nan=np.inf)))
+
+
+def _exhausted(history: History, patience: int | None) -> bool:
+    losses = history.get("val_loss", [])
+    return patience is not None and bool(losses) and len(losses) - 1 - best_epoch(history) >= patience
+
+
+def _optimizer(params: "Training", steps: int) -> Any:
+    import tf_keras as keras
+
+    rate = _learning_rate(params, steps * params.epochs)
+    match params.optimizer:
+        case "sgd":
+            return keras.optimizers.SGD(rate)
+        case "momentum":
+            return keras.optimizers.SGD(rate, momentum=MOMENTUM)
+        case "adam":
+            return keras.optimizers.Adam(rate)
+        case "adamw":
+            return keras.optimizers.AdamW(rate, weight_decay=params.weight_decay)
+        case "rmsprop":
+            return keras.optimizers.RMSprop(rate)
+
+
+def _learning_rate(params: "Training", steps: int) -> Any:
+    """Cosine falls to 0, exponential to a hundredth; step falls tenfold at half and at three quarters."""
+    import tf_keras as keras
+
+    schedules, rate = keras.optimizers.schedules, params.learning_rate
+    match params.schedule:
+        case "constant":
+            return rate
+        case "cosine":
+            return schedules.CosineDecay(rate, steps)
+        case "exponential":
+            return schedules.ExponentialDecay(rate, steps, 0.01)
+        case "step":
+            return schedules.PiecewiseConstantDecay([steps // 2, steps * 3 // 4], [rate, rate / 10, rate / 100])
+
+
+def _after_epoch(
+    model: "tf_keras.Model",
+    history: History,
+    last: int,
+    label: str,
+    checkpoint: Path | None,
+    patience: int | None,
+    on_epoch: OnEpoch | None,
+) -> Any:
+    import tf_keras as keras
+
+    def after(epoch: int, logs: dict[str, float]) -> None:
+        metrics = {name: float(value) for name, value in logs.items()}
+        if not math.isfinite(metrics["loss"]):
+            raise ModelError(f"{label}: the loss of epoch {epoch + 1} is not finite; try a lower learning_rate")
+        for name, value in metrics.items():
+            history.setdefault(name, []).append(value)
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        logger.info("%s: epoch %d of %d  %s", label, epoch + 1, last, figures)
+        if checkpoint is not None:
+            _save(model, history, checkpoint, keep_best=patience is not None)
+        if on_epoch is not None:
+            on_epoch(epoch, metrics)
+        model.stop_training = _exhausted(history, patience)
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=after)
+
+
+def _progress(label: str, last: int, done: int, steps: int) -> Any:
+    """A progress bar over all steps; silent where standard error is no terminal."""
+    import tf_keras as keras
+    from tqdm import tqdm
+
+    class Progress(keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras ships no types
+        _supports_tf_logs = True  # or Keras copies the metrics to the host after every batch
+
+        def on_train_begin(self, _logs: Any = None) -> None:
+            self.bar = tqdm(total=last * steps, initial=done * steps, desc=label, disable=None, leave=False)
+
+        def on_train_batch_end(self, _batch: int, _logs: Any = None) -> None:
+            self.bar.update()
+
+        def on_train_end(self, _logs: Any = None) -> None:
+            self.bar.close()
+
+    return Progress()
+
+
+def _save(model: "tf_keras.Model", history: History, checkpoint: Path, *, keep_best: bool) -> None:
+    """Write variables and history as one folder, so that a kill leaves the last whole epoch."""
+    with files.replaced_folder(checkpoint) as folder:
+        _store(model.variables + model.optimizer.variables, folder / "last.npz")
+        if keep_best and best_epoch(history) == len(history["val_loss"]) - 1:
+            _store(model.variables, folder / "best.npz")
+        elif keep_best:
+            shutil.copy2(checkpoint / "best.npz", folder)
+        files.write_json(folder / "history.json", history)
+
+
+def _store(variables: Sequence[Any], path: Path) -> None:
+    np.savez(path, *[variable.numpy() for variable in variables])
+
+
+def _load(variables: Sequence[Any], path: Path) -> None:
+    with np.load(path, allow_pickle=False) as arrays:
+        for variable, name in zip(variables, arrays.files, strict=True):
+            variable.assign(arrays[name])
+
+
+def _resume(model: "tf_keras.Model", checkpoint: Path) -> History:
+    if not (checkpoint / "history.json").exists():
+        return {}
+    _load(model.variables + model.optimizer.variables, checkpoint / "last.npz")
+    history: History = json.loads((checkpoint / "history.json").read_text(encoding="utf-8"))
+    return history

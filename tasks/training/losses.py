@@ -1,0 +1,158 @@
+"""What a model is fitted to: a loss for each of its outputs that the data has a target for, and a teacher's answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.errors import ModelError
+from tasks.examples import Array, Examples
+from tasks.examples.dataset import LABEL, NORMAL, RECONSTRUCTION, TEACHER
+from tasks.params.compress import Method
+from tasks.quality import heads
+from tasks.quality.heads import Head
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.params import Training
+
+Targets = dict[str, Array]
+Loss = Callable[[Any, Any], Any]
+TINY = 1e-30  # added to a probability before its logarithm
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Everything by the names of the model's outputs."""
+
+    losses: dict[str, str | Loss]
+    metrics: dict[str, list[str | Loss]]
+    train: Targets
+    validation: Targets  # of plain losses, whoever teaches
+    judged: Examples  # the validation examples that those targets are of
+
+
+def objective(
+    model: "tf_keras.Model",
+    train: Examples,
+    validation: Examples,
+    params: "Training",
+    known: tuple[Head, ...] | None = None,
+) -> Objective:
+    """Choose the losses and shape the targets.
+
+    `tasks.quality.heads` says which target an output learns. Class numbers are learned by cross-entropy from
+    probabilities, values by mean squared error. Where the data has a teacher's answers and `params` ask for them,
+    they are learned beside the target: see `taught_classes` and `taught_values`.
+
+    Args:
+        model: what is fitted.
+        train: what to.
+        validation: what it is judged by meanwhile.
+        params: whether a teacher is listened to.
+        known: the heads, where the outputs have other names than those that they were found by.
+
+    Raises:
+        ModelError: no output has a target, or the teacher's answers do not fit the output.
+    """
+    found = heads.find(model, train.targets) if known is None else known
+    names, losses, metrics = model.output_names, dict[str, str | Loss](), dict[str, list[str | Loss]]()
+    for head in found:
+        losses[names[head.place]] = "sparse_categorical_crossentropy" if head.classes else "mean_squared_error"
+        metrics[names[head.place]] = ["accuracy"] if head.classes else []
+    learned = _targets(model, found, train)
+    if isinstance(params, Method) and params.teacher is not None and TEACHER in train.targets:
+        output = _one(found, model)
+        answers = _answers(train.targets[TEACHER], model.output_shape, classes=bool(metrics[output]))
+        if metrics[output]:
+            losses[output] = taught_classes(params.teacher_weight, params.temperature)
+            metrics[output] = [accuracy]
+            learned[output] = np.concatenate([learned[output][:, None].astype(np.float32), answers], axis=1)
+        else:
+            losses[output] = taught_values(params.teacher_weight)
+            learned[output] = np.stack([learned[output], answers], axis=1)
+    if RECONSTRUCTION in validation.targets:  # what is anomalous shall not be reconstructed well
+        validation = validation.take(np.flatnonzero(validation.targets[LABEL] == NORMAL))
+    return Objective(losses, metrics, learned, _targets(model, found, validation), validation)
+
+
+def taught_classes(weight: float, temperature: float) -> Loss:
+    """The loss of Hinton et al., "Distilling the Knowledge in a Neural Network" (2015), between probabilities.
+
+    weight * T^2 * KL(teacher_T || student_T) + (1 - weight) * cross-entropy with the label, per example, where p_T is
+    proportional to p^(1 / T): the softmax of log p / T.
+
+    Args:
+        weight: of the teacher against the label, from 0 to 1.
+        temperature: T, at least 1.
+
+    Returns:
+        A Keras loss of `y_true` float32 [batch, 1 + classes], the label and the teacher's probabilities, and `y_pred`
+        float32 [batch, classes]. Labels alone, [batch, 1], are judged by cross-entropy.
+    """
+    import tensorflow as tf
+    import tf_keras as keras
+
+    def taught(y_true: Any, y_pred: Any) -> Any:
+        answers = y_true[:, 1:]
+        plain = keras.losses.sparse_categorical_crossentropy(y_true[:, :1], y_pred)
+        if not answers.shape[-1]:
+            return plain
+        theirs, ours = (tf.nn.log_softmax(tf.math.log(p + TINY) / temperature) for p in (answers, y_pred))
+        divergence = tf.reduce_sum(tf.exp(theirs) * (theirs - ours), axis=-1)
+        soft = weight * temperature**2 * divergence
+        return soft if weight == 1 else soft + (1 - weight) * plain
+
+    return taught
+
+
+def taught_values(weight: float) -> Loss:
+    """The loss weight * MSE(teacher, student) + (1 - weight) * MSE(target, student), per example.
+
+    Returns:
+        A Keras loss of `y_true` float32 [batch, 2, ...], the target and the teacher's answer, and `y_pred` float32
+        [batch, ...]. Targets alone, [batch, ...], are judged by their mean squared error.
+    """
+    import tf_keras as keras
+
+    def taught(y_true: Any, y_pred: Any) -> Any:
+        if len(y_true.shape) == len(y_pred.shape):
+            return keras.losses.mean_squared_error(y_true, y_pred)
+        target, answer = (keras.losses.mean_squared_error(y_true[:, i], y_pred) for i in (0, 1))
+        return weight * answer + (1 - weight) * target
+
+    return taught
+
+
+def accuracy(y_true: Any, y_pred: Any) -> Any:
+    """Whether the likeliest class is the label, `y_true[:, 0]`, whatever stands beside it."""
+    import tf_keras as keras
+
+    return keras.metrics.sparse_categorical_accuracy(y_true[:, :1], y_pred)
+
+
+def _targets(model: "tf_keras.Model", found: tuple[Head, ...], examples: Examples) -> Targets:
+    """What each output is to give, by its name, in its shape: Keras would spread [n] over [n, 1] to [n, n]."""
+    targets = {}
+    for head in found:
+        values, shape = examples.targets[head.target], model.outputs[head.place].shape[1:]
+        targets[model.output_names[head.place]] = values if head.classes else values.reshape(len(values), *shape)
+    return targets
+
+
+def _one(found: tuple[Head, ...], model: "tf_keras.Model") -> str:
+    names: list[str] = model.output_names
+    if len(names) > 1:
+        raise ModelError(f"{model.name}: a teacher teaches one output; the model has {', '.join(names)}")
+    return names[found[0].place]
+
+
+def _answers(answers: Any, shape: tuple[int | None, ...], *, classes: bool) -> Array:
+    if not isinstance(answers, np.ndarray) or answers.shape[1:] != shape[1:]:
+        received = list(answers.shape[1:]) if isinstance(answers, np.ndarray) else f"{len(answers)} outputs"
+        raise ModelError(f"the teacher's answers: {list(shape[1:])} as the model's expected; received {received}")
+    if classes and answers.min() < 0:
+        raise ModelError("the teacher's answers: probabilities expected; received negative ones: end it in a softmax")
+    return answers

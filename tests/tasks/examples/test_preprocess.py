@@ -1,0 +1,101 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.examples import preprocess
+
+IMAGE = {"kind": "image", "shape": [2, 3, 2], "mean": [10.0, 20.0], "scale": [2.0, 4.0]}
+TEXT = {"kind": "text", "length": 5, "vocabulary": [*preprocess.RESERVED, "the", "film", ",", "don't", "'s"]}
+
+
+def test_images_are_centred_and_scaled_by_channel():
+    raw = np.arange(24, dtype=np.uint8).reshape(2, 2, 3, 2)
+    ready = preprocess.apply(IMAGE, raw)
+    assert ready.dtype == np.float32
+    assert ready[0, 0, 1].tolist() == [(2 - 10) / 2, (3 - 20) / 4]
+    assert ready[1, 1, 2].tolist() == [(22 - 10) / 2, (23 - 20) / 4]
+    assert raw[0, 0, 1].tolist() == [2, 3]  # left alone
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        np.zeros((1, 2, 3, 2), np.float32),  # perhaps scaled already
+        np.zeros((1, 3, 2, 2), np.uint8),
+        np.zeros((2, 3, 2), np.uint8),  # no batch
+        np.zeros((), np.uint8),
+    ],
+)
+def test_images_of_another_kind_are_refused(raw):
+    with pytest.raises(ValueError, match=r"images of uint8 \[n, 2, 3, 2\] expected; received"):
+        preprocess.apply(IMAGE, raw)
+
+
+def test_texts_become_padded_or_cut_numbers():
+    raw = np.array(["The FILM", "Don't, the film's Zebra: the end", ""])
+    ready = preprocess.apply(TEXT, raw)
+    assert ready.dtype == np.int32
+    assert ready.tolist() == [[2, 3, 0, 0, 0], [5, 4, 2, 1, 1], [0, 0, 0, 0, 0]]
+
+
+def test_texts_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match=r"str \[n\] expected; received <U1 \[1, 1\]"):
+        preprocess.apply(TEXT, np.array([["a"]]))
+    with pytest.raises(ValueError, match=r"received uint8 \[1\]"):
+        preprocess.apply(TEXT, np.zeros(1, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("wo n't sit still", ["wo", "n't", "sit", "still"]),
+        ("bartleby 's end , really !", ["bartleby", "'s", "end", ",", "really", "!"]),
+        ("Café №5", ["café", "№", "5"]),
+        ("[padding] [unknown]", ["[", "padding", "]", "[", "unknown", "]"]),
+        (" \t ", []),
+    ],
+)
+def test_tokens(text, tokens):
+    assert preprocess.tokens(text) == tokens
+
+
+@given(st.text("aZéßİ'’_ [],!9\t\n№", max_size=60))
+def test_tokens_lose_nothing_but_space(text):
+    assert "".join(preprocess.tokens(text)) == "".join(text.lower().split())
+    assert not set(preprocess.RESERVED) & set(preprocess.tokens(text))
+
+
+def test_another_kind_is_refused():
+    with pytest.raises(ValueError, match="received 'sound'"):
+        preprocess.apply({"kind": "sound"}, np.zeros(1, np.uint8))
+
+
+def test_reading_refuses_what_is_not_its_schema(tmp_path):
+    path = tmp_path / "preprocess.json"
+    for content in ('{"schema_version": 2}', "[]", "{"):
+        path.write_text(content)
+        with pytest.raises(ValueError):
+            preprocess.read(path)
+    path.write_text('{"schema_version": 1, "inputs": {}}')
+    assert preprocess.read(path)["inputs"] == {}
+
+
+def test_the_file_alone_gives_the_same_on_a_device(tmp_path):
+    """Copied away from the project and run in isolation, it needs only the standard library and numpy."""
+    shutil.copy(preprocess.__file__, tmp_path)
+    (tmp_path / "preprocess.json").write_text(json.dumps({"schema_version": 1, "inputs": {"text": TEXT}}))
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import numpy, preprocess\n"
+        "spec = preprocess.read(sys.argv[1] + '/preprocess.json')['inputs']['text']\n"
+        "print(preprocess.apply(spec, numpy.array(['the film, again'])).tolist())\n"
+        "assert not any(name.split('.')[0] == 'tasks' for name in sys.modules)\n"
+    )
+    command = [sys.executable, "-I", "-c", script, str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[[2, 3, 4, 1, 0]]"

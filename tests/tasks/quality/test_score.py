@@ -1,0 +1,78 @@
+"""Scores against another implementation and by hand."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, mannwhitneyu
+
+from tasks.errors import InvalidError
+from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, RECONSTRUCTION
+from tasks.quality.score import auc, hanley_mcneil, reconstruction_errors, score, wilson
+from tasks.records import Tensor, judged
+
+
+@pytest.mark.parametrize(("correct", "n"), [(0, 7), (7, 7), (1, 3), (339, 360), (9885, 10_000)])
+def test_the_interval_is_wilsons(correct: int, n: int) -> None:
+    expected = binomtest(correct, n).proportion_ci(0.95, method="wilson")
+    assert wilson(correct, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_predicted_class_is_the_highest_score() -> None:
+    outputs = np.array([[0.1, 0.9], [0.8, 0.2], [0.4, 0.6], [0.7, 0.3]], np.float32)
+    examples = Arrays({"x": np.zeros((4, 1), np.float32)}, {LABEL: np.array([1, 0, 0, 0])})
+    found = score(outputs, examples, "default", "test")
+    assert found.predictions == (1, 0, 1, 0)
+    assert (found.value, found.n, found.split) == (0.75, 4, "test")
+    moved = score(outputs + np.float32(1e-3), examples, "default", "test")
+    assert moved.outputs_sha256 != found.outputs_sha256
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("target", [LABEL, RECONSTRUCTION])
+def test_what_is_no_number_is_no_class_and_no_error(bad: float, target: str) -> None:
+    outputs = np.full((5, 2), 0.5, np.float32)
+    outputs[3, 1] = outputs[4, 0] = bad
+    targets = {LABEL: np.array([1, 0, 0, 0, 1]), target: np.zeros((5, 2)) if target != LABEL else np.zeros(5, int)}
+    examples = Arrays({"x": np.zeros((5, 2), np.float32)}, targets)
+    with pytest.raises(InvalidError, match=r"the answers to 2 of 5 test examples are no finite numbers, .* example 3"):
+        score(outputs, examples, "default", "test")
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])  # many ties, some and none
+def test_the_area_is_the_statistic_of_mann_and_whitney(decimals: int) -> None:
+    rng = np.random.default_rng(decimals)
+    positive = rng.random(80) < 0.3
+    values = np.round(rng.normal(size=80) + positive, decimals)
+    wins = mannwhitneyu(values[positive], values[~positive]).statistic
+    assert auc(values, positive) == pytest.approx(wins / (positive.sum() * (~positive).sum()), abs=1e-12)
+
+
+def test_the_interval_of_an_area_is_hanley_and_mcneils() -> None:
+    rng = np.random.default_rng(0)  # exponential scores, which their formula is of: P(a > b) = 1 / (1 + 1 / 3)
+    positive = np.arange(60) < 20
+    drawn = [auc(rng.exponential(np.where(positive, 3.0, 1.0)), positive) for _ in range(3000)]
+    low, high = hanley_mcneil(0.75, 20, 40)
+    assert np.mean(drawn) == pytest.approx(0.75, abs=0.005)
+    assert (high - low) / (2 * 1.959963984540054) == pytest.approx(np.std(drawn), rel=0.04)
+    assert hanley_mcneil(1.0, 20, 40) == (1.0, 1.0)
+
+
+def test_a_reconstruction_is_scored_by_the_area_under_its_errors() -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(60, 4, 3)).astype(np.float32)
+    label = (np.arange(60) % 3 == 0).astype(np.int64)
+    outputs = inputs + rng.normal(size=inputs.shape) * (0.5 + 0.5 * label[:, None, None])
+    examples = Arrays({"x": inputs}, {LABEL: label, RECONSTRUCTION: inputs})
+    found = score(outputs.astype(np.float32), examples, "default", "test")
+    errors = [float(np.mean((a - b) ** 2)) for a, b in zip(outputs, inputs, strict=True)]
+    assert np.allclose(reconstruction_errors(outputs, inputs), errors)
+    wins = mannwhitneyu(np.array(errors)[label == 1], np.array(errors)[label == 0]).statistic
+    assert (found.metric, found.n, found.predictions) == ("auc", 60, ())
+    assert found.value == pytest.approx(wins / (20 * 40), abs=0.01)
+    assert found.low < found.value < found.high
+
+
+def test_of_several_outputs_the_one_named_label_is_judged() -> None:
+    first, label = (Tensor(name=name, shape=(4,), dtype="float32") for name in ("depth", LABEL))
+    assert judged((first, label)) == "label"
+    assert judged((first, first)) == "depth"

@@ -1,0 +1,141 @@
+"""Which outputs an edit or an upgrade makes old: by what `out/code` says before and after, on the project itself."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks import closure, params, paths
+from tasks.bench.runner import machine
+from tasks.stages import code
+
+ROOT = Path(__file__).resolve().parents[3]
+DEVICES = ["host-cpu", "ethos-u55-128", "roofline-raspberry-pi-5"]
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """What is known of parsed files: the tests share it."""
+    return tmp_path_factory.mktemp("known") / "parsed.json"
+
+
+@pytest.fixture
+def copy(project, known, monkeypatch):
+    """A copy of our own code that may be edited, with a project around it."""
+    shutil.copytree(ROOT / "tasks", project / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "infra", project / "infra")
+    shutil.copy(ROOT / "infra/presets/digits-cnn.yaml", paths.PARAMS)
+    monkeypatch.setattr(closure, "_home", lambda top: project)
+    monkeypatch.setattr(closure, "KNOWN", known)
+    return project
+
+
+def settings():
+    found = params.load()
+    compress = {**found.compress, "half": params.Slim(method="slim", parent="baseline", keep=0.5, epochs=1)}
+    benchmark = found.benchmark.model_copy(update={"devices": tuple(DEVICES)})
+    return found.model_copy(update={"benchmark": benchmark, "compress": compress})
+
+
+def edited(copy, file, old, new):
+    """The names of what is old after an edit."""
+    before = code.everything(settings())
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new, 1))
+    return stale(before, code.everything(settings()))
+
+
+def stale(before, after):
+    return {name for name in before if before[name] != after[name]}
+
+
+def of(stage):
+    return {name for name in code.everything(settings()) if name.partition(".")[0] == stage}
+
+
+def test_an_edit_of_a_target_makes_its_kinds_measurements_old_and_no_other(copy):
+    file = next(path for path in (copy / "tasks/bench").rglob("roofline.py")).relative_to(copy)
+    name = "roofline-raspberry-pi-5"
+    assert edited(copy, file, "low = sum(", "low = 2 * sum(") == {f"benchmark.{name}", f"bundle.{name}"}
+
+
+def test_an_edit_of_a_method_makes_old_what_it_made(copy):
+    assert edited(copy, "tasks/compress/prune.py", "    return ", "    return 0 or ") == {"compress.pruned80"}
+    assert edited(copy, "tasks/compress/slim.py", "    return ", "    return 0 or ") == {"compress.half"}
+
+
+def test_an_edit_of_what_measures_trains_nothing(copy):
+    found = edited(copy, "tasks/bench/timed.py", "    return ", "    return 0 or ")
+    assert {name for name in found if not name.startswith("bundle.")} == {"benchmark.host-cpu"}
+
+
+@pytest.mark.parametrize(
+    "file", ["tasks/errors.py", "tasks/params/search.py", "tasks/track/store.py", "tasks/search/study.py"]
+)
+def test_an_edit_of_what_shapes_no_result_makes_nothing_old(copy, file):
+    assert not edited(copy, file, "\n\n\n", "\n\n\nMORE = 1\n\n\n")
+
+
+def test_an_edit_of_a_docstring_makes_nothing_old(copy):
+    assert not edited(copy, "tasks/training/fit.py", '"""', '"""Really: ')
+
+
+def test_a_default_that_changes_makes_old_what_left_it_out(copy):
+    before = code.everything(settings())
+    train = settings().train.model_copy(update={"batch_size": settings().train.batch_size + 1})
+    assert stale(before, code.everything(settings().model_copy(update={"train": train}))) == {"train", "report"}
+
+
+@pytest.mark.parametrize(
+    ("library", "stages"),
+    [
+        ("tensorflow", {"train", "compress", "quantize"}),
+        ("ai-edge-quantizer", {"quantize"}),
+        ("ai-edge-litert", {"evaluate", "host-cpu"}),
+        ("ethos-u-vela", {"ethos-u55-128"}),
+        ("numpy", {"prepare", "train", "compress", "quantize", "evaluate", "benchmark", "report", "bundle"}),
+        ("rich", set()),
+    ],
+)
+def test_another_version_of_a_library_makes_old_what_it_shapes(copy, monkeypatch, library, stages):
+    before, installed = code.everything(settings()), closure.installed
+    monkeypatch.setattr(closure, "installed", lambda name: "9.9" if name == library else installed(name))
+    found = stale(before, code.everything(settings()))
+    assert found == {name for name in before if stages & {name.partition(".")[0], name.partition(".")[2]}}
+
+
+def test_an_evaluation_hangs_from_the_processor(copy, monkeypatch):
+    before = code.everything(settings())
+    monkeypatch.setattr(machine, "processor", lambda: {"machine": "aarch64", "cpu": "other"})
+    assert stale(before, code.everything(settings())) == {"evaluate"}
+
+
+def test_a_model_shaped_by_an_estimate_hangs_from_its_device(copy):
+    path = paths.device("ethos-u55-128")
+    slim = {"method": "slim", "parent": "baseline", "epochs": 1, "keep": 0.5, "budget": "latency", "device": path.stem}
+    entry = params.Slim(**slim)
+    before = code.compress(entry, closure.Reader())
+    assert "tasks/bench/stats.py" not in before["files"]
+    path.write_text(path.read_text().replace("accelerator: ethos-u55-128", "accelerator: ethos-u55-256"))
+    assert code.compress(entry, closure.Reader())["devices"] != before["devices"]
+    alone = entry.model_copy(update={"budget": "parameters", "device": None})
+    assert "devices" not in code.compress(alone, closure.Reader())
+
+
+def test_files_are_written_where_they_say_something_new_and_the_cause_is_told(copy, caplog):
+    caplog.set_level("INFO", logger="tasks")
+    code.code(settings())
+    written = {path.name: path.read_text() for path in paths.CODE.iterdir()}
+    assert {Path(name).stem for name in written} == set(code.everything(settings()))
+    stamps = {path: path.stat().st_mtime_ns for path in paths.CODE.iterdir()}
+    code.code(settings())
+    assert stamps == {path: path.stat().st_mtime_ns for path in paths.CODE.iterdir()}
+    assert not caplog.messages
+    path = copy / "tasks/compress/prune.py"
+    path.write_text(path.read_text() + "\nMORE = 1\n")
+    code.code(settings())
+    assert caplog.messages == ["code: tasks/compress/prune.py changed (compress.pruned80)"]
+    assert {path.name for path in paths.CODE.iterdir() if path.read_text() != written[path.name]} == {
+        "compress.pruned80.json"
+    }

@@ -1,0 +1,150 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+
+from tasks.errors import DataError
+from tasks.examples import Arrays, dataset, features
+from tasks.examples.dataset import Source
+from tasks.params import Params, Prepare
+from tasks.stages import prepare as stage
+
+
+def params(**prepare):
+    return Params.model_validate(
+        {
+            "name": "trial",
+            "prepare": prepare,
+            "model": {"family": "cnn"},
+            "train": {"epochs": 1},
+            "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
+            "compress": {},
+            "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+            "bundle": {},
+        }
+    )
+
+
+def numbered(labels, test=None):
+    """A source whose inputs are their own indices."""
+    labels = np.array(labels, np.int64)
+    train = Arrays({"image": np.arange(len(labels))}, {"label": labels})
+    return Source({"image": "image"}, train, test, tuple(map(str, range(max(2, labels.max() + 1)))), {})
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=20, max_size=120),
+    st.floats(0.05, 0.5),
+    st.floats(0.05, 0.5),
+    st.one_of(st.none(), st.integers(10, 60)),
+    st.integers(0, 1000),
+)
+def test_splits_are_disjoint_stratified_and_together_the_whole(labels, validation, test, limit, seed):
+    source = numbered(labels)
+    chosen = Prepare(
+        source="digits", validation=validation, test=test, limit=limit, seed=seed, calibration=7, normalize="unit"
+    )
+    try:
+        splits = stage.split(source, chosen)
+    except DataError:  # a share that rounds to nothing
+        reject()
+    indices = {name: set(examples.inputs["image"].tolist()) for name, examples in splits.items()}
+    assert not indices["train"] & indices["validation"]
+    assert not indices["train"] & indices["test"]
+    assert not indices["validation"] & indices["test"]
+    assert indices["calibration"] <= indices["train"]
+    assert len(indices["calibration"]) == min(7, len(indices["train"]))
+    if limit is None:
+        assert indices["train"] | indices["validation"] | indices["test"] == set(range(len(labels)))
+        for each in set(labels):
+            taken = np.sum(splits["test"].targets["label"] == each)
+            assert abs(taken - test * labels.count(each)) <= 1
+    else:
+        assert all(len(examples) <= limit for examples in splits.values())
+    for examples in splits.values():  # rows stayed together
+        assert [labels[i] for i in examples.inputs["image"]] == examples.targets["label"].tolist()
+
+
+def test_a_source_with_a_test_split_keeps_it_whole_and_in_order():
+    own = Arrays({"image": np.arange(100, 103)}, {"label": np.array([1, 0, 1])})
+    splits = stage.split(numbered([0, 1] * 20, test=own), Prepare(source="digits", validation=0.25))
+    assert splits["test"].inputs["image"].tolist() == [100, 101, 102]
+    assert (len(splits["train"]), len(splits["validation"])) == (30, 10)
+
+
+def test_too_little_data_is_an_error_that_names_the_split():
+    with pytest.raises(DataError, match="the validation split of 4 examples is empty"):
+        stage.split(numbered([0, 1, 0, 1]), Prepare(source="digits", test=0.5, validation=0.1))
+    with pytest.raises(DataError, match="at least two classes expected; received dull alone"):
+        stage.split(Source({"image": "image"}, numbered([0, 0]).train, None, ("dull",), {}), Prepare(source="digits"))
+
+
+def test_the_same_parameters_give_the_same_bytes_and_another_seed_others(project):
+    stage.prepare(params(source="digits"))
+    first = contents(project / "out" / "data")
+    stage.prepare(params(source="digits", seed=1))
+    other = contents(project / "out" / "data")
+    stage.prepare(params(source="digits"))
+    assert contents(project / "out" / "data") == first
+    assert other["train/inputs.image.npy"] != first["train/inputs.image.npy"]
+    assert [path.name for path in (project / "out").iterdir()] == ["data"]  # nothing temporary left
+
+
+def test_the_card_says_what_was_written(project):
+    stage.prepare(params(source="digits", calibration=50))
+    files = contents(project / "out" / "data")
+    card = json.loads(files.pop("card.json"))
+    assert card["sha256"] == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    assert card["counts"] == {"train": 1294, "validation": 144, "test": 359, "calibration": 50}
+    assert card["class_counts"]["test"]["0"] == 36  # 0.2 of 178 is 35.6
+    assert {name: sum(counts.values()) for name, counts in card["class_counts"].items()} == card["counts"]
+    assert card["inputs"] == {"image": {"shape": [28, 28, 1], "dtype": "float32"}}
+    assert list(card["origin"]) == ["digits.csv.gz"]
+    assert (card["source"], card["kind"], card["seed"]) == ("digits", "image", 0)
+
+
+def test_a_failing_source_leaves_the_old_output(project):
+    stage.prepare(params(source="digits"))
+    before = contents(project / "out" / "data")
+    with pytest.raises(DataError):
+        stage.prepare(params(source="idx", path="nowhere"))
+    assert contents(project / "out" / "data") == before
+
+
+def test_channel_statistics_agree_with_numpy(monkeypatch):
+    monkeypatch.setattr(features, "CHUNK", 7)
+    images = np.random.default_rng(0).integers(0, 256, (25, 6, 5, 3), np.uint8)
+    images[..., 2] = 9  # never changes
+    mean, deviation = features.channel_statistics(images)
+    assert np.allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
+    assert np.allclose(deviation, images.std(axis=(0, 1, 2)), rtol=1e-9)
+    source = Source(
+        {"image": "image"}, Arrays({"image": images}, {"label": np.zeros(25, np.int64)}), None, ("a", "b"), {}
+    )
+    entry = stage.describe(source, source.train, Prepare(source="digits", normalize="standard"))["inputs"]["image"]
+    assert entry["scale"][2] == 1.0
+
+
+def test_a_vocabulary_is_ranked_by_count_then_alphabet_and_cut():
+    texts = np.array(["e c a a", "d b c b a"])
+    assert features.vocabulary(texts, 100) == ["[padding]", "[unknown]", "a", "b", "c", "d", "e"]
+    assert features.vocabulary(texts, 4) == ["[padding]", "[unknown]", "a", "b"]
+
+
+def test_the_vocabulary_comes_from_the_training_split_only(project):
+    lines = [f"shared own{index}\t{index % 2}" for index in range(40)]
+    (project / "train.tsv").write_text("\n".join(lines))
+    stage.prepare(params(source="tsv", path=".", validation=0.25, test=0.25))
+    described = json.loads((project / "out/data/preprocess.json").read_text())
+    train = dataset.load_raw("train").inputs["text"]
+    tokens = {token for text in train for token in str(text).split()}
+    assert set(described["inputs"]["text"]["vocabulary"][2:]) == tokens
+    assert described["inputs"]["text"]["vocabulary"][2] == "shared"
+    assert described["targets"] == {"label": {"kind": "class", "classes": ["0", "1"]}}

@@ -1,0 +1,63 @@
+"""The task reconstruction from arrays on disk to the score of the deployable file."""
+
+import numpy as np
+import pytest
+
+from tasks import paths
+from tasks.examples import dataset
+from tasks.models import autoencoder
+from tasks.params import Params
+from tasks.records import Evaluation, read
+from tasks.report.compare import score
+from tasks.ship import classify
+from tasks.stages.evaluate import evaluate
+from tasks.stages.prepare import prepare
+from tasks.stages.quantize import write
+from tasks.training import fit
+
+pytest.importorskip("tf_keras", reason="the training stack is not installed")
+PARAMS = Params.model_validate(
+    {
+        "name": "machines",
+        "prepare": {"source": "npz", "path": "raw", "task": "reconstruction", "validation": 0.2, "test": 0.2},
+        "model": {"family": "autoencoder", "hidden": [12], "latent": 2},
+        "train": {"epochs": 15, "batch_size": 16, "learning_rate": 0.02},
+        "quantize": {
+            "int8": {"model": "baseline", "scheme": "int8"},
+            "fp32": {"model": "baseline", "scheme": "float32"},
+        },
+        "compress": {},
+        "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+        "bundle": {},
+    }
+)
+
+
+def test_an_autoencoder_tells_what_is_anomalous_by_its_int8_file(project):
+    rng = np.random.default_rng(0)
+    anomalous = np.arange(400) % 5 == 0
+    normal = rng.normal(size=(400, 2)) @ rng.normal(size=(2, 10))  # on a plane, which two latent units can hold
+    signals = np.where(anomalous[:, None], rng.normal(0, 2, (400, 10)), normal)
+    (project / "raw").mkdir()
+    np.savez(project / "raw/train.npz", **{"inputs.signal": signals, "targets.label": anomalous.astype(int)})
+    prepare(PARAMS)
+    assert dataset.spec().task == "reconstruction"
+    fit.reset(0)
+    model = autoencoder.build(PARAMS.model, dataset.spec())
+    fit.fit(model, dataset.load("train"), dataset.load("validation"), PARAMS.train, label="train")
+    folder = paths.artifact("int8")
+    folder.mkdir(parents=True)
+    write(folder, "int8", PARAMS.quantize["int8"], model, dataset.load("calibration"))
+    evaluate(PARAMS, "int8")
+    found = read(Evaluation, paths.evaluation("int8"))
+    test = score(found, "test", "default")
+    assert (test.metric, test.n, test.predictions, found.confusion, found.classes) == ("auc", 80, (), (), ())
+    assert test.value > 0.9
+    assert {(s.split, s.kernels) for s in found.scores} == {
+        (split, kernels) for split in ("validation", "test") for kernels in ("default", "reference")
+    }
+
+
+def test_a_bundle_prints_the_mean_squared_error():
+    example, output = np.array([1.0, 2.0], np.float32), np.array([1.5, 1.0], np.float32)
+    assert classify.answer({"kind": "anomaly"}, example, output) == {"error": pytest.approx(0.625)}

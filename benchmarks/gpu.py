@@ -23,7 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +33,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # it is not installed on the GPU machine
 
+from tasks.bench.answers import Answer, Memory, Timing, parse  # noqa: E402
 from tasks.errors import DeviceError  # noqa: E402
 from tasks.intervals import turned  # noqa: E402
 
@@ -52,16 +53,16 @@ class Asked:
         self.times: dict[str, list[int]] = {}  # by request: how often each protocol makes it
         self.now: Counter[str] = Counter()
 
-    def run(self, request: dict, files: Mapping[str, Path], results: Mapping[str, Path], **_limits: Any) -> dict:
+    def run(self, request: dict, files: Mapping[str, Path], results: Mapping[str, Path], **_limits: Any) -> Answer:
         key = described(request, files)
         self.now[key] += 1
         for path in files.values():
             shutil.copy(path, self.folder / stored(path))
-        if "samples" in results:
-            np.save(results["samples"], np.zeros(1, np.uint64))
-        else:
+        if "outputs" in results:
             np.savez(results["outputs"], none=np.zeros(1, np.float32))
-        return {"status": "ok", "environment": {}}
+            return Answer("ok", None, {})
+        np.savez(results["samples"], none=np.ones(1, np.uint64))
+        return Answer("ok", None, {}, timing=Timing(0.0, 0.0, Memory(None, None), {}))
 
 
 class Answered:
@@ -72,21 +73,22 @@ class Answered:
         self.answers = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
         self.now: Counter[str] = Counter()
 
-    def run(self, request: dict, files: Mapping[str, Path], results: Mapping[str, Path], **_limits: Any) -> dict:
+    def run(self, request: dict, files: Mapping[str, Path], results: Mapping[str, Path], **_limits: Any) -> Answer:
         key = described(request, files)
         number = f"{list(self.answers).index(key)}-{self.now[key]}" if key in self.answers else None
         if number is None or self.now[key] >= len(self.answers[key]):
             raise SystemExit(f"{self.folder}: no answer to {key}: was FOLDER prepared from this PROJECT, as it is now?")
-        response = self.answers[key][self.now[key]]
+        answer = parse(self.answers[key][self.now[key]])
         self.now[key] += 1
-        if response["status"] == "error":
-            raise DeviceError(response["reason"])
+        if answer.status == "error":
+            raise DeviceError(answer.reason)
         with np.load(self.folder / "arrays.npz", allow_pickle=False) as arrays:
-            if "samples" in results:
-                np.save(results["samples"], arrays[number].astype(np.uint64))
+            if answer.timing:
+                (phase,) = answer.timing.phases
+                np.savez(results["samples"], **{phase: arrays[number].astype(np.uint64)})
             else:
-                np.savez(results["outputs"], **{response["outputs"][0]: arrays[number]})
-        return response
+                np.savez(results["outputs"], **{answer.outputs[0]: arrays[number]})
+        return answer
 
 
 def described(request: dict, files: Mapping[str, Path]) -> str:
@@ -160,37 +162,38 @@ def measure(options: argparse.Namespace) -> None:
             if k >= times[key]:
                 continue
             kept = json.loads(key)
-            response, array = ask(kept, options.folder)
-            if not arrays and response["status"] != "ok":  # nothing works, and the machine's time is dear
-                raise SystemExit(f"the first request: {response['status']}: {response['reason']}")
-            answers[key].append(response)
-            said = response["reason"] or ""
+            answer, array = ask(kept, options.folder)
+            if not arrays and answer.status != "ok":  # nothing works, and the machine's time is dear
+                raise SystemExit(f"the first request: {answer.status}: {answer.reason}")
+            answers[key].append(asdict(answer))
+            said = answer.reason or ""
             if array is not None:
                 arrays[f"{i}-{k}"] = array
                 said = f"p50 {np.median(array) / 1e6:.4f} ms" if kept["request"]["action"] == "time" else array.shape
             what = f"{kept['request']['action']} {kept['files']['model']}"
-            print(f"{time.perf_counter() - start:5.0f} s  {what}  {response['status']}  {said}", flush=True)
+            print(f"{time.perf_counter() - start:5.0f} s  {what}  {answer.status}  {said}", flush=True)
         (options.out / "answers.json").write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
         np.savez_compressed(options.out / "arrays.npz", **arrays)
 
 
-def ask(kept: dict[str, Any], folder: Path) -> tuple[dict, Any]:
-    """The runner's response to one request, and the array that it wrote."""
+def ask(kept: dict[str, Any], folder: Path) -> tuple[Answer, Any]:
+    """The runner's answer to one request, and the array that it wrote."""
     from tasks.bench.transport import Local
 
     files = {key: folder / name for key, name in kept["files"].items()}
     with TemporaryDirectory(prefix="tercet-gpu-") as temporary:
-        written = Path(temporary, "array")
-        timing = kept["request"]["action"] == "time"
-        results = {"samples" if timing else "outputs": written.with_suffix(".npy" if timing else ".npz")}
+        written = Path(temporary, "arrays.npz")
+        results = {"samples" if kept["request"]["action"] == "time" else "outputs": written}
         try:
-            response = Local().run(kept["request"], files, results, timeout_s=TIMEOUT_S)
+            answer = Local().run(kept["request"], files, results, timeout_s=TIMEOUT_S)
         except DeviceError as error:
-            return {"status": "error", "reason": str(error)}, None
-        if response["status"] != "ok":
-            return response, None
-        loaded = np.load(*results.values(), allow_pickle=False)
-        return response, loaded.astype(np.uint32) if timing else loaded[response["outputs"][0]]
+            return Answer("error", str(error), {}), None
+        if answer.status != "ok":
+            return answer, None
+        with np.load(written, allow_pickle=False) as arrays:
+            if answer.timing:
+                return answer, arrays[next(iter(answer.timing.phases))].astype(np.uint32)
+            return answer, arrays[answer.outputs[0]]
 
 
 def record(options: argparse.Namespace) -> None:

@@ -66,12 +66,14 @@ def tercet(model: Path, examples: Path, folder: Path) -> dict[str, float]:
     plan = {**asdict(timed.PLANS["full"]), "window_s": 1.0}
     options = {"kernels": "default", "threads": THREADS}
     ask = {"action": "time", "runtime": "litert", "options": options, "energy": {"powercap": "/none"}, **plan}
-    samples = folder / "samples.npy"
-    response = Local().run(ask, {"model": model, "inputs": examples}, {"samples": samples}, timeout_s=LIMIT_S)
-    if response["status"] != "ok":
-        raise DeviceError(f"the runner: {response['reason']}")
-    taken = np.load(samples, allow_pickle=False)
-    return {"runs": response["runs"], "ms_p50": stats.ms(taken, 50), "ms_min": stats.ms(taken, 0)}
+    samples = folder / "samples.npz"
+    ask["scenario"] = "single"
+    answer = Local().run(ask, {"model": model, "inputs": examples}, {"samples": samples}, timeout_s=LIMIT_S)
+    if answer.status != "ok":
+        raise DeviceError(f"the runner: {answer.reason}")
+    with np.load(samples, allow_pickle=False) as arrays:
+        (taken,) = arrays.values()
+    return {"runs": len(taken), "ms_p50": stats.ms(taken, 50), "ms_min": stats.ms(taken, 0)}
 
 
 def tool(model: Path, runs: int, folder: Path) -> dict[str, float]:

@@ -8,13 +8,14 @@ processor, which belongs to the device as much as QEMU's version does.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import which
 from statistics import mean, median
 from typing import Any
 
 from tasks import paths
+from tasks.bench.answers import Answer
 from tasks.bench.transport import RUNNER, START, converse
 from tasks.errors import DeviceError
 from tasks.files import once, sha256
@@ -79,7 +80,7 @@ class Emulated:
 
     def run(
         self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Have a fresh process answer; see `transport.Session`."""
         full = request | {key: str(path) for key, path in {**files, **results}.items()}
         what = f"{request['action']} of {files['model']} on an emulated {self.cpu}"
@@ -89,7 +90,7 @@ class Emulated:
             marks = Path(folder, "marks")
             option = f"{plugin()},out={marks}"
             response = converse(_command(self.cpu, ["-plugin", option]), full, what, timeout_s=timeout_s)
-            return {**response, "marks": marks.read_text(encoding="ascii")}
+            return replace(response, marks=marks.read_text(encoding="ascii"))
 
 
 def _command(cpu: str, options: list[str]) -> list[str]:

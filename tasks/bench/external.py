@@ -9,14 +9,14 @@ import csv
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.bench.answers import Counter, Reading, Span, Window
 from tasks.errors import DataError
 
 VARIABLE = "TERCET_METER_CSV"
@@ -114,18 +114,18 @@ def _implausible(trace: Trace) -> str | None:
     return None
 
 
-def filled(responses: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The runner's responses with the meter's energy where it had none to read.
+def filled(windows: Sequence[Window]) -> list[Window]:
+    """The runner's windows with the meter's energy where it had none to read.
 
     Each reading gets the microjoules of the trace at its moment, and `update_s` its samples' distance. Where the trace
     does not hold all of a window or of the idle time beside it, `reason` says what is missing.
     """
-    last_ns = max(reading["epoch_ns"] for response in responses for reading in _readings(response["energy"]))
+    last_ns = max(reading.epoch_ns for window in windows for reading in _readings(window.energy))
     try:
         trace = _written(Path(os.environ.get(VARIABLE, "")), last_ns / 1e9)
     except DataError as error:
-        return [{**response, "energy": {**response["energy"], "reason": str(error)}} for response in responses]
-    return [{**response, "energy": _energy(trace, response["energy"])} for response in responses]
+        return [replace(window, energy=replace(window.energy, reason=str(error))) for window in windows]
+    return [replace(window, energy=_energy(trace, window.energy)) for window in windows]
 
 
 def _written(path: Path, until_s: float) -> Trace:
@@ -136,32 +136,36 @@ def _written(path: Path, until_s: float) -> Trace:
     return trace
 
 
-def _readings(energy: dict[str, Any]) -> list[dict[str, Any]]:
-    return [reading for pair in (*energy["idle"], energy["window"]) for reading in pair]
+def _spans(counter: Counter) -> dict[str, Span]:
+    """The three spans of a window by what they are called; a meter has idle times always."""
+    before, after = counter.idle
+    assert before
+    assert after
+    return {"the idle": before, "a": counter.window, "the last idle": after}
 
 
-def _energy(trace: Trace, energy: dict[str, Any]) -> dict[str, Any]:
-    named = {"the idle": energy["idle"][0], "a": energy["window"], "the last idle": energy["idle"][1]}
-    faults = (fault for name, pair in named.items() if (fault := _fault(trace, name, pair)))
-    reason = _elsewhere(trace, energy) or next(faults, None)
-    start_s, end_s = (reading["epoch_ns"] / 1e9 for reading in energy["window"])
+def _readings(counter: Counter) -> list[Reading]:
+    return [reading for span in _spans(counter).values() for reading in span]
+
+
+def _energy(trace: Trace, counter: Counter) -> Counter:
+    spans = _spans(counter)
+    faults = (fault for name, span in spans.items() if (fault := _fault(trace, name, span)))
+    reason = _elsewhere(trace, counter) or next(faults, None)
+    before, window, after = ((_read(trace, start), _read(trace, end)) for start, end in spans.values())
+    start_s, end_s = (reading.epoch_ns / 1e9 for reading in counter.window)
     samples = int(((trace.s >= start_s) & (trace.s < end_s)).sum())
-    return {
-        **energy,
-        "idle": [[_read(trace, reading) for reading in pair] for pair in energy["idle"]],
-        "window": [_read(trace, reading) for reading in energy["window"]],
-        "update_s": (end_s - start_s) / samples if samples else None,
-        "reason": reason,
-    }
+    update_s = (end_s - start_s) / samples if samples else None
+    return replace(counter, idle=(before, after), window=window, update_s=update_s, reason=reason)
 
 
-def _read(trace: Trace, reading: dict[str, Any]) -> dict[str, Any]:
-    return {**reading, "uj": [round(trace.joules(reading["epoch_ns"] / 1e9) * 1e6)]}
+def _read(trace: Trace, reading: Reading) -> Reading:
+    return replace(reading, uj=(round(trace.joules(reading.epoch_ns / 1e9) * 1e6),))
 
 
-def _elsewhere(trace: Trace, energy: dict[str, Any]) -> str | None:
+def _elsewhere(trace: Trace, counter: Counter) -> str | None:
     """Why the meter saw nothing of a window, nor of the idle times beside it."""
-    moments_s = [reading["epoch_ns"] / 1e9 for reading in _readings(energy)]
+    moments_s = [reading.epoch_ns / 1e9 for reading in _readings(counter)]
     before_s, after_s = min(moments_s) - trace.s[-1], trace.s[0] - max(moments_s)
     if max(before_s, after_s) <= 0:
         return None
@@ -171,8 +175,8 @@ def _elsewhere(trace: Trace, energy: dict[str, Any]) -> str | None:
     )
 
 
-def _fault(trace: Trace, name: str, pair: Sequence[dict[str, Any]]) -> str | None:
-    start_s, end_s = (reading["epoch_ns"] / 1e9 for reading in pair)
+def _fault(trace: Trace, name: str, span: Span) -> str | None:
+    start_s, end_s = (reading.epoch_ns / 1e9 for reading in span)
     gap = trace.missing(start_s, end_s)
     if gap is None:
         return None

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +45,7 @@ def keep(key: str, device: str, level_ms: float, epoch_s: float) -> None:
     write_text(path, "".join(line.model_dump_json() + "\n" for line in lines[-KEPT:]))
 
 
-def key(request: Request, plan: Any, environment: dict[str, Any]) -> str:
+def key(request: Request, plan: Any, environment: Mapping[str, Any]) -> str:
     """What must be the same for two levels to be compared: reference, device, how long, and the machine as it is."""
     lasting = {name: value for name, value in environment.items() if name not in PASSING}
     device = request.device.model_dump(mode="json", exclude={"description"})

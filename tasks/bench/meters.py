@@ -5,10 +5,11 @@ None is never 0: a counter that cannot be read, or that did not move, gives no f
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
-from typing import Any
 
 from tasks.bench import stats
+from tasks.bench.answers import Counter, Span, Window
 from tasks.bench.runner import counters
 from tasks.intervals import of_median
 from tasks.records import Energy, EnergyKind, Ratio
@@ -31,8 +32,6 @@ SCOPES = {
     "external": "all that it feeds",
 }
 BUSY = 0.9  # of a window: below, what the gaps used shows in the figure
-Response = dict[str, Any]  # the runner's to `time`
-Reading = dict[str, Any]  # {"uj": [per zone], "ns": when, "epoch_ns": likewise}
 
 
 @dataclass(frozen=True)
@@ -63,51 +62,75 @@ class WindowEnergy:
     safe_s: float | None  # at this power no counter wraps twice in a window so long, which would not show
 
 
+@dataclass(frozen=True)
+class Metered:
+    """A window, with what its energy counter says worked out once."""
+
+    window: Window
+
+    @cached_property
+    def energy(self) -> WindowEnergy | None:
+        """The counter's figures; null where there is none, or a meter missed something."""
+        counter = self.window.energy
+        return window_energy(self.window) if counter.zones and not counter.reason else None
+
+    @cached_property
+    def fault(self) -> str | None:
+        """Why the counter's readings are no measurement."""
+        return _fault(self.window.energy, self.window.seconds, self.energy)
+
+    @property
+    def busy_cpu_ms(self) -> float:
+        """CPU time of all threads per run, of the clocked part alone."""
+        return self.window.busy_cpu_s * 1e3 / self.window.runs
+
+    @property
+    def cpu_ms(self) -> float:
+        """Likewise of the whole window."""
+        return self.window.cpu_s * 1e3 / self.window.runs
+
+
 def cpu_time_estimate(
-    windows: Sequence[Response], watts: tuple[float, float, float], reference: Sequence[Response] = ()
+    windows: Sequence[Metered], watts: tuple[float, float, float], reference: Sequence[Metered] = ()
 ) -> Energy:
-    """Energy from CPU time alone: milliseconds of all threads per inference, times watts per busy core.
+    """Energy from CPU time alone: milliseconds of all threads per run, times watts per busy core.
 
     Args:
-        windows: the runner's responses to `time`.
+        windows: of one phase of the variant.
         watts: what a busy core may draw: low, nominal, high.
-        reference: the reference's responses, one for each of `windows`.
+        reference: likewise of the reference, one for each of `windows`.
     """
     low, nominal, high = watts
-    cpu_ms = median(map(busy_cpu_ms, windows))
-    with_input_ms = median(window["cpu_s"] * 1e3 / window["runs"] for window in windows)
+    cpu_ms = median(window.busy_cpu_ms for window in windows)
+    with_input_ms = median(window.cpu_ms for window in windows)
+    pairs = [[window.busy_cpu_ms for window in side] for side in (reference, windows)]
     return Energy(
         kind="estimate_cpu_time",
         mj=cpu_ms * nominal,
         low_mj=cpu_ms * low,
         high_mj=cpu_ms * high,
         mj_with_input=with_input_ms * nominal,
-        ratio=stats.paired([*map(busy_cpu_ms, reference)], [*map(busy_cpu_ms, windows)]) if reference else None,
+        ratio=stats.paired(*pairs) if reference else None,
         scope="CPU time of the process; between variants of one device it says nothing beyond CPU time",
         formula=f"{cpu_ms:.6g} ms of CPU time per inference x {nominal:g} W per core (low {low:g}, high {high:g})",
     )
 
 
-def busy_cpu_ms(window: Response) -> float:
-    """CPU time of all threads per inference, of the clocked part alone."""
-    return float(window["busy_cpu_s"] * 1e3 / window["runs"])
-
-
-def counted(windows: Sequence[Response], reference: Sequence[Response] = ()) -> Energy:
+def counted(windows: Sequence[Metered], reference: Sequence[Metered] = ()) -> Energy:
     """Energy per inference by the device's own counters: the median over the windows, and its interval.
 
     Gross is what all zones used while the clock ran; net is less by what they used while idle, before and after.
 
     Args:
-        windows: the runner's responses to `time`, all with readable zones.
-        reference: the reference's responses, one for each of `windows`.
+        windows: of one phase of the variant, all with readable zones.
+        reference: likewise of the reference, one for each of `windows`.
     """
-    zones, source = [zone["name"] for zone in windows[0]["energy"]["zones"]], windows[0]["energy"]["source"]
-    kind, scope = KINDS[source], SCOPES.get(source, "all that ran on them")
-    fault = next((fault for window in windows if (fault := _fault(window))), None)
+    counter = windows[0].window.energy
+    kind, scope = KINDS[counter.source or ""], SCOPES.get(counter.source or "", "all that ran on them")
+    fault = next((window.fault for window in windows if window.fault), None)
     if fault:
         return Energy(kind=kind, reason=f"invalid: {fault}")
-    found = [window_energy(window) for window in windows]
+    found = [window.energy for window in windows if window.energy]
     clocked, net = (_spread([getattr(one, part) for one in found]) for part in ("clocked", "net"))
     return Energy(
         kind=kind,
@@ -119,7 +142,7 @@ def counted(windows: Sequence[Response], reference: Sequence[Response] = ()) -> 
         net_low_mj=net.low,
         net_high_mj=net.high,
         ratio=_ratio(reference, found),
-        scope=f"{' + '.join(zones)}: {scope}",
+        scope=f"{' + '.join(zone.name for zone in counter.zones)}: {scope}",
         formula=f"of the counter's energy in {len(found)} windows, {median(one.busy for one in found):.0%} of whose"
         " time is inference; the rest of the time at between idle power and the window's own",
         reason=None if net.low > 0 else f"no net figure: {net.low:.3g} to {net.high:.3g} mJ over idle may be nothing",
@@ -131,20 +154,18 @@ def _spread(figures: Sequence[Bounded]) -> Bounded:
     return Bounded(of_median([one.low for one in figures])[0], of_median([one.high for one in figures])[1])
 
 
-def _ratio(reference: Sequence[Response], found: Sequence[WindowEnergy]) -> Ratio | None:
+def _ratio(reference: Sequence[Metered], found: Sequence[WindowEnergy]) -> Ratio | None:
     """Energy of the clocked part over the reference's, window by window; null where a counter failed there."""
-    if not reference or any(not window["energy"]["zones"] or _fault(window) for window in reference):
+    others = [window.energy.clocked.mj for window in reference if window.energy and not window.fault]
+    if not reference or len(others) < len(reference):
         return None
-    others = [window_energy(window).clocked.mj for window in reference]
     return stats.paired(others, [one.clocked.mj for one in found])
 
 
-def _fault(window: Response) -> str | None:
-    """Why the counters' readings of a window are no measurement."""
-    energy, seconds = window["energy"], window["seconds"]
-    update_s, power_w = energy["update_s"], energy.get("power_w")
-    if energy["reason"]:
-        return str(energy["reason"])
+def _fault(counter: Counter, seconds: float, figures: WindowEnergy | None) -> str | None:
+    update_s, power_w = counter.update_s, counter.power_w
+    if counter.reason or figures is None:
+        return counter.reason or "no counter can be read"
     if update_s is None:
         return "the counter did not move while it was watched"
     if seconds / update_s < UPDATES_NEEDED:
@@ -152,9 +173,8 @@ def _fault(window: Response) -> str | None:
         return (
             f"{seconds / update_s:.0f} counter updates in a window of {seconds:.3g} s; at least {needed:.3g} s needed"
         )
-    if energy.get("changes") == 0:
+    if counter.changes == 0:
         return "the sensor gave one and the same reading all the time"
-    figures = window_energy(window)
     if figures.active_w <= 0:
         return "the counter did not move in a window"
     if power_w and abs(figures.active_w / power_w - 1) > AGREES:
@@ -162,9 +182,8 @@ def _fault(window: Response) -> str | None:
     return None
 
 
-def notes(window: Response) -> list[str]:
-    """What a reader of the window's energy must know, though it is a measurement."""
-    found = window_energy(window)
+def notes(found: WindowEnergy) -> list[str]:
+    """What a reader of a window's energy must know, though it is a measurement."""
     before, after = found.idle_each_w
     told = []
     if abs(after - before) > IDLE_SETTLED * max(before, after):
@@ -179,7 +198,7 @@ def notes(window: Response) -> list[str]:
     return told
 
 
-def window_energy(window: Response) -> WindowEnergy:
+def window_energy(window: Window) -> WindowEnergy:
     """One window's figures from its raw readings.
 
     The counters cannot be read around each inference, and between two inferences stands a gap in which the next input
@@ -187,12 +206,12 @@ def window_energy(window: Response) -> WindowEnergy:
     waits for its next input) and the mean of the window (a processor that copies it as busily as it infers), so the
     clocked part has two bounds, which meet where the gaps are short or the device is no busier than idle.
     """
-    energy, runs = window["energy"], window["runs"]
-    ranges = [zone["range_uj"] for zone in energy["zones"]]
-    used_uj, seconds = _used(energy["window"], ranges)
-    idle = [_used(pair, ranges) for pair in energy["idle"]]
+    counter, runs = window.energy, window.runs
+    ranges = [zone.range_uj for zone in counter.zones]
+    used_uj, seconds = _used(counter.window, ranges)
+    idle = [_used(span, ranges) for span in counter.idle if span]
     idle_w, active_w = sum(sum(uj) for uj, _ in idle) / 1e6 / sum(s for _, s in idle), sum(used_uj) / 1e6 / seconds
-    busy_s = window["busy_s"]
+    busy_s = window.busy_s
     net = sorted((active_w - idle_w) * s * 1e3 / runs for s in (busy_s, seconds))
     idle_mj = idle_w * busy_s * 1e3 / runs
     wraps_s = [wrap / uj * seconds for wrap, uj in zip(ranges, used_uj, strict=True) if wrap and uj > 0]
@@ -205,16 +224,16 @@ def window_energy(window: Response) -> WindowEnergy:
         idle_w=idle_w,
         idle_each_w=tuple(sum(uj) / 1e6 / s for uj, s in idle),
         active_w=active_w,
-        zones_mj={zone["zone"] + " " + zone["name"]: mj for zone, mj in zip(energy["zones"], per_mj, strict=True)},
+        zones_mj={f"{zone.zone} {zone.name}": mj for zone, mj in zip(counter.zones, per_mj, strict=True)},
         safe_s=min(wraps_s, default=None),
     )
 
 
-def _used(readings: Sequence[Reading], ranges: list[int | None]) -> tuple[list[int], float]:
+def _used(span: Span, ranges: list[int | None]) -> tuple[list[int], float]:
     """Microjoules of each zone between two readings, and the seconds.
 
     A counter that has a range may have wrapped once between.
     """
-    start, end = readings
-    pairs = zip(start["uj"], end["uj"], ranges, strict=True)
-    return [b - a + wrap if b < a and wrap else b - a for a, b, wrap in pairs], (end["ns"] - start["ns"]) / 1e9
+    start, end = span
+    pairs = zip(start.uj, end.uj, ranges, strict=True)
+    return [b - a + wrap if b < a and wrap else b - a for a, b, wrap in pairs], (end.ns - start.ns) / 1e9

@@ -42,7 +42,7 @@ def _predict(artifact: Path, examples: Arrays, kernels: Kernels) -> tuple[dict[s
         request = {"action": "predict", "runtime": "litert", "options": {"kernels": kernels, "threads": 1}}
         files = {"model": artifact, "inputs": inputs}
         response = Local().run(request, files, {"outputs": outputs}, timeout_s=TIMEOUT_S)
-        if response["status"] != "ok":
-            raise UnsupportedError(f"{artifact}: {response['reason']}")
+        if response.status != "ok":
+            raise UnsupportedError(f"{artifact}: {response.reason}")
         with np.load(outputs, allow_pickle=False) as arrays:
-            return dict(arrays), response["environment"]["runtime"]
+            return dict(arrays), response.environment["runtime"]

@@ -1,6 +1,6 @@
 """What a device answers when it is connected to, or started: `tercet devices --probe`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.bench import transport
@@ -30,12 +30,12 @@ def runner(runtime: str) -> Callable[[Device], str]:
     def probe(device: Device) -> str:  # noqa: ARG001 - every probe has this signature
         with hold("local", exclusive=False):  # a measurement that runs must not be met
             response = transport.Local().run({"action": "look", "runtime": runtime}, {}, {}, timeout_s=LIMIT_S)
-        return line(response["environment"])
+        return line(response.environment)
 
     return probe
 
 
-def line(environment: dict[str, Any]) -> str:
+def line(environment: Mapping[str, Any]) -> str:
     """The runner's `environment` in one line."""
     heat = environment["temperature_c"]
     parts = [

@@ -1,5 +1,6 @@
 """What is asked of a device, and what it answers: one pair of an artifact and a device."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from tasks.bench.devices import Device
 from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Protocol
-from tasks.records import ArtifactCard, Measurement, Split, read
+from tasks.records import ArtifactCard, Energy, Latency, Measurement, Phase, Split, inference, read
+from tasks.records.measurements import NOT_MEASURED
 
 Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
 
@@ -50,9 +52,17 @@ class Request:
         """The variant that is measured."""
         return self.artifact.card.variant
 
-    def result(self, **figures: Any) -> Measurement:
-        """A measurement of this pair."""
+    def result(
+        self,
+        *,
+        latency: Latency | None = None,
+        energy: Energy = NOT_MEASURED,
+        phases: Mapping[str, Phase] | None = None,
+        **figures: Any,
+    ) -> Measurement:
+        """A measurement of this pair: of an inference that takes so much, where it says nothing of other phases."""
         return Measurement(
+            phases=phases or inference(latency=latency, energy=energy),
             variant=self.variant,
             device=self.device.name,
             device_kind=self.device.kind,

@@ -1,11 +1,13 @@
 """One window, as the runner answered it: what it says, and whether it is a measurement."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
-from tasks.bench import meters, stats
+from tasks.bench import answers, meters, stats
+from tasks.bench.answers import Answer, Timing
+from tasks.bench.meters import Metered
 from tasks.records import Energy, Memory, Window
 
 STEPS_MS = 0.001  # a median below this is the clock's own cost
@@ -18,61 +20,54 @@ MEMORY = (
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One window: what the runner answered, and the nanoseconds of each inference."""
+class Stretch:
+    """One phase of one process: its window, and the nanoseconds of each run."""
 
     variant: str
-    response: dict[str, Any]
+    timing: Timing  # of the process
+    metered: Metered
     samples: stats.Nanoseconds
-
-    @property
-    def emulated(self) -> bool:
-        """Whether an emulator ran it, so that no time of it means anything."""
-        return bool(self.response["environment"].get("emulated"))
-
-    @property
-    def grown_kib(self) -> int | None:
-        """What `MEMORY` says; null where the machine does not tell."""
-        before, peak = (self.response["memory"][key] for key in ("before_kib", "peak_kib"))
-        return peak - before if before is not None and peak is not None else None
-
-    @property
-    def counted(self) -> meters.WindowEnergy | None:
-        """What its energy counters said; null where there is none, or a meter missed something."""
-        energy = self.response["energy"]
-        return meters.window_energy(self.response) if energy["zones"] and not energy["reason"] else None
 
     def fault(self, *, starved: float) -> str | None:
         """Why the window is no measurement: a process with less than `starved` of a processor makes it none."""
-        p50, share = stats.ms(self.samples, 50), self.response["cpu_s"] / self.response["seconds"]
+        window = self.metered.window
+        p50, share = stats.ms(self.samples, 50), window.cpu_s / window.seconds
         if p50 < STEPS_MS:
-            return f"{self.variant}: {p50 * 1e6:.0f} ns per inference is no more than the clock itself takes"
+            return f"{self.variant}: {p50 * 1e6:.0f} ns per {window.unit} is no more than the clock itself takes"
         if share < starved:
             return (
                 f"{self.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"
             )
         jump_s = self._jump_s()
-        if abs(jump_s) > CLOCK_SHARE * self.response["seconds"] + CLOCK_S:
-            seconds = self.response["seconds"]
-            return f"{self.variant}: the clock jumped by {jump_s:+.3g} s in a window of {seconds:.3g} s"
+        if abs(jump_s) > CLOCK_SHARE * window.seconds + CLOCK_S:
+            return f"{self.variant}: the clock jumped by {jump_s:+.3g} s in a window of {window.seconds:.3g} s"
         return None
 
     def _jump_s(self) -> float:
         """What the clock of the epoch went through in the window beyond the one that only rises."""
-        start, end = self.response["energy"]["window"]
-        return float((end["epoch_ns"] - start["epoch_ns"]) - (end["ns"] - start["ns"])) / 1e9
+        start, end = self.metered.window.energy.window
+        return ((end.epoch_ns - start.epoch_ns) - (end.ns - start.ns)) / 1e9
+
+    def with_window(self, window: answers.Window) -> Self:
+        """The same by another window."""
+        return replace(self, metered=Metered(window))
 
     def window(self) -> Window:
         """Its record."""
-        response, energy = self.response, self.counted
+        window, energy = self.metered.window, self.metered.energy
         return Window(
             variant=self.variant,
-            **{key: response[key] for key in ("runs", "seconds", "busy_s", "preempted", "load_ms", "first_ms")},
+            runs=window.runs,
+            seconds=window.seconds,
+            busy_s=window.busy_s,
+            preempted=window.preempted,
+            load_ms=self.timing.load_ms,
+            first_ms=self.timing.first_ms,
             ms_p10=stats.ms(self.samples, 10),
             ms_p50=stats.ms(self.samples, 50),
             ms_mean=float(self.samples.mean()) / 1e6,
-            cpu_ms_mean=meters.busy_cpu_ms(response),
-            peak_memory_kib=self.grown_kib,
+            cpu_ms_mean=self.metered.busy_cpu_ms,
+            peak_memory_kib=grown_kib(self.timing),
             energy_mj=energy.clocked.mj if energy else None,
             energy_mj_with_input=energy.with_input_mj if energy else None,
             idle_w=energy.idle_w if energy else None,
@@ -80,36 +75,81 @@ class Shot:
         )
 
 
+@dataclass(frozen=True)
+class Shot:
+    """What a fresh process answered of a variant: a window of each phase."""
+
+    variant: str
+    answer: Answer
+    timing: Timing
+    phases: Mapping[str, Stretch]  # in their order, by name
+
+    @property
+    def last(self) -> Stretch:
+        """The phase that variants are told apart by."""
+        return [*self.phases.values()][-1]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether an emulator ran it, so that no time of it means anything."""
+        return bool(self.answer.environment.get("emulated"))
+
+
+def taken(variant: str, answer: Answer, samples: Mapping[str, stats.Nanoseconds]) -> Shot:
+    """The shot of an answer to `time`, and the samples that came with it, by phase."""
+    timing = answer.timing
+    assert timing  # of an answer that is ok
+    phases = {name: Stretch(variant, timing, Metered(window), samples[name]) for name, window in timing.phases.items()}
+    return Shot(variant, answer, timing, phases)
+
+
+def refilled(shots: Sequence[Shot], fill: Callable[[list[answers.Window]], list[answers.Window]]) -> list[Shot]:
+    """The same shots with their windows as `fill` gives them, which is asked for all windows at once."""
+    windows = iter(fill([stretch.metered.window for shot in shots for stretch in shot.phases.values()]))
+    return [
+        replace(shot, phases={name: each.with_window(next(windows)) for name, each in shot.phases.items()})
+        for shot in shots
+    ]
+
+
+def grown_kib(timing: Timing) -> int | None:
+    """What `MEMORY` says; null where the machine does not tell."""
+    before, peak = timing.memory.before_kib, timing.memory.peak_kib
+    return peak - before if before is not None and peak is not None else None
+
+
 def memory(shots: Sequence[Shot]) -> Memory | None:
     """The median over the windows; null where none tells."""
-    grown = [shot.grown_kib for shot in shots if shot.grown_kib is not None]
+    grown = [kib for shot in shots if (kib := grown_kib(shot.timing)) is not None]
     return Memory(provenance="measured", peak_kib=median(grown), what=MEMORY) if grown else None
 
 
 def energy(
-    shots: Sequence[Shot], reference: Sequence[Shot], watts: tuple[float, float, float], *, offloads: bool
+    mine: Sequence[Stretch], reference: Sequence[Stretch], watts: tuple[float, float, float], *, offloads: bool
 ) -> Energy:
     """By the counters that the windows read, else by CPU time, unless another processor did the work."""
-    mine, others = ([shot.response for shot in side] for side in (shots, reference))
-    if all(response["energy"]["zones"] for response in mine):
-        return meters.counted(mine, others)
+    own, others = ([stretch.metered for stretch in side] for side in (mine, reference))
+    if all(metered.window.energy.zones for metered in own):
+        return meters.counted(own, others)
     if offloads:
-        return Energy(kind="none", reason=mine[-1]["energy"]["reason"])
-    return meters.cpu_time_estimate(mine, watts, others)
+        return Energy(kind="none", reason=own[-1].window.energy.reason)
+    return meters.cpu_time_estimate(own, watts, others)
 
 
-def details(shots: Sequence[Shot]) -> dict[str, Any]:
-    """What else was seen: the levels of memory that the growth is between, the energy counters, clock and heat."""
-    counted = [(found, shot) for shot in shots if (found := shot.counted)]
+def memory_levels(shots: Sequence[Shot]) -> list[dict[str, int | None]]:
+    """The levels that the growth of the memory is between."""
+    return [vars(shot.timing.memory) for shot in shots]
+
+
+def details(stretches: Sequence[Stretch]) -> dict[str, Any]:
+    """What else was seen in a phase: its energy counters, clock and heat."""
+    found = [figures for stretch in stretches if (figures := stretch.metered.energy)]
     used = {
-        "zones_mj": [found.zones_mj for found, _ in counted],
-        "notes": list(dict.fromkeys(note for _, shot in counted for note in meters.notes(shot.response))),
-        "safe_window_s": min((found.safe_s for found, _ in counted if found.safe_s), default=None),
+        "zones_mj": [figures.zones_mj for figures in found],
+        "notes": list(dict.fromkeys(note for figures in found for note in meters.notes(figures))),
+        "safe_window_s": min((figures.safe_s for figures in found if figures.safe_s), default=None),
     }
     return {
-        "memory_kib": [shot.response["memory"] for shot in shots],
-        "energy": shots[-1].response["energy"]["reason"] or used,
-        "state": [shot.response["state"] for shot in shots],
-        **shots[-1].response["facts"],
-        "ratio_of": "lowest sample of each window",
+        "energy": stretches[-1].metered.window.energy.reason or used,
+        "state": [list(stretch.metered.window.state) for stretch in stretches],
     }

@@ -20,6 +20,7 @@ from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
 from tasks.bench import transport
+from tasks.bench.answers import Answer
 from tasks.bench.openssh import connect, last_words, refusal
 from tasks.errors import DeviceError
 from tasks.files import replaced, sha256
@@ -114,7 +115,7 @@ class Remote:
 
     def run(
         self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Have a fresh process there answer; see `transport.Session`."""
         there = {key: sha256(path)[:16] + path.suffix for key, path in files.items()}
         self._send({there[key]: path for key, path in files.items() if there[key] not in self._sent})
@@ -124,7 +125,7 @@ class Remote:
         code, out, err = self._converse(request | there | written, what, timeout_s=timeout_s)
         self._check(what, code if code == 255 else 0, out + err)  # what any step can meet; the rest is the runner's
         response = transport.response(what, 128 - code if code > 128 else code, out, err)  # a shell's word for a signal
-        if response["status"] == "ok":
+        if response.status == "ok":
             for key, path in results.items():
                 self._fetch(written[key], path)
         return response

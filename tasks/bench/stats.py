@@ -56,13 +56,19 @@ def noisy(figures: Latency) -> bool:
     return figures.window_cv is not None and figures.window_cv > NOISY_CV
 
 
-def ratio(reference: Sequence[Nanoseconds], variant: Sequence[Nanoseconds]) -> Ratio | None:
-    """Latency over the reference's: `paired`, of each window's lowest sample.
+def ratio(reference: Sequence[Nanoseconds], variant: Sequence[Nanoseconds], period: int = 1) -> Ratio | None:
+    """Latency over the reference's: `paired`, of each window's `floor`."""
+    return paired(*([floor(window, period) for window in side] for side in (reference, variant)))
+
+
+def floor(window: Nanoseconds, period: int = 1) -> float:
+    """The mean over a round of `period` samples of the lowest that each of its places has in a window.
 
     What disturbs a deterministic program only ever adds time, so the lowest sample is the least disturbed (J. Chen and
-    J. Revels, "Robust benchmarking in noisy environments", 2016).
+    J. Revels, "Robust benchmarking in noisy environments", 2016). That holds between samples of the same work alone: a
+    token that comes later has more to read, so each place of a round has a lowest of its own.
     """
-    return paired(*([float(window.min()) for window in side] for side in (reference, variant)))
+    return float(np.mean([window[place::period].min() for place in range(period)]))
 
 
 def crowded(windows: Sequence[Window], figures: Latency) -> bool:

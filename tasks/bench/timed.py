@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tasks.bench import external, levels, meters, shots, stats
+from tasks.bench.answers import Answer
 from tasks.bench.devices import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result
@@ -17,11 +18,12 @@ from tasks.bench.shots import Shot
 from tasks.bench.transport import Session
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.intervals import turned
-from tasks.records import Energy, Flag, Latency, Measurement, Operator, Split, judged
+from tasks.records import Energy, Flag, Measurement, Operator, Phase, Split, judged
 from tasks.scratch import scratch
 
 log = logging.getLogger(__name__)
 PREDICT_S = 1800.0  # a whole split
+RATIO_OF = "lowest sample of each window"
 
 
 @dataclass(frozen=True)
@@ -88,35 +90,57 @@ def measure(request: Request, setup: Setup) -> Result:
     if mine[-1].emulated:
         return Result(_timeless(request, mine))
     starved = 0 if setup.offloads else shots.STARVED
-    fault = next((fault for shot in taken if (fault := shot.fault(starved=starved))), None)
-    latency = stats.latency([shot.samples for shot in mine])
-    ratio = stats.ratio([shot.samples for shot in others], [shot.samples for shot in mine]) if others else None
+    stretches = [stretch for shot in taken for stretch in shot.phases.values()]
+    fault = next((fault for stretch in stretches if (fault := stretch.fault(starved=starved))), None)
+    phases = {name: _phase(name, taken, request.variant, setup) for name in mine[-1].phases}
+    paired = any(phase.ratio for phase in phases.values())
     measurement = request.result(
         status="invalid" if fault else "ok",
         reason=fault,
-        reference=request.reference.card.variant if ratio else None,
-        latency=latency,
-        ratio=ratio,
+        reference=request.reference.card.variant if paired else None,
+        phases=phases,
         memory=shots.memory(mine),
-        energy=shots.energy(mine, others, setup.watts_per_core, offloads=setup.offloads),
-        flags=_flags(request, setup, mine, others or mine, latency, kept=not fault),
-        windows=[shot.window() for shot in taken],
+        flags=_flags(request, setup, phases, others or mine, kept=not fault),
         operators=_operators(request, setup),
-        environment=mine[-1].response["environment"],
-        details=shots.details(mine),
+        environment=mine[-1].answer.environment,
+        details={"memory_kib": shots.memory_levels(mine), **mine[-1].answer.facts, "ratio_of": RATIO_OF},
     )
-    return Result(measurement, {f"{i:02d}-{shot.variant}": shot.samples for i, shot in enumerate(taken)})
+    return Result(measurement, {name: samples for k, shot in enumerate(taken) for name, samples in _samples(k, shot)})
+
+
+def _phase(name: str, taken: Sequence[Shot], variant: str, setup: Setup) -> Phase:
+    """The figures of one phase of a variant; where the reference has no such phase, there is no ratio."""
+    both = [shot.phases[name] for shot in taken if name in shot.phases]
+    own, theirs = ([each for each in both if (each.variant == variant) is mine] for mine in (True, False))
+    samples, others = ([each.samples for each in side] for side in (own, theirs))
+    window = own[-1].metered.window
+    return Phase(
+        unit=window.unit,
+        volume=window.volume,
+        latency=stats.latency(samples),
+        ratio=stats.ratio(others, samples, window.period) if others else None,
+        energy=shots.energy(own, theirs, setup.watts_per_core, offloads=setup.offloads),
+        windows=tuple(each.window() for each in both),
+        details=shots.details(own),
+    )
+
+
+def _samples(place: int, shot: Shot) -> Iterator[tuple[str, stats.Nanoseconds]]:
+    """The raw samples of a shot, named by its place and variant; of several phases by theirs too."""
+    for name, stretch in shot.phases.items():
+        yield f"{place:02d}-{shot.variant}{f'-{name}' if len(shot.phases) > 1 else ''}", stretch.samples
 
 
 def _flags(
-    request: Request, setup: Setup, mine: list[Shot], reference: list[Shot], latency: Latency, *, kept: bool
+    request: Request, setup: Setup, phases: Mapping[str, Phase], reference: list[Shot], *, kept: bool
 ) -> list[Flag]:
     """What a reader of the figures must be wary of; where they count, the reference's level is kept for later runs."""
-    level_ms = stats.latency([shot.samples for shot in reference]).ms_p50
-    key = levels.key(request, plan_of(request), reference[-1].response["environment"])
+    level_ms = stats.latency([shot.last.samples for shot in reference]).ms_p50
+    key = levels.key(request, plan_of(request), reference[-1].answer.environment)
+    known = [(phase.latency, [w for w in phase.windows if w.variant == request.variant]) for phase in phases.values()]
     flags: dict[Flag, bool] = {
-        "noisy": stats.noisy(latency),
-        "crowded": not setup.offloads and stats.crowded([shot.window() for shot in mine], latency),
+        "noisy": any(stats.noisy(latency) for latency, _ in known if latency),
+        "crowded": not setup.offloads and any(stats.crowded(windows, latency) for latency, windows in known if latency),
         "drift": levels.drifted(key, request.device.name, level_ms),
     }
     if kept:
@@ -145,8 +169,8 @@ def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
         for split, inputs in request.splits.items():
             path = Path(folder, "outputs.npz")
             ask, files = setup.ask("predict", request.artifact), {"model": model, "inputs": inputs}
-            response = setup.session.run(ask, files, {"outputs": path}, timeout_s=PREDICT_S)
-            _accepted(request.variant, response)
+            answer = setup.session.run(ask, files, {"outputs": path}, timeout_s=PREDICT_S)
+            _accepted(request.variant, answer)
             with np.load(path, allow_pickle=False) as arrays:
                 found[split] = arrays[_judged(request, arrays.files)]
     return found
@@ -174,7 +198,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
     artifacts = both if request.variant != request.reference.card.variant else both[1:]
     models = [(artifact, setup.model(artifact)) for artifact in artifacts]
     with scratch("bench") as folder:
-        samples = Path(folder, "samples.npy")
+        samples = Path(folder, "samples.npz")
         taken: list[Shot] = []
         for turn in range(plan.windows):
             order = models[::-1] if turned(turn) else models
@@ -183,8 +207,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
                 return taken
     if not _metered(request):
         return taken
-    responses = external.filled([shot.response for shot in taken])
-    return [replace(shot, response=response) for shot, response in zip(taken, responses, strict=True)]
+    return shots.refilled(taken, external.filled)
 
 
 def _metered(request: Request) -> bool:
@@ -196,13 +219,15 @@ def _shot(request: Request, setup: Setup, artifact: Artifact, model: Path, *, pl
     keys = ("window_s", "warmup_s", "min_runs", "warmup_runs", "idle_s")
     ask = {
         **setup.ask("time", artifact),
+        "scenario": "single",
         "energy": meters.EXTERNAL if _metered(request) else setup.energy,
         **{key: getattr(plan, key) for key in keys},
     }
     files = {"model": model, "inputs": request.inputs}
-    response = setup.session.run(ask, files, {"samples": samples}, timeout_s=plan.timeout_s + plan.window_s)
-    _accepted(artifact.card.variant, response)
-    return Shot(artifact.card.variant, response, np.load(samples, allow_pickle=False))
+    answer = setup.session.run(ask, files, {"samples": samples}, timeout_s=plan.timeout_s + plan.window_s)
+    _accepted(artifact.card.variant, answer)
+    with np.load(samples, allow_pickle=False) as arrays:
+        return shots.taken(artifact.card.variant, answer, dict(arrays))
 
 
 def _timeless(request: Request, taken: list[Shot]) -> Measurement:
@@ -212,14 +237,14 @@ def _timeless(request: Request, taken: list[Shot]) -> Measurement:
         status="ok",
         memory=memory and memory.model_copy(update={"what": f"{memory.what}, the emulator's own included"}),
         energy=Energy(kind="none", reason="emulated: its time means nothing"),
-        environment=taken[-1].response["environment"],
-        details={"memory_kib": [shot.response["memory"] for shot in taken], **taken[-1].response["facts"]},
+        environment=taken[-1].answer.environment,
+        details={"memory_kib": shots.memory_levels(taken), **taken[-1].answer.facts},
     )
 
 
-def _accepted(variant: str, response: dict[str, Any]) -> None:
-    if response["status"] == "unsupported":
-        raise UnsupportedError(f"{variant}: the runtime refuses it: {response['reason']}")
+def _accepted(variant: str, answer: Answer) -> None:
+    if answer.status == "unsupported":
+        raise UnsupportedError(f"{variant}: the runtime refuses it: {answer.reason}")
 
 
 def _operators(request: Request, setup: Setup) -> tuple[Operator, ...]:
@@ -228,8 +253,8 @@ def _operators(request: Request, setup: Setup) -> tuple[Operator, ...]:
         return ()
     files = {"model": setup.model(request.artifact), "inputs": request.inputs}
     try:
-        response = setup.session.run(setup.ask("profile", request.artifact), files, {}, timeout_s=PREDICT_S)
+        answer = setup.session.run(setup.ask("profile", request.artifact), files, {}, timeout_s=PREDICT_S)
     except DeviceError as error:
         log.warning("%s: no profile: %s", request.variant, error)
         return ()
-    return tuple(Operator.model_validate(operator) for operator in response.get("operators", ()))
+    return tuple(Operator(**vars(operator)) for operator in answer.operators)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from tasks.bench.runner import SCHEMA
+from tasks.bench import answers
+from tasks.bench.answers import Answer
 from tasks.errors import DeviceError
 from tasks.process import kill
 
@@ -26,7 +27,7 @@ class Session(Protocol):
 
     def run(
         self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Have the runner answer one request; `runner/__main__.py` documents both.
 
         Args:
@@ -36,7 +37,7 @@ class Session(Protocol):
             timeout_s: when to give up.
 
         Returns:
-            The response, whose `status` is "ok" or "unsupported".
+            The answer, whose `status` is "ok" or "unsupported".
 
         Raises:
             DeviceError: no answer within `timeout_s`, a crash, or an answer of status "error".
@@ -49,7 +50,7 @@ class Local:
 
     def run(
         self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Have a fresh process answer; see `Session`."""
         full = request | {key: str(path) for key, path in {**files, **results}.items()}
         command = [sys.executable, "-I", "-c", START, str(RUNNER.parent)]
@@ -57,7 +58,7 @@ class Local:
         return converse(command, full, what, timeout_s=timeout_s)
 
 
-def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_s: float) -> dict[str, Any]:
+def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_s: float) -> Answer:
     """Start a command that ends in the runner, put the request to it and read its answer.
 
     Raises:
@@ -75,7 +76,7 @@ def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_
     return response(what, process.returncode, out, err)
 
 
-def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
+def response(what: str, code: int, out: bytes, err: bytes) -> Answer:
     """The runner's answer, from its exit code, that of a signal below 0, and what it wrote.
 
     Raises:
@@ -87,15 +88,16 @@ def response(what: str, code: int, out: bytes, err: bytes) -> dict[str, Any]:
         why = "the runtime crashes on it" if name in CRASHES else "not by Tercet"
         raise DeviceError(f"{what}: the runner was killed by {name}, {why}; its last words: {said}")
     try:
-        answer = json.loads(out) if code == 0 else None
+        given = json.loads(out) if code == 0 else None
     except ValueError:
-        answer = None
-    if not isinstance(answer, dict) or answer.get("status") not in STATUSES:
+        given = None
+    if not isinstance(given, dict) or given.get("status") not in STATUSES:
         printed = f"; instead of an answer: {out[:60].decode(errors='replace')!r}" if out else ""
         raise DeviceError(f"{what}: the runner ended with code {code} and no answer; its last words: {said}{printed}")
-    if answer.get("schema") != SCHEMA:
-        received = answer.get("schema")
-        raise DeviceError(f"{what}: the runner answers in schema {received}, and {SCHEMA} is understood: not ours?")
-    if answer["status"] == "error":
-        raise DeviceError(f"{what}: {answer['reason']}")
+    try:
+        answer = answers.parse(given)
+    except ValueError as error:
+        raise DeviceError(f"{what}: the runner's answer is not understood: {error}") from None
+    if answer.status == "error":
+        raise DeviceError(f"{what}: {answer.reason}")
     return answer

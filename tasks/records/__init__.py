@@ -16,16 +16,18 @@ from tasks.records.measurements import (
     Measurement,
     Memory,
     Operator,
+    Phase,
     Provenance,
     Ratio,
     Status,
     Window,
+    inference,
 )
 from tasks.records.quality import ClassFigures, Evaluation, McNemar, Score, Split
 
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "ClassFigures", "Code", "Comparison", "Control", "Energy", "EnergyKind",
     "Evaluation", "Flag", "Instructions", "Latency", "Layer", "McNemar", "Measurement", "Memory", "ModelCard",
-    "Operator", "Outcome", "Program", "Provenance", "Ratio", "Record", "Row", "Score", "Sensitivity", "Speed",
-    "Split", "Status", "Subject", "Tensor", "Window", "judged", "read",
+    "Operator", "Outcome", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Score", "Sensitivity", "Speed",
+    "Split", "Status", "Subject", "Tensor", "Window", "inference", "judged", "read",
 ]  # fmt: skip

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from tasks.records import EnergyKind, Measurement, Provenance, Ratio, Row, Window
+    from tasks.records import EnergyKind, Measurement, Phase, Provenance, Ratio, Row, Window
 
 QUALITY = "quality"
+INFERENCE, PREFILL, DECODE = "infer", "prefill", "decode"  # phases, as the runner calls them
 FEWEST = 6  # windows whose median has an interval of 95 %: `intervals.of_median` says why
 Bounds = Literal["interval", "range", "bounds"]  # of 95 %; of too few windows for that; what an estimate may be
 
@@ -53,10 +54,23 @@ class Value:
 
 @dataclass(frozen=True)
 class Turns:
-    """How a figure was measured in turns with the reference."""
+    """How a figure of a phase was measured in turns with the reference."""
 
-    ratio: "Callable[[Measurement], Ratio | None]"  # variant over reference, paired window by window
-    window: "Callable[[Window], float | None]"  # the figure of one window
+    phase: str
+    paired: "Callable[[Phase], Ratio | None]"  # variant over reference, window by window
+    window: "Callable[[Phase, Window], float | None]"  # the figure of one window
+
+    def ratio(self, measured: "Measurement") -> "Ratio | None":
+        """The paired ratio; None of what was not measured in turns."""
+        found = measured.phases.get(self.phase)
+        return self.paired(found) if found else None
+
+    def levels(self, measured: "Measurement", variant: str | None) -> list[float]:
+        """The figure of each of a variant's windows that tells it."""
+        found = measured.phases.get(self.phase)
+        own = [window for window in found.windows if window.variant == variant] if found else []
+        values = [self.window(found, window) for window in own] if found else []
+        return [value for value in values if value is not None]
 
 
 @dataclass(frozen=True)
@@ -99,12 +113,33 @@ def _quality(row: "Row") -> Value:
     return Value(row.quality, row.quality_low, row.quality_high, source=source, n=row.quality_n)
 
 
-def _latency(row: "Row") -> Value | None:
-    found = row.measurement.latency
-    if found is None or found.provenance == "none":
-        return None
-    note = "" if found.ms_p90 is None else f"p90 {found.ms_p90:.3g}"
-    return Value(found.ms_p50, found.ms_low, found.ms_high, "bounds", found.provenance, note=note)
+def _latency(phase: str = INFERENCE) -> "Callable[[Row], Value | None]":
+    """Milliseconds of one run of a phase."""
+
+    def read(row: "Row") -> Value | None:
+        found = _of(row, phase)
+        if found is None or found.latency is None or found.latency.provenance == "none":
+            return None
+        latency = found.latency
+        note = "" if latency.ms_p90 is None else f"p90 {latency.ms_p90:.3g}"
+        return Value(latency.ms_p50, latency.ms_low, latency.ms_high, "bounds", latency.provenance, note=note)
+
+    return read
+
+
+def _rate(phase: str) -> "Callable[[Row], Value | None]":
+    """How many of its units a phase does in a second, in the median run."""
+    latency = _latency(phase)
+
+    def read(row: "Row") -> Value | None:
+        found, ms = _of(row, phase), latency(row)
+        return Value(found.volume * 1e3 / ms.value, source=ms.source) if found and ms else None
+
+    return read
+
+
+def _of(row: "Row", phase: str) -> "Phase | None":
+    return row.measurement.phases.get(phase)
 
 
 def _speed(of: Literal["latency", "instructions"]) -> "Callable[[Row], Value | None]":
@@ -126,25 +161,28 @@ def _instructions(row: "Row") -> Value | None:
     return None if found is None else Value(found.per_inference, source="emulated", note=found.cpu)
 
 
-def _energy(value: str, low: str | None = None, high: str | None = None) -> "Callable[[Row], Value | None]":
-    """A figure of the record of energy, and its bounds, by the names of their fields."""
+def _energy(
+    value: str, low: str | None = None, high: str | None = None, *, phase: str = INFERENCE
+) -> "Callable[[Row], Value | None]":
+    """A figure of a phase's energy per unit, and its bounds, by the names of their fields."""
 
     def read(row: "Row") -> Value | None:
-        energy = row.measurement.energy
-        found = getattr(energy, value)
-        if found is None or energy.kind == "none":
+        whole = _of(row, phase)
+        if whole is None or whole.energy.kind == "none":
             return None
-        least, most = (getattr(energy, name) if name else None for name in (low, high))
-        return Value(found, least, most, _energy_bounds(row), energy.kind)
+        energy = whole.energy
+        each = [getattr(energy, name) if name else None for name in (value, low, high)]
+        found, least, most = (known if known is None else known / whole.volume for known in each)
+        return None if found is None else Value(found, least, most, _energy_bounds(row, whole), energy.kind)
 
     return read
 
 
-def _energy_bounds(row: "Row") -> Bounds:
+def _energy_bounds(row: "Row", phase: "Phase") -> Bounds:
     """What the ends of an energy are: the bounds of an estimate, or of its windows an interval or a range."""
-    if row.measurement.energy.kind.startswith("estimate_"):
+    if phase.energy.kind.startswith("estimate_"):
         return "bounds"
-    own = [w.energy_mj for w in row.measurement.windows if w.variant == row.variant and w.energy_mj is not None]
+    own = [w.energy_mj for w in phase.windows if w.variant == row.variant and w.energy_mj is not None]
     return "interval" if len(own) >= FEWEST else "range"
 
 
@@ -167,21 +205,61 @@ def _size(field: str) -> "Callable[[Row], Value | None]":
     return read
 
 
-ENERGY = _energy("mj", "low_mj", "high_mj")
-LATENCY_TURNS = Turns(lambda measured: measured.ratio, lambda window: window.ms_p50)
-ENERGY_TURNS = Turns(lambda measured: measured.energy.ratio, lambda window: window.energy_mj)
+def _latency_turns(phase: str = INFERENCE) -> Turns:
+    return Turns(phase, lambda found: found.ratio, lambda _, window: window.ms_p50)
+
+
+def _energy_turns(phase: str = INFERENCE) -> Turns:
+    return Turns(
+        phase,
+        lambda found: found.energy.ratio,
+        lambda found, window: None if window.energy_mj is None else window.energy_mj / found.volume,
+    )
+
+
+ENERGY, PROMPT_ENERGY, TOKEN_ENERGY = (
+    _energy("mj", "low_mj", "high_mj", phase=phase) for phase in (INFERENCE, PREFILL, DECODE)
+)
 FIGURES: dict[str, Figure] = {
     figure.key: figure
     for figure in (
         Figure(QUALITY, "share", "higher", "quality", _quality, scope="answers", room="terminal"),
-        Figure("latency_ms", "ms", "lower", "latency", _latency, room="terminal", turns=LATENCY_TURNS),
+        Figure(
+            "latency_ms",
+            "ms",
+            "lower",
+            "latency",
+            _latency(),
+            room="terminal",
+            turns=_latency_turns(),
+        ),
         Figure("latency_ratio", "ratio", "lower", "ratio", _speed("latency"), room="terminal"),
+        Figure("ttft_ms", "ms", "lower", "first token", _latency(PREFILL), turns=_latency_turns(PREFILL)),
+        Figure("prefill_tokens_per_s", "1/s", "higher", "prompt tokens", _rate(PREFILL)),
+        Figure("tokens_per_s", "1/s", "higher", "tokens", _rate(DECODE), room="terminal"),
         Figure("instructions", "instructions", "lower", "instructions", _instructions, room="terminal"),
         Figure("instructions_ratio", "ratio", "lower", "ratio", _speed("instructions"), room="terminal"),
-        Figure("energy_mj", "mJ", "lower", "energy", ENERGY, room="terminal", turns=ENERGY_TURNS),
+        Figure("energy_mj", "mJ", "lower", "energy", ENERGY, room="terminal", turns=_energy_turns()),
         Figure("energy_ratio", "ratio", "lower", "energy ratio", _energy_ratio),
         Figure("energy_net_mj", "mJ", "lower", "net energy", _energy("net_mj", "net_low_mj", "net_high_mj")),
         Figure("energy_mj_with_input", "mJ", "lower", "energy with input", _energy("mj_with_input")),
+        Figure(
+            "prefill_energy_mj_per_token",
+            "mJ",
+            "lower",
+            "energy of a prompt token",
+            PROMPT_ENERGY,
+            turns=_energy_turns(PREFILL),
+        ),
+        Figure(
+            "energy_mj_per_token",
+            "mJ",
+            "lower",
+            "energy of a token",
+            TOKEN_ENERGY,
+            room="terminal",
+            turns=_energy_turns(DECODE),
+        ),
         Figure("memory_kib", "KiB", "lower", "memory", _memory),
         Figure("bytes", "bytes", "lower", "file", _size("bytes"), scope="file", room="wide"),
         Figure("gzip_bytes", "bytes", "lower", "gzip", _size("gzip_bytes"), scope="file", room="terminal"),

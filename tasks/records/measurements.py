@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks.records.base import Record
+from tasks.records.figures import INFERENCE
 from tasks.records.quality import Score
 
 Provenance = Literal["measured", "estimated", "emulated", "none"]
@@ -23,28 +24,28 @@ Status = Literal["ok", "unsupported", "invalid", "error"]
 
 
 class Window(Record):
-    """One timed window: a fresh process that ran the artifact back to back."""
+    """One timed window of a phase: a fresh process that ran it back to back. Per run, as all its figures are."""
 
     variant: str  # the measured variant or the reference
     runs: int
     seconds: float  # from the first input's placing to the last output
-    busy_s: float  # of these, the clocked part: all inferences and the reading of their outputs
+    busy_s: float  # of these, the clocked part: all runs and the reading of their outputs
     ms_p10: float
     ms_p50: float
     ms_mean: float
-    cpu_ms_mean: float  # process CPU time of the clocked part, per inference, all threads
+    cpu_ms_mean: float  # process CPU time of the clocked part, per run, all threads
     preempted: int | None = None  # how often the scheduler took a processor away; null where it does not say
     load_ms: float
     first_ms: float
     peak_memory_kib: int | None
-    energy_mj: float | None = None  # per inference, gross, of the clocked part, by a counter
+    energy_mj: float | None = None  # per run, gross, of the clocked part, by a counter
     energy_mj_with_input: float | None = None  # likewise of the whole window
     idle_w: float | None = None
     active_w: float | None = None
 
 
 class Latency(Record):
-    """Milliseconds per inference, batch 1. A percentile is null below the sample count that supports it.
+    """Milliseconds per run of a phase, batch 1. A percentile is null below the sample count that supports it.
 
     A percentile is an estimate of its windows' own, interpolated, not MLPerf's bound: "p90" of 64 samples is anything
     from the 83rd to the 97th percentile of what the process would do for ever.
@@ -99,7 +100,7 @@ class Memory(Record):
 
 
 class Energy(Record):
-    """Millijoules per inference.
+    """Millijoules per run of a phase.
 
     `mj` is of the clocked part alone, as the latency is, and gross: idle power is in it. Its bounds are those of an
     estimate, or of a counter the interval over the windows (their range where there are less than six), each taken
@@ -120,6 +121,29 @@ class Energy(Record):
     reason: str | None = None  # why there is no figure
 
 
+NOT_MEASURED = Energy(kind="none", reason="not measured")
+
+
+class Phase(Record):
+    """What one phase of an artifact's use costs, by windows, samples and counter readings of its own.
+
+    A run of it is `volume` times its `unit`: one inference; a prompt of so many tokens; one more token.
+    """
+
+    unit: str = "inference"
+    volume: int = 1
+    latency: Latency | None = None
+    ratio: Ratio | None = None  # of the latency, over the reference's same phase
+    energy: Energy = NOT_MEASURED
+    windows: tuple[Window, ...] = ()
+    details: dict[str, Any] = Field(default_factory=dict)  # what else was seen: of its counters, clock and heat
+
+
+def inference(**figures: Any) -> dict[str, Phase]:
+    """The phases of what answers one example by one call."""
+    return {INFERENCE: Phase(**figures)}
+
+
 class Measurement(Record):
     """`out/benchmarks/<variant>@<device>.json`: one variant on one device."""
 
@@ -133,17 +157,39 @@ class Measurement(Record):
     artifact_sha256: str
     began_ms: int | None = None  # Unix time, with its end; null of what no clock was read for
     ended_ms: int | None = None
-    reference: str | None = None  # the variant that `ratio` is against
-    latency: Latency | None = None
-    ratio: Ratio | None = None
+    reference: str | None = None  # the variant that ratios are against
+    phases: dict[str, Phase] = Field(default_factory=dict)  # by name, in their order
     memory: Memory | None = None
     instructions: Instructions | None = None
     operators: tuple[Operator, ...] = ()
-    energy: Energy = Energy(kind="none", reason="not measured")
     scores: tuple[Score, ...] = ()  # by the device's own kernels; none: those of the evaluation by `kernels`
     kernels: Literal["default", "reference"] = "default"  # whose accuracy stands for this device
     stand_in: str | None = None  # named where the accuracy comes from another machine's kernels
     flags: tuple[Flag, ...] = ()
-    windows: tuple[Window, ...] = ()
     environment: dict[str, Any] = Field(default_factory=dict)
     details: dict[str, Any] = Field(default_factory=dict)  # what only this kind of device can say
+
+    @property
+    def told_by(self) -> Phase:
+        """The phase that variants are told apart by: the last, which lasts the longest in use."""
+        return next(reversed(self.phases.values()), Phase())
+
+    @property
+    def latency(self) -> Latency | None:
+        """That phase's; null where nothing tells it."""
+        return self.told_by.latency
+
+    @property
+    def ratio(self) -> Ratio | None:
+        """Likewise."""
+        return self.told_by.ratio
+
+    @property
+    def energy(self) -> Energy:
+        """Likewise."""
+        return self.told_by.energy
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Likewise."""
+        return self.told_by.windows

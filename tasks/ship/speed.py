@@ -101,8 +101,7 @@ def _ratio(m: Measurement, turns: Turns) -> Ratio | None:
 
 def turn_level(m: Measurement, turns: Turns) -> float | None:
     """What the reference cost in its turns with one variant: the median of its windows; null where it took none."""
-    values = [turns.window(window) for window in m.windows if window.variant == m.reference]
-    known = [value for value in values if value is not None]
+    known = turns.levels(m, m.reference)
     return median(known) if known else None
 
 

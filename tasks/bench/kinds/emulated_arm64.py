@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks.bench import arm64, same_answers, shipping, timed
+from tasks.bench.answers import Answer
 from tasks.bench.devices import Device, installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
@@ -60,7 +61,7 @@ def measure(request: Request) -> Result:
         status="ok",
         instructions=Instructions(per_inference=counts.per_inference, spread=counts.spread, cpu=device.cpu),
         energy=Energy(kind="none", reason="an emulator's energy says nothing of the processor's"),
-        environment=response["environment"],
+        environment=response.environment,
         details={
             **arm64.fingerprint(device.cpu),
             "counted": f"{RUNS} inferences after the first, 1 thread, Python's call of each and not the reading",
@@ -70,7 +71,7 @@ def measure(request: Request) -> Result:
             "dot_product_kernels": any(counts.dots),
             "mark_instructions": counts.mark,
             "limits_s": {"count": COUNT_S, "split": timed.PREDICT_S},
-            **response["facts"],
+            **response.facts,
         },
     )
     return Result(measurement, outputs=timed.outputs(request, setup))
@@ -83,15 +84,15 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
     return shipping.interpreted(artifact, folder, runtime, runs)
 
 
-def _count(request: Request, setup: timed.Setup, artifact: Artifact) -> tuple[dict[str, Any], arm64.Counts]:
+def _count(request: Request, setup: timed.Setup, artifact: Artifact) -> tuple[Answer, arm64.Counts]:
     """What the runner answered, and what the plugin counted."""
     files = {"model": setup.model(artifact), "inputs": request.inputs}
     response = setup.session.run({**setup.ask("count", artifact), "runs": RUNS}, files, {}, timeout_s=COUNT_S)
-    if response["status"] == "unsupported":
-        raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {response['reason']}")
-    counts = arm64.counts(response["marks"])
-    if len(counts.inferences) != response["runs"]:
-        raise DeviceError(f"{artifact.card.variant}: {response['runs']} inferences, {len(counts.inferences)} counted")
+    if response.status == "unsupported":
+        raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {response.reason}")
+    counts = arm64.counts(response.marks or "")
+    if len(counts.inferences) != response.runs:
+        raise DeviceError(f"{artifact.card.variant}: {response.runs} inferences, {len(counts.inferences)} counted")
     return response, counts
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import model_validator
 
@@ -230,7 +230,7 @@ def _result(request: Request, report: Report) -> Measurement:
         "encoded_weights_bytes": report.number("total_npu_encoded_weights"),
         "original_weights_bytes": report.number("total_original_weights"),
     }
-    common = {
+    common: dict[str, Any] = {
         "memory": Memory(provenance="estimated", peak_kib=report.number("sram_memory_used"), what="SRAM, as compiled"),
         "kernels": "reference",
         "stand_in": STAND_IN,

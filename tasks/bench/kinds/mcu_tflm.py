@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from tasks.bench import reach, same_answers, shipping, timed
+from tasks.bench.answers import Answer
 from tasks.bench.devices import Device, installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
@@ -56,12 +57,12 @@ def measure(request: Request) -> Result:
     device = request.device
     assert isinstance(device, Tflm)
     response = _ask(request)
-    arena: dict[str, int] = response["facts"]["arena_bytes"]
+    arena: dict[str, int] = response.facts["arena_bytes"]
     file_bytes = request.artifact.path.stat().st_size
     figures: dict[str, Any] = {
         "memory": Memory(provenance="measured", peak_kib=arena["total"] / 1024, what=ARENA),
         "energy": Energy(kind="none", reason="not executed on the board"),
-        "environment": {**response["environment"], **device.model_dump(include={"core", "clock_mhz", "datasheet"})},
+        "environment": {**response.environment, **device.model_dump(include={"core", "clock_mhz", "datasheet"})},
         "details": {
             "arena_bytes": arena,
             "file_bytes": file_bytes,
@@ -108,14 +109,14 @@ def _share(count: int, beside_kib: int, size_kib: float) -> dict[str, float]:
     return {"kib": size_kib, "beside_kib": beside_kib, "share": (count / 1024 + beside_kib) / size_kib}
 
 
-def _ask(request: Request) -> dict[str, Any]:
+def _ask(request: Request) -> Answer:
     """What the runtime says of the model after a few inferences."""
     with scratch("tflm") as folder:
         ask = {"action": "predict", "runtime": "tflm", "options": {}}
         files = {"model": tflite.checked(request.artifact.path, "TensorFlow Lite Micro"), "inputs": request.inputs}
         response = Local().run(ask, files, {"outputs": Path(folder, "outputs.npz")}, timeout_s=ANSWER_S)
-    if response["status"] == "unsupported":
-        raise UnsupportedError(f"{request.variant}: TensorFlow Lite Micro refuses it: {response['reason']}")
+    if response.status == "unsupported":
+        raise UnsupportedError(f"{request.variant}: TensorFlow Lite Micro refuses it: {response.reason}")
     return response
 
 

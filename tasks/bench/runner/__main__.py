@@ -6,12 +6,13 @@ clipped. Several inputs are matched by name; one alone may have any.
 
 `predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name.
 
-`time` adds `samples` (path: a uint64 array of nanoseconds), `warmup_runs`, `warmup_s`, `min_runs`, `window_s`,
-`idle_s` and `energy` (sources of energy readings, see `counters.find`). Both bounds of the warm-up and of the window
-must be reached. The clock covers the inference and reading every output back; the input is in place before it starts,
-as in MLPerf Tiny. Around the window stands an idle one, if there is an energy counter to read. `seconds` and `cpu_s`
-are the whole window's; `busy_s` and `busy_cpu_s` the clocked part's. Memory is read when the inputs are there and the
-runtime is imported, and again after the first inference, before a second example is prepared.
+`time` adds `scenario` (see `scenarios`), `samples` (path: an `.npz` of uint64 arrays of nanoseconds, by phase),
+`warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy readings, see
+`counters.find`). Each phase has a window of its own. Both bounds of the warm-up and of the window must be reached. The
+clock covers the inference and reading every output back; the input is in place before it starts, as in MLPerf Tiny.
+Around the window stands an idle one, if there is an energy counter to read. `seconds` and `cpu_s` are the whole
+window's; `busy_s` and `busy_cpu_s` the clocked part's. Memory is read when the inputs are there and the runtime is
+imported, and again after the first inference, before a second example is prepared.
 
 `look` needs `action` and `runtime` alone, and gives no figures: the environment is in every response.
 
@@ -44,6 +45,7 @@ import numpy as np  # noqa: E402
 
 from . import SCHEMA, arrays, counters, machine  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
+from .scenarios import SCENARIOS, Phase  # noqa: E402
 
 RUNTIMES = ("litert", "onnxruntime", "openvino", "pjrt", "tflm")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -65,11 +67,11 @@ def predict(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
     columns = model.floats(rows)
     with Path(request["outputs"]).open("wb") as file:
         np.savez(file, **columns)
-    return {"n": len(examples), "outputs": list(columns), "facts": model.facts()}
+    return {"outputs": list(columns), "facts": model.facts()}
 
 
 def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
-    """One window of timed inferences."""
+    """One window of each phase."""
     columns = arrays.load(request["inputs"])
     import_module(runtime.MODULE)
     before_kib = machine.memory_kib(reset=True)
@@ -82,42 +84,49 @@ def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
     first(model, runtime)
     ended = time.perf_counter_ns()
     peak_kib = machine.memory_kib()
-    return {
-        **window(request, model, model.prepare(columns)),
+    phases = SCENARIOS[request["scenario"]](model, model.prepare(columns), request)
+    taken = {name: window(request, phase) for name, phase in phases.items()}
+    columns = {name: np.frombuffer(samples, np.uint64) for name, (_, samples) in taken.items()}
+    np.savez(request["samples"], allow_pickle=False, **columns)
+    timing = {
         "load_ms": (loaded - start) / 1e6,
         "first_ms": (ended - loaded) / 1e6,
         "memory": {"before_kib": before_kib, "peak_kib": peak_kib},
-        "facts": model.facts(),
+        "phases": {name: figures for name, (figures, _) in taken.items()},
     }
+    return {"timing": timing, "facts": model.facts()}
 
 
-def window(request: dict[str, Any], model: Model, examples: list[Example]) -> dict[str, Any]:
-    """Warm up, then infer for as long as is asked, between two idle times."""
+def window(request: dict[str, Any], phase: Phase) -> tuple[dict[str, Any], "array[int]"]:
+    """Warm up, then run a phase for as long as is asked, between two idle times; the nanoseconds of each run."""
     counter = counters.find(request["energy"])
     idle = [counters.idle(counter, request["idle_s"])]
     update_s = counters.update_s(counter)
-    repeat(model, examples, request["warmup_runs"], request["warmup_s"])
+    repeat(phase, request["warmup_runs"], request["warmup_s"])
     before, begun = machine.state(), machine.used()
     readings = [counters.read(counter)]
     with counters.watts(counter) as watts:
-        samples = repeat(model, examples, request["min_runs"], request["window_s"])
+        samples = repeat(phase, request["min_runs"], request["window_s"])
     ended = machine.used()
     readings.append(counters.read(counter))
     after = machine.state()
     idle.append(counters.idle(counter, request["idle_s"]))
     power_w = sum(watts) / len(watts) if watts else None
-    np.save(request["samples"], np.frombuffer(samples, np.uint64))
     cpu_s = ended["cpu_s"] - begun["cpu_s"]
-    return {
+    figures = {
+        "unit": phase.unit,
+        "volume": phase.volume,
+        "period": phase.period,
         "runs": len(samples),
         "seconds": (readings[1]["ns"] - readings[0]["ns"]) / 1e9,
         "busy_s": sum(samples) / 1e9,
         "cpu_s": cpu_s,
-        "busy_cpu_s": max(0.0, cpu_s - len(samples) * placing_cpu_s(model, examples)),
+        "busy_cpu_s": max(0.0, cpu_s - len(samples) * placing_cpu_s(phase)),
         "preempted": ended["preempted"] - begun["preempted"] if begun["preempted"] is not None else None,
         "state": [before, after],
         "energy": {**counter.about, "update_s": update_s, "power_w": power_w, "idle": idle, "window": readings},
     }
+    return figures, samples
 
 
 def profile(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
@@ -172,24 +181,26 @@ def first(model: Model, runtime: Any) -> None:
         raise RefusedError(arrays.one_line(error)) from None
 
 
-def repeat(model: Model, examples: list[Example], runs: int, seconds: float, *, infer: bool = True) -> "array[int]":
-    """Infer back to back for at least so many runs and seconds; the nanoseconds of each.
+def repeat(phase: Phase, runs: int, seconds: float, *, infer: bool = True) -> "array[int]":
+    """Run a phase back to back for at least so many units and seconds, in whole rounds; the nanoseconds of each run.
 
     Without `infer` all goes round as ever, but the model is not run.
     """
-    invoke, read, put = (model.invoke, model.read, model.put) if infer else (nothing, nothing, model.put)
+    driven = phase.driven
+    invoke, read, put = (driven.invoke, driven.read, driven.put) if infer else (nothing, nothing, driven.put)
     clock, samples = time.perf_counter_ns, array("Q")
+    fewest = -(-runs // phase.volume)
     gc.collect()
     gc.disable()
     end = clock() + int(seconds * 1e9)
-    for example in cycle(examples):
+    for example in cycle(phase.examples):
         put(example)
         start = clock()
         invoke()
         read()
         stop = clock()
         samples.append(stop - start)
-        if stop >= end and len(samples) >= runs:
+        if stop >= end and len(samples) >= fewest and not len(samples) % phase.period:
             break
     gc.enable()
     return samples
@@ -199,13 +210,13 @@ def nothing() -> None:
     """Do nothing, as fast as a call can."""
 
 
-def placing_cpu_s(model: Model, examples: list[Example]) -> float:
+def placing_cpu_s(phase: Phase) -> float:
     """CPU time of one turn outside the clock: the input's placing and the loop, by turns with nothing in the clock.
 
     Reading the CPU time in every turn would be a system call beside each inference.
     """
     start = time.process_time()
-    turns = repeat(model, examples, PLACINGS, PLACING_S, infer=False)
+    turns = repeat(phase, PLACINGS, PLACING_S, infer=False)
     return (time.process_time() - start) / len(turns)
 
 

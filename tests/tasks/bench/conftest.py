@@ -18,11 +18,12 @@ from tasks import paths
 from tasks.bench import devices, locks, openssh, shots, timed, transport
 from tasks.bench.kinds import litert, onnxruntime
 from tasks.bench.request import Artifact, Request
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.errors import UnsupportedError
 from tasks.files import sha256
 from tasks.params import Params
 from tasks.quantize.litert import inspect
 from tasks.records import ArtifactCard, Tensor
+from tests.tasks.bench.machine import Machine
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests" / "golden"
@@ -65,7 +66,8 @@ def request_of(tmp_path: Path, images: np.ndarray) -> Callable[..., dict[str, An
             "options": {"kernels": kernels, "threads": 1},
             "inputs": str(inputs),
             "outputs": str(tmp_path / "outputs.npz"),
-            "samples": str(tmp_path / "samples.npy"),
+            "samples": str(tmp_path / "samples.npz"),
+            "scenario": "single",
             "warmup_runs": 3,
             "warmup_s": 0.0,
             "min_runs": 5,
@@ -112,9 +114,9 @@ def predict(
         artifact, found = described(name), tmp_path / "found.npz"
         files = {"model": setup.model(artifact), "inputs": tmp_path / "given.npz"}
         np.savez(files["inputs"], **inputs)
-        response = setup.session.run(setup.ask("predict", artifact), files, {"outputs": found}, timeout_s=60)
-        if response["status"] != "ok":
-            raise UnsupportedError(response["reason"])
+        answer = setup.session.run(setup.ask("predict", artifact), files, {"outputs": found}, timeout_s=60)
+        if answer.status != "ok":
+            raise UnsupportedError(answer.reason)
         with np.load(found) as file:
             return dict(file)
 
@@ -216,63 +218,6 @@ def pair(workshop: Path, params: Params, images: np.ndarray) -> Callable[[str, s
         return Request(artifact(variant), artifact("float32"), loaded, params.benchmark.protocol, Path("inputs.npz"))
 
     return build
-
-
-class Machine:
-    """A machine that answers at once: each model takes as long as it is told, in nanoseconds.
-
-    Placing an input takes `gap_ns` outside the clock, inside the window, and as much CPU time.
-    """
-
-    def __init__(self) -> None:
-        self.ns = {"float32": 80_000, "int8": 40_000}
-        self.runs = 100  # a window
-        self.gap_ns = 20_000
-        self.cpu_share = 1.0  # of a processor, while there is something to do
-        self.slow = 1  # of so many inferences the last takes `slowed_ns` more
-        self.slowed_ns = 0
-        self.preempted: int | None = 0
-        self.refuses: str | None = None
-        self.clock_jump_s = 0.0  # in each window
-        self.energy: dict[str, Any] = {"zones": [], "reason": "no RAPL", "update_s": None, "idle": [None, None]}
-        self.crashes = 0  # so many times, before it works
-        self.requests: list[dict[str, Any]] = []
-
-    def run(
-        self, request: dict[str, Any], files: dict[str, Path], results: dict[str, Path], *, timeout_s: float
-    ) -> dict[str, Any]:
-        request = request | files | results
-        if request["action"] == "profile":
-            return {"status": "ok", "operators": [{"name": "a", "kind": "ADD", "ran_on": None, "ms": 0.1}]}
-        self.requests.append(request)
-        if len(self.requests) <= self.crashes:
-            raise DeviceError("the cable is out")
-        variant = Path(request["model"]).parent.name
-        if variant == self.refuses:
-            return {"status": "unsupported", "reason": "no such kernel", "environment": {}}
-        samples = np.full(self.runs, self.ns[variant], np.uint64)
-        samples[self.slow - 1 :: self.slow] += np.uint64(self.slowed_ns)
-        np.save(request["samples"], samples)
-        busy_s, gaps_s = samples.sum() / 1e9, len(samples) * self.gap_ns / 1e9
-        seconds = busy_s + gaps_s
-        ends_ns = [int(s * 1e9) for s in (seconds, seconds + self.clock_jump_s)]
-        readings = [{"uj": [], "ns": 0, "epoch_ns": 0}, {"uj": [], "ns": ends_ns[0], "epoch_ns": ends_ns[1]}]
-        return {
-            "status": "ok",
-            "environment": {"cpu": "made up"},
-            "runs": len(samples),
-            "seconds": seconds,
-            "busy_s": busy_s,
-            "cpu_s": seconds * self.cpu_share,
-            "busy_cpu_s": busy_s * self.cpu_share,
-            "preempted": self.preempted,
-            "load_ms": 1.0,
-            "first_ms": 1.0,
-            "memory": {"before_kib": 1000, "peak_kib": 1500 if variant == "int8" else 1800},
-            "state": [{"mhz": 3000.0, "temperature_c": 50.0}, {"mhz": 2800.0, "temperature_c": 60.0}],
-            "energy": {**self.energy, "window": readings},
-            "facts": {},
-        }
 
 
 @pytest.fixture

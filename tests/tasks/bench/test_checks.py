@@ -19,26 +19,27 @@ W = 5.0  # while a window runs; idle is 2 W
 
 def watch(monkeypatch: pytest.MonkeyPatch, machine: Any, counter: Callable[[float], int], **fields: Any) -> None:
     """Give the machine a package's counter: microjoules by the joules that were used since its start."""
-    real = machine.run
 
-    def run(*words: Any, **named: Any) -> dict[str, Any]:
-        response: dict[str, Any] = real(*words, **named)
+    def shown(seconds: float, window: list[dict[str, Any]]) -> dict[str, Any]:
         before = [(0.0, 0.0), (2.0, 1.0)]  # joules and seconds
-        used = W * response["seconds"]
+        used = W * seconds
         after = [(2.0 + used, 2.0), (4.0 + used, 3.0)]
-        start, end = response["energy"]["window"]
-        response["energy"] = {
+        start, end = window
+        return {
             "source": "powercap",
             "zones": [{"zone": "intel-rapl:0", "name": "package-0", "range_uj": RANGE_UJ}],
             "reason": None,
-            "update_s": response["seconds"] / 1000,
-            "idle": [[{"uj": [counter(j)], "ns": int(s * 1e9)} for j, s in pair] for pair in (before, after)],
+            "update_s": seconds / 1000,
+            "idle": [[moment(s, counter(j)) for j, s in pair] for pair in (before, after)],
             "window": [{**start, "uj": [counter(2.0)]}, {**end, "uj": [counter(2.0 + used)]}],
             **fields,
         }
-        return response
 
-    monkeypatch.setattr(machine, "run", run)
+    monkeypatch.setattr(machine, "counter", shown)
+
+
+def moment(s: float, uj: int) -> dict[str, Any]:
+    return {"uj": [uj], "ns": int(s * 1e9), "epoch_ns": int(s * 1e9)}
 
 
 def wrapping(start_uj: int) -> Callable[[float], int]:
@@ -78,7 +79,7 @@ def test_a_counter_that_wraps_in_a_window_or_beside_it_counts_on(
     assert found.energy.low_mj == pytest.approx(W * 0.1 * 0.04, rel=1e-2)  # were the gap as busy
     assert found.energy.high_mj == pytest.approx((W * 0.06 - 2 * 0.02) * 0.1, rel=1e-2)  # were it idle, at 2 W
     # watts as scaled: the counter goes round once in so many seconds
-    assert found.details["energy"]["safe_window_s"] == pytest.approx(RANGE_UJ / 1e6 / (W * 0.1), rel=1e-2)
+    assert found.told_by.details["energy"]["safe_window_s"] == pytest.approx(RANGE_UJ / 1e6 / (W * 0.1), rel=1e-2)
 
 
 def test_a_counter_that_is_frozen_ends_as_invalid_energy_beside_a_good_latency(
@@ -124,14 +125,14 @@ def test_idle_times_that_differ_are_noted(pair: Pair, machine: Any, monkeypatch:
     ends = [100.0]
     watch(monkeypatch, machine, lambda joules: round(min(joules, ends[0]) * 1e5))
     machine.gap_ns = 0
-    assert measured(pair).details["energy"]["notes"] == []
+    assert measured(pair).told_by.details["energy"]["notes"] == []
     ends[0] = 3.0  # it stands still in the last idle second
-    note, *_ = measured(pair).details["energy"]["notes"]
+    note, *_ = measured(pair).told_by.details["energy"]["notes"]
     assert note.startswith("idle took 0.2 W before the window and 0.0")
 
 
 def test_clock_and_heat_before_and_after_each_window_are_kept(pair: Pair, machine: Any) -> None:
-    states = measured(pair).details["state"]
+    states = measured(pair).told_by.details["state"]
     assert states == [[{"mhz": 3000.0, "temperature_c": 50.0}, {"mhz": 2800.0, "temperature_c": 60.0}]] * 2
 
 
@@ -147,17 +148,15 @@ def test_a_device_with_a_meter_is_measured_by_it_and_by_no_counter(
     machine.ns = {"float32": 4_000_000, "int8": 4_000_000}
     monkeypatch.setenv(external.VARIABLE, str(csv))
     assert devices.usable(devices.load("host-cpu")) is None
-    real = machine.run
 
-    def run(*words: Any, **named: Any) -> dict[str, Any]:
-        response: dict[str, Any] = real(*words, **named)
-        window = [{**reading, "epoch_ns": reading["epoch_ns"] + 2 * 10**9} for reading in response["energy"]["window"]]
-        idle = [[{"ns": s * 10**9, "epoch_ns": s * 10**9} for s in pair] for pair in ((0, 1), (2, 3))]
+    def shown(_seconds: float, window: list[dict[str, Any]]) -> dict[str, Any]:
+        later = [{**reading, "epoch_ns": reading["epoch_ns"] + 2 * 10**9} for reading in window]
+        idle = [[moment(s, 0) for s in pair] for pair in ((0, 1), (2, 3))]
         zones = [{"zone": "meter", "name": "external meter", "range_uj": None}]
-        response["energy"] = {"source": "external", "zones": zones, "reason": None, "idle": idle, "window": window}
-        return response
+        about = {"source": "external", "zones": zones, "reason": None, "update_s": None}
+        return {**about, "idle": idle, "window": later}
 
-    monkeypatch.setattr(machine, "run", run)
+    monkeypatch.setattr(machine, "counter", shown)
     found = measured(pair)
     assert [sent["energy"] for sent in machine.requests] == [meters.EXTERNAL] * 4
     assert found.energy.kind == "meter_external"

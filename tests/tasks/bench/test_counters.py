@@ -1,6 +1,7 @@
 """Rails of boards, from trees like those that the kernel shows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,18 @@ def test_a_window_on_a_board_has_its_rails_energy(request_of: Build, tmp_path: P
     sources = {"powercap": str(tmp_path / "none"), "hwmon": str(root)}
     request = request_of("int8", "time", window_s=0.4, idle_s=0.2, energy=sources)
     response = transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=30)
-    assert response["energy"]["source"] == "hwmon"
-    assert 0.01 <= response["energy"]["update_s"] < 0.1
-    figures = meters.window_energy(response)
+    assert response.timing
+    (window,) = response.timing.phases.values()
+    assert window.energy.source == "hwmon"
+    assert window.energy.update_s
+    assert 0.01 <= window.energy.update_s < 0.1
+    figures = meters.window_energy(window)
     assert figures.active_w == pytest.approx(6, rel=0.15)
     assert figures.idle_w == pytest.approx(6, rel=0.15)
     assert figures.safe_s is None
     # and as these files never change, they are no living sensor
-    assert meters.counted([{**response, "energy": {**response["energy"], "update_s": 1e-4}}]).reason == (
+    watched = replace(window, energy=replace(window.energy, update_s=1e-4))
+    assert meters.counted([meters.Metered(watched)]).reason == (
         "invalid: the sensor gave one and the same reading all the time"
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tasks.bench import arm64, devices, same_answers, transport
+from tasks.bench.answers import Answer
 from tasks.bench.kinds import emulated_arm64
 from tasks.bench.request import Request
 from tasks.bench.runner import __main__ as runner
@@ -159,7 +160,7 @@ def test_the_runner_makes_the_marks_that_are_read(request_of: Callable[..., dict
     assert (runner.EMPTY, runner.INFERENCE) == (arm64.EMPTY, arm64.INFERENCE)
     request = request_of("int8", "count", runs=4)
     response = transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=30)
-    assert response["runs"] == 4  # and every kernel takes the marks
+    assert response.runs == 4  # and every kernel takes the marks
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="gcc is not installed")
@@ -253,22 +254,22 @@ class Fake:
     def __init__(self, cpu: str) -> None:
         self.cpu = cpu
 
-    def run(self, request: dict[str, Any], files: Any, results: Any, *, timeout_s: float) -> dict[str, Any]:
+    def run(self, request: dict[str, Any], files: Any, results: Any, *, timeout_s: float) -> Answer:
         variant = files["model"].parent.name
         if variant == Fake.refuses:
-            return {"status": "unsupported", "reason": "no such kernel", "environment": {}}
+            return Answer("unsupported", "no such kernel", {})
         assert request["options"] == {"kernels": "default", "threads": 1}  # more threads do not repeat
         if request["action"] == "predict":
             with np.load(files["inputs"]) as inputs:
                 np.savez(results["outputs"], scores=inputs["image"][:, 0, 0], other=np.zeros(3))
-            return {"status": "ok"}
+            return Answer("ok", None, {}, outputs=("scores", "other"))
         assert request["action"] == "count"
         cost, marks, at = 1000 if variant == "float32" else 500, "", 0
         for _ in range(request["runs"] - Fake.loses):
             marks += f"0 {at} 0\n0 {at + 10} 0\n1 {at + 10} 0\n1 {at + 20 + cost} 0\n"
             at += 5000
         environment = {"machine": "aarch64"}
-        return {"status": "ok", "environment": environment, "runs": request["runs"], "facts": {}, "marks": marks}
+        return Answer("ok", None, environment, runs=request["runs"], marks=marks)
 
 
 def answering(request: Request) -> Request:
@@ -340,7 +341,7 @@ def test_the_root_file_system_comes_from_apts_own_mirror_whole_or_not_at_all(tmp
     assert list(place.iterdir()) == []
 
 
-def ask(emulator: arm64.Emulated | transport.Local, request: dict[str, Any]) -> dict[str, Any]:
+def ask(emulator: arm64.Emulated | transport.Local, request: dict[str, Any]) -> Answer:
     return emulator.run(request, {"model": Path(request["model"])}, {}, timeout_s=280)
 
 
@@ -356,10 +357,10 @@ def test_a_count_repeats_and_the_described_processor_chooses_the_kernels(
 ) -> None:
     request = request_of("int8", "count", runs=5)
     once, twice, older = (ask(emulator(cpu), request) for cpu in ("cortex-a76", "cortex-a76", "cortex-a72"))
-    counts, again, plain = (arm64.counts(response["marks"]) for response in (once, twice, older))
+    counts, again, plain = (arm64.counts(response.marks) for response in (once, twice, older))
     np.testing.assert_allclose(again.inferences, counts.inferences, rtol=3e-4)
-    assert "asimddp" in once["environment"]["features"]
-    assert "asimddp" not in older["environment"]["features"]
+    assert "asimddp" in once.environment["features"]
+    assert "asimddp" not in older.environment["features"]
     assert min(counts.dots) > 0
     assert max(plain.dots) == 0
     assert counts.per_inference < plain.per_inference

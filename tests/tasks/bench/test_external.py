@@ -1,6 +1,5 @@
 """An external meter's CSV against energies that can be worked out by hand."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,11 @@ import numpy as np
 import pytest
 
 from tasks.bench import external, meters
+from tasks.bench.answers import Window
+from tasks.bench.meters import Metered
 from tasks.errors import DataError
+from tasks.records import Energy
+from tests.phases import window_of
 
 BEGUN_S = 1_700_000_000.0
 NS = 10**9
@@ -29,11 +32,16 @@ def readings(low_s: float, high_s: float) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def response() -> dict[str, Any]:
+def response() -> Window:
     zone = {"zone": "meter", "name": "external meter", "range_uj": None}
     energy = {"source": "external", "zones": [zone], "reason": None, "update_s": None}
     spans = {"idle": [readings(0.5, 1.5), readings(12.5, 13.5)], "window": readings(2.0, 12.0)}
-    return {"runs": 1000, "seconds": 10.0, "busy_s": 10.0, "energy": {**energy, **spans}}
+    return window_of(runs=1000, seconds=10.0, busy_s=10.0, energy={**energy, **spans})
+
+
+def counted(window: Window) -> Energy:
+    """The energy of a window that the meter has filled in."""
+    return meters.counted([Metered(filled) for filled in external.filled([window])])
 
 
 @pytest.fixture
@@ -44,16 +52,14 @@ def meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_the_area_under_the_meters_power_is_the_windows_energy(meter: Path, response: dict[str, Any]) -> None:
+def test_the_area_under_the_meters_power_is_the_windows_energy(meter: Path, response: Window) -> None:
     write(meter)
-    before = copy.deepcopy(response)
     (found,) = external.filled([response])
-    assert response == before
-    energy = meters.counted([found])
+    energy = meters.counted([Metered(found)])
     assert energy.kind == "meter_external"
     assert energy.mj == pytest.approx((2 * 10 + 10**2) * 1e3 / 1000, rel=1e-3)  # 2 W for 10 s, and a triangle
     assert energy.net_mj == pytest.approx(10**2 * 1e3 / 1000, rel=2e-3)
-    assert found["energy"]["update_s"] == pytest.approx(1 / 200)
+    assert found.energy.update_s == pytest.approx(1 / 200)
     figures = meters.window_energy(found)
     assert figures.idle_each_w == pytest.approx((2, 2))
 
@@ -74,17 +80,17 @@ def test_the_energy_between_two_samples_follows_the_line_between_them() -> None:
     ],
 )
 def test_a_meter_that_saw_too_little_gives_a_reason(
-    meter: Path, response: dict[str, Any], written: dict[str, Any], reason: str
+    meter: Path, response: Window, written: dict[str, Any], reason: str
 ) -> None:
     write(meter, **written)
-    energy = meters.counted(external.filled([response]))
+    energy = counted(response)
     assert energy.mj is None
     assert energy.reason is not None
     assert energy.reason.startswith(f"invalid: {reason}")
 
 
-def test_a_meter_that_is_not_there_spoils_no_latency(meter: Path, response: dict[str, Any]) -> None:
-    energy = meters.counted(external.filled([response]))
+def test_a_meter_that_is_not_there_spoils_no_latency(meter: Path, response: Window) -> None:
+    energy = counted(response)
     assert energy.kind == "meter_external"
     assert energy.mj is None
     assert energy.reason is not None
@@ -129,22 +135,20 @@ def test_a_file_may_begin_with_a_mark_and_a_meter_may_be_a_little_off_at_nothing
         external.load(tmp_path)
 
 
-def test_another_clock_is_told_as_one(meter: Path, response: dict[str, Any]) -> None:
+def test_another_clock_is_told_as_one(meter: Path, response: Window) -> None:
     times = np.arange(0, 20, 0.005)  # seconds since the meter was switched on
     meter.write_text("time_s,power_w\n" + "".join(f"{t},3\n" for t in times))
-    energy = meters.counted(external.filled([response]))
+    energy = counted(response)
     assert energy.reason == (
         "invalid: the meter's samples end or begin 1.7e+09 s before the window: is its clock the device's?"
     )
 
 
-def test_the_last_samples_are_waited_for(
-    meter: Path, response: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_samples_are_waited_for(meter: Path, response: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     write(meter, seconds=11.0)
     monkeypatch.setattr(external, "FLUSH_S", 5.0)
     monkeypatch.setattr(external.time, "sleep", lambda _: write(meter))
-    assert meters.counted(external.filled([response])).mj is not None
+    assert counted(response).mj is not None
 
 
 def test_a_meter_that_is_not_set_up_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

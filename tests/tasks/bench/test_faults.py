@@ -23,6 +23,7 @@ import pytest
 
 from tasks import paths
 from tasks.bench import openssh, ssh, timed, transport
+from tasks.bench.answers import Answer
 from tasks.bench.request import Request, Result
 from tasks.bench.ssh import Remote
 from tasks.errors import DeviceError
@@ -35,7 +36,7 @@ Build = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def ask(remote: Remote, request: dict[str, Any], *, timeout_s: float = 60.0) -> dict[str, Any]:
+def ask(remote: Remote, request: dict[str, Any], *, timeout_s: float = 60.0) -> Answer:
     files = {key: Path(request[key]) for key in ("model", "inputs")}
     key = {"time": "samples", "predict": "outputs"}[request["action"]]
     return remote.run(request, files, {key: Path(request[key])}, timeout_s=timeout_s)
@@ -200,7 +201,7 @@ def test_the_runner_takes_too_long(board: Any, request_of: Build) -> None:
         with fails("no answer within 1 s; the process there was killed", within_s=5):
             ask(remote, request, timeout_s=1.0)
         assert board.eventually(lambda: not board.processes("runner.__main__"), 5)  # though the session goes on
-        assert ask(remote, request | {"window_s": 0.01})["status"] == "ok"
+        assert ask(remote, request | {"window_s": 0.01}).status == "ok"
 
 
 def test_a_step_takes_too_long(board: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

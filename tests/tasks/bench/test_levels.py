@@ -60,9 +60,9 @@ def test_only_the_same_measurement_on_the_same_machine_is_compared(
         "window_s": given.model_copy(update={"window_s": 0.03}),
     }
     if change == "machine":
-        real = machine.run
+        real = machine.answer
         environment = {"cpu": "made up", "runtime": "a later one"}
-        monkeypatch.setattr(machine, "run", lambda *a, **b: {**real(*a, **b), "environment": environment})
+        monkeypatch.setattr(machine, "answer", lambda asked: {**real(asked), "environment": environment})
     device = request.device.model_copy(update={"threads": 1, "watts_per_core": (1.0, 2.0, 9.0)})
     other = replace(
         request,
@@ -73,9 +73,9 @@ def test_only_the_same_measurement_on_the_same_machine_is_compared(
 
 
 def test_what_passes_is_no_other_machine(pair: Pair, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, loads = machine.run, iter(range(100))
+    real, loads = machine.answer, iter(range(100))
     passing = lambda: {"cpu": "made up", "load1": next(loads), "mhz": 1000.0 + next(loads)}  # noqa: E731
-    monkeypatch.setattr(machine, "run", lambda *a, **b: {**real(*a, **b), "environment": passing()})
+    monkeypatch.setattr(machine, "answer", lambda asked: {**real(asked), "environment": passing()})
     flags(pair("int8", "host-cpu"))
     report()
     machine.ns["float32"] = 90_000

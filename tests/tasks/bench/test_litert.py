@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tasks.bench import timed
+from tasks.bench.answers import Answer
 from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
@@ -119,9 +120,9 @@ def test_the_judged_output_is_never_another_one(pair: Pair, given: list[str], ra
     card = request.artifact.card.model_copy(update={"outputs": tuple(tensors)})
 
     class Answers:
-        def run(self, *_: Any, **__: Any) -> dict[str, Any]:
+        def run(self, *_: Any, **__: Any) -> Answer:
             np.savez(_[2]["outputs"], **{name: np.full(1, k) for k, name in enumerate(given)})
-            return {"status": "ok"}
+            return Answer("ok", None, {}, outputs=tuple(given))
 
     setup = replace(litert.setup(request.device, Answers()), energy={})  # type: ignore[arg-type]
     asked = replace(request, artifact=Artifact(card, request.artifact.path), splits={"test": request.inputs})

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.bench import meters
+from tasks.bench.meters import Metered, WindowEnergy
+from tests.phases import window_of
 
 RANGE_UJ = 50_000_000
 
@@ -19,7 +21,7 @@ def response(
     busy_s: float | None = None,
     start_uj: int = 0,
     update_s: float | None = 0.001,
-) -> dict[str, Any]:
+) -> Metered:
     """A window of a package and its memory, with 1 s idle on either side at 3 W and 1 W; no gaps unless said."""
     zones = [{"zone": f"z{i}", "name": name, "range_uj": RANGE_UJ} for i, name in enumerate(["package-0", "dram"])]
 
@@ -29,16 +31,17 @@ def response(
 
     idle = readings([3_000_000, 1_000_000], 1.0)
     about = {"source": "powercap", "zones": zones, "reason": None, "update_s": update_s}
-    return {
-        "runs": runs,
-        "seconds": seconds,
-        "busy_s": seconds if busy_s is None else busy_s,
-        "energy": {**about, "idle": [idle, idle], "window": readings(used_uj, seconds)},
-    }
+    energy = {**about, "idle": [idle, idle], "window": readings(used_uj, seconds)}
+    return Metered(window_of(runs=runs, seconds=seconds, busy_s=seconds if busy_s is None else busy_s, energy=energy))
 
 
-def cpu(busy_cpu_s: float, cpu_s: float, *, runs: int = 1000) -> dict[str, Any]:
-    return {"runs": runs, "busy_cpu_s": busy_cpu_s, "cpu_s": cpu_s}
+def cpu(busy_cpu_s: float, cpu_s: float, *, runs: int = 1000) -> Metered:
+    return Metered(window_of(runs=runs, busy_cpu_s=busy_cpu_s, cpu_s=cpu_s))
+
+
+def figures(metered: Metered) -> WindowEnergy:
+    assert metered.energy
+    return metered.energy
 
 
 def test_gross_is_what_was_used_and_net_is_less_by_idle() -> None:
@@ -59,7 +62,7 @@ def test_what_the_gaps_used_is_no_inferences(gap: float, gap_w: float, inference
     gap_w, seconds, runs = min(gap_w, inference_w), 2.0, 100
     busy_s = seconds * (1 - gap)
     used_uj = round((inference_w * busy_s + gap_w * (seconds - busy_s)) * 1e6)
-    found = meters.window_energy(response([used_uj, 0], busy_s=busy_s, runs=runs))
+    found = figures(response([used_uj, 0], busy_s=busy_s, runs=runs))
     true_mj, idle_mj = (watts * busy_s * 1e3 / runs for watts in (inference_w, 4.0))
     assert found.clocked.low - 1e-3 <= true_mj <= found.clocked.high + 1e-3
     assert found.net.low - 1e-3 <= true_mj - idle_mj <= found.net.high + 1e-3
@@ -67,16 +70,18 @@ def test_what_the_gaps_used_is_no_inferences(gap: float, gap_w: float, inference
 
 
 def test_a_gap_at_idle_power_gives_the_upper_bound_and_one_as_busy_as_the_window_the_lower() -> None:
-    waits = meters.window_energy(response([20_000_000 + 4_000_000, 0], busy_s=1.0))  # 20 W for 1 s, idle for another
+    waits = meters.window_energy(
+        response([20_000_000 + 4_000_000, 0], busy_s=1.0).window
+    )  # 20 W for 1 s, idle for another
     assert waits.clocked.high == pytest.approx(20_000 / 100)
-    copies = meters.window_energy(response([40_000_000, 0], busy_s=1.0))  # 20 W all the time
+    copies = figures(response([40_000_000, 0], busy_s=1.0))  # 20 W all the time
     assert copies.clocked.low == pytest.approx(20_000 / 100)
     assert copies.with_input_mj == pytest.approx(2 * 20_000 / 100)
 
 
 def test_a_window_that_is_half_gaps_is_noted() -> None:
-    assert meters.notes(response([24_000_000, 0], busy_s=1.9)) == []
-    (note,) = meters.notes(response([24_000_000, 0], busy_s=1.0))
+    assert meters.notes(figures(response([24_000_000, 0], busy_s=1.9))) == []
+    (note,) = meters.notes(figures(response([24_000_000, 0], busy_s=1.0)))
     assert note == (
         "only 50% of the window is inference, the rest placing inputs: an inference took between 120 and 200 mJ"
     )
@@ -84,7 +89,7 @@ def test_a_window_that_is_half_gaps_is_noted() -> None:
 
 def test_a_counter_that_wraps_counts_on() -> None:
     plain, wrapped = response([20_000_000, 4_000_000]), response([20_000_000, 4_000_000], start_uj=49_000_000)
-    assert meters.window_energy(wrapped) == meters.window_energy(plain)
+    assert figures(wrapped) == figures(plain)
 
 
 def test_the_median_window_counts_and_all_of_six_are_its_interval() -> None:
@@ -121,7 +126,7 @@ def test_a_net_figure_whose_interval_holds_nothing_is_none() -> None:
 
 
 def test_power_is_energy_over_time() -> None:
-    energy = meters.window_energy(response([20_000_000, 4_000_000], busy_s=1.5))
+    energy = figures(response([20_000_000, 4_000_000], busy_s=1.5))
     assert energy.active_w == pytest.approx(12)
     assert energy.idle_w == pytest.approx(4)
     assert energy.busy == pytest.approx(0.75)
@@ -136,7 +141,7 @@ def test_power_is_energy_over_time() -> None:
         (response([0, 0]), "did not move in a window"),
     ],
 )
-def test_a_counter_that_says_too_little_gives_a_reason_and_never_zero(window: dict[str, Any], reason: str) -> None:
+def test_a_counter_that_says_too_little_gives_a_reason_and_never_zero(window: Metered, reason: str) -> None:
     energy = meters.counted([response([20_000_000, 0]), window])
     assert energy.kind == "counter_rapl"
     assert energy.mj is None

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from tasks.bench import meters, transport
+from tasks.bench.answers import Zone
+from tasks.bench.meters import Metered
 from tasks.bench.runner import counters, nvml
+from tests.phases import window_of
 
 FAKE = Path(__file__).with_name("nvml.c").read_text()
 
@@ -21,32 +24,34 @@ def library(tmp_path_factory: pytest.TempPathFactory, compiled: Callable[[str, P
 @pytest.fixture
 def timed(
     library: str, request_of: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
-    """The runner's response to `time` beside the library; keywords are the library's settings."""
+) -> Callable[..., Metered]:
+    """A window beside the library; keywords are the library's settings."""
 
-    def run(**settings: str) -> dict[str, Any]:
+    def run(**settings: str) -> Metered:
         for name, value in settings.items():
             monkeypatch.setenv(f"FAKE_{name}", value)
         ask = request_of("float32", "time", window_s=0.4, energy={"nvml": library, "powercap": "/nowhere"})
         files = {key: Path(ask.pop(key)) for key in ("model", "inputs")}
-        return transport.Local().run(ask, files, {"samples": Path(ask.pop("samples"))}, timeout_s=60)
+        timing = transport.Local().run(ask, files, {"samples": Path(ask.pop("samples"))}, timeout_s=60).timing
+        assert timing
+        (window,) = timing.phases.values()
+        return Metered(window)
 
     return run
 
 
-def test_energy_is_the_counter_s_and_agrees_with_the_power(timed: Callable[..., dict[str, Any]]) -> None:
-    response = timed()
-    energy = response["energy"]
-    assert energy["source"] == "nvml"
-    assert energy["zones"] == [{"zone": "gpu", "name": "Fake 0", "range_uj": 2**64 * 1000}]
-    assert energy["power_w"] == pytest.approx(200)
-    assert 0.0005 < energy["update_s"] < 0.004
-    found = meters.counted([response])
+def test_energy_is_the_counter_s_and_agrees_with_the_power(timed: Callable[..., Metered]) -> None:
+    metered = timed()
+    window, counter = metered.window, metered.window.energy
+    assert counter.source == "nvml"
+    assert counter.zones == (Zone("gpu", "Fake 0", 2**64 * 1000),)
+    assert counter.power_w == pytest.approx(200)
+    assert counter.update_s
+    assert 0.0005 < counter.update_s < 0.004
+    found = meters.counted([metered])
     assert found.kind == "counter_nvml"
-    assert found.mj_with_input == pytest.approx(
-        200e3 * response["seconds"] / response["runs"], rel=0.02
-    )  # watts x time
-    assert found.mj == pytest.approx(200e3 * response["busy_s"] / response["runs"], rel=0.05)  # idle takes as much
+    assert found.mj_with_input == pytest.approx(200e3 * window.seconds / window.runs, rel=0.02)  # watts x time
+    assert found.mj == pytest.approx(200e3 * window.busy_s / window.runs, rel=0.05)  # idle takes as much
     assert found.scope == "Fake 0: the whole card, not the machine around it"
 
 
@@ -59,7 +64,7 @@ def test_energy_is_the_counter_s_and_agrees_with_the_power(timed: Callable[..., 
     ],
 )
 def test_a_counter_that_fails_its_checks_gives_no_energy_but_the_reason(
-    timed: Callable[..., dict[str, Any]], settings: dict[str, str], reason: str
+    timed: Callable[..., Metered], settings: dict[str, str], reason: str
 ) -> None:
     found = meters.counted([timed(**settings)])
     assert found.mj is None
@@ -71,14 +76,9 @@ def test_a_counter_that_wraps_gives_the_energy_across(library: str) -> None:
     totals = iter([2**64 - 1000, 1000])
     counter._gpu.millijoules = lambda: next(totals)  # type: ignore[method-assign]
     readings = [{"uj": counter.microjoules(), "ns": ns, "epoch_ns": ns} for ns in (0, 10**9)]
-    idle = [[{"uj": [0], "ns": 0}, {"uj": [10**6], "ns": 10**9}]] * 2
-    response = {
-        "runs": 10,
-        "seconds": 1.0,
-        "busy_s": 1.0,
-        "energy": {**counter.about, "window": readings, "idle": idle},
-    }
-    assert meters.window_energy(response).with_input_mj == pytest.approx(200.0)  # 2,000 mJ over 10 inferences
+    idle = [[{"uj": [0], "ns": 0, "epoch_ns": 0}, {"uj": [10**6], "ns": 10**9, "epoch_ns": 10**9}]] * 2
+    window = window_of(runs=10, seconds=1.0, energy={**counter.about, "window": readings, "idle": idle})
+    assert meters.window_energy(window).with_input_mj == pytest.approx(200.0)  # 2,000 mJ over 10 inferences
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def asked(artifact: Artifact, images: np.ndarray, tmp_path: Path, device: Pjrt, 
     setup = pjrt.setup(device, Local())
     files = {"model": setup.model(artifact), "inputs": given} | files
     response = setup.session.run(setup.ask("predict", artifact), files, {"outputs": found}, timeout_s=60)
-    if response["status"] != "ok":
+    if response.status != "ok":
         return response, None
     with np.load(found) as file:
         return response, file[artifact.card.outputs[0].name]
@@ -79,7 +79,7 @@ def test_outputs_are_those_of_litert(
     theirs = by_litert(name, images)
     assert ours.dtype == np.float32
     assert np.abs(ours - theirs).max() < tolerance
-    assert response["environment"]["runtime"].startswith("jaxlib 0.")
+    assert response.environment["runtime"].startswith("jaxlib 0.")
     if name == "float16":  # which LiteRT computes in float32, from weights of float16
         assert np.abs(ours - theirs).max() > 1e-5
 
@@ -89,12 +89,12 @@ def test_what_it_cannot_run_is_a_verdict_and_what_is_missing_an_error(
 ) -> None:
     artifact, device = portable("float32"), catalog("host-cpu-pjrt")
     response, _ = asked(artifact, images[:, :4], tmp_path, device)
-    assert response["status"] == "unsupported"
-    assert response["reason"] == "image: compiled for (1, 8, 8, 1); received (1, 4, 8, 1)"
+    assert response.status == "unsupported"
+    assert response.reason == "image: compiled for (1, 8, 8, 1); received (1, 4, 8, 1)"
     (tmp_path / "rubbish").write_bytes(b"ML\xefR and no more")
     response, _ = asked(artifact, images, tmp_path, device, model=tmp_path / "rubbish")
-    assert response["status"] == "unsupported"
-    assert "\n" not in response["reason"]
+    assert response.status == "unsupported"
+    assert "\n" not in str(response.reason)
     with pytest.raises(DeviceError, match="FileNotFoundError"):
         asked(artifact, images, tmp_path, device, model=tmp_path / "nothing")
 

@@ -12,13 +12,31 @@ import numpy as np
 import pytest
 
 from tasks.bench import transport
+from tasks.bench.answers import Answer, Window
 from tasks.errors import DeviceError
 
 Build = Callable[..., dict[str, Any]]
 
 
-def run(request: dict[str, Any]) -> dict[str, Any]:
+def run(request: dict[str, Any]) -> Answer:
     return transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=30)
+
+
+def window(request: dict[str, Any]) -> Window:
+    """The window of the one phase, as it was answered."""
+    timing = run(request).timing
+    assert timing
+    (found,) = timing.phases.values()
+    return found
+
+
+def memory_of(request: dict[str, Any]) -> tuple[int, int]:
+    """The levels of memory before the model was loaded and after its first inference, in KiB."""
+    timing = run(request).timing
+    assert timing
+    assert timing.memory.before_kib
+    assert timing.memory.peak_kib
+    return timing.memory.before_kib, timing.memory.peak_kib
 
 
 def outputs(request: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -48,7 +66,7 @@ def test_inputs_and_outputs_are_matched_by_name_whatever_their_order(request_of:
     rng = np.random.default_rng(0)
     a, b = rng.random((4, 3), np.float32), rng.random((4, 3), np.float32)
     request = request_of("two", "predict", {"b": b, "a": a}, kernels=kernels)
-    assert run(request)["n"] == 4
+    assert run(request).outputs == ("difference", "product")
     np.testing.assert_allclose(outputs(request)["difference"], a - b, rtol=1e-6)
     np.testing.assert_allclose(outputs(request)["product"], a * b, rtol=1e-6)
 
@@ -115,11 +133,11 @@ def test_no_example_knows_of_the_one_before_it(
 def test_what_the_runtime_refuses_is_unsupported_with_its_reason_in_one_line(request_of: Build, tmp_path: Path) -> None:
     x = {"x": np.ones((1, 3), np.float32)}
     response = run(request_of("custom", "predict", x))
-    assert response["status"] == "unsupported"
-    assert "igamma" in response["reason"].lower()
-    assert "\n" not in response["reason"]
+    assert response.status == "unsupported"
+    assert "igamma" in str(response.reason).lower()
+    assert "\n" not in response.reason
     (tmp_path / "noise.tflite").write_bytes(bytes(range(256)) * 8)
-    assert run(request_of("noise", "predict", model=str(tmp_path / "noise.tflite")))["status"] == "unsupported"
+    assert run(request_of("noise", "predict", model=str(tmp_path / "noise.tflite"))).status == "unsupported"
 
 
 def test_a_missing_file_and_misshapen_inputs_are_errors(request_of: Build, images: np.ndarray) -> None:
@@ -136,51 +154,58 @@ def test_a_missing_file_and_misshapen_inputs_are_errors(request_of: Build, image
 
 def test_a_window_reaches_both_its_bounds(request_of: Build) -> None:
     few = request_of("int8", "time", min_runs=7, window_s=0.0)
-    assert run(few)["runs"] == 7
+    assert window(few).runs == 7
     long = request_of("int8", "time", min_runs=1, window_s=0.2)
-    response = run(long)
-    samples = np.load(long["samples"])
+    timing = run(long).timing
+    assert timing
+    assert list(timing.phases) == ["infer"]
+    found = timing.phases["infer"]
+    with np.load(long["samples"]) as arrays:
+        samples = arrays["infer"]
     assert samples.dtype == np.uint64
-    assert response["runs"] == len(samples) > 100
-    assert 0.2 <= response["seconds"] < 1
-    assert 0 < samples.sum() / 1e9 <= response["seconds"]
-    assert response["busy_s"] == pytest.approx(samples.sum() / 1e9)
-    assert 0 < response["busy_cpu_s"] < response["cpu_s"] <= response["seconds"] * 1.1
-    assert response["preempted"] >= 0
-    assert response["load_ms"] > 0
-    assert response["memory"]["peak_kib"] > response["memory"]["before_kib"] > 1000
+    assert found.runs == len(samples) > 100
+    assert (found.unit, found.volume, found.period) == ("inference", 1, 1)
+    assert 0.2 <= found.seconds < 1
+    assert 0 < samples.sum() / 1e9 <= found.seconds
+    assert found.busy_s == pytest.approx(samples.sum() / 1e9)
+    assert 0 < found.busy_cpu_s < found.cpu_s <= found.seconds * 1.1
+    assert found.preempted is not None
+    assert found.preempted >= 0
+    assert timing.load_ms > 0
+    before, peak = memory_of(few)
+    assert peak > before > 1000
 
 
 @pytest.mark.parametrize("name", ["float32", "int8"])
 def test_examples_are_not_in_the_memory_of_a_model(request_of: Build, images: np.ndarray, name: str) -> None:
     """As many as 31 MB of them, and as many again in a float model's own type."""
-    few = run(request_of(name, "time", {"image": images[:1]}))["memory"]
-    many = run(request_of(name, "time", {"image": np.tile(images, (20_000, 1, 1, 1))}))["memory"]
-    grown = [memory["peak_kib"] - memory["before_kib"] for memory in (few, many)]
-    assert many["before_kib"] - few["before_kib"] > 20_000
+    few = memory_of(request_of(name, "time", {"image": images[:1]}))
+    many = memory_of(request_of(name, "time", {"image": np.tile(images, (20_000, 1, 1, 1))}))
+    grown = [peak - before for before, peak in (few, many)]
+    assert many[0] - few[0] > 20_000
     assert abs(grown[1] - grown[0]) < 2_000
 
 
 def test_the_runtime_is_not_in_the_memory_of_a_model(request_of: Build) -> None:
     """LiteRT's library alone takes several megabytes; a model of a few kB does not."""
-    memory = run(request_of("int8", "time"))["memory"]
-    assert memory["peak_kib"] - memory["before_kib"] < 8_000
+    before, peak = memory_of(request_of("int8", "time"))
+    assert peak - before < 8_000
 
 
 def test_the_placing_of_inputs_is_not_in_the_cpu_time_of_an_inference(request_of: Build) -> None:
     """Two inputs to place beside each inference of next to nothing."""
     wide = np.zeros((2, 3), np.float32)
-    response = run(request_of("two", "time", {"a": wide, "b": wide}, window_s=0.3))
-    gaps_s = response["seconds"] - response["busy_s"]
-    assert gaps_s > 0.1 * response["seconds"]  # there is something to leave out
-    assert response["busy_cpu_s"] < response["cpu_s"] - 0.3 * min(gaps_s, response["cpu_s"])
+    found = window(request_of("two", "time", {"a": wide, "b": wide}, window_s=0.3))
+    gaps_s = found.seconds - found.busy_s
+    assert gaps_s > 0.1 * found.seconds  # there is something to leave out
+    assert found.busy_cpu_s < found.cpu_s - 0.3 * min(gaps_s, found.cpu_s)
 
 
 def test_the_warm_up_is_not_in_the_samples(request_of: Build) -> None:
     start = time.perf_counter()
-    response = run(request_of("int8", "time", warmup_s=0.5, min_runs=5))
-    assert response["runs"] == 5
-    assert time.perf_counter() - start > 0.5 > response["seconds"]
+    found = window(request_of("int8", "time", warmup_s=0.5, min_runs=5))
+    assert found.runs == 5
+    assert time.perf_counter() - start > 0.5 > found.seconds
 
 
 def test_stdout_is_one_line_whatever_else_is_printed_and_only_numpy_and_the_runtime_are_imported(
@@ -249,12 +274,13 @@ def test_energy_counters_are_read_around_the_window_and_in_idle(request_of: Buil
     zone(root / "intel-rapl:0" / "intel-rapl:0:1", "dram", 500)
     zone(root / "intel-rapl:1", "psys", 900)
     with advancing(package, watts=5.0):
-        response = run(request_of("int8", "time", window_s=0.5, idle_s=0.3))
-    energy = response["energy"]
-    assert [(z["name"], z["range_uj"]) for z in energy["zones"]] == [("package-0", 262_143_328_850), ("dram", 10**9)]
-    assert energy["reason"] is None
-    assert 0.0005 < energy["update_s"] < 0.02
-    energy = meters.window_energy(response)
+        found = window(request_of("int8", "time", window_s=0.5, idle_s=0.3))
+    counter = found.energy
+    assert [(zone.name, zone.range_uj) for zone in counter.zones] == [("package-0", 262_143_328_850), ("dram", 10**9)]
+    assert counter.reason is None
+    assert counter.update_s
+    assert 0.0005 < counter.update_s < 0.02
+    energy = meters.window_energy(found)
     assert energy.active_w == pytest.approx(5, rel=0.15)
     assert energy.idle_w == pytest.approx(5, rel=0.25)
     assert energy.zones_mj["intel-rapl:0:1 dram"] == 0
@@ -262,11 +288,11 @@ def test_energy_counters_are_read_around_the_window_and_in_idle(request_of: Buil
 
 def test_a_counter_that_cannot_be_read_gives_a_reason_and_no_number(request_of: Build, tmp_path: Path) -> None:
     root = tmp_path / "powercap"
-    assert "no RAPL package" in run(request_of("int8", "time"))["energy"]["reason"]
+    assert "no RAPL package" in str(window(request_of("int8", "time")).energy.reason)
     counter = zone(root / "intel-rapl:0", "package-0", 5)
     counter.unlink()
     counter.mkdir()  # unreadable even for root
-    energy = run(request_of("int8", "time"))["energy"]
-    assert "cannot be read" in energy["reason"]
-    assert energy["zones"] == []
-    assert energy["idle"] == [None, None]
+    energy = window(request_of("int8", "time")).energy
+    assert "cannot be read" in str(energy.reason)
+    assert energy.zones == ()
+    assert energy.idle == (None, None)

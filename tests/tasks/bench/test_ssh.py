@@ -43,7 +43,7 @@ def exchange(session: transport.Session, request: dict[str, Any], folder: Path) 
     """What a session predicts."""
     path = folder / "answer.npz"
     files = {key: Path(request[key]) for key in ("model", "inputs")}
-    assert session.run(request, files, {"outputs": path}, timeout_s=60)["status"] == "ok"
+    assert session.run(request, files, {"outputs": path}, timeout_s=60).status == "ok"
     with np.load(path) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
@@ -120,8 +120,8 @@ def test_a_refusal_there_is_a_refusal(board: Any, request_of: Build, tmp_path: P
     with session() as remote:
         there = remote.run(request, files, {"outputs": tmp_path / "answer.npz"}, timeout_s=60)
     here = transport.Local().run(request, files, {"outputs": tmp_path / "answer.npz"}, timeout_s=60)
-    assert there["status"] == here["status"] == "unsupported"
-    assert there["reason"] == here["reason"]
+    assert there.status == here.status == "unsupported"
+    assert there.reason == here.reason
 
 
 @pytest.mark.usefixtures("crowded")
@@ -311,8 +311,8 @@ def test_an_emulator_is_known_by_the_kernel_below(
 
 
 def test_an_emulated_machine_has_memory_and_no_time(pair: Pair, machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = machine.run
-    monkeypatch.setattr(machine, "run", lambda *a, **k: real(*a, **k) | {"environment": {"emulated": True}})
+    real = machine.answer
+    monkeypatch.setattr(machine, "answer", lambda request: real(request) | {"environment": {"emulated": True}})
     result = litert.measure(pair("int8", "host-cpu"))
     record = result.measurement
     assert record.status == "ok"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tasks.bench import devices, same_answers, timed, transport
+from tasks.bench.answers import Answer
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
 from tasks.bench.request import Artifact, Request
@@ -22,10 +23,10 @@ Pair = Callable[[str, str], Request]
 BOARDS = ["esp32-s3", "nrf52840", "rp2040", "stm32h743", "stm32l4r5"]
 
 
-def answer(request: dict[str, Any], **fields: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def answer(request: dict[str, Any], **fields: Any) -> tuple[Answer, dict[str, np.ndarray]]:
     request = request | fields
     response = transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=60)
-    if response["status"] != "ok":
+    if response.status != "ok":
         return response, {}
     with np.load(request["outputs"]) as file:
         return response, dict(file)
@@ -55,7 +56,7 @@ def test_several_inputs_and_outputs_go_by_their_names(request_of: Build) -> None
 @pytest.mark.parametrize(("name", "width"), [("float32", 4), ("int8", 1), ("int16x8", 2)])
 def test_the_arenas_head_is_the_activations_that_live_together(request_of: Build, name: str, width: int) -> None:
     response, _ = answer(request_of(name, "predict"), runtime="tflm", options={})
-    arena = response["facts"]["arena_bytes"]
+    arena = response.facts["arena_bytes"]
     assert arena["head"] == 2 * 144 * width  # the convolution's output and its flat copy
     assert arena["total"] == arena["head"] + arena["tail"]
 
@@ -79,22 +80,22 @@ def test_a_missing_operator_is_named(request_of: Build, golden: Path, tmp_path: 
     columns = {"a": np.zeros((1, 3), np.float32), "b": np.zeros((1, 3), np.float32)}
     ask = request_of("two", "predict", columns, runtime="tflm", options={}, model=str(patched(golden, tmp_path)))
     response, _ = answer(ask)
-    assert response["status"] == "unsupported"
-    assert "ATAN2" in response["reason"]
+    assert response.status == "unsupported"
+    assert "ATAN2" in str(response.reason)
     response, _ = answer(request_of("custom", "predict", {"x": np.zeros((1, 3), np.float32)}), runtime="tflm")
-    assert response["status"] == "unsupported"
-    assert "Igamma" in response["reason"]
+    assert response.status == "unsupported"
+    assert "Igamma" in str(response.reason)
 
 
 def test_what_is_no_model_and_what_is_no_such_input_is_refused(request_of: Build, tmp_path: Path) -> None:
     noise = tmp_path / "noise.tflite"
     noise.write_bytes(np.random.default_rng(0).bytes(3000))
     response, _ = answer(request_of("int8", "predict"), runtime="tflm", options={}, model=str(noise))
-    assert (response["status"], response["reason"]) == ("unsupported", "not a LiteRT file")
+    assert (response.status, response.reason) == ("unsupported", "not a LiteRT file")
     larger = {"image": np.zeros((2, 9, 9, 1), np.float32)}
     response, _ = answer(request_of("int8", "predict", larger), runtime="tflm", options={})
-    assert response["status"] == "unsupported"
-    assert "fixed at (1, 8, 8, 1)" in response["reason"]
+    assert response.status == "unsupported"
+    assert "fixed at (1, 8, 8, 1)" in str(response.reason)
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from tasks.records import (
     Window,
 )
 from tasks.report import compare
+from tests.phases import of_inference
 
 N = 360
 LABELS = np.arange(N, dtype=np.int64) % 10
@@ -149,7 +150,7 @@ def make_measurement(variant: str, device: str, **changes: object) -> Measuremen
         "mode": "quick",
         "artifact_sha256": sha(variant),
     }
-    return Measurement.model_validate(fields | changes)
+    return Measurement.model_validate(of_inference(fields | changes))
 
 
 def on_host(variant: str, device: str) -> Measurement:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tasks.errors import DataError
 from tasks.records import Comparison, Energy, Latency, Row
 from tasks.report import compare
+from tests.phases import changed
 
 
 def row_of(comparison: Comparison, variant: str, device: str) -> Row:
@@ -76,7 +77,7 @@ def test_fronts_never_set_an_estimate_against_a_measurement(make: SimpleNamespac
 def test_fronts_are_of_validation_quality_and_paired_latency(make: SimpleNamespace) -> None:
     measured = {variant: make.on_host(variant, "host-cpu") for variant in ("fp32", "int8", "dynamic")}
     latency = measured["dynamic"].latency.model_copy(update={"ms_p50": 0.001})  # in a fast minute: its ratio is 0.70
-    measured["dynamic"] = measured["dynamic"].model_copy(update={"latency": latency})
+    measured["dynamic"] = changed(measured["dynamic"], latency=latency)
 
     def on_front(wrong: dict[str, int]) -> set[str]:
         subjects = []

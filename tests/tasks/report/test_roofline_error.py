@@ -7,6 +7,7 @@ from tasks import paths
 from tasks.params import Params
 from tasks.records import Latency, Measurement
 from tasks.stages.report import report, roofline_error
+from tests.phases import of_inference
 
 SHA = "0" * 64
 
@@ -21,7 +22,7 @@ def measurement(variant: str, device: str, kind: str, latency: Latency | None, *
         "artifact_sha256": SHA,
         "latency": latency,
     }
-    return Measurement.model_validate(fields | changes)
+    return Measurement.model_validate(of_inference(fields | changes))
 
 
 def predicted(variant: str, low: float, middle: float, high: float, twin: str | None = "gpu") -> Measurement:

@@ -8,6 +8,7 @@ from tasks.records import Comparison, Energy, Ratio, notation
 from tasks.records.figures import FIGURES
 from tasks.report import advice
 from tasks.track import contents
+from tests.phases import changed
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_comparison_without_rows_shows_its_failures(shown, comparison: Compari
 def test_the_range_of_few_pairs_is_not_in_the_brackets_of_an_interval(make: SimpleNamespace, params: Params) -> None:
     pairs = Ratio(value=0.5, low=0.4, high=0.6, pairs=2, kind="range")
     energy = Energy(kind="counter_rapl", mj=2.0, ratio=pairs)
-    row = make.on_host("int8", "host-cpu").model_copy(update={"ratio": pairs, "energy": energy})
+    row = changed(make.on_host("int8", "host-cpu"), ratio=pairs, energy=energy)
     comparison = make.comparison([make.on_host("fp32", "host-cpu"), row])
     _, int8 = comparison.rows
     told = next(each for each in advice.advise(comparison, params).devices if each.device == "host-cpu")

@@ -17,6 +17,7 @@ from tasks.report import markdown, page
 from tasks.ship.speed import cost
 from tasks.stages.report import report
 from tasks.track import contents
+from tests.phases import changed
 
 
 def per_s(row: Row) -> Value | None:
@@ -78,7 +79,7 @@ def test_a_pair_that_is_not_ok_has_no_figure_but_its_file(comparison: Comparison
         "instructions": Instructions(per_inference=1, spread=0, cpu="a"),
     }
     for row in comparison.rows:
-        spoilt = row.model_copy(update={"measurement": row.measurement.model_copy(update=whole)})
+        spoilt = row.model_copy(update={"measurement": changed(row.measurement, **whole)})
         assert known(spoilt) == {}
         assert {key for key, figure in FIGURES.items() if figure.of(spoilt)} == {"bytes", "gzip_bytes"}
         assert not any(cost(spoilt, [spoilt], figure) for figure in FIGURES.values() if figure.turns is not None)

@@ -5,6 +5,7 @@ import pytest
 from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
 from tasks.report import causes
 from tasks.ship import speed
+from tests.phases import changed
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_few_pairs_claim_nothing(make: SimpleNamespace) -> None:
     for value in (0.5, 1.0, 2.0):
         seen = Speed(against="fp32", ratio=value, low=0.9 * value, high=1.1 * value, kind="range", pairs=3)
         assert speed.word(seen) == "inconclusive"
-    pruned = make.on_host("pruned80-int8", "host-cpu").model_copy(update={"ratio": few})
+    pruned = changed(make.on_host("pruned80-int8", "host-cpu"), ratio=few)
     rows = make.comparison([make.on_host("fp32", "host-cpu"), make.on_host("int8", "host-cpu"), pruned]).rows
     assert speed.outcome(rows[2], rows[0]) == "inconclusive"
     told = "3 pairs of windows are too few to tell a change of latency against fp32 (ratio 0.50 (0.49–0.51))"
@@ -88,9 +89,8 @@ def test_zeros_that_the_file_alone_leaves_out_are_told(make: SimpleNamespace) ->
 
 
 def test_zeros_that_do_bring_speed_are_not_blamed(make: SimpleNamespace) -> None:
-    quick = make.on_host("pruned80-int8", "host-cpu").model_copy(
-        update={"ratio": Ratio(value=0.3, low=0.29, high=0.31, pairs=3)}
-    )
+    ratio = Ratio(value=0.3, low=0.29, high=0.31, pairs=3)
+    quick = changed(make.on_host("pruned80-int8", "host-cpu"), ratio=ratio)
     rows = make.comparison([make.on_host("fp32", "host-cpu"), make.on_host("int8", "host-cpu"), quick]).rows
     assert "No faster" not in rows[-1].verdict
 
@@ -127,7 +127,7 @@ def test_a_failure_tells_its_reason(make: SimpleNamespace) -> None:
 
 
 def test_measurements_that_were_not_paired_are_not_compared(make: SimpleNamespace) -> None:
-    alone = make.on_host("int8", "host-cpu").model_copy(update={"ratio": None})
+    alone = changed(make.on_host("int8", "host-cpu"), ratio=None)
     reference, row = make.comparison([make.on_host("fp32", "host-cpu"), alone]).rows
     assert speed.compared(row, reference) is None
     assert row.verdict.startswith("Latency not compared: no paired windows; ")
@@ -165,13 +165,13 @@ def test_instructions_are_compared_and_never_called_speed(make: SimpleNamespace)
 
 def test_a_gpu_that_draws_no_more_than_idle_is_launch_bound(make: SimpleNamespace) -> None:
     ratio = Ratio(value=1.0, low=0.99, high=1.01, pairs=5)
-    same = make.on_host("int8", "host-cpu").model_copy(
-        update={"device_kind": "pjrt", "ratio": ratio, "energy": Energy(kind="counter_nvml", mj=18.0)}
+    same = changed(
+        make.on_host("int8", "host-cpu"), device_kind="pjrt", ratio=ratio, energy=Energy(kind="counter_nvml", mj=18.0)
     )
     told = {}
     for watts in (121.4, 300.0):
         windows = [w.model_copy(update={"variant": "int8", "idle_w": 120.3, "active_w": watts}) for w in same.windows]
-        row = make.comparison([make.on_host("fp32", "host-cpu"), same.model_copy(update={"windows": windows})]).rows[1]
+        row = make.comparison([make.on_host("fp32", "host-cpu"), changed(same, windows=windows)]).rows[1]
         told[watts] = row.verdict
     assert told[121.4].endswith("Likely cause: launch-bound: the GPU draws only 1% more than idle, so it mostly waits.")
     assert "launch-bound" not in told[300.0]
@@ -183,7 +183,7 @@ def test_time_that_goes_into_conversions_is_blamed(make: SimpleNamespace) -> Non
         Operator(name=str(i), kind=kind, ran_on="CPU", ms=ms)
         for i, (kind, ms) in enumerate([("Conv", 0.6), ("DequantizeLinear", 0.3), ("QuantizeLinear", 0.1)])
     )
-    row = make.on_host("int8", "host-cpu").model_copy(update={"ratio": slower, "operators": operators})
+    row = changed(make.on_host("int8", "host-cpu"), ratio=slower, operators=operators)
     told = make.comparison([make.on_host("fp32", "host-cpu"), row]).rows[1].verdict
     assert told.endswith("Likely cause: 40% of the operators' time goes into converting numbers, not computing.")
 

@@ -16,7 +16,7 @@ from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cnn, Params, Quantize
-from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio, Window
+from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio, Window, inference
 from tasks.search import bits, space, trial
 from tasks.search.front import Aims
 from tasks.search.stopping import Judge
@@ -24,6 +24,7 @@ from tasks.stages import benchmark
 from tasks.stages import compress as compression
 from tasks.stages import quantize as quantization
 from tasks.training import fit, keras_files
+from tests.phases import changed
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 SEARCH = {
@@ -117,8 +118,11 @@ class Lanes:
         return Result(
             Measurement(
                 variant=made.card.variant, device=device, device_kind="litert", status="ok", mode=protocol.mode,
-                artifact_sha256=made.card.sha256, reference="fp32", latency=Latency(provenance="measured", ms_p50=0.02),
-                ratio=Ratio(value=0.5, low=0.4, high=0.6, pairs=3), energy=Energy(kind="none", reason="not here"),
+                artifact_sha256=made.card.sha256, reference="fp32",
+                phases=inference(
+                    latency=Latency(provenance="measured", ms_p50=0.02),
+                    ratio=Ratio(value=0.5, low=0.4, high=0.6, pairs=3), energy=Energy(kind="none", reason="not here"),
+                ),
             )
         )  # fmt: skip
 
@@ -230,11 +234,11 @@ def test_latencies_of_a_study_are_ratios_to_what_its_reference_cost_at_first(wor
         measurement = whole(made, *request).measurement
         if made.card.variant == "fp32":
             latency = Latency(provenance="measured", ms_p50=0.04 * machine[0])
-            return Result(measurement.model_copy(update={"latency": latency, "ratio": None, "reference": None}))
+            return Result(changed(measurement, latency=latency, ratio=None, reference=None))
         level = 0.04 * machine[0]
         windows = (Window(variant="fp32", ms_p10=level, ms_p50=level, ms_mean=level, **window),)
         latency = Latency(provenance="measured", ms_p50=0.02 * machine[0])
-        return Result(measurement.model_copy(update={"reference": "fp32", "windows": windows, "latency": latency}))
+        return Result(changed(measurement, reference="fp32", windows=windows, latency=latency))
 
     monkeypatch.setattr(benchmark, "measure", measure)
 

@@ -21,6 +21,7 @@ from tasks.quantize.litert import inspect
 from tasks.records import ArtifactCard, Comparison, Energy, Latency, Measurement, ModelCard, Program, Row
 from tasks.stages import bundle as stage
 from tasks.track import server
+from tests.phases import FIGURES, of_inference
 
 if TYPE_CHECKING:
     import mlflow
@@ -67,7 +68,8 @@ def make_row() -> MakeRow:
             "latency": None if latency_ms is None else Latency(provenance=provenance, ms_p50=latency_ms),
             "energy": Energy(kind=energy_kind, mj=energy_mj),
         }
-        measured |= {name: changes.pop(name) for name in list(changes) if name in Measurement.model_fields}
+        known = [*Measurement.model_fields, *FIGURES]
+        measured |= {name: changes.pop(name) for name in list(changes) if name in known}
         row = {
             "variant": variant,
             "device": device,
@@ -88,7 +90,7 @@ def make_row() -> MakeRow:
             "on_latency_front": True,
             "on_energy_front": False,
         }
-        return Row(**{**row, **changes, "measurement": Measurement(**measured)})
+        return Row(**{**row, **changes, "measurement": Measurement(**of_inference(measured))})
 
     return make
 

@@ -17,6 +17,7 @@ from tasks.params import Params
 from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, Window, read
 from tasks.report import compare
 from tasks.track import contents, ledger, publisher, server
+from tests.phases import changed
 
 ROOT = Path(__file__).resolve().parents[3]
 Store = Any  # of conftest.py
@@ -142,7 +143,7 @@ def test_what_was_is_told_from_what_is(store: Store, params: Params) -> None:
         if row.variant != "int8" or row.device != "host-cpu":
             return row
         latency = row.measurement.latency.model_copy(update={"ms_p50": 0.7})
-        return row.model_copy(update={"measurement": row.measurement.model_copy(update={"latency": latency})})
+        return row.model_copy(update={"measurement": changed(row.measurement, latency=latency)})
 
     def states() -> dict[float, str]:
         runs = [run for run in store.all_runs() if run.info.run_name == "int8 @ host-cpu"]
@@ -164,8 +165,8 @@ def test_what_was_is_told_from_what_is(store: Store, params: Params) -> None:
 def test_figures_of_a_pair_that_is_not_ok_are_not_sent(store: Store, params: Params, status: str) -> None:
     def spoilt(row: Row) -> Row:
         energy = Energy(kind="counter_rapl", mj=3.0)
-        update = {"status": status, "reason": "too busy", "energy": energy}
-        return row.model_copy(update={"measurement": row.measurement.model_copy(update=update)})
+        measurement = changed(row.measurement, status=status, reason="too busy", energy=energy)
+        return row.model_copy(update={"measurement": measurement})
 
     rewrite(spoilt)
     pairs = [entry for entry in contents.collect(params) if isinstance(entry, contents.Run) and not entry.model]

@@ -1,0 +1,26 @@
+"""How an artifact is driven: the phases of a scenario, each with its own runs, clock, counters and unit."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .arrays import Example, Model
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What is run back to back in one window: of `driven`, which puts, invokes and reads as a model does."""
+
+    driven: Any
+    examples: list[Example]
+    unit: str  # what its figures are per
+    volume: int = 1  # so many units in each run
+    period: int = 1  # runs that make a round, of which no other part does the same work
+
+
+def single(model: Model, examples: list[Example], _request: dict[str, Any]) -> dict[str, Phase]:
+    """One call on one example."""
+    return {"infer": Phase(model, examples, "inference")}
+
+
+SCENARIOS: dict[str, Callable[[Any, list[Example], dict[str, Any]], dict[str, Phase]]] = {"single": single}

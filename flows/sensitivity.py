@@ -34,7 +34,7 @@ def sensitivity(variant: str) -> None:
     console = terminal.console()
     console.print(Text(f"{variant}: each layer alone at {scheme}, on {count} validation examples", style="bold"))
     terminal.show(console, render(found))
-    said = "change: of the quality, against float32 · SQNR: of the outputs, the lower the more sensitive"
+    said = "change: of the quality, against float32: + is better · SQNR: of the outputs, the lower the more sensitive"
     console.print(Text(said, style="dim"))
 
 
@@ -46,10 +46,10 @@ def render(found: Sequence[Sensitivity]) -> "Table":
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("operators", overflow="fold")
-    table.add_column("change\npoints", justify="right", no_wrap=True)
+    table.add_column("change", justify="right", no_wrap=True)
     table.add_column("SQNR\ndB", justify="right", no_wrap=True)
     for each in found:
         noise = notation.UNKNOWN if each.sqnr_db is None else f"{each.sqnr_db:.1f}"
         kinds = ", ".join(dict.fromkeys(each.operators))
-        table.add_row(each.layer, kinds, notation.points(-each.quality_drop, each.n), noise)
+        table.add_row(each.layer, kinds, notation.change(-each.quality_drop, each.unit, each.n), noise)
     return table

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from flows.views import terminal
 from tasks.records import notation
-from tasks.records.figures import FIGURES
+from tasks.search.front import Aims
 from tasks.search.records import Distance, Trial
 from tasks.search.state import State
 
@@ -52,7 +52,9 @@ class View:
         """What became of a trial, in a line."""
         if trial.status != "ok":
             return f"{trial.status}: {trial.reason}"
-        known = ", ".join(f"{each.key} {cell(trial, each.key)}" for each in self.state.search.objectives)
+        known = ", ".join(
+            f"{each.key} {cell(trial, each.key, self.state.aims)}" for each in self.state.search.objectives
+        )
         mark = " (front)" if trial in self.state.aims.front(self.state.trials) else ""
         return known + mark
 
@@ -74,7 +76,7 @@ class View:
             missed = state.aims.violation(trial.figures)
             judged = Text("kept", style="green") if not missed else Text(f"+{missed:.0%}", style="yellow")
             name = Text(f"{trial.variant}\n{trial.label}" if not trial.handwritten else f"{trial.variant} (yours)")
-            cells = [cell(trial, key) for key in keys]
+            cells = [cell(trial, key, state.aims) for key in keys]
             table.add_row(str(trial.number), name, *cells, judged if state.search.goals else Text(""))
         if last is not None:
             table.caption, table.caption_justify = (
@@ -108,13 +110,12 @@ class View:
             print(f"in params.yaml: {', '.join(found.winners)}\n`tercet run` makes and measures them")
 
 
-def cell(trial: Trial, key: str) -> str:
+def cell(trial: Trial, key: str, aims: Aims) -> str:
     """A figure behind the mark of its provenance."""
     if key not in trial.figures:
         return notation.UNKNOWN
     value, mark = trial.figures[key], notation.MARKS[trial.provenance[key]] if "@" in key else ""
-    share = FIGURES[key.partition("@")[0]].unit == "share"
-    text = f"{value:.4f}" if share else notation.significant(value)
+    text = f"{value:.4f}" if aims.figure(key).unit == "share" else notation.significant(value)
     return f"{mark} {text}".strip()
 
 

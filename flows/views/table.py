@@ -112,7 +112,7 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
     table.add_column("variant", overflow="fold")  # the only one that gives way: figures are never cut
     shown = columns(rows, wide=wide)
     for figure in shown:
-        heading = "\n".join(notation.heading(figure, rows[0].metric)).strip()
+        heading = "\n".join(notation.heading(figure)).strip()
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:

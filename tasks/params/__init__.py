@@ -10,6 +10,7 @@ from tasks.errors import suggest
 from tasks.formats.schemes import SCHEMES
 from tasks.params.benchmark import Benchmark, Budget, Bundle, Protocol
 from tasks.params.compress import Cluster, Compress, Distill, External, Factorize, Finetune, Prune, Slim
+from tasks.params.evaluate import Evaluate
 from tasks.params.models import (
     Autoencoder,
     Bow,
@@ -28,12 +29,13 @@ from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
 from tasks.params.training import EarlyStopping, Train, Training
+from tasks.records.metrics import METRICS, USUAL, judging
 
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Distill",
-    "Dscnn", "EarlyStopping", "External", "Factorize", "Family", "Feature", "File", "Finetune", "Mlp", "MobilenetV1",
-    "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim",
-    "Stored", "Train", "Training", "check", "load", "read_yaml",
+    "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune", "Mlp",
+    "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName",
+    "Search", "Slim", "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -49,6 +51,7 @@ class Params(Section):
     quantize: Annotated[dict[Name, Quantize], Field(min_length=1)]
     benchmark: Benchmark
     bundle: Bundle
+    evaluate: Evaluate = Evaluate()
     search: Search | None = None
 
     @model_validator(mode="after")
@@ -88,6 +91,21 @@ class Params(Section):
         if self.train.epochs == 0 and self.model.family != "file":
             raise ValueError("train.epochs: received 0; only a model of the family file is trained already")
         return self
+
+    @model_validator(mode="after")
+    def _the_metric_judges_the_task(self) -> Self:
+        name, task = self.evaluate.metric, self.prepare.task
+        if name is not None and METRICS.load(name).task != task:
+            allowed = ", ".join(judging(task))
+            raise ValueError(
+                f"evaluate.metric: {name!r} is of {METRICS.load(name).task}; of {task} there are {allowed}"
+            )
+        return self
+
+    @property
+    def metric(self) -> str:
+        """What quality is: a key of METRICS."""
+        return self.evaluate.metric or USUAL[self.prepare.task]
 
     def model_order(self) -> list[str]:
         """The models of `compress`, each after its parent."""

@@ -44,7 +44,8 @@ class Budget(_Limits):
     """
 
     minimize: Annotated[str, AfterValidator(_minimized)] = "latency_ms"
-    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # below the reference, as seen on validation data
+    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # worse than the reference, as seen on validation
+    # data: in the metric's own unit, below it, or above it where less is better
 
     @property
     def limits(self) -> dict[str, float]:

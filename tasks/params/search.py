@@ -55,14 +55,14 @@ class Objective(Wanted):
 class Goal(Wanted):
     """What is enough, and asked for; what keeps to all goals is preferred to all that does not."""
 
-    min: float | None = None  # of what is better the higher it is, such as quality
-    max_drop: Annotated[float, Field(ge=0)] | None = None  # quality: below the reference's
+    min: float | None = None  # of what is better the higher it is, such as an accuracy
+    max_drop: Annotated[float, Field(ge=0)] | None = None  # quality: how much worse than the reference's
     max: Annotated[float, Field(gt=0)] | None = None  # of everything else
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
         allowed = ["min"] if self.figure.better == "higher" else ["max"]
-        allowed += ["max_drop"] if self.of == QUALITY else []
+        allowed += ["max", "max_drop"] if self.of == QUALITY else []  # the metric says which way is better
         given = [name for name in ("min", "max_drop", "max") if getattr(self, name) is not None]
         if len(given) != 1 or given[0] not in allowed:
             raise ValueError(f"a goal of {self.of} has {' or '.join(allowed)}; received {', '.join(given) or 'none'}")

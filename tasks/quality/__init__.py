@@ -1,1 +1,1 @@
-"""How well a model answers: which target is judged, by what, and whether the examples can show it."""
+"""How well a model answers: by what metric, which target is judged, and whether the examples can show it."""

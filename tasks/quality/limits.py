@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tasks.params import Cluster, Params
+from tasks.records.metrics import METRICS
 
 FEW = 10  # examples: below, a limit is of the size of what chance does to them
 SURE = 2.7  # z² of the paired bound: so many examples, over the limit, show that nothing was lost
@@ -10,7 +11,7 @@ SURE = 2.7  # z² of the paired bound: so many examples, over the limit, show th
 
 def notes(params: Params, metric: str, n: int) -> Iterator[str]:
     """A sentence for each limit that is worth fewer than ten of the `n` validation examples."""
-    if metric != "accuracy":  # which is no count of examples
+    if metric not in METRICS or not METRICS.load(metric).counts:
         return
     for key, limit in _limits(params):
         if limit * n < FEW:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     import tf_keras
 
-    from tasks.examples import Arrays, Examples
+    from tasks.examples import Arrays
     from tasks.params import Quantize
+    from tasks.quality.score import Exam
 
 INSTEAD = {  # of operators that the runtime lacks: what to build where layers of Keras come to one
     "Erfc": "exact GELU is one operator there unless something else halves its input, as GELU by tanh does: use one "
@@ -49,7 +50,7 @@ def make(
     model: "tf_keras.Model",
     entry: "Quantize",
     calibration: "Arrays",
-    validation: "Examples | None" = None,  # noqa: ARG001 - of every converter
+    validation: "Exam | None" = None,  # noqa: ARG001 - of every converter
 ) -> Made:
     """Convert a Keras model as `entry` says, all layers alike.
 

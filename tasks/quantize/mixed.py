@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.errors import ConversionError, ParamsError
-from tasks.examples import Array, Arrays, Examples
-from tasks.quality.score import score
+from tasks.examples import Array, Arrays
+from tasks.quality.score import Exam
 from tasks.quantize import ai_edge, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 from tasks.quantize.made import Made
-from tasks.records import Sensitivity, judged
+from tasks.records import Score, Sensitivity, gain, judged
 
 if TYPE_CHECKING:
     import tf_keras
@@ -38,9 +38,7 @@ class Job:
     apart: Numbers | None  # of the layers that are excluded
 
 
-def as_asked(
-    model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Examples | None = None
-) -> Made:
+def as_asked(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Exam | None = None) -> Made:
     """Convert a Keras model by TensorFlow's converter, or by layers where an entry asks what that has no way to make.
 
     Raises:
@@ -50,7 +48,7 @@ def as_asked(
     return (make if layered else litert.make)(model, entry, calibration, validation)
 
 
-def make(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Examples | None = None) -> Made:
+def make(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Exam | None = None) -> Made:
     """Quantize a Keras model as `entry` says.
 
     Args:
@@ -121,7 +119,7 @@ def alone(job: Job, operators: Sequence[layers.Operator]) -> bytes:
     return ai_edge.quantize(job.content, rules, job.ranges)
 
 
-def sensitivity(job: Job, validation: Examples) -> tuple[Sensitivity, ...]:
+def sensitivity(job: Job, validation: Exam) -> tuple[Sensitivity, ...]:
     """What each layer loses where it alone is quantized, the most sensitive first.
 
     One at a time, as in H. Wu et al., "Integer Quantization for Deep Learning Inference: Principles and Empirical
@@ -136,24 +134,25 @@ def sensitivity(job: Job, validation: Examples) -> tuple[Sensitivity, ...]:
     Raises:
         ConversionError: the runtime does not run the file of some layer.
     """
-    examples = validation.take(np.arange(min(len(validation), JUDGED)))
-    outputs, quality = _judge(job.content, examples)
+    exam = validation.first(JUDGED)
+    outputs, whole = _judge(job.content, exam)
     found = []
     for name, operators in layers.owners(job.operators, weighted=not job.numbers.static).items():
-        theirs, value = _judge(alone(job, operators), examples)
+        theirs, own = _judge(alone(job, operators), exam)
         found.append(
             Sensitivity(
                 layer=name,
                 operators=tuple(operator.kind for operator in operators),
-                quality_drop=quality - value,
+                quality_drop=-gain(own.better, own.value, whole.value),
+                unit=own.unit,
                 sqnr_db=sqnr_db(outputs, theirs),
-                n=len(examples),
+                n=own.n,
             )
         )
     return tuple(sorted(found, key=lambda each: math.inf if each.sqnr_db is None else each.sqnr_db))
 
 
-def exclude(job: Job, always: tuple[str, ...], bound: float, validation: Examples) -> Made:
+def exclude(job: Job, always: tuple[str, ...], bound: float, validation: Exam) -> Made:
     """Exclude the most sensitive layers, one more each time, until the file is no worse than `bound` allows.
 
     The search is that of the paper that `sensitivity` names. Where no number of layers is enough, the best file found
@@ -162,18 +161,19 @@ def exclude(job: Job, always: tuple[str, ...], bound: float, validation: Example
     Args:
         job: see `job`.
         always: layers to exclude in any case.
-        bound: how far below the float32 file the quality on validation data may lie.
+        bound: how much worse than the float32 file's the quality on validation data may be, in its own unit.
         validation: the whole split.
     """
     table = sensitivity(job, validation)
-    _, quality = _judge(job.content, validation)
+    _, whole = _judge(job.content, validation)
     order = [each.layer for each in table if each.layer not in always]
     best: Made | None = None
     most = len(order) if job.apart else len(order) - 1  # with every layer float32 there were no such variant
     for count in range(max(most, 0) + 1):
         excluded = (*always, *order[:count])
         content = build(job, excluded)
-        drop = quality - _judge(content, validation)[1]
+        own = _judge(content, validation)[1]
+        drop = -gain(own.better, own.value, whole.value)
         if best is None or best.drop is None or drop < best.drop:
             best = Made(content, excluded=excluded, drop=drop, sensitivity=table)
         if drop <= bound:
@@ -183,7 +183,7 @@ def exclude(job: Job, always: tuple[str, ...], bound: float, validation: Example
     if best.drop > bound:
         found = f"{len(best.excluded)} of {len(order) + len(always)} layers excluded"
         log.warning(
-            "max_quality_drop %g is not reached; the best found lies %.4f below float32: %s", bound, best.drop, found
+            "max_quality_drop %g is not reached; the best found is %.4f worse than float32: %s", bound, best.drop, found
         )
     return best
 
@@ -230,8 +230,7 @@ def _verify(content: bytes, job: Job, four: Sequence[layers.Operator], left: Seq
         layers.refuse_floats(kept, job.scheme, "use ranges: min-max without exclude and bits")
 
 
-def _judge(content: bytes, examples: Examples) -> tuple[dict[str, Array], float]:
+def _judge(content: bytes, exam: Exam) -> tuple[dict[str, Array], Score]:
     """What a file answers, and the quality of that."""
-    outputs = guard.answers(content, examples)
-    name = judged(litert.inspect(content).outputs)
-    return outputs, score(outputs[name], examples, "default", "validation").value
+    outputs = guard.answers(content, exam.examples)
+    return outputs, exam.score(outputs[judged(litert.inspect(content).outputs)])

@@ -23,11 +23,11 @@ from tasks.records.measurements import (
     Window,
     inference,
 )
-from tasks.records.quality import ClassFigures, Evaluation, McNemar, Score, Split
+from tasks.records.quality import Better, ClassFigures, Evaluation, Paired, Score, Split, gain
 
 __all__ = [
-    "SCHEMA_VERSION", "ArtifactCard", "ClassFigures", "Code", "Comparison", "Control", "Energy", "EnergyKind",
-    "Evaluation", "Flag", "Instructions", "Latency", "Layer", "McNemar", "Measurement", "Memory", "ModelCard",
-    "Operator", "Outcome", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Score", "Sensitivity", "Speed",
-    "Split", "Status", "Subject", "Tensor", "Window", "inference", "judged", "read",
+    "SCHEMA_VERSION", "ArtifactCard", "Better", "ClassFigures", "Code", "Comparison", "Control", "Energy",
+    "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement", "Memory", "ModelCard",
+    "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Score",
+    "Sensitivity", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "gain", "inference", "judged", "read",
 ]  # fmt: skip

@@ -74,7 +74,8 @@ class Sensitivity(Record):
 
     layer: str
     operators: tuple[str, ...]  # what the layer has become
-    quality_drop: float  # below the float32 artifact; negative where it is better
+    quality_drop: float  # how much worse than the float32 artifact; negative where it is better
+    unit: str = "share"  # of the drop
     sqnr_db: float | None  # of the outputs: signal to quantization noise; null where there is no noise
     n: int  # examples
 
@@ -98,7 +99,7 @@ class ArtifactCard(Record):
     ranges: str = "min-max"  # of the activations, where the scheme has any: how they were chosen
     excluded: tuple[str, ...] = ()  # layers that are not at the scheme
     allowed_drop: float | None = None  # that layers were excluded for, on validation data
-    validation_drop: float | None = None  # what it came to, below the float32 artifact
+    validation_drop: float | None = None  # what it came to: how much worse than the float32 artifact
     sensitivity: tuple[Sensitivity, ...] = ()  # where it was needed, the most sensitive layer first
     distance: float | None = None  # of the answers from the Keras model's, over their spread; null: there is no such
     note: str | None = None  # what the scheme's name would hide

@@ -5,7 +5,7 @@ from typing import Literal
 from tasks.records.artifacts import ArtifactCard, ModelCard
 from tasks.records.base import Record
 from tasks.records.measurements import Measurement
-from tasks.records.quality import Evaluation, McNemar
+from tasks.records.quality import Better, Evaluation, Paired, gain
 
 Outcome = Literal[
     "reference",
@@ -46,7 +46,7 @@ class Control(Record):
     variant: str
     total_epochs: int  # the nearest to the compressed variant's that there is
     quality: float
-    mcnemar: McNemar | None  # of the compressed variant against it; null where no class is predicted
+    paired: Paired | None  # of the compressed variant against it; null where there is no test
 
 
 class Speed(Record):
@@ -75,14 +75,16 @@ class Row(Record):
     scheme: str
     total_epochs: int
     metric: str
+    unit: str = "share"  # of the quality; "": as the target itself
+    better: Better = "higher"
     quality: float
     quality_low: float
     quality_high: float
     quality_n: int
     validation_quality: float  # what choices are made on
     validation_n: int | None = None
-    validation_mcnemar: McNemar | None = None  # null for the reference itself, and where no class is predicted
-    mcnemar: McNemar | None  # null for the reference itself
+    validation_paired: Paired | None = None  # null for the reference itself
+    paired: Paired | None  # null for the reference itself
     control: Control | None = None  # of a variant that was trained longer than the reference; null where there is none
     bytes: int
     gzip_bytes: int
@@ -94,6 +96,10 @@ class Row(Record):
     verdict: str  # and in a sentence or more
     on_latency_front: bool
     on_energy_front: bool
+
+    def gain(self, quality: float, over: float) -> float:
+        """By how much a quality of this metric is better than another; negative where it is worse."""
+        return gain(self.better, quality, over)
 
 
 class Comparison(Record):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from tasks.records import EnergyKind, Measurement, Phase, Provenance, Ratio, Row, Window
+    from tasks.records import Better, EnergyKind, Measurement, Phase, Provenance, Ratio, Row, Window
 
 QUALITY = "quality"
 INFERENCE, PREFILL, DECODE = "infer", "prefill", "decode"  # phases, as the runner calls them
@@ -78,7 +78,7 @@ class Figure:
     """One kind of figure."""
 
     key: str  # its name everywhere; the unit stands in it
-    unit: str  # "share", "bytes", "instructions" and "ratio" are written in ways of their own
+    unit: str  # "share", "bytes", "instructions" and "ratio" are written in ways of their own; of quality the usual
     better: Literal["lower", "higher"]
     label: str  # in headings
     read: "Callable[[Row], Value | None]"  # of a pair that is ok
@@ -98,9 +98,15 @@ def known(row: "Row") -> dict[str, Value]:
 
 
 def told(rows: Iterable["Row"]) -> list[Figure]:
-    """The figures that any of the rows has, in the order of the table."""
+    """The figures that any of the rows has, in the order of the table; the quality by its metric's name and unit."""
     given = list(rows)
-    return [figure for figure in FIGURES.values() if any(figure.of(row) for row in given)]
+    found = [figure for figure in FIGURES.values() if any(figure.of(row) for row in given)]
+    return [judged(each, given[0].metric, given[0].unit, given[0].better) for each in found]
+
+
+def judged(figure: Figure, metric: str, unit: str, better: "Better") -> Figure:
+    """A figure as it is where quality is what `metric` says; every other is what it is."""
+    return replace(figure, label=metric, unit=unit, better=better) if figure.key == QUALITY else figure
 
 
 def lower() -> list[str]:

@@ -5,7 +5,7 @@ from math import floor, log10
 
 from tasks.intervals import Kind
 from tasks.records import Provenance
-from tasks.records.figures import QUALITY, Figure, Value
+from tasks.records.figures import Figure, Value
 
 UNKNOWN = "–"  # never 0
 MARKS: dict[Provenance, str] = {"measured": "●", "estimated": "○", "emulated": "◇", "none": ""}
@@ -56,8 +56,21 @@ def percent(share: float, n: int) -> str:
 
 def points(difference: float, n: int) -> str:
     """A difference of two shares of `n` examples in percentage points, signed."""
-    text = percent(abs(difference), n)
-    return text if float(text) == 0 else f"{'+' if difference > 0 else '−'}{text}"
+    return _signed(difference, percent(abs(difference), n))
+
+
+def quality(value: float, unit: str, n: int) -> str:
+    """A quality of `n` examples, with what it is in."""
+    return f"{percent(value, n)} %" if unit == "share" else significant(value)
+
+
+def change(difference: float, unit: str, n: int) -> str:
+    """A difference of two qualities of `n` examples, signed: of shares in percentage points."""
+    return f"{points(difference, n)} points" if unit == "share" else _signed(difference, significant(abs(difference)))
+
+
+def _signed(difference: float, text: str) -> str:
+    return text if difference == 0 or not text.strip("0.") else f"{'+' if difference > 0 else '−'}{text}"
 
 
 def size(count: int) -> str:
@@ -90,10 +103,10 @@ UNITS: dict[str, tuple[str, Callable[[float, int, int], str]]] = {
 }
 
 
-def heading(figure: Figure, metric: str) -> tuple[str, str]:
-    """The name and the unit of a figure, where `metric` is what quality is of."""
+def heading(figure: Figure) -> tuple[str, str]:
+    """The name and the unit of a figure."""
     unit, _ = UNITS.get(figure.unit, (figure.unit, None))
-    return metric if figure.key == QUALITY else figure.label, unit
+    return figure.label, unit
 
 
 def number(figure: Figure, value: Value | None) -> str:

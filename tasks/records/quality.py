@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.records.base import Record
 
 Split = Literal["validation", "test"]
+Better = Literal["lower", "higher"]
 
 
 class ClassFigures(Record):
@@ -21,14 +22,17 @@ class ClassFigures(Record):
 class Score(Record):
     """The quality of an artifact on one split, by the kernels named."""
 
-    metric: str  # "accuracy" or "auc": higher is better
+    metric: str  # of the table of metrics
+    unit: str = "share"  # "": as the target itself
+    better: Better = "higher"
     value: float
-    low: float  # 95 %: Wilson's score interval of an accuracy, Hanley and McNeil's of an AUC
+    low: float  # 95 %, by the metric's own method
     high: float
     n: int
     kernels: Literal["default", "reference"]  # the runtime's own choice, or its portable reference kernels
     split: Split
     predictions: tuple[int, ...]  # classes, one per example, in the split's order; none where the metric is not of them
+    kept: tuple[float | tuple[float, ...], ...] = ()  # likewise what a metric of numbers keeps: errors, say
     outputs_sha256: str  # of the float32 outputs, so that two runs can be told apart
 
 
@@ -40,14 +44,21 @@ class Evaluation(Record):
     artifact_sha256: str
     runtime: str
     scores: tuple[Score, ...]
+    naive: float | None = None  # the test quality of who answers by the training targets, and looks at no example
     classes: tuple[ClassFigures, ...] = ()  # of the test split, default kernels
     confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted
 
 
-class McNemar(Record):
-    """The paired test of a variant against the reference on the same examples."""
+class Paired(Record):
+    """A variant against the reference on the same examples, by the test of the metric."""
 
-    better: Annotated[int, Field(ge=0)]  # examples that only the variant gets right
-    worse: Annotated[int, Field(ge=0)]
-    p_value: float
+    p_value: float  # two-sided
     p_holm: float | None = None  # raised for the other variants that are tested on the same device
+    drop_bound: Annotated[float, Field(ge=0)]  # how much worse it may be, in the metric's unit: 95 %, one-sided
+    better: Annotated[int, Field(ge=0)] | None = None  # examples that only the variant gets right; null: none is right
+    worse: Annotated[int, Field(ge=0)] | None = None  # or wrong by itself
+
+
+def gain(better: Better, value: float, over: float) -> float:
+    """By how much one quality is better than another, in their unit; negative where it is worse."""
+    return value - over if better == "higher" else over - value

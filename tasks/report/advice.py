@@ -1,6 +1,6 @@
 """What to ship to each device, why, and by how much it differs from the reference: the answer that all else serves.
 
-Pure. The report and the terminal show it; the stage `deploy` ships by the same choice.
+Pure. The report and the terminal show it; the stage `bundle` ships by the same choice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -80,7 +80,8 @@ def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterato
 def _drop(row: Row, base: Row) -> str:
     """The change of quality that the choice was made by, and how large a drop the examples leave possible."""
     n = row.validation_n or 0
-    change = notation.points(row.validation_quality - base.validation_quality, n)
-    bound = champion.drop_bound(row)
-    sure = f", at most {notation.percent(bound, n)} lower (95 %)" if bound is not None else ""
-    return f"{row.metric} {change} points on {n} validation examples{sure}" if n else f"{row.metric} {change} points"
+    change = notation.change(row.validation_quality - base.validation_quality, row.unit, n)
+    bound, way = champion.drop_bound(row), "lower" if row.better == "higher" else "higher"
+    most = "" if bound is None else notation.quality(bound, row.unit, n).removesuffix(" %")
+    sure = f", at most {most} {way} (95 %)" if most else ""
+    return f"{row.metric} {change} on {n} validation examples{sure}" if n else f"{row.metric} {change}"

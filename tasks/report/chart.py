@@ -27,7 +27,7 @@ class Point:
 
     label: str
     cost: float  # x, above 0
-    quality: float  # y, a share, with its 95 % interval
+    quality: float  # y, as it is written, with its 95 % interval
     low: float
     high: float
     group: str  # points of different groups share no front
@@ -77,20 +77,20 @@ Place = tuple[Box, str, bool]  # of a label, its text's anchor, and whether it i
 
 
 def scatter(points: Sequence[Point]) -> Chart:
-    """Lay out quality (up) against cost (to the right) for at least one point."""
+    """Lay out quality (upwards) against cost (to the right) for at least one point."""
     costs = [point.cost for point in points]
     logarithmic = max(costs) > LOG_FROM * min(costs)
     x_values = _log_ticks(min(costs), max(costs)) if logarithmic else _linear_ticks(0.0, 1.12 * max(costs), 6)
     x_low, x_high = (min(costs) / 1.3, max(costs) * 1.5) if logarithmic else (0.0, 1.12 * max(costs))
-    y_values = _linear_ticks(100 * min(p.low for p in points), 100 * max(p.high for p in points), 5)
+    y_values = _linear_ticks(min(p.low for p in points), max(p.high for p in points), 5)
     y_low, y_high = y_values[0], y_values[-1]
 
     def x(cost: float) -> float:
         at, low, high = (math.log(v) if logarithmic else v for v in (cost, x_low, x_high))
         return LEFT + (RIGHT - LEFT) * (at - low) / (high - low)
 
-    def y(share: float) -> float:
-        return BOTTOM - (BOTTOM - TOP) * (100 * share - y_low) / (y_high - y_low)
+    def y(quality: float) -> float:
+        return BOTTOM - (BOTTOM - TOP) * (quality - y_low) / (y_high - y_low)
 
     placed = [(x(p.cost), y(p.quality), p) for p in points]
     bars = [(x(p.cost), y(p.low), y(p.high)) for p in points]
@@ -101,7 +101,7 @@ def scatter(points: Sequence[Point]) -> Chart:
         x_ticks=tuple(
             Tick(x(v), text) for v, text in _texts(x_values, logarithmic=logarithmic) if x_low <= v <= x_high
         ),
-        y_ticks=tuple(Tick(y(v / 100), text) for v, text in _texts(y_values, logarithmic=False)),
+        y_ticks=tuple(Tick(y(v), text) for v, text in _texts(y_values, logarithmic=False)),
         logarithmic=logarithmic,
         fronts=tuple(_path(corners) for corners in fronts),
         marks=tuple(sorted(marks, key=lambda mark: (mark.point.reference, mark.point.on_front))),

@@ -3,18 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tasks.errors import DataError
+from tasks.examples import Array
 from tasks.formats.schemes import SCHEMES
 from tasks.intervals import holm
-from tasks.records import Comparison, Control, Evaluation, McNemar, Measurement, Row, Score, Split, Subject, notation
+from tasks.quality.score import paired
+from tasks.records import Comparison, Control, Evaluation, Measurement, Row, Score, Split, Subject, gain, notation
 from tasks.records.figures import FIGURES, Value
 from tasks.report import verdict
 from tasks.ship.speed import anchor, compared, cost, outcome
-
-Labels = NDArray[np.int64]  # [n] true classes of a split
 
 
 def build(
@@ -22,8 +19,8 @@ def build(
     reference: str,
     subjects: Sequence[Subject],
     measurements: Iterable[Measurement],
-    labels: Labels | None,
-    validation_labels: Labels | None = None,
+    truth: Array | None,
+    validation_truth: Array | None = None,
 ) -> Comparison:
     """Join variants and measurements.
 
@@ -32,8 +29,8 @@ def build(
         reference: the variant that qualities and sizes are compared with; its own failure leaves those unknown.
         subjects: every variant that could be made and evaluated.
         measurements: one per pair, in the order that the rows shall have; those of other variants are ignored.
-        labels: the true classes of the test split; None where there is no single class to predict (no McNemar).
-        validation_labels: likewise, of the validation split.
+        truth: the target `label` of the test split; None where it is not known (no paired test).
+        validation_truth: likewise, of the validation split.
 
     Raises:
         DataError: an evaluation lacks a split, or was made on other test data.
@@ -42,9 +39,9 @@ def build(
     base = known.get(reference)
     measured = [m for m in measurements if m.variant in known]
     own = {m.device: m for m in measured if m.variant == reference}
-    rows = [_row(known[m.variant], m, base, labels) for m in measured]
-    rows = [_with_validation(row, known[row.variant], base, own.get(row.device), validation_labels) for row in rows]
-    rows = [_with_control(row, known, base, labels) for row in rows]
+    rows = [_row(known[m.variant], m, base, truth) for m in measured]
+    rows = [_with_validation(row, known[row.variant], base, own.get(row.device), validation_truth) for row in rows]
+    rows = [_with_control(row, known, base, truth) for row in rows]
     devices = [with_speed(_with_fronts(_with_holm(group)), reference) for group in by_device(rows).values()]
     rows = [row for group in devices for row in _with_verdicts(group, known, reference)]
     return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
@@ -72,36 +69,6 @@ def measured_score(evaluation: Evaluation, split: Split, measurement: Measuremen
     return own[0] if own else score(evaluation, split, measurement.kernels)
 
 
-def mcnemar(variant: Sequence[int], reference: Sequence[int], labels: Labels) -> McNemar:
-    """McNemar's exact test of two classifiers on the same examples.
-
-    Of the n discordant examples (one right, the other wrong), the variant's wins are Binomial(n, 1/2) when neither is
-    better; the two-sided p-value doubles the smaller tail, at most 1 (McNemar 1947; exact form, no mid-p).
-
-    Raises:
-        DataError: predictions and labels differ in number.
-    """
-    if not len(variant) == len(reference) == len(labels):
-        raise DataError(
-            f"paired test: {len(variant)} and {len(reference)} predictions for {len(labels)} test examples; "
-            "the evaluations are of other data: `tercet run`"
-        )
-    right = np.asarray(variant) == labels
-    reference_right = np.asarray(reference) == labels
-    better, worse = int(np.sum(right & ~reference_right)), int(np.sum(~right & reference_right))
-    return McNemar(better=better, worse=worse, p_value=sign_test(better, worse))
-
-
-def sign_test(better: int, worse: int) -> float:
-    """The two-sided exact binomial p-value of `better` against `worse` at even odds, in whole numbers till the end."""
-    n = better + worse
-    term = tail = 1  # C(n, 0)
-    for i in range(min(better, worse)):
-        term = term * (n - i) // (i + 1)
-        tail += term
-    return min(1.0, float(2 * tail / 2**n))
-
-
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     """Which (quality, cost) points no other one dominates: as good in both and better in one. Ties are kept."""
     return [
@@ -117,15 +84,13 @@ def by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _row(subject: Subject, measurement: Measurement, base: Subject | None, labels: Labels | None) -> Row:
+def _row(subject: Subject, measurement: Measurement, base: Subject | None, truth: Array | None) -> Row:
     test = measured_score(subject.evaluation, "test", measurement)
-    paired = None
-    if base is not None and base.variant != subject.variant and labels is not None:
+    against = None
+    if base is not None and base.variant != subject.variant:
         # The reference is the float model as it runs here: its default kernels, even where the variant's
         # quality stands for a device whose kernels are imitated by the reference kernels.
-        reference = score(base.evaluation, "test", "default").predictions
-        if test.predictions and reference:  # none where no class is predicted
-            paired = mcnemar(test.predictions, reference, labels)
+        against = paired(test, score(base.evaluation, "test", "default"), truth)
     return Row(
         variant=subject.variant,
         device=measurement.device,
@@ -133,12 +98,14 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
         scheme=subject.artifact.scheme,
         total_epochs=subject.total_epochs,
         metric=test.metric,
+        unit=test.unit,
+        better=test.better,
         quality=test.value,
         quality_low=test.low,
         quality_high=test.high,
         quality_n=test.n,
         validation_quality=measured_score(subject.evaluation, "validation", measurement).value,
-        mcnemar=paired,
+        paired=against,
         bytes=subject.artifact.bytes,
         gzip_bytes=subject.artifact.gzip_bytes,
         zstd_bytes=subject.artifact.zstd_bytes,
@@ -151,20 +118,18 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, label
 
 
 def _with_validation(
-    row: Row, subject: Subject, base: Subject | None, base_here: Measurement | None, labels: Labels | None
+    row: Row, subject: Subject, base: Subject | None, base_here: Measurement | None, truth: Array | None
 ) -> Row:
     """Set the paired test on validation data, which choices are made on, against the reference as it answers here."""
     own = measured_score(subject.evaluation, "validation", row.measurement)
-    paired = None
-    if base is not None and base.variant != subject.variant and labels is not None:
+    against = None
+    if base is not None and base.variant != subject.variant:
         known = measured_score(base.evaluation, "validation", base_here) if base_here else None
-        theirs = known or score(base.evaluation, "validation", "default")
-        if own.predictions and theirs.predictions:
-            paired = mcnemar(own.predictions, theirs.predictions, labels)
-    return row.model_copy(update={"validation_n": own.n, "validation_mcnemar": paired})
+        against = paired(own, known or score(base.evaluation, "validation", "default"), truth)
+    return row.model_copy(update={"validation_n": own.n, "validation_paired": against})
 
 
-def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, labels: Labels | None) -> Row:
+def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, truth: Array | None) -> Row:
     """Set what the longer training alone gives, of the control whose budget of epochs is the nearest."""
     own = known[row.variant]
     controls = [] if base is None else _controls(known.values(), base)
@@ -172,10 +137,12 @@ def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, lab
         return row
     control = min(controls, key=lambda subject: abs(subject.total_epochs - own.total_epochs))
     test, theirs = measured_score(own.evaluation, "test", row.measurement), score(control.evaluation, "test", "default")
-    paired = None
-    if labels is not None and test.predictions and theirs.predictions:
-        paired = mcnemar(test.predictions, theirs.predictions, labels)
-    found = Control(variant=control.variant, total_epochs=control.total_epochs, quality=theirs.value, mcnemar=paired)
+    found = Control(
+        variant=control.variant,
+        total_epochs=control.total_epochs,
+        quality=theirs.value,
+        paired=paired(test, theirs, truth),
+    )
     return row.model_copy(update={"control": found})
 
 
@@ -192,12 +159,12 @@ def _controls(subjects: Iterable[Subject], base: Subject) -> list[Subject]:
 
 def _with_holm(device: Sequence[Row]) -> list[Row]:
     """Raise the p-values of the variants that ran on a device for each other: the more are tried, the more differ."""
-    tested = [row for row in device if row.mcnemar is not None and row.measurement.status == "ok"]
-    raised = holm([row.mcnemar.p_value for row in tested if row.mcnemar])
+    tested = [row for row in device if row.paired is not None and row.measurement.status == "ok"]
+    raised = holm([row.paired.p_value for row in tested if row.paired])
     found = {row.variant: p for row, p in zip(tested, raised, strict=True)}
     return [
-        row.model_copy(update={"mcnemar": row.mcnemar.model_copy(update={"p_holm": found[row.variant]})})
-        if row.mcnemar and row.variant in found
+        row.model_copy(update={"paired": row.paired.model_copy(update={"p_holm": found[row.variant]})})
+        if row.paired and row.variant in found
         else row
         for row in device
     ]
@@ -223,9 +190,14 @@ def _on_front(rows: Sequence[Row], costs: Sequence[Value | None]) -> set[int]:
     return {
         i
         for members in sources.values()
-        for (i, _), best in zip(members, front([(rows[i].validation_quality, c) for i, c in members]), strict=True)
+        for (i, _), best in zip(members, front([(_worth(rows[i]), c) for i, c in members]), strict=True)
         if best
     }
+
+
+def _worth(row: Row) -> float:
+    """Its validation quality, so that more is better."""
+    return row.gain(row.validation_quality, 0.0)
 
 
 def with_speed(device: Sequence[Row], reference: str) -> list[Row]:
@@ -256,9 +228,19 @@ def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None)
                 f"the {wanted} kernels, which stand for this device, were not evaluated."
             )
     yield from (text for subject in known.values() if (text := _excluded(subject)))
+    yield from (text for subject in known.values() if (text := _no_better(subject)))
     yield from (f"{name}: {subject.artifact.note}." for name, subject in known.items() if subject.artifact.note)
     if base is not None:
         yield from _budgets(list(known.values()), base)
+
+
+def _no_better(subject: Subject) -> str:
+    """Whether a variant is no better than who looks at no example."""
+    naive, test = subject.evaluation.naive, score(subject.evaluation, "test", "default")
+    if naive is None or gain(test.better, test.value, naive) > 0:
+        return ""
+    own, other = (notation.quality(value, test.unit, test.n) for value in (test.value, naive))
+    return f"{subject.variant}: {test.metric} {own} is no better than always the same answer, which gives {other}."
 
 
 def _excluded(subject: Subject) -> str:
@@ -270,7 +252,8 @@ def _excluded(subject: Subject) -> str:
     if card.allowed_drop is None or card.validation_drop is None:
         return text
     kept = "within" if card.validation_drop <= card.allowed_drop else "not within"
-    told = f"{card.validation_drop:.4f} below float32 on validation data, {kept} the {card.allowed_drop:g} asked for"
+    worse = "below" if subject.evaluation.scores[0].better == "higher" else "above"
+    told = f"{card.validation_drop:.4f} {worse} float32 on validation data, {kept} the {card.allowed_drop:g} asked for"
     return f"{text} It lies {told}."
 
 
@@ -290,4 +273,5 @@ def _budgets(subjects: Sequence[Subject], base: Subject) -> Iterable[str]:
 
 def _control(subject: Subject) -> str:
     test = score(subject.evaluation, "test", "default")
-    return f"{subject.variant} ({subject.total_epochs} epochs, {test.metric} {notation.percent(test.value, test.n)} %)"
+    told = notation.quality(test.value, test.unit, test.n)
+    return f"{subject.variant} ({subject.total_epochs} epochs, {test.metric} {told})"

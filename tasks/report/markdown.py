@@ -10,7 +10,7 @@ def render(comparison: Comparison) -> str:
     for device in dict.fromkeys(row.device for row in comparison.rows):
         rows = [row for row in comparison.rows if row.device == device]
         shown = told(rows)
-        names = [" ".join(notation.heading(figure, rows[0].metric)).strip() for figure in shown]
+        names = [" ".join(notation.heading(figure)).strip() for figure in shown]
         lines = [["variant", *names, "verdict"], ["---", *(["---:"] * len(shown)), "---"]]
         lines += [_cells(row, shown) for row in rows]
         parts.append(f"### {device}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.records import Comparison, Measurement, Provenance, Row, notation
 from tasks.records.figures import FIGURES, Figure, Value, told
+from tasks.records.metrics import METRICS
 from tasks.report.advice import Advised, title, words
 from tasks.report.chart import Chart, Point, scatter
 from tasks.report.matrix import Matrix
@@ -91,11 +92,25 @@ def render(
         confusions=confusions,
         absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
         overview=_overview(comparison.rows, devices),
-        metric=comparison.rows[0].metric if comparison.rows else "quality",
+        **_words(comparison.rows[0] if comparison.rows else None),
         quick=any(row.measurement.mode == "quick" for row in comparison.rows),
         marks=notation.MARKS,
         used={cell.provenance for device in devices for line in device.lines for cell in line.cells},
     )
+
+
+def _words(row: Row | None) -> dict[str, Any]:
+    """What quality is, and how it is judged: None where nothing ran."""
+    judge = METRICS.load(row.metric) if row and row.metric in METRICS else None
+    share = row is None or row.unit == "share"
+    return {
+        "metric": row.metric if row else "quality",
+        "scale": f"{'in percent ' if share else ''}{'↓' if row and row.better == 'lower' else '↑'}",
+        "in_percent": share,
+        "lower": row is not None and row.better == "lower",
+        "interval_by": judge.interval_by if judge else None,
+        "paired_by": judge.paired_by if judge else "the paired test",
+    }
 
 
 def _overview(rows: Sequence[Row], devices: Sequence[Device]) -> list[tuple[Row, list[Cell], list[Line | None]]]:
@@ -121,7 +136,7 @@ def _device(name: str, rows: Sequence[Row]) -> Device:
         kind=kinds[0] if kinds else "",
         provenance=" and ".join(provenances) or "no figures",
         against=rows[0].anchor,
-        names=tuple(_heading(figure, rows[0]) for figure in shown),
+        names=tuple(_heading(figure) for figure in shown),
         lines=tuple(_line(row, shown) for row in rows),
         plots=(
             _plot(name, rows, "latency_ms", "milliseconds per inference, median"),
@@ -146,13 +161,13 @@ def _line(row: Row, shown: Sequence[Figure]) -> Line:
     return Line(row, _cell(cost, row) if cost else Cell("", notation.UNKNOWN), cells)
 
 
-def _heading(figure: Figure, row: Row) -> str:
-    name, unit = notation.heading(figure, row.metric)
+def _heading(figure: Figure) -> str:
+    name, unit = notation.heading(figure)
     return f"{name[0].upper()}{name[1:]} {unit}".strip()
 
 
 def _cell(figure: Figure, row: Row) -> Cell:
-    value, name = figure.of(row), _heading(figure, row)
+    value, name = figure.of(row), _heading(figure)
     if value is None:
         return Cell(name, notation.UNKNOWN)
     ends = notation.ends(figure, value)
@@ -176,20 +191,23 @@ def _plot(device: str, rows: Sequence[Row], key: str, x_title: str) -> Plot:
 
 
 def _point(row: Row, figure: Figure, cost: Value) -> Point:
-    low, value, high = (notation.percent(v, row.quality_n) for v in (row.quality_low, row.quality, row.quality_high))
+    around = "–".join(
+        notation.quality(end, row.unit, row.quality_n).removesuffix(" %") for end in (row.quality_low, row.quality_high)
+    )
+    value, scale = notation.quality(row.quality, row.unit, row.quality_n), 100 if row.unit == "share" else 1
     source = notation.ENERGY_KINDS.get(cost.source, cost.origin)
     text = f"{notation.significant(cost.value)} {figure.unit}, {source}"
     return Point(
         label=row.variant,
         cost=cost.value,
-        quality=row.quality,
-        low=row.quality_low,
-        high=row.quality_high,
+        quality=scale * row.quality,
+        low=scale * row.quality_low,
+        high=scale * row.quality_high,
         group=cost.origin,
         hollow=cost.provenance != "measured",
         on_front=row.on_latency_front if figure.key == "latency_ms" else row.on_energy_front,
         reference=row.variant == row.anchor,
-        title=f"{row.variant}: {row.metric} {value} % [{low}–{high}], {text}",
+        title=f"{row.variant}: {row.metric} {value} [{around}], {text}",
     )
 
 

@@ -7,7 +7,7 @@ from tasks.records import Control, Row, Subject, notation
 from tasks.report.causes import causes
 
 UNSTEADY = "too unsteady to tell a change"
-SIGNIFICANT = 0.05  # McNemar's p-value, raised by Holm for all variants of the device
+SIGNIFICANT = 0.05  # the p-value of the metric's paired test, raised by Holm for all variants of the device
 
 
 def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, base: Subject | None) -> str:
@@ -70,26 +70,32 @@ def _quality(row: Row, base: Subject) -> str:
     test = next((s for s in base.evaluation.scores if s.split == "test" and s.kernels == "default"), None)
     if test is None or test.metric != row.metric:
         return f"{row.metric} not compared"
-    paired, change = row.mcnemar, notation.points(row.quality - test.value, row.quality_n)
+    paired, change = row.paired, _change(row, test.value)
     if paired is None:
-        return f"{row.metric} {change} points (no paired test)"
+        return f"{row.metric} {change} (no paired test)"
     if paired.better == paired.worse == 0:
         return f"{row.metric} as {base.variant}'s on every example"
     p_value = paired.p_value if paired.p_holm is None else paired.p_holm
     told = notation.probability(p_value) + (" by Holm" if p_value > paired.p_value else "")
     if p_value < SIGNIFICANT:
-        return f"{row.metric} {change} points ({told})"
-    return f"no significant change of {row.metric} ({change} points, {told})"
+        return f"{row.metric} {change} ({told})"
+    return f"no significant change of {row.metric} ({change}, {told})"
+
+
+def _change(row: Row, other: float) -> str:
+    """How the quality differs; of what is the better the lower it is, with which way that is."""
+    told = notation.change(row.quality - other, row.unit, row.quality_n)
+    gain = row.gain(row.quality, other)
+    return told if row.better == "higher" or not gain else f"{told}, {'better' if gain > 0 else 'worse'}"
 
 
 def _control(row: Row, control: Control) -> str:
     """What compression alone did: against the float model that was trained on meanwhile."""
-    change = notation.points(row.quality - control.quality, row.quality_n)
-    p_value = f", {notation.probability(control.mcnemar.p_value)}" if control.mcnemar else ""
+    p_value = f", {notation.probability(control.paired.p_value)}" if control.paired else ""
     epochs = f"{control.total_epochs} epochs of training"
     if control.total_epochs != row.total_epochs:
         epochs += f" where this had {row.total_epochs}"
-    return f"against the control {control.variant} ({epochs}): {row.metric} {change} points{p_value}"
+    return f"against the control {control.variant} ({epochs}): {row.metric} {_change(row, control.quality)}{p_value}"
 
 
 def _size(subject: Subject, base: Subject) -> str:

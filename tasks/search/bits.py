@@ -8,6 +8,7 @@ from tasks.errors import ConversionError, ParamsError
 from tasks.examples import dataset
 from tasks.formats.schemes import SCHEMES, taking
 from tasks.params import BASELINE, Quantize, Search
+from tasks.quality.score import Exam
 from tasks.quantize import layers, mixed
 from tasks.records import Record
 from tasks.search.qubo import Variable
@@ -18,10 +19,10 @@ class Layer(Record):
     """A layer of the baseline."""
 
     parameters: int  # of its largest weight, which is what the bits are of
-    drop: float  # of validation quality where it alone has 4 bits and all else is float32
+    drop: float  # how much worse validation quality is where it alone has 4 bits and all else is float32
 
 
-def table(search: Search) -> dict[str, Layer]:
+def table(search: Search, metric: str) -> dict[str, Layer]:
     """The baseline's layers that can have 4 bits at the first scheme of the search that lets layers differ.
 
     Raises:
@@ -38,7 +39,7 @@ def table(search: Search) -> dict[str, Layer]:
     names = [name for name in layers.owners(job.operators, weighted=True) if _fits(job, name)]
     if not names:
         raise ParamsError(f"search.bits: no layer of {BASELINE} can have 4 bits at scheme {scheme}; leave `bits` out")
-    found = mixed.sensitivity(replace(job, bits=dict.fromkeys(names, 4)), dataset.load("validation"))
+    found = mixed.sensitivity(replace(job, bits=dict.fromkeys(names, 4)), Exam(dataset.load("validation"), metric))
     drops = {each.layer: each.quality_drop for each in found}
     parameters = {layer.name: layer.parameters for layer in card.layers}
     return {name: Layer(parameters=parameters[name], drop=drops[name]) for name in names}

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tasks.errors import ParamsError
 from tasks.params.search import Goal, Search
-from tasks.records.figures import QUALITY
+from tasks.records import gain
+from tasks.records.figures import FIGURES, QUALITY, Figure, judged
+from tasks.records.metrics import METRICS
 from tasks.search.records import Distance, Trial
-from tasks.ship.champion import ROUNDING, SMALLEST_DROP
+from tasks.ship.champion import ROUNDING, least_drop
 
 Figures = Mapping[str, float]
 Point = tuple[float, ...]  # losses: less is better in each
@@ -20,13 +23,27 @@ class Aims:
     search: Search
     reference: str  # the variant that a drop of quality is below
     quality: dict[str, float]  # the reference's validation quality, by the name of the figure
+    metric: str  # what quality is
+
+    def __post_init__(self) -> None:
+        """Refuse a goal that no variant could be too good for.
+
+        Raises:
+            ParamsError: a least, of what is better the lower it is, or a most of what is better the higher it is.
+        """
+        allowed, wrong = ("max", "min") if self.figure(QUALITY).better == "lower" else ("min", "max")
+        for goal in self.search.goals:
+            if goal.of == QUALITY and getattr(goal, wrong) is not None:
+                raise ParamsError(f"search.goals: quality is {self.metric}: a goal of it has {allowed} or max_drop")
+
+    def figure(self, key: str) -> Figure:
+        """The figure that a key of a trial's figures is of."""
+        metric = METRICS.load(self.metric)
+        return judged(FIGURES[key.partition("@")[0]], self.metric, metric.unit, metric.better)
 
     def losses(self, figures: Figures) -> Point:
         """The objectives of a trial that has all of them, each so that less is better."""
-        return tuple(
-            -figures[each.key] if each.figure.better == "higher" else figures[each.key]
-            for each in self.search.objectives
-        )
+        return tuple(gain(self.figure(each.key).better, 0.0, figures[each.key]) for each in self.search.objectives)
 
     def excess(self, goal: Goal, value: float) -> float:
         """The share of the limit by which a figure is beyond it; 0 or less where it keeps to it.
@@ -34,19 +51,21 @@ class Aims:
         A quality is held against the reference's: what is short of the limit is counted in the drop that the limit
         allows, and that in no less than tenths of a point.
         """
-        if goal.max is not None:
-            share = value / goal.max - 1
-        elif goal.of != QUALITY:
-            share = 1 - value / self.floor(goal)
-        else:
+        limit, figure = self.limit(goal), self.figure(goal.key)
+        if goal.of == QUALITY:
             reference = self.quality[goal.key]
-            allowed = goal.max_drop if goal.max_drop is not None else abs(reference - self.floor(goal))
-            share = (self.floor(goal) - value) / max(allowed, SMALLEST_DROP)
+            allowed = goal.max_drop if goal.max_drop is not None else abs(reference - limit)
+            share = gain(figure.better, limit, value) / max(allowed, least_drop(figure.unit, reference))
+        else:
+            share = gain(figure.better, 1.0, value / limit)
         return 0.0 if 0 < share <= ROUNDING else share
 
-    def floor(self, goal: Goal) -> float:
-        """The least that keeps to the goal."""
-        return goal.min if goal.min is not None else self.quality[goal.key] - (goal.max_drop or 0.0)
+    def limit(self, goal: Goal) -> float:
+        """The worst that keeps to the goal."""
+        if goal.max_drop is None:
+            return next(each for each in (goal.min, goal.max) if each is not None)
+        reference = self.quality[goal.key]
+        return reference - goal.max_drop if self.figure(goal.key).better == "higher" else reference + goal.max_drop
 
     def violation(self, figures: Figures) -> float:
         """By how much the goals are missed, summed over the figures that are known; 0: none is."""
@@ -61,7 +80,7 @@ class Aims:
         if value is None:
             return Distance(goal=self.words(goal), value=None, beyond=None, share=None)
         share = max(0.0, self.excess(goal, value))
-        beyond = value - goal.max if goal.max is not None else self.floor(goal) - value
+        beyond = gain(self.figure(goal.key).better, self.limit(goal), value)
         return Distance(goal=self.words(goal), value=value, beyond=beyond if share else 0.0, share=share)
 
     def words(self, goal: Goal) -> str:
@@ -70,7 +89,8 @@ class Aims:
             return f"{goal.key} at most {goal.max:,g}"
         if goal.min is not None:
             return f"{goal.key} at least {goal.min:g}"
-        return f"{goal.key} at most {goal.max_drop:g} below {self.reference} ({self.floor(goal):.4f})"
+        way = "below" if self.figure(goal.key).better == "higher" else "above"
+        return f"{goal.key} at most {goal.max_drop:g} {way} {self.reference} ({self.limit(goal):.4f})"
 
     def front(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials that no other one dominates, of those that keep to all goals; where none does, of all.

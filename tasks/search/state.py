@@ -59,7 +59,9 @@ class State:
 
     def open(self) -> None:
         """Read what an earlier start has left, and what trials are judged against."""
-        self.aims = front.Aims(self.search, self._params.benchmark.reference, self._reference_qualities())
+        self.aims = front.Aims(
+            self.search, self._params.benchmark.reference, self._reference_qualities(), self._params.metric
+        )
         records = sorted(self._records(), key=lambda trial: trial.number)
         self.trials = [trial for trial in records if trial.status != "failed"]
         failed = [trial.number for trial in records if trial.status == "failed"]
@@ -67,7 +69,7 @@ class State:
         found = space.space(self._params, self.search, list(layers))
         first = [space.point(self._params, self.search, name) for name in space.written(self._params)]
         priors = [bits.prior(each.of, layers, self.search.bits) for each in self.search.objectives]
-        self._study = Study(self.folder, self.search, found, first, priors, failed)
+        self._study = Study(self.folder, self.aims, found, first, priors, failed)
         for number in failed:  # what failed says nothing of the variant, and is tried once more at each start
             shutil.rmtree(self.folder / str(number))
 
@@ -85,7 +87,7 @@ class State:
             number, point = self._study.ask()
             plan = space.plan(self._params, self.search, point)
             if same := self._told(plan.key):
-                self._study.tell(number, same, self.aims)
+                self._study.tell(number, same)
             elif plan.key in self._same:
                 self._same[plan.key].append(number)
             else:
@@ -103,7 +105,7 @@ class State:
         del self._under_way[trial.number]
         self.trials.append(trial)
         for number in [trial.number, *self._same.pop(trial.key)]:
-            self._study.tell(number, trial, self.aims)
+            self._study.tell(number, trial)
         self.found().save(self.folder / "found.json")
 
     def found(self, written: Sequence[str] = ()) -> Found:
@@ -145,12 +147,17 @@ class State:
             kept: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
             return kept
         reference, asked = workshop.reference, (*self.search.objectives, *self.search.goals)
-        qualities = {QUALITY: quality(reference)}
+        metric = self._params.metric
+        qualities = {QUALITY: quality(reference, metric)}
         for each in asked:
             if each.of == QUALITY and each.device is not None and each.key not in qualities:
-                result = benchmark.measure(reference, reference, each.device, workshop.protocol, ("validation",))
+                result = benchmark.measure(
+                    reference, reference, each.device, workshop.protocol, ("validation",), metric
+                )
                 ran = result.measurement.status == "ok"  # where it cannot run there, it counts as it runs here
-                qualities[each.key] = device_quality(reference, result.measurement) if ran else qualities[QUALITY]
+                qualities[each.key] = (
+                    device_quality(reference, result.measurement, metric) if ran else qualities[QUALITY]
+                )
         files.write_json(path, qualities)
         return qualities
 
@@ -161,7 +168,7 @@ class State:
         path = self.folder / "bits.json"
         if not path.exists():
             with self.workshop.lane("quantize"), hold("local", exclusive=False):
-                found = bits.table(self.search)
+                found = bits.table(self.search, self._params.metric)
             files.write_json(path, {name: layer.model_dump() for name, layer in found.items()})
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {name: bits.Layer.model_validate(layer) for name, layer in kept.items()}
@@ -171,7 +178,7 @@ def _made_by(params: Params, search: Search, devices: Sequence[str]) -> list[obj
     """The code, the libraries, the processor and the devices that a trial's figures hang from."""
     found = [catalog.load(name) for name in devices]
     methods = {method for chain in search.chains for method in chain} | {e.method for e in params.compress.values()}
-    named = methods | {*FAMILIES, *search.schemes}.union(*map(code.members, found))
+    named = methods | {params.metric, *FAMILIES, *search.schemes}.union(*map(code.members, found))
     closure = Reader().closure(["tasks.search.trial"], named)
     return [asdict(closure), machine.processor(), *map(catalog.fingerprint, found)]
 
@@ -186,4 +193,5 @@ def _asked_for(params: Params, search: Search) -> list[object]:
         {name: params.quantize[name].model_dump(mode="json") for name in named},
         {name: params.compress[name].model_dump(mode="json") for name in sorted(line)},
         params.benchmark.protocol.model_dump(mode="json"),
+        params.metric,
     ]

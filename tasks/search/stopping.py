@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from tasks.errors import TercetError
 from tasks.formats.schemes import SCHEMES
-from tasks.records.figures import FIGURES, QUALITY
+from tasks.records import gain
+from tasks.records.figures import QUALITY
 from tasks.search.front import Aims, Figures
 from tasks.search.records import Trial
 from tasks.search.space import Plan
@@ -93,6 +94,4 @@ class Judge:
         """By how much of the range of all trials the other one is better."""
         values = [trial.figures[key] for trial in whole]
         span = max(values) - min(values)
-        higher = FIGURES[key.partition("@")[0]].better == "higher"
-        better = its - mine if higher else mine - its
-        return better / span if span else 0.0
+        return gain(self.aims.figure(key).better, its, mine) / span if span else 0.0

@@ -23,7 +23,7 @@ class Study:
     def __init__(
         self,
         folder: Path,
-        search: Search,
+        aims: Aims,
         space: Mapping[str, Range],
         first: Sequence[dict[str, Any]],
         priors: Priors,
@@ -39,12 +39,15 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         mend(folder / LOG)
-        self._search, self._asked = search, dict[int, Any]()
+        search = aims.search
+        self._aims, self._asked = aims, dict[int, Any]()
         self._space = {name: distribution(found) for name, found in space.items()}
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / LOG))),
             study_name="search",
-            directions=["maximize" if each.of == "quality" else "minimize" for each in search.objectives],
+            directions=[
+                "maximize" if aims.figure(each.key).better == "higher" else "minimize" for each in search.objectives
+            ],
             load_if_exists=True,
         )
         done = self._study.get_trials(deepcopy=False)
@@ -65,18 +68,18 @@ class Study:
         self._asked[trial.number] = trial
         return trial.number, dict(trial.params)
 
-    def tell(self, number: int, trial: Trial, aims: Aims) -> None:
+    def tell(self, number: int, trial: Trial) -> None:
         """What came of the point that was asked for as `number`; the trial may be another one that made the same."""
         from optuna.trial import TrialState
 
         asked = self._asked.pop(number)
         asked.set_user_attr("trial", trial.number)
         asked.set_user_attr("variant", trial.variant)
-        for goal in self._search.goals:
+        for goal in self._aims.search.goals:
             if goal.key in trial.figures:
-                asked.set_constraint(aims.words(goal), aims.excess(goal, trial.figures[goal.key]))
+                asked.set_constraint(self._aims.words(goal), self._aims.excess(goal, trial.figures[goal.key]))
         if trial.status == "ok":
-            self._study.tell(asked, [trial.figures[each.key] for each in self._search.objectives])
+            self._study.tell(asked, [trial.figures[each.key] for each in self._aims.search.objectives])
         else:
             self._study.tell(asked, state=TrialState.PRUNED)
 

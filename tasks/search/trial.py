@@ -28,6 +28,7 @@ from tasks.params.search import Search
 from tasks.quality.score import score
 from tasks.records import Measurement, Provenance, Row, judged
 from tasks.records.figures import FIGURES, QUALITY, Figure, Value
+from tasks.records.metrics import METRICS
 from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import Judge, PoorTrialError
@@ -37,7 +38,6 @@ from tasks.stages import compress as compression
 from tasks.stages import quantize as quantization
 
 Lane = Callable[[str], AbstractContextManager[Any]]
-EPOCH_QUALITY = "val_accuracy"  # what Keras calls the quality after an epoch, where there is one
 QUICK = Protocol(mode="quick")
 TRIES = 4  # of a measurement of this machine that another process has spoilt
 LEVELS = Lock()  # of the study: trials run beside each other
@@ -159,13 +159,14 @@ def _steps(workshop: Workshop, number: int, plan: Plan, judge: Judge | None, pro
             _make(workshop, plan, name, judge)
     folder = workshop.folder / str(number) / "artifact"
     with progress.timed("quantize"), workshop.lane("quantize"), hold("local", exclusive=False):
-        quantization.make(folder, plan.variant, plan.entry, partial(workshop.place, plan))
+        metric = workshop.params.metric
+        quantization.make(folder, plan.variant, plan.entry, partial(workshop.place, plan), metric)
     made = made_in(folder)
     for key in (key for key, figure in FIGURES.items() if figure.scope == "file"):
         progress.know(key, getattr(made.card, key))
     _ask(judge, progress)
     with progress.timed("evaluate"), workshop.lane("evaluate"), hold("local", exclusive=False):
-        progress.know(QUALITY, quality(made))
+        progress.know(QUALITY, quality(made, workshop.params.metric))
     _ask(judge, progress)
     for device in workshop.devices:
         _measure(workshop, made, device, folder.parent, progress)
@@ -180,10 +181,11 @@ def _ask(judge: Judge | None, progress: Progress) -> None:
 def _make(workshop: Workshop, plan: Plan, name: str, judge: Judge | None) -> None:
     """A model of the chain, unless an earlier trial has made it."""
     entry, folder = dict(plan.models)[name], workshop.place(plan, name)
+    told = f"val_{METRICS.load(workshop.params.metric).epoch}"
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        if judge and EPOCH_QUALITY in metrics:
-            judge.trained(metrics[EPOCH_QUALITY], (epoch + 1) / entry.epochs)
+        if judge and told in metrics:
+            judge.trained(metrics[told], (epoch + 1) / entry.epochs)
 
     with workshop.lane("compress"):  # asked within: two trials may want the same
         if not folder.exists():
@@ -201,11 +203,11 @@ def training_examples(search: Search) -> Examples:
     return train.take(np.linspace(0, len(train) - 1, count).round().astype(np.int64))
 
 
-def quality(made: Artifact, kernels: Kernels = "default") -> float:
-    """The quality of an artifact on the validation split."""
+def quality(made: Artifact, metric: str, kernels: Kernels = "default") -> float:
+    """The quality of an artifact on the validation split, by a metric."""
     examples = dataset.load("validation")
     outputs, _ = predict(made.path, examples, kernels)
-    return score(outputs[judged(made.card.outputs)], examples, kernels, "validation").value
+    return score(outputs[judged(made.card.outputs)], examples, kernels, "validation", metric).value
 
 
 def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, progress: Progress) -> None:
@@ -215,11 +217,11 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
         UnsupportedError: the variant does not run there as it should, or a figure that is asked for is not told.
         DeviceError: this machine was too busy to be measured, time after time.
     """
-    here = devices.here(device)
+    here, metric = devices.here(device), workshop.params.metric
     for _ in range(TRIES if here else 1):
         # nothing of this process trains while the machine is measured; others are kept off by the machine's lock
         with progress.timed("benchmark"), workshop.lane("compress" if here else "benchmark"):
-            result = benchmark.measure(made, workshop.reference, device, workshop.protocol, ("validation",))
+            result = benchmark.measure(made, workshop.reference, device, workshop.protocol, ("validation",), metric)
         measured = result.measurement
         if measured.status != "invalid":
             break
@@ -236,7 +238,9 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
     wanted = {each.of for each in (*workshop.search.objectives, *workshop.search.goals) if each.device == device}
     if QUALITY in wanted:
         progress.know(
-            f"{QUALITY}@{device}", device_quality(made, measured), "emulated" if measured.stand_in else "measured"
+            f"{QUALITY}@{device}",
+            device_quality(made, measured, metric),
+            "emulated" if measured.stand_in else "measured",
         )
     if missing := [name for name in sorted(wanted) if f"{name}@{device}" not in progress.figures]:
         raise UnsupportedError(f"{device} does not tell {', '.join(missing)}")
@@ -256,7 +260,7 @@ def _row(made: Artifact, measured: Measurement, validation: float) -> Row:
         quality_high=validation,
         quality_n=0,
         validation_quality=validation,
-        mcnemar=None,
+        paired=None,
         bytes=made.card.bytes,
         gzip_bytes=made.card.gzip_bytes,
         zstd_bytes=made.card.zstd_bytes,
@@ -292,7 +296,7 @@ def _figure(row: Row, figure: Figure, folder: Path) -> Value | None:
     return speed.on_scale(row, figure, kept, is_reference=is_reference)
 
 
-def device_quality(made: Artifact, measured: Measurement) -> float:
+def device_quality(made: Artifact, measured: Measurement, metric: str) -> float:
     """The validation quality that stands for a device: by its own kernels, or by those that stand in for them."""
     own = [each.value for each in measured.scores if each.split == "validation"]
-    return own[0] if own else quality(made, measured.kernels)
+    return own[0] if own else quality(made, metric, measured.kernels)

@@ -1,4 +1,4 @@
-"""Which variant a device's budget selects. Pure: the report tells the choice, `deploy` ships it, `track` names it.
+"""Which variant a device's budget selects. Pure: the report tells the choice, `bundle` ships it, `track` names it.
 
 Choices are made on validation data; the test set only says, once, what the choice is worth.
 """
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tasks.errors import UnsupportedError
-from tasks.intervals import paired_drop_bound
 from tasks.params import Budget
 from tasks.records import Comparison, Record, Row
 from tasks.records.figures import FIGURES, Value
 from tasks.records.notation import significant
 from tasks.ship.speed import cost, tied, trust
 
-SMALLEST_DROP = 0.001  # a limit of 0 has no ratio to it, so quality is never counted in less than tenths of a point
+SMALLEST_DROP = 0.001  # a limit of 0 has no ratio to it, so a drop is never counted in less: a tenth of a point, of
+# what is no share a thousandth of the reference's
 ROUNDING = 1e-9  # 0.98 - 0.97 is a little more than 0.01, and must keep to a limit of 0.01
 DROP = "quality_drop"
 
@@ -95,8 +95,7 @@ def undecided(comparison: Comparison, device: str) -> str | None:
 
 def drop_bound(row: Row) -> float | None:
     """How far a row's validation quality may be below the reference's: 95 %, one-sided; null without a paired test."""
-    paired = row.validation_mcnemar
-    return paired_drop_bound(paired.better, paired.worse, row.validation_n) if paired and row.validation_n else None
+    return row.validation_paired.drop_bound if row.validation_paired else None
 
 
 def _goals(comparison: Comparison, rows: Sequence[Row], budget: Budget) -> dict[str, Callable[[Row], float]]:
@@ -110,7 +109,16 @@ def _goals(comparison: Comparison, rows: Sequence[Row], budget: Budget) -> dict[
 
 
 def _drop_goal(reference: float, limit: float) -> Callable[[Row], float]:
-    return lambda row: (reference - row.validation_quality - limit) / max(limit, SMALLEST_DROP)
+    def excess(row: Row) -> float:
+        drop = -row.gain(row.validation_quality, reference)
+        return (drop - limit) / max(limit, least_drop(row.unit, reference))
+
+    return excess
+
+
+def least_drop(unit: str, reference: float) -> float:
+    """What a drop is counted in at least, so that one beyond a limit of 0 has a size."""
+    return SMALLEST_DROP if unit == "share" else SMALLEST_DROP * abs(reference) or SMALLEST_DROP
 
 
 def _limit_goal(name: str, rows: Sequence[Row], limit: float) -> Callable[[Row], float]:
@@ -143,7 +151,7 @@ def _distances(row: Row, goals: dict[str, Callable[[Row], float]]) -> dict[str, 
 
 def _smaller(row: Row) -> tuple[Any, ...]:
     """The order of rows that are as good as each other."""
-    return "noisy" in row.measurement.flags, row.gzip_bytes, -row.validation_quality, row.bytes
+    return "noisy" in row.measurement.flags, row.gzip_bytes, row.gain(0.0, row.validation_quality), row.bytes
 
 
 def _comparable(rows: Sequence[Row], costs: Mapping[str, Mapping[str, Value | None]]) -> Sequence[Row]:
@@ -204,11 +212,12 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
     limit, bound = budget.max_quality_drop, drop_bound(champion)
     if limit is not None and champion.variant != comparison.reference:
         n = f"{champion.validation_n} validation examples" if champion.validation_n else "the validation data"
+        drop = "drop" if champion.better == "higher" else "rise"
         if bound is None:
-            yield f"whether the drop of {champion.metric} is within {limit:g} has no paired test"
+            yield f"whether the {drop} of {champion.metric} is within {limit:g} has no paired test"
         elif bound > limit:
             least = f"{n} only show that it is below {bound:.3f}"
-            yield f"a drop of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
+            yield f"a {drop} of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
     for name, most in budget.limits.items():
         known = costs[name]
         if known is not None and known.value <= most < known.ends[1]:

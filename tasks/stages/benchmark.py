@@ -41,10 +41,17 @@ def benchmark(params: Params, variant: str, device: str) -> None:
 
 def _measure(params: Params, variant: str, device: str) -> Result:
     made, reference = (made_in(paths.artifact(name)) for name in (variant, params.benchmark.reference))
-    return measure(made, reference, device, params.benchmark.protocol, ("validation", "test"))
+    return measure(made, reference, device, params.benchmark.protocol, ("validation", "test"), params.metric)
 
 
-def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol, splits: tuple[Split, ...]) -> Result:
+def measure(
+    made: Artifact,
+    reference: Artifact,
+    device: str,
+    protocol: Protocol,
+    splits: tuple[Split, ...],
+    metric: str | None = None,
+) -> Result:
     """One pair, wherever its files lie; it waits until the machine, or the device, is free.
 
     Args:
@@ -53,6 +60,7 @@ def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol
         device: its name.
         protocol: how long is measured.
         splits: that a device's own kernels are judged on; the first examples of the last one are timed.
+        metric: by which; None: what is usual for the data.
 
     Raises:
         DeviceError, DataError, ParamsError: as `benchmark`.
@@ -72,10 +80,10 @@ def measure(made: Artifact, reference: Artifact, device: str, protocol: Protocol
         with locks.hold(kind.lock(found), exclusive=kind.measures):
             if kind.measures:
                 track.settle()  # curves of a training that has just ended may still be on their way
-            return _attempt(request)
+            return _attempt(request, metric)
 
 
-def _attempt(request: Request) -> Result:
+def _attempt(request: Request, metric: str | None) -> Result:
     reason = devices.usable(request.device)
     if reason:
         return Result(request.result(status="unsupported", reason=reason))
@@ -91,7 +99,9 @@ def _attempt(request: Request) -> Result:
         times = {"began_ms": began_ms, "ended_ms": time.time_ns() // 1_000_000}
         measurement = measurement.model_copy(update=times)
     try:
-        scores = [score(outputs, dataset.load(split), "default", split) for split, outputs in result.outputs.items()]
+        scores = [
+            score(outputs, dataset.load(split), "default", split, metric) for split, outputs in result.outputs.items()
+        ]
     except InvalidError as error:
         fault = {"status": "invalid", "reason": str(error)}
         return replace(result, measurement=measurement.model_copy(update=fault))

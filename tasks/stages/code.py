@@ -6,12 +6,13 @@ Tercet or of a library, makes old what it may shape, and nothing else.
 
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from tasks import paths
 from tasks.bench import devices
 from tasks.bench.devices import Device
+from tasks.bench.kinds import KINDS
 from tasks.bench.runner import machine
 from tasks.closure import Reader
 from tasks.files import replaced_folder, write_json
@@ -54,18 +55,20 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
             "settings": {"prepare": params.prepare.known()},
         },
         "train": train(params, reader),
-        "evaluate": evaluate(reader),
+        "evaluate": evaluate(params.metric, reader),
         "report": {
-            **_code(reader, "tasks.stages.report"),
+            **_code(reader, "tasks.stages.report", {params.metric}),
             "settings": params.model_copy(update={"search": None}).known(),
         },
     }
     for name, entry in params.compress.items():
         found[f"compress.{name}"] = compress(entry, reader)
     for name, variant in params.quantize.items():
-        found[f"quantize.{name}"] = quantize(variant, reader)
+        found[f"quantize.{name}"] = quantize(variant, params.metric, reader)
     for name, device in named.items():
-        found[f"benchmark.{name}"] = {**benchmark(device, reader), "settings": params.benchmark.protocol.known()}
+        judged_by = {"metric": params.metric} if KINDS.load(device.kind).own_kernels else {}
+        settings = params.benchmark.protocol.known() | judged_by
+        found[f"benchmark.{name}"] = {**benchmark(device, judged_by.values(), reader), "settings": settings}
         budget = {"name": params.name, "budget": params.bundle.budget(name).known()}
         found[f"bundle.{name}"] = {**_code(reader, "tasks.stages.bundle", members(device)), "settings": budget}
     reader.keep()
@@ -90,21 +93,24 @@ def compress(entry: Compress, reader: Reader) -> dict[str, Any]:
     return found | ({"devices": {estimator.name: devices.fingerprint(estimator)}} if estimator else {})
 
 
-def quantize(entry: Quantize, reader: Reader) -> dict[str, Any]:
-    """What a variant's file hangs from: the runtime that tries it only where that chooses anything of it."""
+def quantize(entry: Quantize, metric: str, reader: Reader) -> dict[str, Any]:
+    """What a variant's file hangs from: the runtime that tries it, and the metric, only where that chooses of it."""
     chooses = entry.ranges != "min-max" or entry.exclude or entry.bits or entry.max_quality_drop is not None
-    found = _code(reader, "tasks.stages.quantize", {entry.scheme}, () if chooses else CALIBRATES)
-    return {**found, "settings": entry.known()}
+    judged_by = {"metric": metric} if entry.max_quality_drop is not None else {}
+    members = {entry.scheme, *judged_by.values()}
+    found = _code(reader, "tasks.stages.quantize", members, () if chooses else CALIBRATES)
+    return {**found, "settings": entry.known() | judged_by}
 
 
-def evaluate(reader: Reader) -> dict[str, Any]:
+def evaluate(metric: str, reader: Reader) -> dict[str, Any]:
     """What every evaluation hangs from."""
-    return {**_code(reader, "tasks.stages.evaluate"), "processor": machine.processor()}
+    found = _code(reader, "tasks.stages.evaluate", {metric})
+    return {**found, "settings": {"metric": metric}, "processor": machine.processor()}
 
 
-def benchmark(device: Device, reader: Reader) -> dict[str, Any]:
+def benchmark(device: Device, judged_by: Iterable[str], reader: Reader) -> dict[str, Any]:
     """What the figures of a device hang from, beside what stands in its fingerprint."""
-    return _code(reader, "tasks.stages.benchmark", members(device), NO_MEASURING)
+    return _code(reader, "tasks.stages.benchmark", {*members(device), *judged_by}, NO_MEASURING)
 
 
 def causes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -11,10 +11,13 @@ from tasks.examples.dataset import LABEL
 from tasks.params import Params
 from tasks.quality.score import score
 from tasks.records import ArtifactCard, ClassFigures, Evaluation, Split, judged, read
+from tasks.records.metrics import METRICS
 
 
-def evaluate(params: Params, variant: str) -> None:  # noqa: ARG001  # every stage takes the parameters
+def evaluate(params: Params, variant: str) -> None:
     """Score `out/artifacts/<variant>/` on the validation and the test split; write its evaluation.
+
+    Quality is what `evaluate.metric` says, or what is usual for the task.
 
     An integer artifact is scored by the runtime's portable reference kernels too: they stand in for devices that
     cannot execute here.
@@ -31,17 +34,18 @@ def evaluate(params: Params, variant: str) -> None:  # noqa: ARG001  # every sta
     for kernels in kinds:
         for split in splits:
             outputs, runtime = predict(paths.artifact(variant) / card.file, examples[split], kernels)
-            scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split))
+            scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split, params.metric))
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
-    names = dataset.spec().classes
+    truth, names = examples["test"].targets[LABEL], dataset.spec().classes
     confusion = np.zeros((0, 0), np.int64)
     if test.predictions:
-        confusion = confusion_matrix(examples["test"].targets[LABEL], np.array(test.predictions), len(names))
+        confusion = confusion_matrix(truth, np.array(test.predictions), len(names))
     Evaluation(
         variant=variant,
         artifact_sha256=card.sha256,
         runtime=runtime,
         scores=tuple(scores),
+        naive=METRICS.load(test.metric).naive(dataset.targets("train")[LABEL], truth),
         classes=class_figures(confusion, names) if test.predictions else (),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
     ).save(paths.evaluation(variant))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from tasks import files, paths
 from tasks.errors import ConversionError, ParamsError
-from tasks.examples import Arrays, Examples, dataset
+from tasks.examples import Arrays, dataset
 from tasks.formats import sizes
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Params, Quantize
+from tasks.quality.score import Exam
 from tasks.quantize import as_is, aware, guard, litert, mixed, stablehlo
 from tasks.quantize.made import Made
 from tasks.records import ArtifactCard, Program, Sensitivity
@@ -27,10 +28,10 @@ log = logging.getLogger(__name__)
 
 def quantize(params: Params, variant: str) -> None:
     """Convert the model of `params.quantize[variant]` at its scheme; write `out/artifacts/<variant>/`."""
-    make(paths.artifact(variant), variant, params.quantize[variant], paths.model)
+    make(paths.artifact(variant), variant, params.quantize[variant], paths.model, params.metric)
 
 
-def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Path]) -> None:
+def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Path], metric: str | None = None) -> None:
     """Write the variant that an entry of `quantize` asks for.
 
     Args:
@@ -38,6 +39,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
         variant: its name.
         entry: the model and the scheme.
         place: where models lie, by name.
+        metric: what quality is, for `max_quality_drop`; None: what is usual for the data.
 
     Raises:
         ConversionError, ModelError: the model cannot be converted, or trained, as the entry asks.
@@ -50,7 +52,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
     model, card = keras_files.load_from(place(entry.model))
     if entry.aware_epochs:
         model = aware.apply(model, card, entry, dataset.load("train"), dataset.load("validation"))
-    validation = dataset.load("validation") if entry.max_quality_drop is not None else None
+    validation = Exam(dataset.load("validation"), metric) if entry.max_quality_drop is not None else None
     with files.replaced_folder(folder) as temporary:
         write(temporary, variant, entry, model, dataset.load("calibration").arrays(), validation)
 
@@ -61,7 +63,7 @@ def write(
     entry: Quantize,
     model: "tf_keras.Model",
     calibration: Arrays,
-    validation: Examples | None = None,
+    validation: Exam | None = None,
 ) -> None:
     """Convert a Keras model into `folder`: the files of a variant and their card.
 
@@ -122,11 +124,12 @@ def sensitivity(params: Params, variant: str) -> tuple[Sensitivity, ...]:
         raise ParamsError(f"sensitivity of {variant}: scheme {entry.scheme!r} quantizes no layers; {schemes} do")
     fit.reset(entry.seed)
     model, _ = keras_files.load_from(paths.model(entry.model))
-    return mixed.sensitivity(mixed.job(model, entry, dataset.load("calibration").arrays()), dataset.load("validation"))
+    exam = Exam(dataset.load("validation"), params.metric)
+    return mixed.sensitivity(mixed.job(model, entry, dataset.load("calibration").arrays()), exam)
 
 
 def _convert(
-    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Arrays, validation: Examples | None
+    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Arrays, validation: Exam | None
 ) -> Made:
     """The file, by what its scheme is converted by."""
     converts = SCHEMES.load(entry.scheme).converts

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks import files, paths
 from tasks.errors import DataError
-from tasks.examples import dataset
+from tasks.examples import Array, dataset
 from tasks.files import replaced_folder, write_json, write_text
 from tasks.params import Params
 from tasks.quality import limits
@@ -78,14 +78,14 @@ def gather(params: Params) -> Comparison:
             failed = failures.first(params, variant)
             told = refused if failed and failed.refused else lost
             told.setdefault(failed.line if failed else str(error), []).append(variant)
-    labels: tuple[compare.Labels | None, compare.Labels | None] = (None, None)
+    truths: tuple[Array | None, Array | None] = (None, None)
     try:
-        labels = _labels("test"), _labels("validation")
+        truths = _truth("test"), _truth("validation")
     except DataError as error:  # evaluations may outlive the data that they were made on
         if subjects:
-            lost.setdefault(str(error), []).append("McNemar's test")
+            lost.setdefault(str(error), []).append("paired tests")
     measurements = [_measurement(s, device, params) for device in params.benchmark.devices for s in subjects]
-    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *labels)
+    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *truths)
     first = comparison.rows[0] if comparison.rows else None
     few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
     errors = roofline_error.find(row.measurement for row in comparison.rows)
@@ -139,15 +139,15 @@ def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
     )
 
 
-def _labels(split: Split) -> compare.Labels | None:
-    """The true classes of a split; None where the targets are no classes."""
+def _truth(split: Split) -> Array | None:
+    """What quality is judged by on a split."""
     return dataset.targets(split).get(dataset.LABEL)
 
 
 def _line(row: Row) -> dict[str, Any]:
     """A pair as one line of CSV: every figure, then what is around them; None becomes an empty field: not known."""
     m = row.measurement
-    own = {"variant", "device", "model", "scheme", "total_epochs", "metric"}
+    own = {"variant", "device", "model", "scheme", "total_epochs", "metric", "better"}
     return {
         **row.model_dump(include=own),
         **m.model_dump(include={"device_kind", "mode", "status", "reason", "reference"}),
@@ -156,9 +156,9 @@ def _line(row: Row) -> dict[str, Any]:
         **{name: cell for figure in FIGURES.values() for name, cell in _cells(figure, row).items()},
         "quality_n": row.quality_n,
         "validation_quality": row.validation_quality,
-        "mcnemar_better": row.mcnemar.better if row.mcnemar else None,
-        "mcnemar_worse": row.mcnemar.worse if row.mcnemar else None,
-        "mcnemar_p": row.mcnemar.p_value if row.mcnemar else None,
+        "paired_better": row.paired.better if row.paired else None,
+        "paired_worse": row.paired.worse if row.paired else None,
+        "paired_p": row.paired.p_value if row.paired else None,
         "control": row.control.variant if row.control else None,
         "control_quality": row.control.quality if row.control else None,
         "control_epochs": row.control.total_epochs if row.control else None,

@@ -160,7 +160,7 @@ def _about(row: Row) -> dict[str, str]:
             "ratio_against": found.against if found else None,
             f"{row.metric}_n": str(row.quality_n),
             f"validation_{row.metric}": f"{row.validation_quality:.6g}",
-            "mcnemar_p_value": f"{row.mcnemar.p_value:.6g}" if row.mcnemar else None,
+            "paired_p_value": f"{row.paired.p_value:.6g}" if row.paired else None,
         }
         for key, value in known(row).items():
             tags |= _sure(_called(key, row), value) if FIGURES[key].scope != "file" else {}

@@ -2,19 +2,14 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, mannwhitneyu
+from scipy.stats import mannwhitneyu
 
 from tasks.errors import InvalidError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, RECONSTRUCTION
-from tasks.quality.score import auc, hanley_mcneil, reconstruction_errors, score, wilson
+from tasks.quality.auc import auc, hanley_mcneil, reconstruction_errors
+from tasks.quality.score import score
 from tasks.records import Tensor, judged
-
-
-@pytest.mark.parametrize(("correct", "n"), [(0, 7), (7, 7), (1, 3), (339, 360), (9885, 10_000)])
-def test_the_interval_is_wilsons(correct: int, n: int) -> None:
-    expected = binomtest(correct, n).proportion_ci(0.95, method="wilson")
-    assert wilson(correct, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_the_predicted_class_is_the_highest_score() -> None:

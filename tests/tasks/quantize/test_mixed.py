@@ -20,6 +20,7 @@ from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Quantize
+from tasks.quality.score import Exam
 from tasks.quantize import ai_edge, layers, litert, mixed
 from tasks.training import fit
 
@@ -243,7 +244,7 @@ def hard(hard_parts):
 
 def test_the_layers_that_lose_most_stand_first(hard):
     model, examples = hard
-    table = mixed.sensitivity(mixed.job(model, entry(), examples), examples)
+    table = mixed.sensitivity(mixed.job(model, entry(), examples), Exam(examples))
     assert {each.layer for each in table[:2]} == {"hidden", "pick"}
     assert [each.operators for each in table] == [("FULLY_CONNECTED",)] * 3
     assert min(each.quality_drop for each in table[:2]) > 0.2 > table[2].quality_drop
@@ -253,12 +254,12 @@ def test_the_layers_that_lose_most_stand_first(hard):
 
 def test_layers_are_left_out_until_the_drop_holds(hard):
     model, examples = hard
-    made = mixed.make(model, entry(max_quality_drop=0.02), examples, examples)
+    made = mixed.make(model, entry(max_quality_drop=0.02), examples, Exam(examples))
     assert set(made.excluded) == {"hidden", "pick"}
     assert made.drop <= 0.02
     assert weights(model, made.content) == {"easy": "int8", "hidden": "float32", "pick": "float32"}
     assert len(made.sensitivity) == 3
-    loose = mixed.make(model, entry(max_quality_drop=0.9), examples, examples)
+    loose = mixed.make(model, entry(max_quality_drop=0.9), examples, Exam(examples))
     assert loose.excluded == ()
     assert loose.drop > 0.2
 
@@ -266,7 +267,7 @@ def test_layers_are_left_out_until_the_drop_holds(hard):
 def test_the_best_that_was_found_is_returned_with_what_it_lacks(hard, caplog):
     model, examples = hard
     with caplog.at_level(logging.WARNING):
-        made = mixed.make(model, entry(max_quality_drop=0.0, exclude=("easy",)), examples, examples)
+        made = mixed.make(model, entry(max_quality_drop=0.0, exclude=("easy",)), examples, Exam(examples))
     assert made.excluded[0] == "easy"
     assert made.drop > 0
     assert "max_quality_drop 0 is not reached" in caplog.text

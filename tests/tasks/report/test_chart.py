@@ -33,7 +33,7 @@ def test_the_quality_axis_holds_the_intervals() -> None:
     ticks = [(t.at, float(t.text)) for t in chart.y_ticks]
     (y0, v0), (y1, v1) = ticks[0], ticks[-1]
     for mark in chart.marks:
-        assert mark.y == pytest.approx(y0 + (y1 - y0) * (100 * mark.point.quality - v0) / (v1 - v0), abs=0.01)
+        assert mark.y == pytest.approx(y0 + (y1 - y0) * (mark.point.quality - v0) / (v1 - v0), abs=0.01)
         assert TOP - 0.01 <= mark.y_high < mark.y < mark.y_low <= BOTTOM + 0.01
     assert ticks == sorted(ticks, reverse=True)
     steps = [b[1] - a[1] for a, b in pairwise(ticks)]

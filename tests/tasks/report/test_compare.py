@@ -1,4 +1,3 @@
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,36 +13,6 @@ from tests.phases import changed
 
 def row_of(comparison: Comparison, variant: str, device: str) -> Row:
     return next(row for row in comparison.rows if (row.variant, row.device) == (variant, device))
-
-
-@pytest.mark.parametrize("n", range(1, 11))
-def test_the_sign_test_counts_outcomes_at_least_as_uneven(n: int) -> None:
-    wins = [bin(outcome).count("1") for outcome in range(2**n)]  # every way n coins can fall
-    for better in range(n + 1):
-        uneven = sum(abs(2 * w - n) >= abs(2 * better - n) for w in wins)
-        assert compare.sign_test(better, n - better) == pytest.approx(uneven / 2**n, rel=1e-12)
-
-
-def test_the_sign_test_has_its_closed_forms_and_limits() -> None:
-    assert compare.sign_test(0, 0) == 1
-    assert compare.sign_test(0, 5) == 2 * 0.5**5
-    assert compare.sign_test(40, 40) == 1
-    z = (299 - 1) / math.sqrt(10_001)  # de Moivre and Laplace, with the correction for continuity
-    assert compare.sign_test(4851, 5150) == pytest.approx(math.erfc(z / math.sqrt(2)), rel=0.01)
-
-
-def test_mcnemar_counts_only_the_discordant() -> None:
-    labels = np.array([0, 1, 2, 0, 1, 2], dtype=np.int64)
-    reference = [0, 1, 2, 1, 2, 0]  # the first three right
-    variant = [0, 2, 0, 0, 0, 1]  # the first and the fourth right
-    paired = compare.mcnemar(variant, reference, labels)
-    assert (paired.better, paired.worse) == (1, 2)
-    assert paired.p_value == 1.0
-
-
-def test_mcnemar_refuses_predictions_of_other_data() -> None:
-    with pytest.raises(DataError, match="2 and 3 predictions for 3"):
-        compare.mcnemar([0, 1], [0, 1, 2], np.array([0, 1, 2], dtype=np.int64))
 
 
 coarse = st.integers(0, 4).map(float)  # few values, so that ties are common
@@ -89,7 +58,7 @@ def test_fronts_are_of_validation_quality_and_paired_latency(make: SimpleNamespa
             subjects.append(subject.model_copy(update={"evaluation": evaluation}))
         labels = np.arange(360) % 10
         rows = compare.build("x", "fp32", subjects, measured.values(), labels, labels[:140]).rows
-        assert [row.validation_mcnemar.worse for row in rows[1:]] == [
+        assert [row.validation_paired.worse for row in rows[1:]] == [
             max(0, wrong[r.variant] - wrong["fp32"]) for r in rows[1:]
         ]
         return {row.variant for row in rows if row.on_latency_front}
@@ -102,7 +71,7 @@ def test_fronts_are_of_validation_quality_and_paired_latency(make: SimpleNamespa
 def test_the_more_variants_are_tested_the_more_must_differ(make: SimpleNamespace) -> None:
     def changes(variants: list[str]) -> dict[str, tuple[float, float | None]]:
         rows = make.comparison([make.on_host(variant, "host-cpu") for variant in variants], variants).rows
-        return {row.variant: (row.mcnemar.p_value, row.mcnemar.p_holm) for row in rows if row.mcnemar}
+        return {row.variant: (row.paired.p_value, row.paired.p_holm) for row in rows if row.paired}
 
     alone = changes(["fp32", "pruned80-clustered16-int8"])["pruned80-clustered16-int8"]
     assert alone == (alone[0], alone[0])
@@ -110,7 +79,7 @@ def test_the_more_variants_are_tested_the_more_must_differ(make: SimpleNamespace
     assert some["pruned80-clustered16-int8"] == (alone[0], pytest.approx(3 * alone[0]))
     assert some["int8"][1] == some["dynamic"][1] == 1.0
     refused = make.on_npu("fp16", "ethos-u55-128")
-    assert make.comparison([refused], ["fp32", "fp16"]).rows[0].mcnemar.p_holm is None  # it is no variant there
+    assert make.comparison([refused], ["fp32", "fp16"]).rows[0].paired.p_holm is None  # it is no variant there
 
 
 def test_only_what_ran_is_on_a_front(comparison: Comparison) -> None:
@@ -137,9 +106,9 @@ def test_the_quality_is_that_of_the_kernels_that_stand_for_the_device(make: Simp
     measurements = [make.on_host("int8", "host-cpu"), make.on_npu("int8", "ethos-u55-128")]
     host, npu = compare.build("x", "fp32", subjects, measurements, np.arange(360) % 10).rows
     assert (host.quality, npu.quality) == (1 - 9 / 360, 1 - 30 / 360)
-    assert npu.mcnemar is not None
+    assert npu.paired is not None
     # fp32 is wrong on 0..7 by its default kernels, the imitated int8 on 100..129
-    assert (npu.mcnemar.better, npu.mcnemar.worse) == (8, 30)
+    assert (npu.paired.better, npu.paired.worse) == (8, 30)
 
 
 def test_kernels_that_were_not_evaluated_are_told(make: SimpleNamespace) -> None:
@@ -168,8 +137,8 @@ def test_what_was_trained_longer_stands_beside_what_training_alone_gave(comparis
     assert control
     assert (control.variant, control.total_epochs) == ("longer-fp32", 10)
     assert control.quality == rows["longer-fp32"].quality
-    assert control.mcnemar
-    assert (control.mcnemar.better, control.mcnemar.worse) == (2, 22)  # wrong: 2 to 26, and 0 to 4
+    assert control.paired
+    assert (control.paired.better, control.paired.worse) == (2, 22)  # wrong: 2 to 26, and 0 to 4
     assert not any(rows[variant].control for variant in ("fp32", "int8", "longer-fp32"))  # no longer, or itself
 
 
@@ -195,20 +164,20 @@ def test_a_missing_control_is_told(make: SimpleNamespace) -> None:
 
 def test_without_its_reference_a_comparison_still_stands(make: SimpleNamespace) -> None:
     (row,) = make.comparison([make.on_host("int8", "host-cpu")], ["int8"]).rows
-    assert row.mcnemar is None
+    assert row.paired is None
     assert row.verdict == "2.10× faster than fp32 [2.02–2.19]."
 
 
 def test_without_classes_there_is_no_paired_test(make: SimpleNamespace) -> None:
     subjects = [make.subject("fp32"), make.subject("int8")]
     (row,) = compare.build("x", "fp32", subjects, [make.on_host("int8", "host-cpu")], None).rows
-    assert row.mcnemar is None
+    assert row.paired is None
     assert "points (no paired test)" in row.verdict
 
 
 def test_the_join_reads_every_figure_of_the_reference_once(comparison: Comparison) -> None:
     reference = row_of(comparison, "fp32", "host-cpu")
-    assert reference.mcnemar is None
+    assert reference.paired is None
     assert (reference.quality, reference.quality_n, reference.bytes) == (352 / 360, 360, 1_320_000)
     assert reference.validation_quality == 136 / 140
     assert row_of(comparison, "pruned80-int8", "host-cpu").total_epochs == 9

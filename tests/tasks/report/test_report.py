@@ -176,9 +176,9 @@ def test_evaluations_outlive_their_data_without_paired_tests(study: Path, params
     shutil.rmtree(paths.DATA)
     comparison = gather(params)
     assert len(comparison.rows) == 32
-    assert all(row.mcnemar is None for row in comparison.rows)
+    assert all(row.paired is None for row in comparison.rows)
     (failure,) = comparison.failures
-    assert failure.startswith("McNemar's test: ")
+    assert failure.startswith("paired tests: ")
 
 
 def test_an_evaluation_of_an_earlier_artifact_does_not_count(study: Path, params: Params) -> None:

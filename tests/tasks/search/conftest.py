@@ -25,8 +25,8 @@ def _trial():
 
 @pytest.fixture(name="aims")
 def _aims():
-    def make(*goals, objectives=2, reference=0.98, **fields):
+    def make(*goals, objectives=2, reference=0.98, metric="accuracy", **fields):
         search = Search.model_validate({"objectives": OBJECTIVES[:objectives], "goals": goals, **fields})
-        return Aims(search, "fp32", {"quality": reference})
+        return Aims(search, "fp32", {"quality": reference}, metric)
 
     return make

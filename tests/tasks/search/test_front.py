@@ -87,13 +87,12 @@ def test_a_drop_of_nothing_is_counted_in_tenths_of_a_point(aims):
 
 
 def test_a_drop_is_the_champions(aims):
+    from tasks.records import Row
     from tasks.ship.champion import _drop_goal
 
-    class Row:
-        validation_quality = 0.955
-
+    row = Row.model_construct(unit="share", better="higher", validation_quality=0.955)
     goals = aims({"of": "quality", "max_drop": 0.02})
-    assert goals.distances({"quality": 0.955})[0].share == pytest.approx(_drop_goal(0.98, 0.02)(Row()))
+    assert goals.distances({"quality": 0.955})[0].share == pytest.approx(_drop_goal(0.98, 0.02)(row))
 
 
 def test_the_best_is_nearest_to_the_goals_then_to_the_best_of_everything(trial, aims):

@@ -113,7 +113,7 @@ class Lanes:
             yield
             self.held.pop()
 
-    def measure(self, made, reference, device, protocol, splits):
+    def measure(self, made, reference, device, protocol, splits, metric):
         self.measured.append((list(self.held), protocol.mode, splits))
         return Result(
             Measurement(
@@ -133,7 +133,7 @@ def plan_of(workshop, **point):
 
 def judge(workshop, *finished, **goals):
     search = workshop.search.model_copy(update={"goals": workshop.search.model_validate({**SEARCH, **goals}).goals})
-    return Judge(Aims(search, "fp32", {"quality": 0.5}), list(finished), 1000)
+    return Judge(Aims(search, "fp32", {"quality": 0.5}, "accuracy"), list(finished), 1000)
 
 
 def test_a_trial_has_every_figure_and_reads_no_test_example(workshop, reads):
@@ -286,7 +286,7 @@ def test_the_layers_whose_bits_are_searched_are_those_that_take_4(workshop):
             continue
         quantization.make(folder, "v", entry, paths.model)
         assert found[layer.name].parameters == layer.parameters
-        alone = trial.quality(made_in(paths.artifact("fp32"))) - trial.quality(made_in(folder))
+        alone = trial.quality(made_in(paths.artifact("fp32")), "accuracy") - trial.quality(made_in(folder), "accuracy")
         assert found[layer.name].drop == pytest.approx(alone, abs=2 / 40)  # the other layers have 8 bits there
     assert found
     with pytest.raises(ParamsError, match=r"^search\.bits: received schemes \['float16'\]"):

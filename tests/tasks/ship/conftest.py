@@ -82,7 +82,7 @@ def make_row() -> MakeRow:
             "quality_high": 0.98,
             "quality_n": 360,
             "validation_quality": 0.98,
-            "mcnemar": None,
+            "paired": None,
             "bytes": 1000,
             "gzip_bytes": 900,
             "outcome": "not compared",

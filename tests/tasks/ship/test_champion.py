@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import UnsupportedError
+from tasks.intervals import paired_drop_bound
 from tasks.params import Budget
-from tasks.records import Comparison, Energy, Instructions, McNemar, Memory, Ratio, Row, Window
+from tasks.records import Comparison, Energy, Instructions, Memory, Paired, Ratio, Row, Window
 from tasks.records.figures import FIGURES, Value
 from tasks.ship.champion import Choice, select, undecided
 from tasks.ship.speed import cost, tied
@@ -170,8 +171,8 @@ def test_equals_go_by_their_size_then_by_validation_quality(make_row: MakeRow) -
 
 def test_a_limit_that_the_examples_cannot_show_is_kept_by_the_point_and_doubted(make_row: MakeRow) -> None:
     def tested(better: int, worse: int, n: int) -> Choice:
-        told = McNemar(better=better, worse=worse, p_value=1.0)
-        drop = {"validation_quality": 0.98 - (worse - better) / n, "validation_n": n, "validation_mcnemar": told}
+        told = Paired(better=better, worse=worse, p_value=1.0, drop_bound=paired_drop_bound(better, worse, n))
+        drop = {"validation_quality": 0.98 - (worse - better) / n, "validation_n": n, "validation_paired": told}
         rows = [make_row("float32"), make_row("int8", latency_ms=0.2, **drop)]
         return select(compare(*rows), "host-cpu", Budget(max_quality_drop=0.01))
 

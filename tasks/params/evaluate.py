@@ -1,0 +1,17 @@
+"""What quality is."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from tasks.params.section import Section
+from tasks.records.metrics import METRICS
+
+MetricName = Annotated[str, AfterValidator(METRICS.checked)]
+
+
+class Evaluate(Section):
+    """How variants are judged."""
+
+    # null: accuracy where there are classes, auc of a reconstruction, rmse of values, macro-auc of several labels
+    metric: MetricName | None = None

@@ -1,0 +1,71 @@
+"""The metrics of quality: each is an object that says all of itself, to who judges, compares, limits and shows.
+
+Their files are in the room `quality`; here is what they are and how they are found, as params.yaml names them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.registry import Registry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tasks.records import Paired
+
+    Array = NDArray[Any]
+
+USUAL = {  # by the task of the data: what quality is where params.yaml names no metric
+    "classification": "accuracy",
+    "reconstruction": "auc",
+    "regression": "rmse",
+    "multilabel": "macro-auc",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A measure of quality.
+
+    Of each example's answer it keeps what it needs, so that two variants can be compared later, by records alone: class
+    numbers (integers, [n]), or numbers (floats, [n] or [n, k]). The truth is the target `label` of the split: class
+    numbers [n], of a reconstruction 0 for what is normal; 0 or 1 for each of several labels [n, labels]; values
+    [n, ...].
+
+    A drop, wherever one is limited, is a difference of two values in the metric's own unit, towards what is worse: of
+    an accuracy how far it is below the reference's, of an error how far above.
+    """
+
+    task: str  # of the data that it judges: a key of USUAL
+    unit: str = "share"  # a share is written in percent; "": as the target itself
+    better: Literal["lower", "higher"] = "higher"
+    keep: "Callable[[Any, Mapping[str, Array]], Array]"  # of a file's outputs, float32 [n, ...], and the targets
+    value: "Callable[[Array, Array], float]"  # of what was kept, and the truth
+    interval: "Callable[[Array, Array], tuple[float, float]]"  # likewise: of 95 %
+    paired: "Callable[[Array, Array, Array], Paired]"  # of a variant's, the reference's, and the truth
+    naive: "Callable[[Array, Array], float]"  # of the truth in training, and here: who never looks at an example
+    counts: bool = False  # it is a share of examples, so that a limit is worth so many of them
+    epoch: str | None = None  # what Keras calls it after an epoch of training, where it does
+    interval_by: str = "bootstrap"  # the method, for people
+    paired_by: str = "a paired bootstrap"
+
+
+METRICS = Registry(
+    "metric",
+    "tercet.metrics",
+    {
+        "accuracy": "tasks.quality.accuracy:METRIC",
+        "f1": "tasks.quality.f1:METRIC",
+        "auc": "tasks.quality.auc:METRIC",
+        "macro-auc": "tasks.quality.auc:MACRO",
+        "mae": "tasks.quality.errors:MAE",
+        "rmse": "tasks.quality.errors:RMSE",
+    },
+    Metric,
+)
+
+
+def judging(task: str) -> list[str]:
+    """The names of the metrics that judge data of a task."""
+    return [name for name in METRICS if METRICS.load(name).task == task]

@@ -1,0 +1,137 @@
+"""Each metric against scikit-learn, and what holds of all of them."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn import metrics as theirs
+
+from tasks.errors import DataError, InvalidError, ParamsError
+from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, RECONSTRUCTION
+from tasks.quality.score import Exam, paired, score
+from tasks.records import gain
+from tasks.records.metrics import METRICS, USUAL, judging
+
+N = 80
+JUDGES: dict[str, Any] = {  # of the truth and the outputs of `answered`
+    "accuracy": lambda y, out: theirs.accuracy_score(y, out.argmax(1)),
+    "f1": lambda y, out: theirs.f1_score(y, out.argmax(1), average="macro"),
+    "auc": lambda y, out: theirs.roc_auc_score(y, np.square(out).mean(axis=1)),
+    "macro-auc": lambda y, out: theirs.roc_auc_score(y, out, average="macro"),
+    "mae": lambda y, out: theirs.mean_absolute_error(y, out),
+    "rmse": lambda y, out: theirs.root_mean_squared_error(y, out[:, 0]),
+}
+
+
+def answered(task: str, seed: int, noise: float = 1.0) -> tuple[NDArray[np.float32], Arrays]:
+    """Outputs that tell something of the truth, the less the more noise is in them; and the examples."""
+    rng = np.random.default_rng(seed)
+    targets: dict[str, Any] = {}
+    if task == "classification":
+        targets[LABEL] = np.arange(N) % 3
+        outputs = np.eye(3)[targets[LABEL]] + noise * rng.normal(size=(N, 3))
+    elif task == "reconstruction":
+        targets = {LABEL: np.arange(N) % 2, RECONSTRUCTION: np.zeros((N, 4))}
+        outputs = (0.5 + targets[LABEL][:, None]) * (1 + noise * rng.normal(size=(N, 4)))
+    elif task == "multilabel":
+        targets[LABEL] = np.stack([np.arange(N) % 2, np.arange(N) % 5 == 0], axis=1).astype(np.int64)
+        outputs = targets[LABEL] + noise * rng.normal(size=(N, 2))
+    else:
+        targets[LABEL] = rng.normal(size=N).astype(np.float32)
+        outputs = (targets[LABEL] + noise * rng.normal(size=N))[:, None]
+    return outputs.astype(np.float32), Arrays({"x": np.zeros((N, 1), np.float32)}, targets)
+
+
+@pytest.mark.parametrize("name", METRICS.members)
+def test_a_metric_is_what_scikit_learn_says(name: str) -> None:
+    for seed in range(5):
+        outputs, examples = answered(METRICS.load(name).task, seed)
+        found = score(outputs, examples, "default", "test", name)
+        assert found.value == pytest.approx(JUDGES[name](examples.targets[LABEL], outputs), abs=1e-6)
+        assert found.low <= found.value <= found.high
+        assert (found.metric, found.n) == (name, N)
+
+
+@pytest.mark.parametrize("name", METRICS.members)
+def test_two_variants_are_compared_by_what_their_records_keep(name: str) -> None:
+    judge = METRICS.load(name)
+    (good, examples), (poor, _) = answered(judge.task, 0, noise=0.4), answered(judge.task, 1, noise=4.0)
+    known = {n: score(out, examples, "default", "validation", name) for n, out in (("good", good), ("poor", poor))}
+    read = {n: type(each).model_validate_json(each.model_dump_json()) for n, each in known.items()}
+    truth = examples.targets[LABEL]
+    assert gain(judge.better, known["good"].value, known["poor"].value) > 0
+    better, worse = paired(read["good"], read["poor"], truth), paired(read["poor"], read["good"], truth)
+    same = paired(read["good"], read["good"], truth)
+    assert better is not None
+    assert worse is not None
+    assert same is not None
+    assert better.p_value < 0.05 > worse.p_value
+    assert better.drop_bound == 0
+    assert worse.drop_bound >= gain(judge.better, known["good"].value, known["poor"].value)
+    assert (same.p_value, same.drop_bound) == (1.0, pytest.approx(0.0, abs=0.04))
+
+
+@pytest.mark.parametrize("name", METRICS.members)
+def test_what_looks_at_no_example_is_as_good_as_the_naive_baseline(name: str) -> None:
+    judge = METRICS.load(name)
+    _, examples = answered(judge.task, 2)
+    _, train = answered(judge.task, 3)
+    truth, known = examples.targets[LABEL], train.targets[LABEL]
+    constant: Any = {
+        "accuracy": np.eye(3)[np.full(N, np.bincount(known.astype(int).ravel()).argmax() if known.ndim == 1 else 0)]
+        if judge.task == "classification"
+        else None,
+        "mae": np.full((N, 1), np.median(known)),
+        "rmse": np.full((N, 1), known.mean()),
+    }
+    constant["f1"] = constant["accuracy"]
+    constant["auc"], constant["macro-auc"] = np.ones((N, 4)), np.ones((N, 2))
+    assert judge.naive(known, truth) == pytest.approx(score(constant[name], examples, "default", "test", name).value)
+
+
+def test_each_task_has_its_usual_metric() -> None:
+    for task, name in USUAL.items():
+        outputs, examples = answered(task, 0)
+        assert name in judging(task)
+        assert score(outputs, examples, "default", "test").metric == name
+        assert Exam(examples).score(outputs).metric == name
+
+
+def test_a_metric_of_another_kind_of_data_is_refused_with_those_that_judge_it() -> None:
+    outputs, examples = answered("classification", 0)
+    with pytest.raises(ParamsError, match=r"'rmse', of regression; the data is of classification: accuracy, f1"):
+        score(outputs, examples, "default", "test", "rmse")
+    outputs, examples = answered("multilabel", 0)
+    with pytest.raises(InvalidError, match=r"the answers are \[1\] of each example, its labels \[2\]"):
+        score(outputs[:, :1], examples, "default", "test")
+    bad = replace(examples, targets={LABEL: np.ones((N, 2), np.int64)})
+    with pytest.raises(InvalidError, match="none of 2 labels"):
+        score(outputs, bad, "default", "test")
+    outputs, examples = answered("regression", 0)
+    with pytest.raises(InvalidError, match="2 values are answered for each example; 1 expected"):
+        score(np.repeat(outputs, 2, axis=1), examples, "default", "test")
+
+
+def test_answers_to_other_data_are_not_compared() -> None:
+    outputs, examples = answered("classification", 0)
+    found = score(outputs, examples, "default", "test")
+    few = found.model_copy(update={"predictions": found.predictions[:2]})
+    with pytest.raises(DataError, match=f"2 and {N} predictions for {N} test examples"):
+        paired(few, found, examples.targets[LABEL])
+    assert paired(found, found, None) is None
+    assert paired(found, found.model_copy(update={"metric": "f1"}), examples.targets[LABEL]) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 3)), min_size=2, max_size=20))
+def test_an_example_that_counts_twice_is_as_two(drawn: list[tuple[int, bool, int]]) -> None:
+    from tasks.quality.auc import auc, weighted
+
+    values, positive, times = (np.array(column) for column in zip(*drawn, strict=True))
+    some = weighted(values, positive)(times[None].astype(float))[0]
+    repeated, kinds = np.repeat(values, times), np.repeat(positive, times)
+    assert some == pytest.approx(auc(repeated, kinds) if 0 < kinds.sum() < len(kinds) else 0.5)

@@ -1,14 +1,12 @@
 """`tercet`: the command. It imports nothing heavy before it knows what to do."""
 
 import argparse
-import atexit
 import io
 import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
 
 Command = Callable[[argparse.Namespace], int]
@@ -25,18 +23,16 @@ PREFECT = {  # unless the user has set them; another level of the console shows 
 
 
 def console() -> None:
-    """The console script: `main`, and an end that leaves out the interpreter's teardown.
-
-    With TensorFlow and Prefect loaded that takes seconds, in which nothing is written any more.
-    """
+    """The console script: `main`, and an end that leaves out the interpreter's teardown."""
     _spare_bytecode()
+    from flows.start import leave
     from tasks import signals
 
     first = sys.argv[1] if sys.argv[1:] else ""
     who = " ".join(sys.argv[1:]) if first == "stage" else "tercet"
     signals.listen(who, f"`tercet {first}` goes on from here" if first in ("run", "search") else "")
     code = [1]
-    atexit.register(_leave, code)  # the first to be registered is the last to be called
+    leave.at_once(code)
     try:
         code[0] = main()
     except SystemExit as left:  # argparse's: --help was said, or a wrong word
@@ -52,13 +48,6 @@ def _spare_bytecode() -> None:
     if disk.f_bavail * disk.f_frsize < BYTECODE_BYTES:
         sys.dont_write_bytecode = True
         os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-
-
-def _leave(code: list[int]) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # a closed pipe
-            stream.flush()
-    os._exit(code[0])
 
 
 def main() -> int:

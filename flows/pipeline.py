@@ -16,10 +16,10 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.alone import alone
-from flows.dvc_bridge import Project
 from flows.refusals import were_told
 from flows.stages import Progress, stage
 from flows.stale import look
+from flows.start.dvc_bridge import Project
 from flows.views.prefect import heed_signals, run_name
 from tasks import params, paths, records, track
 from tasks.bench import devices

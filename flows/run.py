@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flows import given
 from flows.alone import alone
-from flows.prefect_server import Server, check, past_proxies
+from flows.start.prefect_server import Server, check, past_proxies
 from flows.start.quiet import quiet_libraries
 from flows.tidy import tidy
 from tasks import params, paths

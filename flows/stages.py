@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.dvc_bridge import Project
+from flows.start.dvc_bridge import Project
 from tasks.errors import TransientError
 from tasks.stages.failures import kept, words
 

@@ -1,6 +1,6 @@
 """What there is to do, before anything heavy is started for it."""
 
-from flows import dvc_bridge
+from flows.start import dvc_bridge
 from tasks.params import Params
 from tasks.stages import code, fingerprint, sources
 

@@ -56,7 +56,7 @@ def _keep_rewritten_code() -> None:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and TFMOT without Keras 3, which nothing here uses and which takes seven seconds more."""
+    """Import TensorFlow and TFMOT without Keras 3, which nothing here uses and which takes seconds more."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     # TFMOT looks here for a name of old, would get all of Keras 3 for its pains, and goes on without
     sys.modules.setdefault("keras.engine", None)  # type: ignore[arg-type]  # None: "there is no such module"

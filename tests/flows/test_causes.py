@@ -11,7 +11,7 @@ from prefect import flow as prefect_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows import hunt, pipeline, stages
-from flows.prefect_server import Server
+from flows.start.prefect_server import Server
 from tasks import params, paths
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
 from tasks.stages import STAGES, failures, report, sources

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from flows import prefect_server
-from flows.prefect_server import Server, check
+from flows.start import prefect_server
+from flows.start.prefect_server import Server, check
 from tasks.errors import TercetError
 
 SECRET = "S3cr3t-pa55"

@@ -14,8 +14,9 @@ from dvc.repo import Repo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import alone, dvc_bridge, repair
-from flows.dvc_bridge import Project
+from flows import alone, repair
+from flows.start import dvc_bridge
+from flows.start.dvc_bridge import Project
 from tasks import dvc_lock
 from tasks.errors import TercetError
 
@@ -80,7 +81,7 @@ _yaml._dump = lambda data, stream: whole(data, Stream(stream) if "dvc.lock" in s
 BY_DVC = BROKEN + "from dvc.cli import main\nsys.exit(main(['repro', '--quiet']))\n"
 BY_US = f"""{BROKEN}
 sys.path[0] = {str(ROOT)!r}
-from flows import dvc_bridge
+from flows.start import dvc_bridge
 scope = {{"__name__": "stages"}}
 exec(open("bin/tercet").read(), scope)
 dvc_bridge.call = scope["call"]

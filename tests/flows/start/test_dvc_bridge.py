@@ -10,8 +10,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from flows import dvc_bridge
-from flows.dvc_bridge import Project
+from flows.start import dvc_bridge
+from flows.start.dvc_bridge import Project
 from tasks.errors import DataError, TercetError
 
 DVC_YAML = """
@@ -307,3 +307,21 @@ def test_a_stage_of_the_users_own_finds_the_environment_that_runs(project, calls
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     assert run(["own"]) == {"own": "ran"}
     assert (project / "own.txt").read_text() == f"{Path(sys.executable).parent / 'tercet'}\n"
+
+
+@pytest.mark.parametrize("why", ["asked for", "another DVC"])
+def test_where_no_function_can_be_called_commands_run_and_give_the_same(project, calls, monkeypatch, why):
+    run()
+    called, first = list(calls), lock(project)
+    for path in ("out", ".dvc/cache", "dvc.lock"):
+        remove = shutil.rmtree if (project / path).is_dir() else Path.unlink
+        remove(project / path)
+    monkeypatch.setattr(dvc_bridge.sysconfig, "get_path", lambda _: str(project / "bin"))
+    if why == "asked for":
+        monkeypatch.setenv("TERCET_IN_PROCESS", "0")
+    else:
+        monkeypatch.setattr(dvc_bridge, "TAKES", ["stage", "dry", "run_env", "more"])
+    assert run() == dict.fromkeys(ALL, "ran")
+    assert calls == called
+    assert lock(project) == first
+    assert run() == dict.fromkeys(ALL, "up to date")

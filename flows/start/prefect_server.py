@@ -2,7 +2,7 @@
 
 Prefect would start the same one, but only when the flow begins, and after it has imported the whole server in the
 flow's process too. Started first and in a process of its own, it comes up while TensorFlow is imported.
-`python -m flows.prefect_server SOCKET CALLER` is that process.
+`python -m flows.start.prefect_server SOCKET CALLER` is that process.
 """
 
 import atexit

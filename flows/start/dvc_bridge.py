@@ -2,7 +2,8 @@
 
 `dvc repro` runs a stage as a command. Here DVC runs the same stage (its locks, its cache, its `dvc.lock`), but the
 command's function is called in this process, so TensorFlow is imported once and not once a stage. For that, one
-function of DVC is replaced, `dvc.stage.run.cmd_run`; its version is pinned, and its signature checked below.
+function of DVC is replaced, `dvc.stage.run.cmd_run`; its version is pinned, and its signature checked below. Where it
+has another one, or `TERCET_IN_PROCESS=0` says so, commands run as commands: slower, and otherwise the same.
 """
 
 import inspect
@@ -34,6 +35,7 @@ from tasks.stages.failures import words
 Outcome = Literal["ran", "restored", "up to date"]
 LET_GO_S = 1.0
 COMMAND = ["tercet", "stage"]
+TAKES = ["stage", "dry", "run_env"]  # what `cmd_run` is called with, so far
 _turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
 _run_command = dvc.stage.run.cmd_run
 logging.getLogger("dvc").setLevel(logging.ERROR)  # it sets itself up when imported, so only now
@@ -47,30 +49,39 @@ class _Turn:
     ran: list[str] = field(default_factory=list)  # the stages whose commands have run
 
 
-def _call_in_process(stage: Any, dry: bool = False, run_env: Any = None) -> None:  # noqa: FBT001, FBT002  # DVC's
+def in_process() -> bool:
+    """Whether this process calls the stages' functions, and does not start their commands."""
+    return os.environ.get("TERCET_IN_PROCESS", "1") != "0" and _takes() == TAKES
+
+
+def _takes() -> list[str]:
+    return list(inspect.signature(_run_command).parameters)
+
+
+def _call_in_process(stage: Any, *others: Any, **options: Any) -> None:
     turn = _turn.get()
-    if dry or turn is None:
-        _run_command(stage, dry=dry, run_env=run_env)
+    if turn is None:
+        _run_command(stage, *others, **options)
         return
     turn.ran.append(stage.addressing)
     argv = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
     _dvc.release()
     try:
-        if argv[: len(COMMAND)] == COMMAND:
+        if in_process() and argv[: len(COMMAND)] == COMMAND:
             call(*argv[len(COMMAND) :])
         else:
-            _run_command(stage, run_env={**(run_env or {}), "PATH": _with_ours()})
+            if "run_env" in _takes():
+                options["run_env"] = {**(options.get("run_env") or {}), "PATH": _with_ours()}
+            _run_command(stage, *others, **options)
     finally:
         _dvc.acquire()
 
 
 def _with_ours() -> str:
-    """Where a command of the user's own stage finds the environment that runs here, activated or not."""
+    """Where a command finds the environment that runs here, activated or not."""
     return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
 
 
-if list(inspect.signature(_run_command).parameters) != ["stage", "dry", "run_env"]:
-    raise ImportError("dvc.stage.run.cmd_run has changed; install the version that requirements.lock pins")
 dvc.stage.run.cmd_run = _call_in_process
 _dvc = Lock()  # it is not made for threads, and those that wait for its own lock look for it twice a second
 

@@ -1,7 +1,8 @@
 """Arrays of one's own: `train.npz` and, where there is one, `test.npz`, as `numpy.savez` writes them. No pickles.
 
-`inputs.<name>` (integers or floats [n, ...], one or more) and `targets.label` (class numbers [n]) are needed. Further
-targets are `targets.<name>`: class numbers [n], or floats [n, ...]. `classes` (str) in train.npz names the classes.
+`inputs.<name>` (integers or floats [n, ...], one or more) and `targets.label` are needed: class numbers [n], or by
+`prepare.task` values [n] or [n, values], or 0 and 1 for each of several labels [n, labels]. Further targets are
+`targets.<name>`: class numbers [n], or floats [n, ...]. `classes` (str) in train.npz names the classes or labels.
 
 Integers that have the axes of images are images: all of uint8 that are [n, height, width, channels], or grey and
 [n, height, width]; wider integers if they are from 0 to 255 and have 1, 3 or 4 channels, or two sides of at least
@@ -27,7 +28,7 @@ MOST = 2**16  # classes
 SIDE = 8  # pixels
 CHANNELS = (1, 3, 4)
 BYTE = 255
-OUT_OF_SCOPE = "values to predict (regression) and several labels at once are out of scope for now"
+VALUES, LABELS = "for values to predict set `prepare.task: regression`", "for several labels at once `multilabel`"
 log = logging.getLogger(__name__)
 
 
@@ -56,10 +57,12 @@ def load(params: Prepare) -> Source:
     train_path, test_path = folder / "train.npz", folder / "test.npz"
     arrays = read(train_path)
     names = arrays.pop(CLASSES, None)
-    train, test = _examples(train_path, arrays), None
+    train, test = _examples(train_path, arrays, params.task), None
     origin = {train_path.name: sha256(train_path)}
     if test_path.is_file():
-        test = _examples(test_path, {name: array for name, array in read(test_path).items() if name != CLASSES})
+        test = _examples(
+            test_path, {name: array for name, array in read(test_path).items() if name != CLASSES}, params.task
+        )
         _check_agreement(test_path, train, test)
         origin[test_path.name] = sha256(test_path)
     kinds = {name: _kind(array, params.feature(name)) for name, array in train.inputs.items()}
@@ -71,9 +74,8 @@ def load(params: Prepare) -> Source:
         train.inputs[name] = _image(f"{train_path}: inputs.{name}", train.inputs[name])
         if test is not None:
             test.inputs[name] = _image(f"{test_path}: inputs.{name}", test.inputs[name])
-    most = int(train.targets[LABEL].max())
-    classes = tuple(map(str, range(most + 1))) if names is None else _classes(train_path, names, most)
-    if test is not None and (highest := int(test.targets[LABEL].max())) >= len(classes):
+    classes = () if params.task == "regression" else _classes(train_path, names, _most(train))
+    if params.task != "regression" and test is not None and (highest := _most(test)) >= len(classes):
         raise DataError(f"{test_path}: targets.{LABEL}: classes under {len(classes)} expected; received {highest}")
     return Source(kinds, train, test, classes, origin)
 
@@ -98,7 +100,7 @@ def read(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _examples(path: Path, arrays: dict[str, Array]) -> Arrays:
+def _examples(path: Path, arrays: dict[str, Array], task: str) -> Arrays:
     inputs = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith("inputs.")}
     targets = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith("targets.")}
     if not inputs or LABEL not in targets:
@@ -107,9 +109,11 @@ def _examples(path: Path, arrays: dict[str, Array]) -> Arrays:
     lengths = {key: len(array) if array.ndim else 0 for key, array in arrays.items()}
     if len(set(lengths.values())) > 1 or not lengths[f"targets.{LABEL}"]:
         raise DataError(f"{path}: arrays of one length, at least 1, expected; received {lengths}")
+    ready = {name: _target(f"{path}: targets.{name}", array) for name, array in targets.items() if name != LABEL}
+    label = {"regression": _told, "multilabel": _labels}.get(task, _numbers)
     return Arrays(
         {name: _input(f"{path}: inputs.{name}", array) for name, array in inputs.items()},
-        {name: _target(f"{path}: targets.{name}", array, name) for name, array in targets.items()},
+        {LABEL: label(f"{path}: targets.{LABEL}", targets[LABEL])} | ready,
     )
 
 
@@ -153,11 +157,33 @@ def _image(where: str, array: Array) -> Array:
     return pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
 
 
-def _target(where: str, array: Array, name: str) -> Array:
-    if array.dtype.kind == "f" and name != LABEL:
-        if not array.size:
-            raise DataError(f"{where}: no axis may be empty; received {list(array.shape)}")
-        return _floats(where, array)
+def _target(where: str, array: Array) -> Array:
+    return _values(where, array) if array.dtype.kind == "f" else _numbers(where, array)
+
+
+def _values(where: str, array: Array) -> Array:
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{where}: numbers expected; received {array.dtype} {list(array.shape)}")
+    if not array.size:
+        raise DataError(f"{where}: no axis may be empty; received {list(array.shape)}")
+    return _floats(where, array)
+
+
+def _told(where: str, array: Array) -> Array:
+    if array.ndim > 2:
+        raise DataError(f"{where}: values [n] or [n, values] expected; received {array.dtype} {list(array.shape)}")
+    return _values(where, array)
+
+
+def _labels(where: str, array: Array) -> Array:
+    if array.dtype.kind not in "iufb" or array.ndim != 2 or not array.size or not np.isin(array, (0, 1)).all():
+        raise DataError(
+            f"{where}: 0 or 1 for each label, [n, labels], expected; received {array.dtype} {list(array.shape)}"
+        )
+    return array.astype(np.int64)
+
+
+def _numbers(where: str, array: Array) -> Array:
     received = f"received {array.dtype} {list(array.shape)}"
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise DataError(f"{where}: class numbers [n] from 0 expected; {received}{_other(array)}")
@@ -173,8 +199,8 @@ def _other(array: Array) -> str:
     if array.ndim == 2 and array.shape[1] > 1 and array.dtype.kind in "iuf" and np.isin(array, (0, 1)).all():
         if (array.sum(axis=1) == 1).all():
             return "; for one-hot labels give `argmax(axis=1)`"
-        return f"; {OUT_OF_SCOPE}"
-    return f"; {OUT_OF_SCOPE}" if array.dtype.kind == "f" else ""
+        return f"; {VALUES}, {LABELS}"
+    return f"; {VALUES}" if array.dtype.kind == "f" else ""
 
 
 def _floats(where: str, array: Array) -> Array:
@@ -185,7 +211,15 @@ def _floats(where: str, array: Array) -> Array:
     return floats
 
 
-def _classes(path: Path, names: Array, most: int) -> tuple[str, ...]:
+def _most(examples: Arrays) -> int:
+    """The highest class number, or the place of the last label."""
+    label = examples.targets[LABEL]
+    return label.shape[1] - 1 if label.ndim > 1 else int(label.max())
+
+
+def _classes(path: Path, names: Array | None, most: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(map(str, range(most + 1)))
     if names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) != names.size:
         received = f"{names.dtype} {names}" if names.size <= 20 else f"{names.dtype} {list(names.shape)}"
         raise DataError(f"{path}: {CLASSES}: different names, str [classes], expected; received {received}")

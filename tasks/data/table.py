@@ -59,8 +59,8 @@ def load(params: Prepare) -> Source:
     """
     tables = [_read(path) for path in _paths(params)]
     columns = _columns(tables[0], params)
-    classes = _classes(tables[0], str(params.target))
-    train, *test = (_examples(table, columns, classes, str(params.target)) for table in tables)
+    classes = _classes(tables[0], params)
+    train, *test = (Arrays(_inputs(table, columns), {LABEL: _label(table, classes, params)}) for table in tables)
     return Source(
         kinds={INPUTS[kind]: kind for kind in columns},  # type: ignore[misc]  # a key is a kind
         train=train,
@@ -99,14 +99,14 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
     Raises:
         DataError: params.yaml tells of a column that is not there, or no column is left.
     """
-    for name in (str(params.target), *params.features):
+    for name in (*_targets(params), *params.features):
         table.column(name)
     found: dict[str, list[str]] = {"number": [], "category": []}
     for name in table.cells:
-        if name != params.target and (kind := _kind(table, name, params.feature(name).kind)):
+        if name not in _targets(params) and (kind := _kind(table, name, params.feature(name).kind)):
             found[kind].append(name)
     if not any(found.values()):
-        raise DataError(f"{table.path}: no column beside {params.target!r} is of use to a model")
+        raise DataError(f"{table.path}: no column beside {', '.join(_targets(params))} is of use to a model")
     return {kind: tuple(names) for kind, names in found.items() if names}
 
 
@@ -136,34 +136,61 @@ def _kind(table: Table, name: str, told: str | None) -> str | None:
     return "category"
 
 
-def _classes(table: Table, target: str) -> tuple[str, ...]:
-    """The values of the target, in the order of numbers where they are such."""
+def _targets(params: Prepare) -> tuple[str, ...]:
+    return params.target if isinstance(params.target, tuple) else (str(params.target),)
+
+
+def _classes(table: Table, params: Prepare) -> tuple[str, ...]:
+    """The values of the target, in the order of numbers where they are such; or the names of several labels."""
+    if params.task == "regression":
+        return ()
+    if params.task == "multilabel":
+        return _targets(params)
+    (target,) = _targets(params)
     cells = table.column(target)
     values = set(cells)
     if 2 * len(values) > len(cells):
-        raise DataError(f"{table.path}: {target!r} has {len(values)} different values in {len(cells)} rows: no classes")
+        told = f"{target!r} has {len(values)} different values in {len(cells)} rows"
+        raise DataError(f"{table.path}: {told}, which are no classes; of numbers set `prepare.task: regression`")
     numeric = all(preprocess.NUMBER.fullmatch(value) for value in values)
     return tuple(sorted(values, key=(lambda value: (float(value), value)) if numeric else None))
 
 
-def _examples(table: Table, columns: dict[str, tuple[str, ...]], classes: tuple[str, ...], target: str) -> Arrays:
-    inputs = {}
-    for kind, names in columns.items():
-        for name in names:
-            table.column(name)
-        try:
-            inputs[INPUTS[kind]] = preprocess.pick({"kind": kind, "columns": names}, table.cells)
-        except ValueError as error:
-            raise DataError(f"{table.path}: {error}; correct it, or tell the kind of the column") from None
-    return Arrays(inputs, {LABEL: _labels(table, classes, target)})
+def _inputs(table: Table, columns: dict[str, tuple[str, ...]]) -> dict[str, Array]:
+    try:
+        return {
+            INPUTS[kind]: preprocess.pick({"kind": kind, "columns": names}, table.cells)
+            for kind, names in columns.items()
+        }
+    except ValueError as error:
+        raise DataError(f"{table.path}: {error}; correct it, or tell the kind of the column") from None
 
 
-def _labels(table: Table, classes: tuple[str, ...], target: str) -> Array:
+def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
+    """Class numbers int64 [n], labels int64 [n, labels], or values float32 [n] or [n, values]."""
+    for name in _targets(params):
+        for row, cell in enumerate(table.column(name), start=2):
+            if not cell:
+                raise DataError(f"{table.path}: row {row}: {name!r} is empty; fill it, or delete the row")
+    if params.task in ("classification", "reconstruction"):
+        return _numbers(table, classes, _targets(params)[0])
+    try:
+        values = np.stack([preprocess.numbers(name, table.column(name)) for name in _targets(params)], axis=1)
+    except ValueError as error:
+        raise DataError(f"{table.path}: {error}") from None
+    if params.task == "multilabel":
+        if not np.isin(values, (0, 1)).all():
+            raise DataError(f"{table.path}: {', '.join(classes)}: 0 or 1 for each label expected")
+        return values.astype(np.int64)
+    if not np.isfinite(values.astype(np.float32)).all():
+        raise DataError(f"{table.path}: {', '.join(_targets(params))}: numbers within float32 expected in every row")
+    return (values if values.shape[1] > 1 else values[:, 0]).astype(np.float32)
+
+
+def _numbers(table: Table, classes: tuple[str, ...], target: str) -> Array:
     number = {name: place for place, name in enumerate(classes)}
     cells = table.column(target)
     for row, cell in enumerate(cells, start=2):
-        if not cell:
-            raise DataError(f"{table.path}: row {row}: {target!r} is empty; fill it, or delete the row")
         if cell not in number:
             raise DataError(
                 f"{table.path}: row {row}: the {target} {cell!r} is not in training; {suggest(cell, classes)}"

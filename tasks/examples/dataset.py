@@ -12,8 +12,15 @@ from tasks.errors import DataError, ModelError, suggest
 from tasks.examples import Array, Arrays, Examples, preprocess
 from tasks.examples.files import Files, load_index, save_index
 
+Task = Literal["classification", "reconstruction", "regression", "multilabel"]
+TASKS: dict[str, Task] = {  # by the kind of the target "label" in preprocess.json
+    "class": "classification",
+    "anomaly": "reconstruction",
+    "value": "regression",
+    "labels": "multilabel",
+}
 SPLITS = ("train", "validation", "test", "calibration")
-LABEL = "label"  # the target that holds class numbers
+LABEL = "label"  # the target that quality is of
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
 INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
@@ -31,6 +38,9 @@ class Source:
     longest), arrays are integers or float32 [n, ...], columns of a table float64 or str objects [n, columns]; class
     numbers are int64 [n] under the target "label" and count into `classes`. Further targets are class numbers of
     their own, int64 [n], or values, float32 [n, ...].
+
+    Of several labels at once the target "label" holds 0 or 1 for each of `classes`, int64 [n, classes]; of a
+    regression it holds values, float32 [n] or [n, values], and there are no classes.
     """
 
     kinds: dict[str, Kind]  # of each input
@@ -66,12 +76,26 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Values:
+    """What a regression tells of an example: the mean and the deviation of each of the values in training."""
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a model is built for."""
 
     inputs: dict[str, TensorSpec]
     classes: tuple[str, ...]
-    task: Literal["classification", "reconstruction"] = "classification"
+    task: Task = "classification"
+    values: Values | None = None  # of a regression
+
+    @property
+    def answers(self) -> int:
+        """The numbers that a model gives of an example, where it reconstructs none."""
+        return len(self.values.mean) if self.values else len(self.classes)
 
     def names_of(self, taken: list[str], taker: str) -> list[str]:
         """The data's names of the inputs that a model takes, in its order: one may have any, several are matched.
@@ -163,7 +187,9 @@ def spec() -> Spec:
     """
     described = _described()
     inputs = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
-    return Spec(inputs, tuple(described["targets"][LABEL]["classes"]), _task(described))
+    label = described["targets"][LABEL]
+    values = Values(tuple(label["mean"]), tuple(label["scale"])) if label["kind"] == "value" else None
+    return Spec(inputs, tuple(label.get("classes", ())), _task(described), values)
 
 
 def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
@@ -175,8 +201,8 @@ def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(tuple(entry["shape"]), dtype, entry.get("vocabulary"), pixels)
 
 
-def _task(described: Mapping[str, Any]) -> Literal["classification", "reconstruction"]:
-    return "reconstruction" if described["targets"][LABEL]["kind"] == "anomaly" else "classification"
+def _task(described: Mapping[str, Any]) -> Task:
+    return TASKS[described["targets"][LABEL]["kind"]]
 
 
 def _described() -> dict[str, Any]:

@@ -37,6 +37,13 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
     return entry | {"missing": missing, "mean": mean, "scale": scale}
 
 
+def values(told: Array) -> dict[str, list[float]]:
+    """The mean and the deviation of what a regression tells, float32 [n] or [n, values]."""
+    rows = told.reshape(len(told), -1).astype(np.float64)
+    deviation = rows.std(axis=0)
+    return {"mean": rows.mean(axis=0).tolist(), "scale": np.where(deviation == 0, 1.0, deviation).tolist()}
+
+
 def _values(column: Array, size: int | None) -> list[str]:
     """The values of a column, the most frequent first, and of equally frequent ones by the alphabet."""
     counts = Counter(column.tolist())

@@ -1,4 +1,4 @@
-"""What a model of one's own answers: probabilities of the data's classes, or a reconstruction of the input."""
+"""What a model of one's own answers: probabilities of classes or labels, values, or a reconstruction of the input."""
 
 import logging
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 EXAMPLES = 8
 NEAR = 1e-3  # how far a sum of probabilities may be from 1
 SCOPE = (
-    "in scope for now are one class of several (softmax or logits), two classes (one sigmoid unit, or its logit) and "
-    "reconstructions of the input (prepare.task: reconstruction)"
+    "in scope are one class of several (softmax or logits), two classes (one sigmoid unit, or its logit), and by "
+    "`prepare.task` values (regression), several labels at once (multilabel: sigmoid units) and reconstructions of the "
+    "input (reconstruction)"
 )
 log = logging.getLogger(__name__)
 
@@ -59,12 +60,35 @@ def probabilities(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras
     return _completed(model, place, _kind(model.outputs[place], answer, told, single=single), spec, source)
 
 
+def numbers(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
+    """The model, if it gives the values of a regression, or the probability of each label by itself.
+
+    Raises:
+        ModelError: it does not.
+    """
+    names = list(model.output_names)
+    if len(names) > 1 and LABEL not in names:
+        raise ModelError(f"{source}: gives {', '.join(names)}; of several outputs the one that is judged is {LABEL!r}")
+    place = names.index(LABEL) if len(names) > 1 else 0
+    shape = tuple(model.outputs[place].shape[1:])
+    if shape != (spec.answers,):
+        raise ModelError(f"{source}: gives {list(shape)}; the {spec.task} of the data asks for [{spec.answers}]")
+    answer = of(model, examples(model, spec), source)[place]
+    _check_finite(answer, names[place], source)
+    if spec.task == "multilabel" and (answer.min() < 0 or answer.max() > 1):
+        raise ModelError(
+            f"{source}: gives {answer.min():.3g} to {answer.max():.3g} for random inputs; the probability of each "
+            "label by itself expected: end it in sigmoid units"
+        )
+    return model
+
+
 def _other(shape: tuple[int | None, ...], inputs: list[tuple[int, ...]]) -> str:
     """What another output than of classes may be meant for."""
     if shape in inputs:
         return ": it reconstructs its input: set `prepare.task: reconstruction`, with class 0 normal and 1 anomalous"
     if shape == (1,):
-        return f": one number an example, as of a regression, is out of scope for now; {SCOPE}"
+        return f": one number an example, as of a regression; {SCOPE}"
     return f"; {SCOPE}"
 
 
@@ -82,10 +106,7 @@ def _kind(tensor: Any, answer: Array, told: str, *, single: bool) -> str:
         return "logits"
     given = f"{told} gives {answer.min():.3g} to {answer.max():.3g} for random inputs"
     if last == "sigmoid" or within:
-        raise ModelError(
-            f"{given}, which do not sum to 1, as of several labels at once (multi-label): that is out of scope for "
-            f"now; {SCOPE}"
-        )
+        raise ModelError(f"{given}, which do not sum to 1, as of several labels at once; {SCOPE}")
     raise ModelError(f"{given}, which are neither probabilities nor logits of a linear last layer; {SCOPE}")
 
 

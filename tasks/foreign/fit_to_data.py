@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def adapt(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
-    """The same network for the data: its inputs' names and shapes, outputs by name, probabilities of its classes.
+    """The same network for the data: its inputs' names and shapes, outputs by name, and what is asked of the data.
 
     A single input may have any name; several are matched by name. Axes that the model leaves open take the data's
     size, and a last axis of 1 may be missing on either side. Where the model scales pixels itself, it is given them as
@@ -44,6 +44,8 @@ def adapt(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
     model = _with_outputs_by_name(model)
     if spec.task == "reconstruction":
         return answers.reconstruction(model, spec, source)
+    if spec.task in ("regression", "multilabel"):
+        return answers.numbers(model, spec, source)
     return answers.probabilities(model, spec, source)
 
 

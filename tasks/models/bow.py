@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tasks.errors import ModelError
+from tasks.models.head import answer
 
 if TYPE_CHECKING:
     import tf_keras
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
-    """Build an embedding, word dropout (whole tokens), the mean over the positions, dense layers, and a softmax.
+    """Build an embedding, word dropout (whole tokens), the mean over the positions, dense layers, and the head.
 
-    Input: int32 [batch, length], token indices. Output: float32 [batch, classes], probabilities. Padding is a
+    Input: int32 [batch, length], token indices. Output: see `head.answer`. Padding is a
     token like any other and learns its own vector, so the graph needs no mask, which integer runtimes lack.
 
     Raises:
@@ -32,5 +33,4 @@ def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
     x = keras.layers.GlobalAveragePooling1D()(x)
     for units in params.dense:
         x = keras.layers.Dense(units, activation="relu")(x)
-    outputs = keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="bow")
+    return keras.Model(inputs, answer(x, spec), name="bow")

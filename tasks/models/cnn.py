@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tasks.errors import ModelError
+from tasks.models.head import answer
 from tasks.models.image import KERNEL, image, normalized
 
 if TYPE_CHECKING:
@@ -15,12 +16,12 @@ POOL = 2
 
 
 def build(params: "Cnn", spec: "Spec") -> "tf_keras.Model":
-    """Build convolution 3×3 + ReLU + max-pooling 2×2 per entry of `filters`, dense layers, and a softmax.
+    """Build convolution 3×3 + ReLU + max-pooling 2×2 per entry of `filters`, dense layers, and the head.
 
     With `batch_norm`, batch normalisation comes before each of these ReLUs: Ioffe and Szegedy, "Batch Normalization"
     (2015). It costs nothing on a device, as the converter folds it into the convolution.
 
-    Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities.
+    Input: float32 [batch, height, width, channels]. Output: see `head.answer`.
 
     Raises:
         ModelError: the data has not one input of images, or the image is too small for so many convolutions.
@@ -46,5 +47,4 @@ def build(params: "Cnn", spec: "Spec") -> "tf_keras.Model":
         x = keras.layers.Dense(units, activation="relu")(x)
     if params.dropout:
         x = keras.layers.Dropout(params.dropout)(x)
-    outputs = keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="cnn")
+    return keras.Model(inputs, answer(x, spec), name="cnn")

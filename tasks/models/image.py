@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
+from tasks.models.head import answer
 
 if TYPE_CHECKING:
     from tasks.examples.dataset import Spec
@@ -12,7 +13,7 @@ LEAST = 3  # pixels a side that a stride must leave for the kernels behind it
 
 
 def image(family: str, spec: "Spec", smallest: tuple[int, int] = (1, 1)) -> Any:
-    """The Keras input of a family that takes one image and gives classes: float32 [batch, height, width, channels].
+    """The Keras input of a family that takes one image and tells of it: float32 [batch, height, width, channels].
 
     Args:
         family: its name, for the errors.
@@ -20,7 +21,7 @@ def image(family: str, spec: "Spec", smallest: tuple[int, int] = (1, 1)) -> Any:
         smallest: the height and width that the family needs at least.
 
     Raises:
-        ModelError: the data has not one input of images with classes to tell, or they are too small.
+        ModelError: the data has not one input of images with something to tell, or they are too small.
     """
     import tf_keras as keras
 
@@ -28,8 +29,8 @@ def image(family: str, spec: "Spec", smallest: tuple[int, int] = (1, 1)) -> Any:
     if others or len(tensor.shape) != 3 or tensor.dtype != "float32":
         found = {key: f"{value.dtype} {list(value.shape)}" for key, value in spec.inputs.items()}
         raise ModelError(f"family {family} takes one input, float32 [height, width, channels]; the data has {found}")
-    if spec.task != "classification":
-        raise ModelError(f"family {family} tells classes; the data's task is {spec.task}: use the family autoencoder")
+    if spec.task == "reconstruction":
+        raise ModelError(f"family {family} reconstructs nothing; the task is {spec.task}: use the family autoencoder")
     height, width, _ = tensor.shape
     if height < smallest[0] or width < smallest[1]:
         raise ModelError(
@@ -62,8 +63,7 @@ def normalized(x: Any) -> Any:
 
 
 def classes(x: Any, spec: "Spec") -> Any:
-    """The head: the mean over the positions, and a softmax; float32 [batch, classes], probabilities."""
+    """The mean over the positions, and the head."""
     import tf_keras as keras
 
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    return keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
+    return answer(keras.layers.GlobalAveragePooling2D()(x), spec)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
+from tasks.models.head import answer
 
 if TYPE_CHECKING:
     import tf_keras
@@ -12,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def build(params: "Mlp", spec: "Spec") -> "tf_keras.Model":
-    """Build dense layers with ReLU over all inputs side by side, each flat, and a softmax.
+    """Build dense layers with ReLU over all inputs side by side, each flat, and the head.
 
     What is numbered (categories, ids, tokens) is embedded first: a vector of `embedding` numbers is learnt of each.
 
-    Inputs: float32 or int32 [batch, ...], any number of them. Output: float32 [batch, classes], probabilities.
+    Inputs: float32 or int32 [batch, ...], any number of them. Output: see `head.answer`.
 
     Raises:
         ModelError: the task is a reconstruction, or an input of integers does not say how many there are.
@@ -32,8 +33,7 @@ def build(params: "Mlp", spec: "Spec") -> "tf_keras.Model":
         x = keras.layers.Dense(units, activation="relu")(x)
         if params.dropout:
             x = keras.layers.Dropout(params.dropout)(x)
-    outputs = keras.layers.Dense(len(spec.classes), activation="softmax", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="mlp")
+    return keras.Model(inputs, answer(x, spec), name="mlp")
 
 
 def _flat(x: Any, tensor: "TensorSpec", embedding: int) -> Any:

@@ -30,13 +30,14 @@ class Prepare(Section):
 
     source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "tsv"]
     path: str | None = None  # folder, idx, npz, tsv: the folder; csv: the folder or the file
-    target: str | None = None  # csv: the column that is to be told
+    target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     # folder: what images are resized to, needed where they differ in size
     height: Pixels | None = None
     width: Pixels | None = None
     channels: Literal[1, 3] | None = None  # folder: null is 1 where every image is grey, else 3
-    task: Literal["classification", "reconstruction"] = "classification"  # reconstruction: of what is normal, class 0
+    # reconstruction: of what is normal, class 0; regression: values; multilabel: any number of labels at once
+    task: Literal["classification", "reconstruction", "regression", "multilabel"] = "classification"
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
@@ -58,6 +59,10 @@ class Prepare(Section):
             raise ValueError(f"target is a column of the source 'csv'; received source {self.source!r}")
         if self.source != "folder" and any((self.height, self.width, self.channels)):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
+        if self.task in ("regression", "multilabel") and self.source not in ("csv", "npz"):
+            raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
+        if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
+            raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
         return self

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tasks.errors import ModelError
 from tasks.examples import Array
@@ -18,7 +18,9 @@ class Head:
 
     place: int  # among the model's outputs
     target: str
-    classes: bool  # the target holds class numbers, of which the output gives probabilities; else they are values
+    # what the target holds: class numbers, of which the output gives probabilities that sum to 1; 0 or 1 for each of
+    # several labels, of which it gives each one's probability; or values
+    kind: Literal["classes", "labels", "values"]
 
 
 def judged(targets: Iterable[str]) -> str:
@@ -34,7 +36,7 @@ def find(model: "tf_keras.Model", targets: Mapping[str, Array]) -> tuple[Head, .
 
     Args:
         model: its outputs are float32 [batch, ...].
-        targets: class numbers [n] or values [n, ...], by name.
+        targets: class numbers [n], labels [n, labels] (integers, 0 or 1) or values [n, ...] (floats), by name.
 
     Raises:
         ModelError: no output has a target, or one has not the shape that its target asks for.
@@ -56,15 +58,21 @@ def find(model: "tf_keras.Model", targets: Mapping[str, Array]) -> tuple[Head, .
 
 
 def _head(model: "tf_keras.Model", place: int, target: str, values: Array) -> Head:
-    shape, classes = tuple(model.outputs[place].shape[1:]), values.dtype.kind in "iu"
+    shape, kind = tuple(model.outputs[place].shape[1:]), _kind(values)
     where = f"{model.name}: output {model.output_names[place]!r} gives {list(shape)}; "
-    if classes:
+    if kind == "classes":
         least = int(values.max()) + 1
         if len(shape) != 1 or shape[0] is None or shape[0] < max(least, 2):
             raise ModelError(f"{where}the target {target!r} asks for the probabilities of {least} classes, [{least}]")
     elif _plain(shape) != _plain(values.shape[1:]):
         raise ModelError(f"{where}the target {target!r} is {list(values.shape[1:])}: they must be of one shape")
-    return Head(place, target, classes)
+    return Head(place, target, kind)
+
+
+def _kind(values: Array) -> Literal["classes", "labels", "values"]:
+    if values.dtype.kind not in "iu":
+        return "values"
+    return "classes" if values.ndim == 1 else "labels"
 
 
 def _plain(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

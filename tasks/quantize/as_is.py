@@ -90,7 +90,7 @@ def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -
 
 def _check_answer(model: str, graph: litert.Graph, spec: Spec) -> None:
     answers = [tensor for tensor in graph.outputs if len(graph.outputs) == 1 or tensor.name == LABEL]
-    wanted: tuple[int, ...] = (len(spec.classes),)
+    wanted: tuple[int, ...] = (spec.answers,)
     if spec.task == "reconstruction":
         wanted = next(iter(spec.inputs.values())).shape
     if [answer.shape for answer in answers] != [wanted]:

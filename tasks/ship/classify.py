@@ -1,7 +1,8 @@
 """Classify raw inputs with the model in this folder. It needs Python 3.11, numpy and the runtime that README.txt names.
 
-python classify.py INPUT    prints one line of JSON per example: {"label": name, "index": class, "score": output}, or
-{"error": mean squared error} where the model reconstructs its input: the larger, the less normal the example is
+python classify.py INPUT    prints one line of JSON per example: {"label": name, "index": class, "score": output}; of
+several labels at once {"labels": names, "scores": outputs}; of a regression {"value": output}; where the model
+reconstructs its input {"error": mean squared error}: the larger, the less normal the example is
 
 INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; arrays: numbers of
 the model's shape, or [n, ...]; texts: str [n]), an `.npz` file of such arrays by the names of several inputs, a `.csv`
@@ -29,6 +30,7 @@ from typing import Any
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 NEEDED = {"module", "options", "output", "serves"}  # of a manifest's program
 TARGET = "label"  # what the model is for, of several targets
+EVEN = 0.5  # a label that is as likely there as not
 PACKAGE = "shipped"  # what the checked modules are imported under
 
 
@@ -160,6 +162,11 @@ def classify(source: str) -> Iterator[dict[str, Any]]:
 
 def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
     """What is printed of one model-ready example and the model's output for it."""
+    if target["kind"] == "value":
+        return {"value": output.tolist()[0] if output.size == 1 else output.tolist()}
+    if target["kind"] == "labels":
+        scores = dict(zip(target["classes"], output.tolist(), strict=True))
+        return {"labels": [name for name, score in scores.items() if score >= EVEN], "scores": scores}
     if target["kind"] == "anomaly":
         return {"error": float(((output - example) ** 2).mean())}
     index = int(output.argmax())

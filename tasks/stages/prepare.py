@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks import paths
 from tasks.errors import DataError, suggest
-from tasks.examples import Arrays, Examples, dataset, features, first, preprocess
+from tasks.examples import Array, Arrays, Examples, dataset, features, first, preprocess
 from tasks.examples.dataset import LABEL, NORMAL, Source, tensor_spec
 from tasks.examples.files import Files
 from tasks.examples.split import draw
@@ -51,7 +51,7 @@ def prepare(params: Params) -> None:
 
 
 def split(source: Source, params: Prepare) -> dict[str, Examples]:
-    """The four splits, stratified by class and in the source's order.
+    """The four splits, stratified by class where each example has one, and in the source's order.
 
     Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
     Where the task is reconstruction, train holds normal examples only.
@@ -59,7 +59,7 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     Raises:
         DataError: there is one class only, or a split would be empty, or lack what the task needs.
     """
-    if len(source.classes) < 2:
+    if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
         raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
     reconstruction = params.task == "reconstruction"
     inputs = first(source.train, 1).inputs
@@ -141,10 +141,11 @@ def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]
         highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
         inputs[name] = features.describe(name, kind, train, params, highest)
     targets = {name: _describe_target(values) for name, values in source.train.targets.items()}
-    targets[LABEL] = {
-        "kind": "anomaly" if params.task == "reconstruction" else "class",
-        "classes": list(source.classes),
-    }
+    if params.task == "regression":
+        targets[LABEL] |= features.values(train.targets[LABEL])
+    else:
+        judged = next(kind for kind, task in dataset.TASKS.items() if task == params.task)
+        targets[LABEL] = {"kind": judged, "classes": list(source.classes)}
     return {"schema_version": preprocess.SCHEMA_VERSION, "inputs": inputs, "targets": targets}
 
 
@@ -156,14 +157,20 @@ def _highest(examples: Examples, name: str) -> int:
 
 def _part(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
     """What is left, and the share that is taken out."""
-    taken = draw(examples.targets[LABEL], share, rng)
+    taken = draw(_strata(examples), share, rng)
     return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
 
 
 def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:
     if len(examples) <= count:
         return examples
-    return examples.take(draw(examples.targets[LABEL], count / len(examples), rng))
+    return examples.take(draw(_strata(examples), count / len(examples), rng))
+
+
+def _strata(examples: Examples) -> Array:
+    """What each example is drawn as one of: its class, or what all are where they have none, or several."""
+    label = examples.targets[LABEL]
+    return label if label.ndim == 1 and label.dtype.kind == "i" else np.zeros(len(label), np.int64)
 
 
 def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
@@ -176,18 +183,25 @@ def _card(
     source: Source, splits: dict[str, Examples], described: dict[str, Any], params: Prepare, folder: Path
 ) -> dict[str, Any]:
     ready = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
-    names = source.classes
-    per_class = {k: np.bincount(v.targets[LABEL], minlength=len(names)).tolist() for k, v in splits.items()}
     written = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "schema_version": 1,
         "source": params.source,
         "kind": " and ".join(sorted(set(source.kinds.values()))),
         "inputs": {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in ready.items()},
-        "classes": list(names),
+        "classes": list(source.classes),
         "counts": {name: len(examples) for name, examples in splits.items()},
-        "class_counts": {name: dict(zip(names, counts, strict=True)) for name, counts in per_class.items()},
+        "class_counts": {name: _class_counts(examples, source.classes) for name, examples in splits.items()},
         "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
         "origin": source.origin,
         "seed": params.seed,
     }
+
+
+def _class_counts(examples: Examples, classes: tuple[str, ...]) -> dict[str, int]:
+    """How many examples are of each class, or have each label."""
+    label = examples.targets[LABEL]
+    if not classes:
+        return {}
+    counts = label.sum(axis=0) if label.ndim > 1 else np.bincount(label, minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))

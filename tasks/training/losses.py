@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 Targets = dict[str, Array]
 Loss = Callable[[Any, Any], Any]
+LOSSES = {
+    "classes": "sparse_categorical_crossentropy",
+    "labels": "binary_crossentropy",
+    "values": "mean_squared_error",
+}
+METRICS: dict[str, list[str]] = {"classes": ["accuracy"], "labels": ["binary_accuracy"], "values": []}
 TINY = 1e-30  # added to a probability before its logarithm
 
 
@@ -44,8 +50,9 @@ def objective(
     """Choose the losses and shape the targets.
 
     `tasks.quality.heads` says which target an output learns. Class numbers are learned by cross-entropy from
-    probabilities, values by mean squared error. Where the data has a teacher's answers and `params` ask for them,
-    they are learned beside the target: see `taught_classes` and `taught_values`.
+    probabilities, each of several labels by its binary cross-entropy, values by mean squared error. Where the data has
+    a teacher's answers and `params` ask for them, they are learned beside the target: see `taught_classes` and
+    `taught_plain`.
 
     Args:
         model: what is fitted.
@@ -60,19 +67,19 @@ def objective(
     found = heads.find(model, train.targets) if known is None else known
     names, losses, metrics = model.output_names, dict[str, str | Loss](), dict[str, list[str | Loss]]()
     for head in found:
-        losses[names[head.place]] = "sparse_categorical_crossentropy" if head.classes else "mean_squared_error"
-        metrics[names[head.place]] = ["accuracy"] if head.classes else []
+        losses[names[head.place]] = LOSSES[head.kind]
+        metrics[names[head.place]] = list(METRICS[head.kind])
     learned = _targets(model, found, train)
     if isinstance(params, Method) and params.teacher is not None and TEACHER in train.targets:
-        output = _one(found, model)
-        answers = _answers(train.targets[TEACHER], model.output_shape, classes=bool(metrics[output]))
-        if metrics[output]:
+        output, kind = _one(found, model), found[0].kind
+        answers = _answers(train.targets[TEACHER], model.output_shape, probabilities=kind != "values")
+        if kind == "classes":
             losses[output] = taught_classes(params.teacher_weight, params.temperature)
             metrics[output] = [accuracy]
             learned[output] = np.concatenate([learned[output][:, None].astype(np.float32), answers], axis=1)
         else:
-            losses[output] = taught_values(params.teacher_weight)
-            learned[output] = np.stack([learned[output], answers], axis=1)
+            losses[output], metrics[output] = taught_plain(params.teacher_weight, LOSSES[kind]), []
+            learned[output] = np.stack([learned[output].astype(np.float32), answers], axis=1)
     if RECONSTRUCTION in validation.targets:  # what is anomalous shall not be reconstructed well
         validation = validation.take(np.flatnonzero(validation.targets[LABEL] == NORMAL))
     return Objective(losses, metrics, learned, _targets(model, found, validation), validation)
@@ -108,22 +115,28 @@ def taught_classes(weight: float, temperature: float) -> Loss:
     return taught
 
 
-def taught_values(weight: float) -> Loss:
-    """The loss weight * MSE(teacher, student) + (1 - weight) * MSE(target, student), per example.
+def taught_plain(weight: float, loss: str) -> Loss:
+    """The loss weight * loss(teacher, student) + (1 - weight) * loss(target, student), per example.
+
+    Args:
+        weight: of the teacher against the target, from 0 to 1.
+        loss: Keras's name of the plain one.
 
     Returns:
         A Keras loss of `y_true` float32 [batch, 2, ...], the target and the teacher's answer, and `y_pred` float32
-        [batch, ...]. Targets alone, [batch, ...], are judged by their mean squared error.
+        [batch, ...]. Targets alone, [batch, ...], are judged by the plain one.
     """
     import tf_keras as keras
 
-    def taught(y_true: Any, y_pred: Any) -> Any:
+    plain = keras.losses.get(loss)
+
+    def both(y_true: Any, y_pred: Any) -> Any:
         if len(y_true.shape) == len(y_pred.shape):
-            return keras.losses.mean_squared_error(y_true, y_pred)
-        target, answer = (keras.losses.mean_squared_error(y_true[:, i], y_pred) for i in (0, 1))
+            return plain(y_true, y_pred)
+        target, answer = (plain(y_true[:, i], y_pred) for i in (0, 1))
         return weight * answer + (1 - weight) * target
 
-    return taught
+    return both
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:
@@ -138,7 +151,9 @@ def _targets(model: "tf_keras.Model", found: tuple[Head, ...], examples: Example
     targets = {}
     for head in found:
         values, shape = examples.targets[head.target], model.outputs[head.place].shape[1:]
-        targets[model.output_names[head.place]] = values if head.classes else values.reshape(len(values), *shape)
+        targets[model.output_names[head.place]] = (
+            values if head.kind == "classes" else values.reshape(len(values), *shape)
+        )
     return targets
 
 
@@ -149,10 +164,10 @@ def _one(found: tuple[Head, ...], model: "tf_keras.Model") -> str:
     return names[found[0].place]
 
 
-def _answers(answers: Any, shape: tuple[int | None, ...], *, classes: bool) -> Array:
+def _answers(answers: Any, shape: tuple[int | None, ...], *, probabilities: bool) -> Array:
     if not isinstance(answers, np.ndarray) or answers.shape[1:] != shape[1:]:
         received = list(answers.shape[1:]) if isinstance(answers, np.ndarray) else f"{len(answers)} outputs"
         raise ModelError(f"the teacher's answers: {list(shape[1:])} as the model's expected; received {received}")
-    if classes and answers.min() < 0:
+    if probabilities and answers.min() < 0:
         raise ModelError("the teacher's answers: probabilities expected; received negative ones: end it in a softmax")
     return answers

@@ -97,15 +97,15 @@ def test_an_autoencoder_without_its_task_is_told_which(run_case, write_data):
         run_case(keras_files.FILE, quantize={"fp32": FP32}, until="train")
 
 
-def test_a_regression_is_told_to_be_out_of_scope(run_case, write_data):
+def test_a_regression_that_is_not_told_is_told_how(run_case, write_data):
     """By its targets, and by a network of one number, where the targets are classes."""
     import tf_keras as keras
 
     x = np.random.default_rng(0).normal(size=(80, 24)).astype(np.float32)
     keras_files.save(keras.Sequential([keras.Input((24,)), keras.layers.Dense(1)]), Path())
     for label, error, reason in (
-        (x.mean(1), DataError, r"train\.npz: targets\.label: .*; values to predict \(regression\) .* out of scope"),
-        (np.arange(80) // 4 % 4, ModelError, r"gives \[1\]; .* as of a regression, is out of scope for now; in scope"),
+        (x.mean(1), DataError, r"train\.npz: targets\.label: .*; for values to predict set `prepare.task: regression`"),
+        (np.arange(80) // 4 % 4, ModelError, r"gives \[1\]; .* as of a regression; in scope"),
     ):
         write_data({"x": x}, label)
         with pytest.raises(error, match=reason) as caught:

@@ -30,6 +30,14 @@ def write(path, table, header=("x", "y", "color", "kind")):
         csv.writer(file).writerows([header, *table])
 
 
+def houses(count=400, seed=1):
+    """An area, a place, and the price, which is what both say and a little noise."""
+    rng = np.random.default_rng(seed)
+    area, place = rng.normal(100, 30, count), rng.integers(0, 3, count)
+    price = 2000 * area + 50_000 * place + rng.normal(0, 5000, count) + 1e6
+    return [[f"{a:.2f}", COLORS[p], f"{b:.0f}"] for a, p, b in zip(area, place, price, strict=True)]
+
+
 @pytest.fixture
 def answers(project):
     """A function: what the bundle of this machine says of a file."""
@@ -62,3 +70,45 @@ def test_a_table_is_trained_compressed_measured_and_shipped(run_case, project, a
     write(project / "new.csv", new[1:], new[0])
     said = answers("new.csv")
     assert [line["label"] for line in said] == ["high", "low", "high"]
+
+
+def test_values_are_told_in_their_own_unit(run_case, project, answers):
+    write(project / "houses.csv", houses(), ("area", "place", "price"))
+    case = run_case(
+        prepare={
+            "source": "csv",
+            "path": "houses.csv",
+            "target": "price",
+            "task": "regression",
+            "normalize": "standard",
+        },
+        model={"family": "mlp", "hidden": [24]},
+        train=TRAINING | {"epochs": 40},
+        quantize={"fp32": FP32, "int8": {"model": "baseline", "scheme": "int8"}},
+        benchmark={"reference": "fp32", "devices": ["host-cpu"], "protocol": SHORT},
+        bundle={"default": {"minimize": "latency_ms"}},
+        until="bundle",
+    )
+    table = np.array([(float(area), COLORS.index(place), float(price)) for area, place, price in houses()])
+    spread = table[:, 2].std()
+    assert case.quality("fp32") < 0.2 * spread  # the root mean squared error, where the noise is 5000
+    assert case.quality("int8") < 0.3 * spread
+    write(project / "new.csv", [["100", "red"], ["100", "blue"], ["200", "red"]], ("area", "place"))
+    told = [line["value"] for line in answers("new.csv")]
+    assert told == pytest.approx([1.2e6, 1.3e6, 1.4e6], abs=0.5 * spread)
+
+
+def test_several_labels_at_once_are_each_learnt(run_case, write_data):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6)).astype(np.float32)
+    labels = (x[:, :3] + rng.normal(0, 0.2, (400, 3)) > 0.5).astype(np.uint8)
+    write_data({"x": x}, labels, classes=["cloud", "rain", "wind"])
+    case = run_case(
+        prepare={"source": "npz", "path": "data", "task": "multilabel", "validation": 0.2},
+        model={"family": "mlp", "hidden": [24]},
+        train=TRAINING,
+        quantize={"fp32": FP32, "int8": {"model": "baseline", "scheme": "int8"}},
+        until="evaluate",
+    )
+    assert case.quality("fp32") > 0.95
+    assert case.quality("int8") > 0.93

@@ -83,8 +83,8 @@ def test_what_would_not_fit_into_memory_is_told():
             np.eye(2, dtype=int)[np.arange(8) % 2],
             r"received int64 \[8, 2\]; for one-hot labels give `argmax\(axis=1\)`",
         ),
-        (np.ones((8, 2), int), r"several labels at once are out of scope for now"),
-        (np.linspace(0, 1, 8), r"received float64 \[8\]; values to predict \(regression\) .* out of scope"),
+        (np.ones((8, 2), int), r"for several labels at once `multilabel`"),
+        (np.linspace(0, 1, 8), r"received float64 \[8\]; for values to predict set `prepare.task: regression`"),
     ],
 )
 @pytest.mark.parametrize("key", ["targets.label", "targets.colour"])

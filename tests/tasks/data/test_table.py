@@ -147,7 +147,7 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
         ([*lines(), "1,2,S"], HEADER, {}, r"row 42: 5 fields as in the header expected; received 3"),
         ([*lines(), "1,2,S,x,"], HEADER, {}, r"row 42: 'alive' is empty"),
         (lines(), "age,age,port,name,alive", {}, "the header has the column 'age' twice"),
-        (lines(), HEADER, {"target": "name"}, "'name' has 40 different values in 40 rows: no classes"),
+        (lines(), HEADER, {"target": "name"}, "'name' has 40 different values in 40 rows, which are no classes"),
         ([], HEADER, {}, "a header and at least one row expected"),
         (['1,2,"S,x,no'], HEADER, {}, r"people\.csv: line \d: unexpected end of data"),
     ],

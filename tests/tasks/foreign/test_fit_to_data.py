@@ -122,7 +122,7 @@ def test_token_numbers_take_the_datas_type_and_must_be_known_to_the_model():
         (lambda: network((9, 8, 1)), IMAGES, r"input 'pixels' takes \[9, 8, 1\]; the data has \[8, 8, 1\]"),
         (lambda: network((8, 8, 3)), IMAGES, r"takes \[8, 8, 3\]; the data has \[8, 8, 1\]"),
         (lambda: network(units=5), IMAGES, r"output 'out' gives \[5\]; the data's classes ask for \[3\]"),
-        (lambda: network(last="sigmoid"), IMAGES, r"'out' gives .* as of several labels at once .* out of scope"),
+        (lambda: network(last="sigmoid"), IMAGES, r"'out' gives .* as of several labels at once; in scope"),
         (lambda: words(50), IMAGES, r"takes \[6\]; the data has \[8, 8, 1\]"),
         (lambda: pair(("x", "right")), BOTH, r"takes the inputs x, right; the data has left, right; .*by name"),
         (lambda: network(), BOTH, r"takes the inputs pixels; the data has left, right"),

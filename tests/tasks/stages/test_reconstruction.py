@@ -61,3 +61,13 @@ def test_an_autoencoder_tells_what_is_anomalous_by_its_int8_file(project):
 def test_a_bundle_prints_the_mean_squared_error():
     example, output = np.array([1.0, 2.0], np.float32), np.array([1.5, 1.0], np.float32)
     assert classify.answer({"kind": "anomaly"}, example, output) == {"error": pytest.approx(0.625)}
+
+
+def test_a_bundle_prints_labels_by_name_and_values_as_they_are():
+    labels = {"kind": "labels", "classes": ["cloud", "rain"]}
+    assert classify.answer(labels, None, np.array([0.25, 0.75])) == {
+        "labels": ["rain"],
+        "scores": {"cloud": 0.25, "rain": 0.75},
+    }
+    assert classify.answer({"kind": "value"}, None, np.array([2.5])) == {"value": 2.5}
+    assert classify.answer({"kind": "value"}, None, np.array([2.5, 1.0])) == {"value": [2.5, 1.0]}

@@ -10,7 +10,7 @@ from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEACHER
 from tasks.params import Finetune, Slim, Training
 from tasks.quality.heads import find
 from tasks.training import fit
-from tasks.training.losses import objective, taught_classes, taught_values
+from tasks.training.losses import objective, taught_classes, taught_plain
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 fit.import_tensorflow()
@@ -79,10 +79,32 @@ def test_all_of_the_weight_leaves_the_label_out():
 def test_values_are_taught_by_their_mean_squares():
     target, answer, ours = RNG.normal(size=(3, 5, 4, 2))
     both = tf.constant(np.stack([target, answer], axis=1), tf.float32)
-    loss = tf.reduce_mean(taught_values(0.75)(both, tf.constant(ours, tf.float32)))
+    loss = tf.reduce_mean(taught_plain(0.75, "mean_squared_error")(both, tf.constant(ours, tf.float32)))
     assert loss.numpy() == pytest.approx(
         0.75 * np.mean((answer - ours) ** 2) + 0.25 * np.mean((target - ours) ** 2), rel=1e-5
     )
+
+
+def test_labels_are_taught_by_their_binary_cross_entropies():
+    target, answer, ours = RNG.integers(0, 2, (40, 3)), RNG.random((40, 3)), RNG.random((40, 3))
+    entropy = [-(p * np.log(ours) + (1 - p) * np.log(1 - ours)).mean() for p in (target, answer)]
+    both = tf.constant(np.stack([target, answer], axis=1), tf.float32)
+    loss = tf.reduce_mean(taught_plain(0.75, "binary_crossentropy")(both, tf.constant(ours, tf.float32)))
+    assert loss.numpy() == pytest.approx(0.75 * entropy[1] + 0.25 * entropy[0], rel=1e-4)
+
+
+def test_each_label_is_learned_by_itself():
+    train = examples()
+    train.targets[LABEL] = (train.inputs["x"][:, :3] > train.inputs["x"].mean()).astype(np.int64)
+    made = model(keras.layers.Dense(3, activation="sigmoid", name="tags"))
+    (head,) = find(made, train.targets)
+    assert head.kind == "labels"
+    history = fit.fit(made, train, train, taught(), label="test")
+    assert history["binary_accuracy"][-1] > 0.9
+    plain = made.predict(train.inputs, verbose=0)
+    wanted = train.targets[LABEL]
+    entropy = -(wanted * np.log(plain) + (1 - wanted) * np.log(1 - plain)).mean()
+    assert history["val_loss"][-1] == pytest.approx(entropy, rel=1e-4)
 
 
 def examples(count=60, seed=0, **targets):

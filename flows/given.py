@@ -1,10 +1,8 @@
 """What a run is given from outside (data, models, modules), looked at before anything heavy is imported."""
 
-from importlib import import_module
-
+from tasks.members import SOURCES
 from tasks.params import Params
 from tasks.stages import sources
-from tasks.stages.prepare import SOURCES
 
 
 def check(params: Params) -> None:
@@ -15,6 +13,5 @@ def check(params: Params) -> None:
             comes from.
         ParamsError: there is no such data set.
     """
-    module = SOURCES[params.prepare.source].partition(":")[0]
-    import_module(module).check(params.prepare)
+    SOURCES.load(params.prepare.source).check(params.prepare)
     sources.models(params)

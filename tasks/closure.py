@@ -12,16 +12,18 @@ What counts of a file, `syntax.py` says.
 """
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distributions, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from sys import stdlib_module_names
 from typing import Any
 
 from tasks import files, paths, syntax
+from tasks.registry import points
 from tasks.syntax import Source, digest, parse
 
 KNOWN = paths.STATE / "parsed.json"  # of files by their content: parsing all takes seconds
@@ -175,13 +177,8 @@ def _resources(source: Source, path: Path) -> Iterator[Path]:
 
 def plugins(members: Collection[str]) -> list[str]:
     """The modules that entry points `tercet.*` name for these members."""
-    return [module for name, module in _entry_points() if name in members]
-
-
-@cache
-def _entry_points() -> tuple[tuple[str, str], ...]:
-    found = (point for each in distributions() for point in each.entry_points if point.group.startswith("tercet."))
-    return tuple(sorted({(point.name, point.module) for point in found}))
+    found = (point for group in points(tuple(sys.path)).values() for point in group)
+    return sorted({point.module for point in found if point.name in members})
 
 
 def place(module: str) -> Path | None:

@@ -18,22 +18,7 @@ from typing import Any, Generic, TypeVar
 from tasks.errors import ParamsError, suggest
 
 T = TypeVar("T")
-
-
-def resolve(registry: Mapping[str, str], name: str, what: str) -> Any:
-    """The object that `registry` holds under `name`, its module imported now.
-
-    Args:
-        registry: name to `"package.module:object"`.
-        name: as the user wrote it.
-        what: the kind of thing named, for the error: "data source", "method of compression".
-
-    Raises:
-        ParamsError: no such name; the message has a near match and all that is allowed.
-    """
-    if name not in registry:
-        raise ParamsError(f"no {what} is named {name!r}; {suggest(name, registry)}")
-    return named(registry[name])
+GROUPS = "tercet."  # how the groups of entry points begin that are ours
 
 
 def named(target: str) -> Any:
@@ -91,6 +76,10 @@ class Registry(Mapping[str, str], Generic[T]):
             raise ParamsError(f"{_told(point)}: a {wanted} is expected there; received {type(found).__qualname__}")
         return found
 
+    def plugins(self) -> list[str]:
+        """The names that plug-ins add."""
+        return list(self._plugged())
+
     def checked(self, name: str) -> str:
         """The name, if there is such a member; for a schema.
 
@@ -108,7 +97,7 @@ class Registry(Mapping[str, str], Generic[T]):
             ParamsError: two members have one name.
         """
         found: dict[str, EntryPoint] = {}
-        for point in _points(self.group, tuple(sys.path)):
+        for point in points(tuple(sys.path)).get(self.group, ()):
             if point.name in self.members or (point.name in found and found[point.name] != point):
                 whose = f"{_told(found[point.name])}" if point.name in found else "Tercet's own"
                 raise ParamsError(f"{_told(point)}: the name is taken by {whose}; the plug-in must choose another one")
@@ -117,9 +106,11 @@ class Registry(Mapping[str, str], Generic[T]):
 
 
 @lru_cache
-def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:  # noqa: ARG001 - the places they are found in
-    """The entry points of a group, in the order of their names: read once for each path of packages."""
-    return tuple(sorted(entry_points(group=group), key=lambda point: (point.name, point.value)))
+def points(path: tuple[str, ...]) -> dict[str, tuple[EntryPoint, ...]]:  # noqa: ARG001 - the places they are found in
+    """What packages add to all tables, by group, in the order of names: looked for once for each path of packages."""
+    found = entry_points()
+    named = {group: found.select(group=group) for group in found.groups if group.startswith(GROUPS)}
+    return {group: tuple(sorted(each, key=lambda point: (point.name, point.value))) for group, each in named.items()}
 
 
 def _told(point: EntryPoint) -> str:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from tasks.compress import kernels, sensitivity
 from tasks.compress.masks import Values
+from tasks.members import CompressionMethod
+from tasks.params.compress import Cluster
 from tasks.training import fit
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from tasks.compress.kernels import Kernel
     from tasks.examples import Examples
-    from tasks.params import Cluster
 
 CANDIDATES = (2, 4, 8, 16, 32, 64, 128, 256)  # what `auto` tries
 ROUNDS = 100  # of k-means, at most
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def apply(
-    model: "tf_keras.Model", params: "Cluster", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
+    model: "tf_keras.Model", params: Cluster, train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
 ) -> tuple["tf_keras.Model", fit.History]:
     """Let each kernel share so many values, fine-tuning them meanwhile.
 
@@ -58,7 +59,7 @@ def apply(
     return clustered, history
 
 
-def fewest(model: "tf_keras.Model", found: list["Kernel"], params: "Cluster", validation: "Examples") -> dict[str, int]:
+def fewest(model: "tf_keras.Model", found: list["Kernel"], params: Cluster, validation: "Examples") -> dict[str, int]:
     """For each layer the fewest clusters that, in that layer alone and without training, cost little.
 
     Args:
@@ -166,3 +167,6 @@ def _borders(means: Values) -> NDArray[np.float64]:
 
 def _nearest(means: Values, values: Values) -> NDArray[np.int64]:
     return np.searchsorted(_borders(means), values)
+
+
+METHOD = CompressionMethod(schema=Cluster, apply=apply)

@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any
 from tasks.compress import masks
 from tasks.errors import ModelError, suggest
 from tasks.examples import dataset
-from tasks.models import FAMILIES
-from tasks.registry import resolve
+from tasks.members import FAMILIES, CompressionMethod
+from tasks.params.compress import Distill
 from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples import Examples
-    from tasks.params import Distill
 
 
 def apply(
     model: "tf_keras.Model",
-    params: "Distill",
+    params: Distill,
     train: "Examples",
     validation: "Examples",
     on_epoch: fit.OnEpoch,
@@ -44,7 +43,7 @@ def apply(
     """
     student = model
     if params.model is not None:
-        student = resolve(FAMILIES, params.model.family, "model family")(params.model, dataset.spec())
+        student = FAMILIES.load(params.model.family).build(params.model, dataset.spec())
     fitted = student
     if params.features:
         fitted = hinted(student, teacher, params.features)
@@ -103,3 +102,6 @@ def _difference(name: str) -> Any:
             return tf.reduce_mean(tf.math.squared_difference(ours, theirs)) if training else tf.constant(0.0)
 
     return Difference(name=name)
+
+
+METHOD = CompressionMethod(schema=Distill, apply=apply, hinted=True, reshapes=True, renames=True)

@@ -17,13 +17,14 @@ import numpy as np
 from tasks.compress import kernels, masks
 from tasks.compress.masks import Values
 from tasks.errors import ModelError
+from tasks.members import CompressionMethod
+from tasks.params.compress import Factorize
 from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples import Examples
-    from tasks.params import Factorize
 
 logger = logging.getLogger(__name__)
 Ranks = tuple[int, ...]  # one of a matrix; that of the input channels and that of the output channels of a k x k
@@ -42,7 +43,7 @@ class Cost:
 
 
 def apply(
-    model: "tf_keras.Model", params: "Factorize", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
+    model: "tf_keras.Model", params: Factorize, train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
 ) -> tuple["tf_keras.Model", fit.History]:
     """Factorize each layer where that lowers both its multiplications and its weights; then fine-tune.
 
@@ -256,3 +257,6 @@ def _chain(entry: dict[str, Any], configs: list[dict[str, Any]]) -> list[dict[st
         link.pop("build_config", None)  # of the whole layer's shapes
         chain.append(link)
     return chain
+
+
+METHOD = CompressionMethod(schema=Factorize, apply=apply, reshapes=True, renames=True)

@@ -13,6 +13,8 @@ import numpy as np
 
 from tasks.compress import kernels, masks, sensitivity
 from tasks.errors import ModelError
+from tasks.members import CompressionMethod
+from tasks.params.compress import Prune
 from tasks.training import fit
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from tasks.compress.kernels import Kernel
     from tasks.examples import Examples
-    from tasks.params import Prune
 
 RAMP = 0.5  # the share of the steps over which sparsity rises; the rest lets the remaining weights settle
 UPDATES = 50  # at most so many times are the masks drawn anew
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def apply(
-    model: "tf_keras.Model", params: "Prune", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
+    model: "tf_keras.Model", params: Prune, train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
 ) -> tuple["tf_keras.Model", fit.History]:
     """Set weights of every layer that has prunable ones to zero, fine-tuning meanwhile.
 
@@ -73,9 +74,7 @@ def _patterned(found: list["Kernel"], pattern: str) -> list[tuple["Kernel", mask
     return drawn
 
 
-def _targets(
-    model: "tf_keras.Model", found: list["Kernel"], params: "Prune", validation: "Examples"
-) -> dict[str, float]:
+def _targets(model: "tf_keras.Model", found: list["Kernel"], params: Prune, validation: "Examples") -> dict[str, float]:
     """The sparsity of each layer that is to be pruned further."""
     assert params.sparsity is not None, "the schema asks for `sparsity` where there is no `pattern`"
     names = dict.fromkeys(kernel.layer for kernel in found)
@@ -96,7 +95,7 @@ def _targets(
 
 
 def allocated(
-    model: "tf_keras.Model", found: list["Kernel"], params: "Prune", validation: "Examples"
+    model: "tf_keras.Model", found: list["Kernel"], params: Prune, validation: "Examples"
 ) -> dict[str, float]:
     """Sparsities whose mean over the weights of `found` is `params.sparsity`, more where the loss feels it less.
 
@@ -118,9 +117,7 @@ def allocated(
     return sensitivity.allocate(curves, sizes, params.sparsity)
 
 
-def _rising(
-    held: masks.Hold, found: list["Kernel"], targets: dict[str, float], params: "Prune", examples: int
-) -> object:
+def _rising(held: masks.Hold, found: list["Kernel"], targets: dict[str, float], params: Prune, examples: int) -> object:
     """A callback that draws the masks anew while sparsity rises by the cube to each layer's target."""
     steps = math.ceil(examples / params.batch_size) * params.epochs
     end = max(1, round(steps * RAMP))
@@ -182,3 +179,6 @@ def _warn_of_dead_outputs(found: list["Kernel"]) -> None:
                 int((~alive).sum()),
                 alive.size,
             )
+
+
+METHOD = CompressionMethod(schema=Prune, apply=apply)

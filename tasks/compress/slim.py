@@ -15,13 +15,14 @@ from tasks.channels.saliency import Scores
 from tasks.channels.tracing import trace
 from tasks.errors import ModelError
 from tasks.foreign.flat import flat, is_flat
+from tasks.members import CompressionMethod
+from tasks.params.compress import Slim
 from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples import Examples
-    from tasks.params import Slim
 
 TOLERANCE = 0.05  # how far under the share asked for the result may be, as a share of the whole
 SLACK = 0.02  # likewise, where that ends the search for a latency, of which each candidate takes seconds
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def apply(
-    model: "tf_keras.Model", params: "Slim", train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
+    model: "tf_keras.Model", params: Slim, train: "Examples", validation: "Examples", on_epoch: fit.OnEpoch
 ) -> tuple["tf_keras.Model", fit.History]:
     """Remove the channels that matter least until `params.keep` of the budget is left, and fine-tune what stays.
 
@@ -64,7 +65,7 @@ def apply(
     return slimmed, fit.fit(slimmed, train, validation, params, label="slim", on_epoch=on_epoch)
 
 
-def _by_share(model: "tf_keras.Model", channels: Channels, scores: Scores, params: "Slim", train: "Examples") -> Kept:
+def _by_share(model: "tf_keras.Model", channels: Channels, scores: Scores, params: Slim, train: "Examples") -> Kept:
     assert params.keep is not None  # the schema demands it where there are no widths
     costs = _costs(model, channels, params, train)
     whole = costs(channels.everything())
@@ -85,7 +86,7 @@ def _by_share(model: "tf_keras.Model", channels: Channels, scores: Scores, param
     )
 
 
-def _scales(model: "tf_keras.Model", channels: Channels, scores: Scores, params: "Slim") -> list[float]:
+def _scales(model: "tf_keras.Model", channels: Channels, scores: Scores, params: Slim) -> list[float]:
     """What the scores of each block are divided by before they are compared.
 
     A taylor score is in units of the loss wherever it is taken, so it is compared per what removing the group saves:
@@ -104,7 +105,7 @@ def _scales(model: "tf_keras.Model", channels: Channels, scores: Scores, params:
     return saved
 
 
-def _costs(model: "tf_keras.Model", channels: Channels, params: "Slim", train: "Examples") -> Callable[[Kept], float]:
+def _costs(model: "tf_keras.Model", channels: Channels, params: Slim, train: "Examples") -> Callable[[Kept], float]:
     """What the budget counts, of the groups that stay; each set of them is looked at once."""
     known: dict[bytes, float] = {}
 
@@ -129,3 +130,6 @@ def _log(model: "tf_keras.Model", channels: Channels, kept: Kept) -> None:
         if not kept[made].all()
     ]
     logger.info("slim: %s keeps the channels %s", model.name, ", ".join(widths))
+
+
+METHOD = CompressionMethod(schema=Slim, apply=apply, reshapes=True)

@@ -10,6 +10,7 @@ from tasks.errors import DataError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
+from tasks.members import DataSource
 from tasks.params import Prepare
 
 SIZE = 28
@@ -65,3 +66,6 @@ def enlarge(images: NDArray[np.int64], size: int, brightest: int) -> NDArray[np.
     total = weights @ images @ weights.T * 255
     whole = unit * unit * brightest
     return ((total + whole // 2) // whole).astype(np.uint8)
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -16,6 +16,7 @@ from tasks.examples.dataset import LABEL, Source
 from tasks.examples.files import Files
 from tasks.examples.images import Look, look
 from tasks.files import below
+from tasks.members import DataSource
 from tasks.params import Prepare
 
 INPUT = "image"
@@ -126,3 +127,6 @@ def _shape(seen: dict[Path, Look], params: Prepare) -> tuple[int, int, int]:
 def _labels(places: dict[str, list[Path]], classes: Iterable[str]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     number = {name: place for place, name in enumerate(classes)}
     return np.repeat([number[name] for name in places], [len(paths) for paths in places.values()]).astype(np.int64)
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -19,6 +19,7 @@ from tasks.errors import DataError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
+from tasks.members import DataSource
 from tasks.params import Prepare
 
 WANTED = (
@@ -140,3 +141,6 @@ def _check_agreement(train: Arrays, test: Arrays, images_path: Path, labels_path
     most, highest = int(train.targets[LABEL].max()), int(test.targets[LABEL].max())
     if highest > most:
         raise DataError(f"{labels_path}: labels from 0 to {most} as in training expected; received {highest}")
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -20,6 +20,7 @@ from tasks.errors import DataError, DownloadError, ParamsError, suggest
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
+from tasks.members import DataSource
 from tasks.params import Prepare
 
 CONNECTION_TIMEOUT_S = 60.0
@@ -145,3 +146,6 @@ def _examples(name: str, images: NDArray[np.uint8], labels: NDArray[np.uint8], c
     if numbers.max() >= classes:
         raise DataError(f"{name}: labels from 0 to {classes - 1} expected; received {numbers.max()}")
     return Arrays({"image": images[..., np.newaxis] if images.ndim == 3 else images}, {LABEL: numbers})
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -20,6 +20,7 @@ from tasks.errors import DataError
 from tasks.examples import Array, Arrays
 from tasks.examples.dataset import LABEL, Kind, Source
 from tasks.files import sha256
+from tasks.members import DataSource
 from tasks.params import Feature, Prepare
 
 KEY = re.compile(r"(inputs|targets)\.([A-Za-z][A-Za-z0-9_-]{0,63})")
@@ -244,3 +245,6 @@ def _kinds(group: str, arrays: dict[str, Array]) -> dict[str, str]:
         f"{group}.{name}": f"{kind[array.dtype.kind]} [{', '.join(['n', *map(str, array.shape[1:])])}]"
         for name, array in arrays.items()
     }
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

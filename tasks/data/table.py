@@ -16,6 +16,7 @@ from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, preprocess
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
+from tasks.members import DataSource
 from tasks.params import Prepare
 
 INPUTS = {"number": "numbers", "category": "categories"}  # by the kind of their columns
@@ -196,3 +197,6 @@ def _numbers(table: Table, classes: tuple[str, ...], target: str) -> Array:
                 f"{table.path}: row {row}: the {target} {cell!r} is not in training; {suggest(cell, classes)}"
             )
     return np.array([number[cell] for cell in cells], np.int64)
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

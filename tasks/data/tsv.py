@@ -12,6 +12,7 @@ from tasks.errors import DataError, suggest
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
+from tasks.members import DataSource
 from tasks.params import Prepare
 
 LONGEST = 2**20  # bytes of a line
@@ -84,3 +85,6 @@ def _examples(path: Path, pairs: list[tuple[str, str]], classes: tuple[str, ...]
             raise DataError(f"{path}:{line}: the label {label!r} is not in train.tsv; {suggest(label, classes)}")
     labels = np.array([number[label] for _, label in pairs], np.int64)
     return Arrays({"text": np.array([sentence for sentence, _ in pairs], object)}, {LABEL: labels})
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 
 from tasks.errors import ModelError
 from tasks.examples.dataset import RECONSTRUCTION
+from tasks.members import ModelFamily
 from tasks.models.image import normalized
+from tasks.params.models import Autoencoder
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import Autoencoder
 
 
-def build(params: "Autoencoder", spec: "Spec") -> "tf_keras.Model":
+def build(params: Autoencoder, spec: "Spec") -> "tf_keras.Model":
     """Build dense layers with batch normalisation and ReLU down to `latent` units and up again, then a linear one.
 
     Input and output: float32 [batch, ...] of the same shape.
@@ -39,3 +40,6 @@ def build(params: "Autoencoder", spec: "Spec") -> "tf_keras.Model":
     x = keras.layers.Dense(prod(tensor.shape), name=RECONSTRUCTION if flat else None)(x)
     outputs = x if flat else keras.layers.Reshape(tensor.shape, name=RECONSTRUCTION)(x)
     return keras.Model(inputs, outputs, name="autoencoder")
+
+
+FAMILY = ModelFamily(schema=Autoencoder, build=build)

@@ -3,16 +3,17 @@
 from typing import TYPE_CHECKING
 
 from tasks.errors import ModelError
+from tasks.members import ModelFamily
 from tasks.models.head import answer
+from tasks.params.models import Bow
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import Bow
 
 
-def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
+def build(params: Bow, spec: "Spec") -> "tf_keras.Model":
     """Build an embedding, word dropout (whole tokens), the mean over the positions, dense layers, and the head.
 
     Input: int32 [batch, length], token indices. Output: see `head.answer`. Padding is a
@@ -34,3 +35,6 @@ def build(params: "Bow", spec: "Spec") -> "tf_keras.Model":
     for units in params.dense:
         x = keras.layers.Dense(units, activation="relu")(x)
     return keras.Model(inputs, answer(x, spec), name="bow")
+
+
+FAMILY = ModelFamily(schema=Bow, build=build)

@@ -3,19 +3,20 @@
 from typing import TYPE_CHECKING
 
 from tasks.errors import ModelError
+from tasks.members import ModelFamily
 from tasks.models.head import answer
 from tasks.models.image import KERNEL, image, normalized
+from tasks.params.models import Cnn
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import Cnn
 
 POOL = 2
 
 
-def build(params: "Cnn", spec: "Spec") -> "tf_keras.Model":
+def build(params: Cnn, spec: "Spec") -> "tf_keras.Model":
     """Build convolution 3×3 + ReLU + max-pooling 2×2 per entry of `filters`, dense layers, and the head.
 
     With `batch_norm`, batch normalisation comes before each of these ReLUs: Ioffe and Szegedy, "Batch Normalization"
@@ -48,3 +49,6 @@ def build(params: "Cnn", spec: "Spec") -> "tf_keras.Model":
     if params.dropout:
         x = keras.layers.Dropout(params.dropout)(x)
     return keras.Model(inputs, answer(x, spec), name="cnn")
+
+
+FAMILY = ModelFamily(schema=Cnn, build=build)

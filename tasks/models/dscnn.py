@@ -2,19 +2,20 @@
 
 from typing import TYPE_CHECKING
 
+from tasks.members import ModelFamily
 from tasks.models.image import classes, image, normalized, separable
+from tasks.params.models import Dscnn
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import Dscnn
 
 KERNEL = (10, 4)  # time and frequency
 DROPOUT = (0.2, 0.4)  # behind the first convolution, and before the classes
 
 
-def build(params: "Dscnn", spec: "Spec") -> "tf_keras.Model":
+def build(params: Dscnn, spec: "Spec") -> "tf_keras.Model":
     """Build a convolution 10x4 of stride 2, then `blocks` depthwise-separable ones of as many filters.
 
     Input: float32 [batch, time, frequency, channels], such as the 49 x 10 coefficients of a second of speech.
@@ -33,3 +34,6 @@ def build(params: "Dscnn", spec: "Spec") -> "tf_keras.Model":
         x = separable(x, params.filters)
     x = keras.layers.Dropout(DROPOUT[1])(x)
     return keras.Model(inputs, classes(x, spec), name="dscnn")
+
+
+FAMILY = ModelFamily(schema=Dscnn, build=build)

@@ -3,16 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
+from tasks.members import ModelFamily
 from tasks.models.head import answer
+from tasks.params.models import Mlp
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec, TensorSpec
-    from tasks.params import Mlp
 
 
-def build(params: "Mlp", spec: "Spec") -> "tf_keras.Model":
+def build(params: Mlp, spec: "Spec") -> "tf_keras.Model":
     """Build dense layers with ReLU over all inputs side by side, each flat, and the head.
 
     What is numbered (categories, ids, tokens) is embedded first: a vector of `embedding` numbers is learnt of each.
@@ -47,3 +48,6 @@ def _flat(x: Any, tensor: "TensorSpec", embedding: int) -> Any:
             )
         x = keras.layers.Embedding(tensor.vocabulary_size, embedding)(x)
     return keras.layers.Flatten()(x) if len(x.shape) > 2 else x
+
+
+FAMILY = ModelFamily(schema=Mlp, build=build)

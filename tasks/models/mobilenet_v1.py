@@ -6,20 +6,21 @@ normalisations.
 
 from typing import TYPE_CHECKING
 
+from tasks.members import ModelFamily
 from tasks.models.image import KERNEL, classes, image, normalized, separable, stride
+from tasks.params.models import MobilenetV1
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import MobilenetV1
 
 FIRST = 32  # filters of the first convolution, at width 1
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1))
 SMALLEST = (KERNEL, KERNEL)
 
 
-def build(params: "MobilenetV1", spec: "Spec") -> "tf_keras.Model":
+def build(params: MobilenetV1, spec: "Spec") -> "tf_keras.Model":
     """Build a convolution and thirteen depthwise-separable blocks (filters at width 1 and stride as in `BLOCKS`).
 
     Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities. A stride of 2
@@ -42,3 +43,6 @@ def build(params: "MobilenetV1", spec: "Spec") -> "tf_keras.Model":
 
 def _scaled(filters: int, width: float) -> int:
     return max(1, int(filters * width))
+
+
+FAMILY = ModelFamily(schema=MobilenetV1, build=build)

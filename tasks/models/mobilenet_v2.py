@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.members import ModelFamily
 from tasks.models.image import KERNEL, classes, image, stride
+from tasks.params.models import MobilenetV2
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import MobilenetV2
 
 FIRST, LAST = 32, 1280  # filters of the first and the last convolution
 # expansion, filters at width 1, blocks, stride of the first: table 2 of the paper
@@ -17,7 +18,7 @@ DIVISOR = 8
 SMALLEST = (KERNEL, KERNEL)
 
 
-def build(params: "MobilenetV2", spec: "Spec") -> "tf_keras.Model":
+def build(params: MobilenetV2, spec: "Spec") -> "tf_keras.Model":
     """Build a convolution, seventeen inverted residuals in seven stacks, and a pointwise convolution.
 
     Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities. Filters are
@@ -66,3 +67,6 @@ def _scaled(filters: int, width: float) -> int:
     wanted = filters * width
     nearest = max(DIVISOR, int(wanted + DIVISOR / 2) // DIVISOR * DIVISOR)
     return nearest if nearest >= 0.9 * wanted else nearest + DIVISOR
+
+
+FAMILY = ModelFamily(schema=MobilenetV2, build=build)

@@ -6,18 +6,19 @@ One block a stack is ResNet-8 as MLPerf Tiny has it (Banbury et al., 2021): bias
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.members import ModelFamily
 from tasks.models.image import KERNEL, classes, image, normalized
+from tasks.params.models import Resnet
 
 if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec
-    from tasks.params import Resnet
 
 SMALLEST = (4, 4)  # halved twice
 
 
-def build(params: "Resnet", spec: "Spec") -> "tf_keras.Model":
+def build(params: Resnet, spec: "Spec") -> "tf_keras.Model":
     """Build three stacks of residual blocks, each stack but the first at half the resolution of the one before.
 
     Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities.
@@ -50,3 +51,6 @@ def _convolution(x: Any, filters: int, stride: int = 1, kernel: int = KERNEL) ->
     import tf_keras as keras
 
     return keras.layers.Conv2D(filters, kernel, stride, padding="same", kernel_initializer="he_normal")(x)
+
+
+FAMILY = ModelFamily(schema=Resnet, build=build)

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 from tasks import paths
 from tasks.errors import suggest
 from tasks.formats.schemes import SCHEMES
+from tasks.members import SOURCES
 from tasks.params.benchmark import Benchmark, Budget, Bundle, Protocol
+from tasks.params.chosen import Chosen
 from tasks.params.compress import Cluster, Compress, Distill, External, Factorize, Finetune, Prune, Slim
 from tasks.params.evaluate import Evaluate
 from tasks.params.models import (
@@ -29,6 +31,7 @@ from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
 from tasks.params.training import EarlyStopping, Train, Training
+from tasks.records.figures import QUALITY
 from tasks.records.metrics import METRICS, USUAL, judging
 
 __all__ = [
@@ -44,7 +47,7 @@ class Params(Section):
     """The whole of params.yaml."""
 
     name: Name  # of the workload: the MLflow experiment and the registered model
-    prepare: Prepare
+    prepare: Annotated[Prepare, Chosen("source", Prepare, SOURCES)]
     model: Family
     train: Train
     compress: dict[Name, Compress]
@@ -100,6 +103,15 @@ class Params(Section):
             raise ValueError(
                 f"evaluate.metric: {name!r} is of {METRICS.load(name).task}; of {task} there are {allowed}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _goals_go_the_way_of_the_metric(self) -> Self:
+        for goal in self.search.goals if self.search else ():
+            if goal.of == QUALITY and goal.max_drop is None:
+                allowed, wrong = ("max", "min") if METRICS.load(self.metric).better == "lower" else ("min", "max")
+                if getattr(goal, wrong) is not None:
+                    raise ValueError(f"search: a goal of quality has {allowed} or max_drop; received {wrong}")
         return self
 
     @property

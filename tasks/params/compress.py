@@ -1,11 +1,13 @@
 """The methods of `compress`."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from tasks.members import METHODS
+from tasks.params.chosen import Chosen
 from tasks.params.models import Family, Stored
-from tasks.params.section import Count, Name, Natural, Seed, Share
+from tasks.params.section import Count, Name, Natural, Section, Seed, Share
 from tasks.params.training import Training
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*:[1-9]\d*$")]
@@ -112,7 +114,8 @@ class External(Stored):
     teacher: None = None
 
 
-Compress = Annotated[
-    Slim | Prune | Cluster | Factorize | Distill | Finetune | External,
-    Field(discriminator="method"),
-]
+Own = Slim | Prune | Cluster | Factorize | Distill | Finetune | External
+if TYPE_CHECKING:
+    Compress = Own
+else:
+    Compress = Annotated[Section, Chosen("method", Annotated[Own, Field(discriminator="method")], METHODS)]

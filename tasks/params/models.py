@@ -1,9 +1,11 @@
 """The families of `model`."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from tasks.members import FAMILIES
+from tasks.params.chosen import Chosen
 from tasks.params.section import Count, Section
 
 Width = Annotated[float, Field(gt=0, le=4)]  # multiplies every layer's channels
@@ -89,6 +91,8 @@ class File(Stored):
     family: Literal["file"]
 
 
-Family = Annotated[
-    Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File, Field(discriminator="family")
-]
+Own = Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File
+if TYPE_CHECKING:
+    Family = Own
+else:
+    Family = Annotated[Section, Chosen("family", Annotated[Own, Field(discriminator="family")], FAMILIES)]

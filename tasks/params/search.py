@@ -5,14 +5,24 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from tasks.errors import suggest
+from tasks.members import METHODS
 from tasks.params.compress import Compress
 from tasks.params.quantize import SchemeName
 from tasks.params.section import Count, Name, Natural, Section, Seed
 from tasks.params.training import Training
 from tasks.records.figures import FIGURES, QUALITY, Figure
 
-Step = Literal["slim", "prune", "cluster", "factorize", "distill", "finetune"]
+STORED = "external"  # makes nothing of its parent
 Scalar = int | float | str | bool | None
+
+
+def _step(name: str) -> str:
+    if name == STORED or name not in METHODS:
+        raise ValueError(f"received {name!r}; {suggest(name, [each for each in METHODS if each != STORED])}")
+    return name
+
+
+Step = Annotated[str, AfterValidator(_step)]
 
 
 def _known(name: str) -> str:
@@ -100,7 +110,7 @@ SPACE: dict[str, Range] = {  # the methods' parameters that are searched unless 
     "distill.teacher": ("baseline",),
     "distill.temperature": (2, 4, 8),
 }
-CHAINS: tuple[tuple[Step, ...], ...] = (
+CHAINS: tuple[tuple[str, ...], ...] = (
     (),
     ("prune",),
     ("cluster",),
@@ -193,5 +203,4 @@ def _ends(found: Range) -> tuple[Scalar, ...]:
     return found.ends if isinstance(found, Interval) else found
 
 
-METHODS = Step.__args__  # type: ignore[attr-defined]  # of a Literal
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Compress)

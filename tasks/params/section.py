@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.fields import FieldInfo
 
 from tasks.errors import ParamsError, suggest
+from tasks.params.chosen import Chosen
 
 # what YAML 1.1, which we read, or YAML 1.2, which DVC reads, takes for something else than text
 NO_TEXT = re.compile(
@@ -86,7 +88,10 @@ def check(schema: type[S], value: Mapping[str, Any], path: Path) -> S:
 def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
     keys: list[str] = []
     annotation: Any = schema
+    chosen: Chosen | None = None  # the last one on the way
     for step in fault["loc"]:
+        chosen = _chosen(annotation) or chosen
+        annotation = _read_as(annotation, value)
         inside = step in value if isinstance(value, Mapping) else _is_index(step, value)
         absent = step == fault["loc"][-1] and fault["type"] != "value_error"  # of which the last is a union's tag
         if inside or isinstance(step, int) or absent:
@@ -94,6 +99,7 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
             value = value[step] if inside else None
         parent, annotation = _present(annotation), _descend(annotation, step)
     where = ".".join(keys)
+    chosen = _chosen(annotation) or chosen
     match fault["type"]:
         case "extra_forbidden":
             return f"{where}: unknown key; {suggest(keys[-1], parent.model_fields)}"
@@ -107,6 +113,8 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
             if "discriminator" in fault["ctx"]:
                 where += "." + fault["ctx"]["discriminator"].strip("'")
             names = re.findall(r"'([^']*)'", allowed)
+            if chosen and where.endswith(f".{chosen.key}"):
+                names = list(chosen.table)  # with those of plug-ins
             return f"{where}: received {_shown(received)}; {suggest(str(received)[:SHOWN], names)}"
         case "union_tag_not_found":
             key = fault["ctx"]["discriminator"].strip("'")
@@ -131,12 +139,30 @@ def _present(annotation: Any) -> Any:
     return members[0] if type(None) in get_args(annotation) and len(members) == 1 else annotation
 
 
+def _chosen(annotation: Any) -> Chosen | None:
+    """How a section that one of its keys chooses is read; None where nothing chooses."""
+    found = [annotation, *getattr(_present(annotation), "__metadata__", ())]
+    return next((each for each in found if isinstance(each, Chosen)), None)
+
+
+def _read_as(annotation: Any, value: Any) -> Any:
+    """The annotation that a value was read by: of a section that is chosen, its member's."""
+    chosen = _chosen(annotation)
+    if chosen is None:
+        return annotation
+    return (chosen.plugged(value.get(chosen.key)) if isinstance(value, Mapping) else None) or chosen.own
+
+
+def _of(field: FieldInfo) -> Any:
+    return next((each for each in field.metadata if isinstance(each, Chosen)), field.annotation)
+
+
 def _descend(annotation: Any, step: str | int) -> Any:
     """The annotation behind one step of an error's location: a field, a value of a mapping, a member of a union."""
     while get_origin(annotation) is Annotated:
         annotation = get_args(annotation)[0]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation.model_fields[str(step)].annotation if step in annotation.model_fields else None
+        return _of(annotation.model_fields[str(step)]) if step in annotation.model_fields else None
     if get_origin(annotation) is dict:
         return get_args(annotation)[1]
     for member in get_args(annotation):
@@ -144,5 +170,5 @@ def _descend(annotation: Any, step: str | int) -> Any:
             if get_origin(field.annotation) is Literal and step in get_args(field.annotation):
                 return member
         if step in getattr(member, "model_fields", {}):  # Optional[Section]
-            return member.model_fields[str(step)].annotation
+            return _of(member.model_fields[str(step)])
     return None

@@ -2,12 +2,15 @@
 
 Everything that shows, sends, limits or chooses by figures goes through this table: the terminal, the report, its CSV,
 `dvc metrics`, MLflow, budgets, and what a search is asked for. The key is the one name of a figure in all of them, and
-the order is theirs. To add a figure, add an entry.
+the order is theirs. To add a figure, add an entry; a plug-in names one by an entry point, in a module that imports
+nothing of ours but this one, as the schema of params.yaml asks for its key.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from tasks.registry import Registry
 
 if TYPE_CHECKING:
     from tasks.records import Better, EnergyKind, Measurement, Phase, Provenance, Ratio, Row, Window
@@ -272,6 +275,8 @@ FIGURES: dict[str, Figure] = {
         Figure("zstd_bytes", "bytes", "lower", "zstd", _size("zstd_bytes"), scope="file"),
     )
 }
+TABLE = Registry("figure", "tercet.figures", dict.fromkeys(FIGURES, ""), Figure)
+FIGURES |= {name: replace(TABLE.load(name), key=name) for name in TABLE.plugins()}
 
 
 def exactly(value: Value) -> Value:

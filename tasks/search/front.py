@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.errors import ParamsError
 from tasks.params.search import Goal, Search
 from tasks.records import gain
 from tasks.records.figures import FIGURES, QUALITY, Figure, judged
@@ -24,17 +23,6 @@ class Aims:
     reference: str  # the variant that a drop of quality is below
     quality: dict[str, float]  # the reference's validation quality, by the name of the figure
     metric: str  # what quality is
-
-    def __post_init__(self) -> None:
-        """Refuse a goal that no variant could be too good for.
-
-        Raises:
-            ParamsError: a least, of what is better the lower it is, or a most of what is better the higher it is.
-        """
-        allowed, wrong = ("max", "min") if self.figure(QUALITY).better == "lower" else ("min", "max")
-        for goal in self.search.goals:
-            if goal.of == QUALITY and getattr(goal, wrong) is not None:
-                raise ParamsError(f"search.goals: quality is {self.metric}: a goal of it has {allowed} or max_drop")
 
     def figure(self, key: str) -> Figure:
         """The figure that a key of a trial's figures is of."""

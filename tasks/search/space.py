@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.formats.schemes import SCHEMES
+from tasks.members import METHODS
 from tasks.params import BASELINE, Params, Quantize
 from tasks.params.compress import Compress
 from tasks.params.search import Interval, Range, Search
@@ -18,7 +19,6 @@ from tasks.params.search import Interval, Range, Search
 LIKE = "like "  # a choice that takes what a hand-written entry says, as it stands
 FOUND = "found-"  # how the names begin that a search gives; entries of such names are never taken for hand-written
 LONGEST = 36  # of the part of a name that says what it is
-RENAMED = {"factorize", "distill"}  # methods after which layers may bear other names than the baseline's
 Values = Mapping[str, Any]
 
 
@@ -92,7 +92,7 @@ def plan(params: Params, search: Search, values: Values) -> Plan:
         like = params.quantize[values["scheme"].removeprefix(LIKE)]
         entry = like.model_copy(update={"model": model})
     else:
-        bits = {} if {method.method for _, method in models} & RENAMED else _bits(values)
+        bits = {} if any(METHODS.load(method.method).renames for _, method in models) else _bits(values)
         entry = Quantize(model=model, scheme=values["scheme"], **({"bits": bits} if bits else {}))
     return Plan(models, _variant(params, entry), entry)
 

@@ -14,7 +14,7 @@ from tasks.bench.request import made_in
 from tasks.bench.runner import machine
 from tasks.closure import Reader
 from tasks.errors import DataError
-from tasks.models import FAMILIES
+from tasks.members import FAMILIES
 from tasks.params import BASELINE, Params
 from tasks.params.search import Search
 from tasks.records import ModelCard, read

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from tasks.errors import TercetError
 from tasks.formats.schemes import SCHEMES
+from tasks.members import METHODS
 from tasks.records import gain
 from tasks.records.figures import QUALITY
 from tasks.search.front import Aims, Figures
 from tasks.search.records import Trial
 from tasks.search.space import Plan
 
-RESHAPING = {"slim", "factorize", "distill"}  # methods after which there may be fewer parameters
 HOPE = 0.1  # of quality: so much further steps may still win back
 FAR = 0.05  # of the range of all trials: a nearer point may be better in what is not known yet
 ENOUGH = 4  # trials, before their range says anything
@@ -35,7 +35,7 @@ class Judge:
         Raises:
             PoorTrialError: no training can mend it.
         """
-        if plan.entry.sparse or {entry.method for _, entry in plan.models} & RESHAPING:
+        if plan.entry.sparse or any(METHODS.load(entry.method).reshapes for _, entry in plan.models):
             return
         bits = min([SCHEMES.load(plan.entry.scheme).weights or 0, *plan.entry.bits.values()])
         least = {"bytes": self.parameters * bits / 8}

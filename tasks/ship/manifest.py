@@ -3,29 +3,28 @@
 from typing import Any, Literal
 
 from tasks.params import Budget
-from tasks.records import Energy, Latency, Memory, Record
+from tasks.records import Better, EnergyKind, Provenance, Record
 
 
 class Quality(Record):
-    """The champion's quality: on test data, and on the validation data that it was chosen by."""
+    """What the figure `quality` is, and what it was on the validation data that the champion was chosen by."""
 
     metric: str
-    value: float
-    low: float  # 95 %
-    high: float
-    n: int
+    unit: str
+    better: Better
     validation: float
 
 
-class Figures(Record):
-    """What the champion was measured or estimated to cost."""
+class Found(Record):
+    """A figure of the champion, as the table of figures has it."""
 
-    quality: Quality
-    latency: Latency | None
-    memory: Memory | None
-    energy: Energy
-    bytes: int
-    gzip_bytes: int
+    value: float
+    low: float | None
+    high: float | None
+    bounds: Literal["interval", "range", "bounds"]  # what the ends are: of 95 %, of too few windows, of an estimate
+    source: Provenance | EnergyKind
+    n: int | None  # examples that it is of
+    note: str
 
 
 class Program(Record):
@@ -55,7 +54,8 @@ class Manifest(Record):
     distances: dict[str, float]
     artifact_sha256: str | None  # of the variant's own file, which `program.file` may have been made from
     program: Program | None
-    figures: Figures | None
+    quality: Quality | None
+    figures: dict[str, Found] | None  # by key, those that are known
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for
     stand_in: str | None = None  # named where the quality was found on another machine
     files: dict[str, str]  # name to SHA-256 of every other file of the bundle but SHA256SUMS, which has this one's

@@ -3,7 +3,7 @@
 import inspect
 from contextlib import nullcontext
 
-from tasks.errors import ParamsError
+from tasks.errors import ParamsError, suggest
 
 STAGES = {
     "code": "tasks.stages.code:code",
@@ -29,10 +29,12 @@ def call(stage: str, *keys: str) -> None:
     """
     from tasks import params
     from tasks.bench.locks import hold
-    from tasks.registry import resolve
+    from tasks.registry import named
     from tasks.stages import failures
 
-    function = resolve(STAGES, stage, "stage")
+    if stage not in STAGES:
+        raise ParamsError(f"no stage is named {stage!r}; {suggest(stage, STAGES)}")
+    function = named(STAGES[stage])
     names = list(inspect.signature(function).parameters)[1:]
     if len(names) != len(keys):
         raise ParamsError(f"stage {stage} takes {len(names)} keys ({', '.join(names)}); received {len(keys)}")

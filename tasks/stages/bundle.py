@@ -10,9 +10,10 @@ from tasks.errors import DataError, UnsupportedError
 from tasks.examples import preprocess
 from tasks.params import Budget, Params
 from tasks.records import Comparison, Row
+from tasks.records.figures import Value, known
 from tasks.ship import champion, classify
 from tasks.ship.champion import Choice
-from tasks.ship.manifest import Figures, Manifest, Program, Quality
+from tasks.ship.manifest import Found, Manifest, Program, Quality
 
 README = """\
 {name}: {row.variant} for {row.device}.
@@ -80,21 +81,8 @@ def _manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder
         distances=choice.distances,
         artifact_sha256=measured.artifact_sha256,
         program=program,
-        figures=Figures(
-            quality=Quality(
-                metric=row.metric,
-                value=row.quality,
-                low=row.quality_low,
-                high=row.quality_high,
-                n=row.quality_n,
-                validation=row.validation_quality,
-            ),
-            latency=measured.latency,
-            memory=measured.memory,
-            energy=measured.energy,
-            bytes=row.bytes,
-            gzip_bytes=row.gzip_bytes,
-        ),
+        quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.validation_quality),
+        figures={key: _found(value) for key, value in known(row).items()},
         kernels=measured.kernels,
         stand_in=measured.stand_in,
         files={
@@ -104,6 +92,10 @@ def _manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder
         },
         versions=_versions(),
     )
+
+
+def _found(value: Value) -> Found:
+    return Found(**{name: getattr(value, name) for name in Found.model_fields})
 
 
 def _empty(device: str, budget: Budget, reason: str) -> Manifest:
@@ -116,6 +108,7 @@ def _empty(device: str, budget: Budget, reason: str) -> Manifest:
         distances={},
         artifact_sha256=None,
         program=None,
+        quality=None,
         figures=None,
         files={},
         versions=_versions(),

@@ -17,6 +17,7 @@ from tasks.bench.runner import machine
 from tasks.closure import Reader
 from tasks.files import replaced_folder, write_json
 from tasks.params import Compress, Distill, External, File, Params, Quantize, Slim, Stored
+from tasks.records import figures
 
 SHOWN = 8  # causes that are told
 FOREIGN = "tasks.foreign"  # reads models of one's own
@@ -57,7 +58,7 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
         "train": train(params, reader),
         "evaluate": evaluate(params.metric, reader),
         "report": {
-            **_code(reader, "tasks.stages.report", {params.metric}),
+            **_code(reader, "tasks.stages.report", {params.metric, *figures.TABLE.plugins()}),
             "settings": params.model_copy(update={"search": None}).known(),
         },
     }
@@ -70,7 +71,10 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
         settings = params.benchmark.protocol.known() | judged_by
         found[f"benchmark.{name}"] = {**benchmark(device, judged_by.values(), reader), "settings": settings}
         budget = {"name": params.name, "budget": params.bundle.budget(name).known()}
-        found[f"bundle.{name}"] = {**_code(reader, "tasks.stages.bundle", members(device)), "settings": budget}
+        found[f"bundle.{name}"] = {
+            **_code(reader, "tasks.stages.bundle", {*members(device), *figures.TABLE.plugins()}),
+            "settings": budget,
+        }
     reader.keep()
     return found
 

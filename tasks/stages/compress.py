@@ -9,23 +9,14 @@ from tasks.compress import masks
 from tasks.examples import Examples, dataset
 from tasks.examples.dataset import TEACHER
 from tasks.examples.feed import feed, own_words
-from tasks.params import Compress, Distill, External, Params, Stored
+from tasks.members import METHODS
+from tasks.params import Compress, Distill, Params, Stored
 from tasks.records import Code, Layer, ModelCard
-from tasks.registry import resolve
 from tasks.training import custom, fit, keras_files
 
 if TYPE_CHECKING:
     import tf_keras
 
-METHODS = {
-    "slim": "tasks.compress.slim:apply",
-    "prune": "tasks.compress.prune:apply",
-    "cluster": "tasks.compress.cluster:apply",
-    "factorize": "tasks.compress.factorize:apply",
-    "distill": "tasks.compress.distill:apply",
-    "finetune": "tasks.compress.finetune:apply",
-    "external": "tasks.compress.external:write",
-}
 CLUSTERED = 256  # a kernel of so few values, each shared by two or more of its weights that are not zero, was clustered
 
 
@@ -57,18 +48,18 @@ def make(
         ModelError: the method cannot be applied.
     """
     fit.reset(entry.seed)
-    if isinstance(entry, External):
-        resolve(METHODS, entry.method, "method of compression")(folder, model, entry)
+    method = METHODS.load(entry.method)
+    if method.write is not None:
+        method.write(folder, model, entry)
         return
+    assert method.apply is not None, entry.method
     parent, parent_card = keras_files.load_from(place(entry.parent))
     more: dict[str, Any] = {}
     if entry.teacher is not None:
         teacher = keras_files.load_from(place(entry.teacher))[0]
         train = train.also({TEACHER: answers(teacher, train)})
-        more = {"teacher": teacher} if isinstance(entry, Distill) else {}
-    result, history = resolve(METHODS, entry.method, "method of compression")(
-        parent, entry, train, dataset.load("validation"), on_epoch, **more
-    )
+        more = {"teacher": teacher} if method.hinted else {}
+    result, history = method.apply(parent, entry, train, dataset.load("validation"), on_epoch, **more)
     layers = keras_files.layers(result)
     card = ModelCard(
         model=model,

@@ -14,18 +14,9 @@ from tasks.examples.dataset import LABEL, NORMAL, Source, tensor_spec
 from tasks.examples.files import Files
 from tasks.examples.split import draw
 from tasks.files import replaced_folder, sha256, write_json
+from tasks.members import SOURCES
 from tasks.params import Params, Prepare
-from tasks.registry import resolve
 
-SOURCES = {
-    "csv": "tasks.data.table:load",
-    "digits": "tasks.data.digits:load",
-    "folder": "tasks.data.folder:load",
-    "idx": "tasks.data.idx:load",
-    "keras": "tasks.data.keras:load",
-    "npz": "tasks.data.npz:load",
-    "tsv": "tasks.data.tsv:load",
-}
 SHOWN = 10  # names of classes in a message
 log = logging.getLogger(__name__)
 
@@ -38,7 +29,7 @@ def prepare(params: Params) -> None:
     Raises:
         DataError: the source is missing or broken, or too small for its splits.
     """
-    source: Source = resolve(SOURCES, params.prepare.source, "data source")(params.prepare)
+    source: Source = SOURCES.load(params.prepare.source).load(params.prepare)
     splits = split(source, params.prepare)
     if params.prepare.task == "classification":
         _tell_absent(splits, source.classes)

@@ -6,10 +6,9 @@ import shutil
 from tasks import files, paths, track
 from tasks.examples import dataset
 from tasks.foreign.adopt import keep
-from tasks.models import FAMILIES
+from tasks.members import FAMILIES
 from tasks.params import BASELINE, File, Params
 from tasks.records import ModelCard
-from tasks.registry import resolve
 from tasks.training import custom, fit, keras_files
 
 
@@ -24,7 +23,7 @@ def train(params: Params) -> None:
     if not params.train.epochs and isinstance(params.model, File):
         keep(paths.model(BASELINE), BASELINE, params.model, parent=None, method="train")
         return
-    model = resolve(FAMILIES, params.model.family, "model family")(params.model, dataset.spec())
+    model = FAMILIES.load(params.model.family).build(params.model, dataset.spec())
     checkpoint = paths.STATE / "checkpoints" / _digest(params)
     stopping = params.train.early_stopping
     with track.curves(BASELINE, params) as on_epoch:

@@ -1,7 +1,7 @@
 """The code that a module runs: what is in its closure, and which edits of it count."""
 
 import textwrap
-from importlib.metadata import version
+from importlib.metadata import EntryPoint, version
 
 import pytest
 
@@ -58,6 +58,9 @@ def package(project, monkeypatch):
     closure._home.cache_clear()
     yield project
     closure._home.cache_clear()
+
+
+PLUGGED = (("gizmo", "gadget"), ("other", "mine.two"))
 
 
 def found(members=("one",), aside=()):
@@ -135,7 +138,8 @@ def test_what_is_kept_says_the_same_and_saves_the_parsing(package, monkeypatch):
 
 def test_a_plug_in_that_an_entry_point_names_is_ours(package, monkeypatch):
     (package / "gadget.py").write_text("import numpy\nimport mine.one\nfrom gadget_more import x\n")
-    monkeypatch.setattr(closure, "_entry_points", lambda: (("gizmo", "gadget"), ("other", "mine.two")))
+    added = tuple(EntryPoint(name, f"{where}:X", "tercet.kinds") for name, where in PLUGGED)
+    monkeypatch.setattr(closure, "points", lambda _path: {"tercet.kinds": added})
     assert {"gadget.py"} == found(("gizmo",)).files.keys() - found(()).files.keys() - {"mine/one.py"}
 
 

@@ -6,10 +6,10 @@ import pytest
 from tasks.errors import ModelError
 from tasks.examples import Arrays
 from tasks.examples.dataset import Spec, TensorSpec
-from tasks.models import FAMILIES, autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
+from tasks.members import FAMILIES
+from tasks.models import autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
 from tasks.params import Autoencoder, Cnn, Dscnn, MobilenetV1, MobilenetV2, Resnet
 from tasks.quantize import layers, litert, stablehlo
-from tasks.registry import resolve
 from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -24,7 +24,7 @@ def build(family, *shape, classes=10, **keys):
     fit.reset(0)
     task = "reconstruction" if family == "autoencoder" else "classification"
     section = {**IMAGES, "autoencoder": Autoencoder}[family](family=family, **keys)
-    return resolve(FAMILIES, family, "model family")(section, spec(*shape, classes=classes, task=task))
+    return FAMILIES.load(family).build(section, spec(*shape, classes=classes, task=task))
 
 
 # of MLPerf Tiny's reference models, moving statistics counted: the sums over the layers that it publishes as code

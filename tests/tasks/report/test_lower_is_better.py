@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tasks.errors import ParamsError
 from tasks.examples import Arrays
 from tasks.params import Budget, Params, Search
 from tasks.quality.score import score
@@ -93,5 +92,19 @@ def test_a_search_minimizes_an_error_and_takes_goals_in_its_unit() -> None:
     assert (distance.beyond, distance.share) == (pytest.approx(0.1), pytest.approx(1.0))
     assert not aims(max=2.5).violation({"quality": 2.4})
     assert aims(max=2.5).violation({"quality": 2.6}) == pytest.approx(0.2)  # of the 0.5 that is allowed
-    with pytest.raises(ParamsError, match="quality is rmse: a goal of it has max or max_drop"):
-        aims(min=2.0)
+
+
+def test_a_goal_that_no_error_is_too_small_for_is_refused(params: Params) -> None:
+    def given(metric: str | None, **goal: float) -> Params:
+        search = {"objectives": [{"of": "quality"}, {"of": "bytes"}], "goals": [{"of": "quality", **goal}]}
+        values = {**params.known(), "evaluate": {"metric": metric}, "search": search}
+        if metric == "rmse":
+            values["prepare"] = {"source": "npz", "path": ".", "task": "regression"}
+        return Params.model_validate(values)
+
+    given("rmse", max=2.0)
+    given(None, min=0.9)
+    with pytest.raises(ValueError, match="a goal of quality has max or max_drop; received min"):
+        given("rmse", min=2.0)
+    with pytest.raises(ValueError, match="a goal of quality has min or max_drop; received max"):
+        given(None, max=0.9)

@@ -79,11 +79,20 @@ def test_the_manifest_says_what_is_shipped_and_why(ready: Path, params: Params) 
     assert manifest["within_budget"] is True
     assert manifest["budget"]["max_quality_drop"] == 0.01
     assert manifest["distances"] == {"quality_drop": 0.0}
-    quality = {"metric": "accuracy", "value": 0.97, "low": 0.95, "high": 0.98, "n": 360, "validation": 0.98}
+    assert manifest["quality"] == {"metric": "accuracy", "unit": "share", "better": "higher", "validation": 0.98}
+    quality = {
+        "value": 0.97,
+        "low": 0.95,
+        "high": 0.98,
+        "bounds": "interval",
+        "source": "measured",
+        "n": 360,
+        "note": "",
+    }
     assert manifest["figures"]["quality"] == quality
-    assert manifest["figures"]["latency"]["provenance"] == "measured"
-    assert manifest["figures"]["latency"]["ms_p50"] == 0.5
-    assert manifest["figures"]["energy"]["mj"] is None
+    assert manifest["figures"]["latency_ms"]["source"] == "measured"
+    assert manifest["figures"]["latency_ms"]["value"] == 0.5
+    assert "energy_mj" not in manifest["figures"]
     assert manifest["artifact_sha256"] == files.sha256(paths.artifact("int8") / "model.tflite")
     assert manifest["files"] == {
         path.relative_to(bundle).as_posix(): files.sha256(path)

@@ -1,0 +1,94 @@
+"""What params.yaml chooses by name to have work done: sources of data, families of models, methods of compression.
+
+Each member stands in a file of its own and says everything about itself there. Which section of params.yaml is its
+own, it says too; those of Tercet's own members are known without importing them, so that a command starts quickly.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from tasks.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """Where data come from. Its section is all of `prepare`: what a plug-in's adds to `Prepare` is its own.
+
+    `check` raises DataError for what is not there, and imports nothing heavy; `load` gives a `Source`.
+    """
+
+    schema: type[BaseModel]
+    check: Callable[[Any], None]  # of the section
+    load: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFamily:
+    """A family of models, which `model` names, or a student of `distill`."""
+
+    schema: type[BaseModel]
+    build: Callable[[Any, Any], Any]  # of the section and what the data ask: a tf_keras model, of new weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionMethod:
+    """A method of `compress`: it makes a model of its parent, or writes one that comes from elsewhere."""
+
+    schema: type[BaseModel]
+    apply: Callable[..., tuple[Any, Any]] | None = None  # (model, section, train, validation, on_epoch): model, history
+    hinted: bool = False  # `apply` takes the `teacher` itself too, beside its answers
+    write: "Callable[[Path, str, Any], None] | None" = None  # (folder, name, section), instead of `apply`
+    reshapes: bool = False  # there may be fewer parameters after it
+    renames: bool = False  # layers may bear other names than the parent's after it
+
+
+SOURCES = Registry(
+    "data source",
+    "tercet.sources",
+    {
+        "csv": "tasks.data.table:SOURCE",
+        "digits": "tasks.data.digits:SOURCE",
+        "folder": "tasks.data.folder:SOURCE",
+        "idx": "tasks.data.idx:SOURCE",
+        "keras": "tasks.data.keras:SOURCE",
+        "npz": "tasks.data.npz:SOURCE",
+        "tsv": "tasks.data.tsv:SOURCE",
+    },
+    DataSource,
+)
+FAMILIES = Registry(
+    "model family",
+    "tercet.families",
+    {
+        "cnn": "tasks.models.cnn:FAMILY",
+        "bow": "tasks.models.bow:FAMILY",
+        "mlp": "tasks.models.mlp:FAMILY",
+        "resnet": "tasks.models.resnet:FAMILY",
+        "dscnn": "tasks.models.dscnn:FAMILY",
+        "mobilenet_v1": "tasks.models.mobilenet_v1:FAMILY",
+        "mobilenet_v2": "tasks.models.mobilenet_v2:FAMILY",
+        "autoencoder": "tasks.models.autoencoder:FAMILY",
+        "file": "tasks.models.file:FAMILY",
+    },
+    ModelFamily,
+)
+METHODS = Registry(
+    "method of compression",
+    "tercet.methods",
+    {
+        "slim": "tasks.compress.slim:METHOD",
+        "prune": "tasks.compress.prune:METHOD",
+        "cluster": "tasks.compress.cluster:METHOD",
+        "factorize": "tasks.compress.factorize:METHOD",
+        "distill": "tasks.compress.distill:METHOD",
+        "finetune": "tasks.compress.finetune:METHOD",
+        "external": "tasks.compress.external:METHOD",
+    },
+    CompressionMethod,
+)

@@ -3,6 +3,7 @@
 `inputs.<name>` (integers or floats [n, ...], one or more) and `targets.label` are needed: class numbers [n], or by
 `prepare.task` values [n] or [n, values], or 0 and 1 for each of several labels [n, labels]. Further targets are
 `targets.<name>`: class numbers [n], or floats [n, ...]. `classes` (str) in train.npz names the classes or labels.
+`columns.<name>` (numbers or str [n]) are for `prepare.split`: times or groups.
 
 Integers that have the axes of images are images: all of uint8 that are [n, height, width, channels], or grey and
 [n, height, width]; wider integers if they are from 0 to 255 and have 1, 3 or 4 channels, or two sides of at least
@@ -18,12 +19,12 @@ import numpy as np
 from tasks.data import archives
 from tasks.errors import DataError
 from tasks.examples import Array, Arrays
-from tasks.examples.dataset import LABEL, Kind, Source
+from tasks.examples.dataset import BY, LABEL, Kind, Source
 from tasks.files import sha256
 from tasks.members import DataSource
 from tasks.params import Feature, Prepare
 
-KEY = re.compile(r"(inputs|targets)\.([A-Za-z][A-Za-z0-9_-]{0,63})")
+KEY = re.compile(r"(inputs|targets|columns)\.([A-Za-z][A-Za-z0-9_-]{0,63})")
 CLASSES = "classes"
 MOST = 2**16  # classes
 SIDE = 8  # pixels
@@ -58,12 +59,10 @@ def load(params: Prepare) -> Source:
     train_path, test_path = folder / "train.npz", folder / "test.npz"
     arrays = read(train_path)
     names = arrays.pop(CLASSES, None)
-    train, test = _examples(train_path, arrays, params.task), None
+    train, test = _examples(train_path, arrays, params), None
     origin = {train_path.name: sha256(train_path)}
     if test_path.is_file():
-        test = _examples(
-            test_path, {name: array for name, array in read(test_path).items() if name != CLASSES}, params.task
-        )
+        test = _examples(test_path, {name: array for name, array in read(test_path).items() if name != CLASSES}, params)
         _check_agreement(test_path, train, test)
         origin[test_path.name] = sha256(test_path)
     kinds = {name: _kind(array, params.feature(name)) for name, array in train.inputs.items()}
@@ -92,8 +91,8 @@ def read(path: Path) -> dict[str, Array]:
         if key != CLASSES and not KEY.fullmatch(key):
             shown = repr(key if len(key) <= 80 else f"{key[:77]}…")
             raise DataError(
-                f"{path}: {shown}: inputs.<name>, targets.<name> or {CLASSES} expected as a key, a name of at most 64 "
-                "letters, digits, - and _"
+                f"{path}: {shown}: inputs.<name>, targets.<name>, columns.<name> or {CLASSES} expected as a key, a "
+                "name of at most 64 letters, digits, - and _"
             )
         if key in arrays:
             raise DataError(f"{path}: {key}: it stands there twice; write the file anew")
@@ -101,7 +100,7 @@ def read(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _examples(path: Path, arrays: dict[str, Array], task: str) -> Arrays:
+def _examples(path: Path, arrays: dict[str, Array], params: Prepare) -> Arrays:
     inputs = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith("inputs.")}
     targets = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith("targets.")}
     if not inputs or LABEL not in targets:
@@ -111,7 +110,9 @@ def _examples(path: Path, arrays: dict[str, Array], task: str) -> Arrays:
     if len(set(lengths.values())) > 1 or not lengths[f"targets.{LABEL}"]:
         raise DataError(f"{path}: arrays of one length, at least 1, expected; received {lengths}")
     ready = {name: _target(f"{path}: targets.{name}", array) for name, array in targets.items() if name != LABEL}
-    label = {"regression": _told, "multilabel": _labels}.get(task, _numbers)
+    label = {"regression": _told, "multilabel": _labels}.get(params.task, _numbers)
+    if params.split.column is not None:
+        ready[BY] = _column(path, arrays, f"columns.{params.split.column}")
     return Arrays(
         {name: _input(f"{path}: inputs.{name}", array) for name, array in inputs.items()},
         {LABEL: label(f"{path}: targets.{LABEL}", targets[LABEL])} | ready,
@@ -156,6 +157,18 @@ def _image(where: str, array: Array) -> Array:
         raise DataError(f"{where}: pixels from 0 to {BYTE} expected; received {array.min()} to {array.max()}")
     pixels = array.astype(np.uint8)
     return pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
+
+
+def _column(path: Path, arrays: dict[str, Array], key: str) -> Array:
+    """The times or groups of the examples."""
+    if key not in arrays:
+        raise DataError(f"{path}: no array {key}, which prepare.split names; received {', '.join(arrays)}")
+    array = arrays[key]
+    if array.dtype.kind not in "iufUM" or array.ndim != 1 or (array != array).any():  # NaN is not itself
+        raise DataError(
+            f"{path}: {key}: numbers, dates or str [n] expected; received {array.dtype} {list(array.shape)}"
+        )
+    return array
 
 
 def _target(where: str, array: Array) -> Array:

@@ -2,10 +2,12 @@
 
 `prepare.target` names the column that is to be told. Every other column is numbers or categories: numbers where every
 cell that is there is one, as far as `prepare.features` tells nothing else of it. What is of no use is left out, with a
-warning: a column without a name, and categories of which most rows have one of their own.
+warning: a column without a name, and categories of which most rows have one of their own; and the column that
+`prepare.split` names, unless `prepare.features` tells of it too.
 """
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +16,14 @@ import numpy as np
 from tasks.data import sizes
 from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, preprocess
-from tasks.examples.dataset import LABEL, Source
+from tasks.examples.dataset import BY, LABEL, Source
 from tasks.files import sha256
 from tasks.members import DataSource
 from tasks.params import Prepare
 
 INPUTS = {"number": "numbers", "category": "categories"}  # by the kind of their columns
 GROWTH = 10  # bytes in memory for each one in the file
-SHOWN = 5
+DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?")
 log = logging.getLogger(__name__)
 
 
@@ -61,7 +63,7 @@ def load(params: Prepare) -> Source:
     tables = [_read(path) for path in _paths(params)]
     columns = _columns(tables[0], params)
     classes = _classes(tables[0], params)
-    train, *test = (Arrays(_inputs(table, columns), {LABEL: _label(table, classes, params)}) for table in tables)
+    train, *test = (Arrays(_inputs(table, columns), _told(table, classes, params)) for table in tables)
     return Source(
         kinds={INPUTS[kind]: kind for kind in columns},  # type: ignore[misc]  # a key is a kind
         train=train,
@@ -102,9 +104,10 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
     """
     for name in (*_targets(params), *params.features):
         table.column(name)
+    aside = {*_targets(params), *({params.split.column} - params.features.keys())}
     found: dict[str, list[str]] = {"number": [], "category": []}
     for name in table.cells:
-        if name not in _targets(params) and (kind := _kind(table, name, params.feature(name).kind)):
+        if name not in aside and (kind := _kind(table, name, params.feature(name).kind)):
             found[kind].append(name)
     if not any(found.values()):
         raise DataError(f"{table.path}: no column beside {', '.join(_targets(params))} is of use to a model")
@@ -167,12 +170,45 @@ def _inputs(table: Table, columns: dict[str, tuple[str, ...]]) -> dict[str, Arra
         raise DataError(f"{table.path}: {error}; correct it, or tell the kind of the column") from None
 
 
+def _told(table: Table, classes: tuple[str, ...], params: Prepare) -> dict[str, Array]:
+    """The targets of a table's rows."""
+    told = {LABEL: _label(table, classes, params)}
+    if params.split.column is not None:
+        told[BY] = (
+            _times(table, params.split.column) if params.split.by == "time" else _groups(table, params.split.column)
+        )
+    return told
+
+
+def _groups(table: Table, name: str) -> Array:
+    return np.array(_full(table, name))
+
+
+def _times(table: Table, name: str) -> Array:
+    """Numbers, or dates that have their order as texts."""
+    cells = _full(table, name)
+    if all(preprocess.NUMBER.fullmatch(cell) for cell in cells):
+        return np.array(cells, np.float64)
+    for row, cell in enumerate(cells, start=2):
+        if not DATE.fullmatch(cell):
+            told = f"{name!r}: a date such as 2026-01-31 or 2026-01-31T12:00:00, or numbers in all rows, expected"
+            raise DataError(f"{table.path}: row {row}: {told}; received {cell!r}")
+    return np.array([cell.replace(" ", "T") for cell in cells])
+
+
+def _full(table: Table, name: str) -> list[str]:
+    """The cells of a column none of which may be empty."""
+    cells = table.column(name)
+    for row, cell in enumerate(cells, start=2):
+        if not cell:
+            raise DataError(f"{table.path}: row {row}: {name!r} is empty; fill it, or delete the row")
+    return cells
+
+
 def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
     """Class numbers int64 [n], labels int64 [n, labels], or values float32 [n] or [n, values]."""
     for name in _targets(params):
-        for row, cell in enumerate(table.column(name), start=2):
-            if not cell:
-                raise DataError(f"{table.path}: row {row}: {name!r} is empty; fill it, or delete the row")
+        _full(table, name)
     if params.task in ("classification", "reconstruction"):
         return _numbers(table, classes, _targets(params)[0])
     try:

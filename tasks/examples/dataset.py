@@ -22,6 +22,7 @@ TASKS: dict[str, Task] = {  # by the kind of the target "label" in preprocess.js
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that quality is of
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
+BY = "(split)"  # the target that prepare splits by, times or groups; it is not written
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
 INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
@@ -40,7 +41,8 @@ class Source:
     their own, int64 [n], or values, float32 [n, ...].
 
     Of several labels at once the target "label" holds 0 or 1 for each of `classes`, int64 [n, classes]; of a
-    regression it holds values, float32 [n] or [n, values], and there are no classes.
+    regression it holds values, float32 [n] or [n, values], and there are no classes. Where the examples are split by
+    time or by group, the target `BY` has those, [n].
     """
 
     kinds: dict[str, Kind]  # of each input

@@ -1,4 +1,6 @@
-"""Stratified drawing: each class in its due share."""
+"""Which examples judge: drawn by chance, each class in its due share, or the latest ones, or whole groups."""
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,3 +27,39 @@ def draw(labels: NDArray[np.int64], share: float, rng: np.random.Generator) -> N
         rng.permutation(np.flatnonzero(labels == each))[:quota] for each, quota in zip(classes, quotas, strict=True)
     ]
     return np.sort(np.concatenate(drawn))
+
+
+def latest(times: NDArray[Any], share: float) -> NDArray[np.int64]:
+    """The latest examples, about a share of them: all others are earlier, so those of one moment stay together.
+
+    Args:
+        times: of each example, [n].
+        share: from 0 to 1; at least so many are taken.
+
+    Returns:
+        Their indices, ascending.
+    """
+    count = round(len(times) * share)
+    if not count:
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(times >= np.sort(times)[len(times) - count])
+
+
+def whole_groups(groups: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw groups until their examples are about a share of all: each that brings the number nearer to it.
+
+    Args:
+        groups: the group of each example, [n].
+        share: from 0 to 1.
+        rng: decides the order in which groups are looked at.
+
+    Returns:
+        The indices of their examples, ascending.
+    """
+    names, counts = np.unique(groups, return_counts=True)
+    wanted, taken, chosen = len(groups) * share, 0, []
+    for place in rng.permutation(len(names)):
+        if abs(taken + counts[place] - wanted) < abs(taken - wanted):
+            taken += int(counts[place])
+            chosen.append(names[place])
+    return np.flatnonzero(np.isin(groups, chosen))

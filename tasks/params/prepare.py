@@ -25,6 +25,21 @@ class Feature(Section):
     length: Count | None = None  # text
 
 
+class Split(Section):
+    """How validation and test are parted from training."""
+
+    # random: by chance, each class in its share; time: what is latest judges what is earlier; group: a group (a user, a
+    # patient) is never on both sides
+    by: Literal["random", "time", "group"] = "random"
+    column: str | None = None  # that has the times or groups: of a csv, or `columns.<name>` of an npz
+
+    @model_validator(mode="after")
+    def _has_a_column(self) -> Self:
+        if (self.column is None) != (self.by == "random"):
+            raise ValueError("by time and by group need the key `column`, and random has none")
+        return self
+
+
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
@@ -44,6 +59,7 @@ class Prepare(Section):
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
     length: Count = 64  # text: tokens of a sentence
     features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input; csv: of the column
+    split: Split = Split()
     validation: Share = 0.1  # of the training split
     test: Share = 0.2  # only for a source without a test split of its own
     calibration: Count = 100  # examples, drawn from the training split
@@ -61,6 +77,8 @@ class Prepare(Section):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
         if self.task in ("regression", "multilabel") and self.source not in ("csv", "npz"):
             raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
+        if self.split.by != "random" and self.source not in ("csv", "npz"):
+            raise ValueError(f"split by {self.split.by} is of the sources csv and npz; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from tasks import paths
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays, Examples, dataset, features, first, preprocess
-from tasks.examples.dataset import LABEL, NORMAL, Source, tensor_spec
-from tasks.examples.files import Files
-from tasks.examples.split import draw
+from tasks.examples import Array, Arrays, Examples, dataset, features, first, preprocess, twins
+from tasks.examples.dataset import BY, LABEL, NORMAL, Source, tensor_spec
+from tasks.examples.split import draw, latest, whole_groups
 from tasks.files import replaced_folder, sha256, write_json
 from tasks.members import SOURCES
 from tasks.params import Params, Prepare
@@ -42,13 +41,14 @@ def prepare(params: Params) -> None:
 
 
 def split(source: Source, params: Prepare) -> dict[str, Examples]:
-    """The four splits, stratified by class where each example has one, and in the source's order.
+    """The four splits, in the source's order: by chance, each class in its share, by time or by whole groups.
 
     Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
     Where the task is reconstruction, train holds normal examples only.
 
     Raises:
-        DataError: there is one class only, or a split would be empty, or lack what the task needs.
+        DataError: there is one class only, or a split would be empty, or lack what the task needs, or judge what it
+            is of.
     """
     if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
         raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
@@ -62,8 +62,10 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     rng = np.random.default_rng(params.seed)
     train, test = source.train, source.test
     if test is None:
-        train, test = _part(train, params.test, rng)
-    train, validation = _part(train, params.validation, rng)
+        train, test = _part(train, params.test, params, rng)
+    else:
+        _check_given(train, test, params)
+    train, validation = _part(train, params.validation, params, rng)
     if reconstruction:
         train = train.take(np.flatnonzero(train.targets[LABEL] == NORMAL))
         _check_both(validation=validation, test=test)
@@ -79,21 +81,31 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
         if not len(examples):
             total = len(source.train)
             raise DataError(f"prepare: the {name} split of {total} examples is empty; raise its share or add data")
-    _check_apart({"train": train, "validation": validation, "test": test})
-    return splits
+    twins.check({"train": train, "validation": validation, "test": test})
+    return {name: _bare(examples) for name, examples in splits.items()}
 
 
-def _check_apart(splits: dict[str, Examples]) -> None:
-    """Refuse a file that is in two splits: who has learnt it cannot be judged on it."""
-    known: dict[str, tuple[str, str]] = {}
-    for split, examples in splits.items():
-        for digest, path in examples.index if isinstance(examples, Files) else ():
-            where, twin = known.setdefault(digest, (split, path))
-            if where != split:
-                raise DataError(
-                    f"{twin}: in the {where} split, and the same as {path} in the {split} split, which would judge "
-                    "nothing: delete one of them"
-                )
+def _check_given(train: Examples, test: Examples, params: Prepare) -> None:
+    """Refuse a test split of its own that is not parted from training as is asked."""
+    if params.split.by == "random":
+        return
+    before, after = train.targets[BY], test.targets[BY]
+    if params.split.by == "group" and (both := np.intersect1d(before, after)).size:
+        raise DataError(
+            f"prepare.split: the {params.split.column} {both[0]} is in training and in test: it judges itself"
+        )
+    last, begins = np.sort(before)[-1], np.sort(after)[0]
+    if params.split.by == "time" and last >= begins:
+        raise DataError(
+            f"prepare.split: the test begins at the {params.split.column} {begins}, before training ends at {last}"
+        )
+
+
+def _bare(examples: Examples) -> Examples:
+    """The examples without what they were split by."""
+    if not isinstance(examples, Arrays):
+        return examples
+    return Arrays(examples.inputs, {name: array for name, array in examples.targets.items() if name != BY})
 
 
 def _check_both(**splits: Examples) -> None:
@@ -131,7 +143,7 @@ def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]
             continue
         highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
         inputs[name] = features.describe(name, kind, train, params, highest)
-    targets = {name: _describe_target(values) for name, values in source.train.targets.items()}
+    targets = {name: _describe_target(values) for name, values in source.train.targets.items() if name != BY}
     if params.task == "regression":
         targets[LABEL] |= features.values(train.targets[LABEL])
     else:
@@ -146,9 +158,15 @@ def _highest(examples: Examples, name: str) -> int:
     return int(array.max()) if array.dtype.kind in "iu" and array.min() >= 0 else -1
 
 
-def _part(examples: Examples, share: float, rng: np.random.Generator) -> tuple[Examples, Examples]:
+def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Generator) -> tuple[Examples, Examples]:
     """What is left, and the share that is taken out."""
-    taken = draw(_strata(examples), share, rng)
+    match params.split.by:
+        case "time":
+            taken = latest(examples.targets[BY], share)
+        case "group":
+            taken = whole_groups(examples.targets[BY], share, rng)
+        case "random":
+            taken = draw(_strata(examples), share, rng)
     return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
 
 

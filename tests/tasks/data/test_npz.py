@@ -48,7 +48,10 @@ def test_classes_are_numbered_where_they_have_no_names(tmp_path):
 N = 20
 BROKEN = {
     "no label": ({"targets.label": None}, r"train\.npz: inputs\.<name> and targets\.label expected; received inputs"),
-    "unknown key": ({"input.x": np.zeros(N)}, r"train\.npz: 'input\.x': inputs\.<name>, targets\.<name> or classes"),
+    "unknown key": (
+        {"input.x": np.zeros(N)},
+        r"train\.npz: 'input\.x': inputs\.<name>, targets\.<name>, columns\.<name> or classes",
+    ),
     "a path as a name": ({"inputs.../x": np.zeros(N)}, r"train\.npz: 'inputs\.\.\./x'"),
     "pickle": ({"inputs.wave": np.array([{}] * N, object)}, r"train\.npz: inputs\.wave: .*[Oo]bject arrays"),
     "lengths": ({"inputs.wave": np.zeros((N - 1, 2))}, r"train\.npz: arrays of one length.*'inputs\.wave': 19"),

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.examples.split import draw
+from tasks.examples.split import draw, latest, whole_groups
 
 labels_strategy = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(lambda values: np.array(values, np.int64))
 
@@ -35,3 +35,26 @@ def test_every_example_of_a_class_is_as_likely():
     for seed in range(2000):
         hits[draw(labels, 0.3, np.random.default_rng(seed))] += 1
     assert np.all(np.abs(hits - 600) < 6 * np.sqrt(2000 * 0.3 * 0.7))  # six standard deviations of a binomial
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.floats(0.01, 0.99))
+def test_all_others_are_earlier_than_the_latest(times, share):
+    times = np.array(times)
+    taken = latest(times, share)
+    left = np.setdiff1d(np.arange(len(times)), taken)
+    assert len(taken) >= round(len(times) * share)
+    if len(left) and len(taken):
+        assert times[left].max() < times[taken].min()
+    if len(set(times.tolist())) == len(times):
+        assert len(taken) == round(len(times) * share)
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=80), st.floats(0.01, 0.99), st.integers(0, 99))
+def test_a_group_is_never_on_both_sides_and_the_share_is_nearly_kept(groups, share, seed):
+    groups = np.array(groups)
+    taken = whole_groups(groups, share, np.random.default_rng(seed))
+    left = np.setdiff1d(np.arange(len(groups)), taken)
+    assert not set(groups[taken]) & set(groups[left])
+    largest = np.bincount(groups).max()
+    assert abs(len(taken) - share * len(groups)) <= largest
+    assert taken.tolist() == whole_groups(groups, share, np.random.default_rng(seed)).tolist()

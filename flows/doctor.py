@@ -45,10 +45,11 @@ def doctor() -> int:
 def _needed() -> Iterator[Finding]:
     for package in (*NEEDED, "mlflow"):
         version = devices.installed(package)
-        yield version is not None, package, version or "not installed; `make run` installs requirements.lock"
+        yield version is not None, package, version or "not installed, though Tercet needs it: install Tercet anew"
     git = shutil.which("git")
     yield git is not None, "git", git or "not found; DVC keeps versions by it: install git"
-    yield Path(".dvc").is_dir(), "project", str(Path.cwd()) if Path(".dvc").is_dir() else "run this in a Tercet clone"
+    here = Path(".dvc").is_dir()
+    yield here, "project", str(Path.cwd()) if here else "run this in a project; `tercet init DIR` makes one"
     free_gib = shutil.disk_usage(".").free / 2**30
     yield free_gib >= FREE_GIB, "disk", f"{free_gib:.0f} GiB free (a run wants {FREE_GIB})"
 
@@ -119,7 +120,7 @@ def _services() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    for name in devices.names() if paths.DEVICES.is_dir() else []:
+    for name in devices.names():
         try:
             reason = devices.usable(devices.load(name))
         except TercetError as error:  # of its file, or of the plug-in that its kind is from

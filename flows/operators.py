@@ -142,7 +142,7 @@ def _made(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, str, Path
     """Each operator and scheme, with the folder of its files or the reason why there is none."""
     skip: list[str] = []  # what a child crashed on
     while True:
-        command = [sys.executable, "-m", "flows.operators", str(folder), json.dumps(names), json.dumps(skip)]
+        command = [sys.executable, "-P", "-m", "flows.operators", str(folder), json.dumps(names), json.dumps(skip)]
         done = told(command, timeout_s=CHILD_S, what="making the models of one operator")
         begun = [line.removeprefix("begin ") for line in done.out.splitlines() if line.startswith("begin ")]
         if done.code == 0:

@@ -1,5 +1,7 @@
 """`tercet use PRESET`: a ready-made params.yaml."""
 
+from pathlib import Path
+
 from flows import given
 from tasks import files, params, paths
 from tasks.errors import ParamsError, TercetError, suggest
@@ -13,17 +15,26 @@ def use(name: str, *, force: bool) -> str:
     Raises:
         ParamsError: no such preset, or a params.yaml that would be lost.
     """
-    presets = {path.stem: path for path in sorted(paths.PRESETS.glob("*.yaml"))}
-    if name not in presets:
-        raise ParamsError(f"no preset is named {name!r}; {suggest(name, presets)}")
-    text = presets[name].read_text(encoding="utf-8")
-    settings = params.load(presets[name])
+    preset = find(name)
+    text, settings = preset.read_text(encoding="utf-8"), params.load(preset)
     if paths.PARAMS.exists() and not force:
         present = paths.PARAMS.read_text(encoding="utf-8")
-        if present not in {path.read_text(encoding="utf-8") for path in presets.values()}:
+        if present not in {path.read_text(encoding="utf-8") for path in paths.listed(paths.PRESETS).values()}:
             raise ParamsError(f"{paths.PARAMS} has changes of yours; keep a copy and say `tercet use {name} --force`")
     files.write_text(paths.PARAMS, text)
     return f"{paths.PARAMS} is now the preset {name}; `tercet run` runs it{_lacking(settings)}"
+
+
+def find(name: str) -> Path:
+    """A preset's file: the project's own, or one that comes with Tercet.
+
+    Raises:
+        ParamsError: there is none, with a near match and all that there are.
+    """
+    presets = paths.listed(paths.PRESETS)
+    if name not in presets:
+        raise ParamsError(f"no preset is named {name!r}; {suggest(name, sorted(presets))}")
+    return presets[name]
 
 
 def _lacking(settings: params.Params) -> str:

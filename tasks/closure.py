@@ -5,7 +5,7 @@ mapping of names to `"module:object"`) the members in question are followed and 
 that a new member changes nothing for those there are; a `"module:object"` that a member's module says is followed for
 that member alone. What no import shows, a module says in literals of its own:
 
-    RESOURCES = ("count.c", "runner/__main__.py")   files, by their place beside it or in the project
+    RESOURCES = ("runner/__main__.py", "infra/a.c")   files, by their place beside it or where it comes with Tercet
     USES = ("tf2onnx",)                             distributions that it runs as commands, or that work for others
 
 What counts of a file, `syntax.py` says.
@@ -108,11 +108,12 @@ class Reader:
                     waiting += self._modules(imported, what)
                 elif not {_top(imported), f"{imported}.{what}"} & (stdlib_module_names | SHAPELESS):
                     libraries.add(distribution(_top(imported)))
-            for resource in _resources(source, path):
+            for resource in _beside(source, path):
                 if resource.suffix == ".py":
                     waiting.append((_module(resource, module), resource))
-                elif resource.is_file():
+                else:
                     found[_name(resource, module)] = files.sha256(resource)[:32]
+            found |= {name: files.sha256(resource)[:32] for name, resource in _elsewhere(source, path)}
         return Closure(dict(sorted(found.items())), {name: self._version(name) for name in sorted(libraries)})
 
     def _member(self, target: str) -> Iterator[tuple[str, Path]]:
@@ -168,11 +169,19 @@ def _absolute(source: Source, module: str, path: Path) -> Iterator[tuple[str, st
         yield ".".join([*above, *filter(None, [imported])]), "" if name == "*" else name
 
 
-def _resources(source: Source, path: Path) -> Iterator[Path]:
+def _beside(source: Source, path: Path) -> Iterator[Path]:
+    """The resources that lie beside a file, or are in a folder there."""
+    for found in ((path.parent / name).resolve() for name in source.resources):
+        each = found.rglob("*") if found.is_dir() else [found]
+        yield from sorted(file for file in each if file.is_file())
+
+
+def _elsewhere(source: Source, path: Path) -> Iterator[tuple[str, Path]]:
+    """The others, each with its place."""
     for name in source.resources:
-        beside = (path.parent / name).resolve()
-        found = beside if beside.exists() else Path(name).resolve()
-        yield from sorted(each for each in found.rglob("*") if each.is_file()) if found.is_dir() else [found]
+        found = paths.own_or_packaged(Path(name))
+        if found.is_file() and not (path.parent / name).exists():
+            yield name, found
 
 
 def plugins(members: Collection[str]) -> list[str]:

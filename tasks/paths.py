@@ -1,11 +1,18 @@
-"""Where each noun of the pipeline lives, relative to the project root (the working directory)."""
+"""Where each noun of the pipeline lives: relative to the project root (the working directory), or in the package.
+
+What comes with Tercet is named by its place in the repository, which is a project itself; in another one, a file of
+that name is the project's own and comes first.
+"""
 
 from pathlib import Path
+
+import tasks
 
 PARAMS = Path("params.yaml")
 LOCK = Path("requirements.lock")
 PRESETS = Path("infra/presets")
 DEVICES = Path("infra/devices")
+OWN_DEVICES = Path("devices")  # of a project, without the catalog's
 ARM64 = Path("infra/arm64")  # what an emulated Arm processor is made of
 SUPPORT = Path("infra/support.json")  # which operator runs where, as probed
 OUT = Path("out")
@@ -20,6 +27,30 @@ BUNDLES = OUT / "bundles"
 STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
 CHATTER = STATE / "chatter.log"  # what libraries say
 FAILURES = STATE / "failures"
+
+
+def packaged(place: Path) -> Path:
+    """What comes with Tercet: in a wheel it lies in `tasks/resources`, in the repository where it is named."""
+    from importlib.resources import files  # not for every start: it imports archives
+
+    home = Path(str(files(tasks)))
+    wheel = home / "resources"
+    return (wheel if wheel.is_dir() else home.parent) / place
+
+
+def own_or_packaged(place: Path) -> Path:
+    """The project's own file or folder of that place; else what comes with Tercet."""
+    return place if place.exists() else packaged(place)
+
+
+def listed(folder: Path, *own: Path) -> dict[str, Path]:
+    """The YAML files of a folder that comes with Tercet, and those of the project, by name; the project's count.
+
+    Args:
+        folder: its place.
+        own: other folders in which a project may have such files.
+    """
+    return {path.stem: path for each in (packaged(folder), folder, *own) for path in sorted(each.glob("*.yaml"))}
 
 
 def model(name: str) -> Path:
@@ -73,15 +104,10 @@ def bundle(device: str) -> Path:
 
 
 def device(name: str) -> Path:
-    """The catalog entry of a device."""
+    """A device's file in the project's catalog."""
     return DEVICES / f"{name}.yaml"
 
 
 def host(device: str) -> Path:
     """Which machines have answered as a device that is reached by its name."""
     return STATE / "hosts" / f"{device}.json"
-
-
-def preset(name: str) -> Path:
-    """A ready-made params.yaml."""
-    return PRESETS / f"{name}.yaml"

@@ -22,8 +22,7 @@ from tasks.files import once, sha256
 from tasks.process import Told, told
 from tasks.scratch import scratch
 
-RESOURCES = ("../../infra/arm64/count.c",)
-SOURCE = paths.ARM64 / "count.c"
+RESOURCES = ("infra/arm64/count.c",)
 ROOTFS = "TERCET_ARM64_ROOTFS"  # where it lies, if not in .tercet
 MANIFEST = "opt/manifest"  # of its packages: the last that is written
 QEMU = "qemu-aarch64"
@@ -135,7 +134,16 @@ def rootfs() -> Path:
 
 def description(cpu: str) -> Path:
     """The /proc/cpuinfo of a processor."""
-    return paths.ARM64 / f"cpuinfo-{cpu}"
+    return _part(f"cpuinfo-{cpu}")
+
+
+def source() -> Path:
+    """The C file of the counting plugin."""
+    return _part("count.c")
+
+
+def _part(name: str) -> Path:
+    return paths.own_or_packaged(paths.ARM64 / name)
 
 
 def plugin() -> Path:
@@ -148,14 +156,14 @@ def plugin() -> Path:
 
 
 def _compile(path: Path) -> None:
-    command = [*COMPILE, "-o", str(path), str(SOURCE)]
+    command = [*COMPILE, "-o", str(path), str(source())]
     done = told(command, timeout_s=COMPILES_S, what="compiling the counting plugin")
     if done.code:
         raise DeviceError(f"the counting plugin does not compile: {done.err.strip()}")
 
 
 def _compiled() -> Path:
-    return paths.STATE / "arm64" / f"count-{sha256(SOURCE)[:12]}.so"
+    return paths.STATE / "arm64" / f"count-{sha256(source())[:12]}.so"
 
 
 def version() -> str | None:
@@ -170,14 +178,12 @@ def version() -> str | None:
 
 def fingerprint(cpu: str) -> dict[str, str | None]:
     """What the counts and the answers hang from beside the artifact; null for what is not there."""
-    parts = {"plugin": SOURCE, "cpuinfo": description(cpu), "rootfs": rootfs() / MANIFEST}
+    parts = {"plugin": source(), "cpuinfo": description(cpu), "rootfs": rootfs() / MANIFEST}
     return {"qemu": version(), **{name: sha256(path) if path.is_file() else None for name, path in parts.items()}}
 
 
 def missing() -> list[str]:
     """What must be installed, allowed or built before a processor can be emulated here, each with the way to it."""
-    if not SOURCE.is_file():
-        return [f"{SOURCE}: no such file, though it is part of the project"]
     root, given = rootfs(), os.environ.get(ROOTFS)
     built = (root / MANIFEST).is_file()
     needs = {QEMU: "qemu-user", "unshare": "util-linux", "mount": "mount"}
@@ -191,7 +197,7 @@ def missing() -> list[str]:
         found.append(f"{ROOTFS}: an absolute path is expected; received {given!r}")
     elif not built:
         where = given or paths.STATE / "arm64" / "rootfs"
-        found.append(f"no arm64 root file system: build it with `infra/arm64/rootfs {where}`")
+        found.append(f"no arm64 root file system: build it with `{_part('rootfs')} {where}`")
     return found
 
 

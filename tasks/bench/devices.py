@@ -1,4 +1,7 @@
-"""The catalog of devices: `infra/devices/<name>.yaml`, one device per file, no address and no secret in any."""
+"""The catalog of devices: `<name>.yaml`, one device per file, no address and no secret in any.
+
+They lie in `infra/devices`, which comes with Tercet, and in a project's own `devices` or `infra/devices`.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,7 +49,11 @@ class Accelerated(Processor):
 
 def names() -> list[str]:
     """Every device of the catalog."""
-    return sorted(path.stem for path in paths.DEVICES.glob("*.yaml"))
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    return paths.listed(paths.DEVICES, paths.OWN_DEVICES)
 
 
 def load(name: str) -> Device:
@@ -55,9 +62,10 @@ def load(name: str) -> Device:
     Raises:
         ParamsError: there is no such device, or its file is wrong; one line says where and what is allowed.
     """
-    if name not in names():
-        raise ParamsError(f"device: received {name!r}; {suggest(name, names())}")
-    return parse(paths.device(name))
+    found = _files()
+    if name not in found:
+        raise ParamsError(f"device: received {name!r}; {suggest(name, sorted(found))}")
+    return parse(found[name])
 
 
 def estimates_first(names: Iterable[str]) -> list[str]:
@@ -84,18 +92,21 @@ def parse(path: Path) -> Device:
 
 
 def fingerprint(device: Device) -> dict[str, Any]:
-    """What the device's figures hang from beside its file: where it changes, they are old.
+    """What the device's figures hang from: where it changes, they are old.
 
-    For a processor here: the machine, and the versions of Python, numpy and the runtime. Else what the device is told,
-    and the version of what computes its figures. Why it cannot be used, so that it is measured once it can.
+    What its file says, but for the words that are for people, and the version of what runs or computes its figures. For
+    a processor here also the machine, and the versions of Python and numpy. Why it cannot be used, so that it is
+    measured once it can.
     """
     kind = KINDS.load(device.kind)
-    found = {"missing": usable(device)} | ({kind.package: installed(kind.package)} if kind.package else {})
-    found |= kind.fingerprint(device)
+    found: dict[str, Any] = {"missing": usable(device)} | (
+        {kind.package: installed(kind.package)} if kind.package else {}
+    )
+    found |= {**kind.fingerprint(device), "device": device.model_dump(mode="json", exclude={"name", "description"})}
     if not kind.here:
-        return {**device.model_dump(exclude={"name", "description"}), **found}
+        return found
     python = ".".join(python_version_tuple()[:2])
-    return {"kind": device.kind, **machine.processor(), "python": python, "numpy": installed("numpy"), **found}
+    return {**machine.processor(), "python": python, "numpy": installed("numpy"), **found}
 
 
 def usable(device: Device) -> str | None:

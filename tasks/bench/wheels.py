@@ -90,7 +90,7 @@ def pins(package: str, platform: Platform) -> dict[str, Pin]:
     """A package and all that it needs there, by canonical name.
 
     Raises:
-        DataError: the lock is missing or lacks one of them.
+        DataError: the lock lacks one of them.
         DeviceError: one of them is not installed here, so its needs are unknown.
     """
     locked = _locked(platform)
@@ -123,10 +123,7 @@ def archive(packages: Mapping[str, Pin], platform: Platform) -> Path:
 
 def _locked(platform: Platform) -> dict[str, Pin]:
     """What the lock holds for a platform."""
-    try:
-        text = paths.LOCK.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise DataError(f"{paths.LOCK}: no such file; it pins what is sent to a device: run where it is") from None
+    text = paths.packaged(paths.LOCK).read_text(encoding="utf-8")  # a project's own is of something else
     found: dict[str, Pin] = {}
     for entry in re.findall(r"^\w.*", text.replace("\\\n", " "), re.MULTILINE):
         words = entry.split()
@@ -157,7 +154,7 @@ def _fetch(requirements: str, platform: Platform, path: Path) -> None:
     with scratch("wheels") as folder:
         listed, site = Path(folder, "requirements.txt"), Path(folder, "site")
         listed.write_text(requirements, encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
+        command = [sys.executable, "-P", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input", "install"]
         command += [
             "--no-deps",
             "--only-binary=:all:",

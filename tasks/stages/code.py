@@ -70,10 +70,10 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
         judged_by = {"metric": params.metric} if KINDS.load(device.kind).own_kernels else {}
         settings = params.benchmark.protocol.known() | judged_by
         found[f"benchmark.{name}"] = {**benchmark(device, judged_by.values(), reader), "settings": settings}
-        budget = {"name": params.name, "budget": params.bundle.budget(name).known()}
+        shipped = {"name": params.name, "budget": params.bundle.budget(name).known(), "device": device.known()}
         found[f"bundle.{name}"] = {
             **_code(reader, "tasks.stages.bundle", {*members(device), *figures.TABLE.plugins()}),
-            "settings": budget,
+            "settings": shipped,
         }
     reader.keep()
     return found

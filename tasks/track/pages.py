@@ -49,12 +49,12 @@ def ui(port: int | None = None) -> Address | Command:
     if server.database(uri):
         with server.told(uri):
             database.ready(uri)
-    argv = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(chosen), "--workers", "1"]
-    store, environment = server.absolute(uri), {}
+    argv = [sys.executable, "-P", "-m", "mlflow", "ui", "--host", HOST, "--port", str(chosen), "--workers", "1"]
+    store, environment = server.absolute(uri), {"PYTHONSAFEPATH": "1"}  # -P, for the workers that it starts
     if redact.shown(store) == store:
         argv += ["--backend-store-uri", store]
     else:
-        environment = {"MLFLOW_BACKEND_STORE_URI": store}
+        environment |= {"MLFLOW_BACKEND_STORE_URI": store}
     return Command(tuple(argv), environment, f"http://{HOST}:{chosen}", note)
 
 

@@ -18,20 +18,22 @@ def files(module: str) -> list[Path]:
     """The source files of a module, or of the package that it is, without importing it.
 
     Raises:
-        ModelError: there is no such module, neither in the project nor in the environment.
+        ModelError: there is no such module, neither in the environment nor in the project, or one in each.
     """
-    place = Path(*module.split("."))
+    place, first = Path(*module.split(".")), _spec(module.partition(".")[0])
     for path in (place.with_suffix(".py"), place / "__init__.py"):
         if path.is_file():
+            if first and first.origin and not Path(first.origin).is_relative_to(Path.cwd()):
+                raise ModelError(f"layers: {path} bears the name of {first.origin}, which comes first; rename it")
             return _with_siblings(path)
-    origin = _origin(module)
-    if origin is None:
+    spec = _spec(module)
+    if spec is None or not spec.has_location or spec.origin is None:
         raise ModelError(f"layers: no Python module {module!r} in {Path.cwd()} or the environment")
-    return _with_siblings(origin)
+    return _with_siblings(Path(spec.origin))
 
 
-def _origin(module: str) -> Path | None:
-    """The file of a module of the environment. `importlib.util.find_spec` would import the packages that it is in."""
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module of the environment is. `importlib.util.find_spec` would import the packages that it is in."""
     path: list[str] | None = None
     spec: ModuleSpec | None = None
     parts = module.split(".")
@@ -40,7 +42,7 @@ def _origin(module: str) -> Path | None:
         found = (finder.find_spec(name, path) for finder in sys.meta_path) if all(parts) else iter(())
         spec = next((spec for spec in found if spec is not None), None)
         path = list(spec.submodule_search_locations or ()) if spec is not None else []
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    return spec
 
 
 def code(module: str | None) -> Code | None:
@@ -52,20 +54,22 @@ def code(module: str | None) -> Code | None:
 
 
 def register(module: str) -> None:
-    """Import a module from the project or the environment, so that Keras knows the layers that it registers.
+    """Import a module from the environment or the project, so that Keras knows the layers that it registers.
+
+    The project's folder comes last, so that no other file in it is taken for a library.
 
     Raises:
         ModelError: there is no such module, or it cannot be imported.
     """
     files(module)
     here = str(Path.cwd())
-    sys.path.insert(0, here)
+    sys.path.append(here)
     try:
         importlib.import_module(module)
     except Exception as error:  # the boundary: the user's code may raise whatever it likes
         raise ModelError(f"layers: {module!r} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.remove(here)
+        del sys.path[-1]
 
 
 def objects() -> dict[str, Any]:

@@ -49,7 +49,7 @@ def submitted(request, project, monkeypatch):
     """What the flow submits for a preset, and DVC's own graph of it."""
     shutil.copytree(ROOT / "infra", project / "infra")
     shutil.copy(ROOT / "dvc.yaml", project)
-    shutil.copy(paths.preset(request.param), paths.PARAMS)
+    shutil.copy(paths.PRESETS / f"{request.param}.yaml", paths.PARAMS)
     subprocess.run(["git", "init", "--quiet"], timeout=60, check=True)
     Repo.init(".").close()
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project / ".site"))

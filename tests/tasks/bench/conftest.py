@@ -323,7 +323,6 @@ def board(workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     board = Board(tmp_path / "ssh")
     monkeypatch.setenv(openssh.CONFIG, str(board.config))
     monkeypatch.setenv(locks.VARIABLE, str(tmp_path))  # a lock of this test's own
-    shutil.copy(ROOT / paths.LOCK, workshop)
     paths.device("board").write_text(
         f"kind: ssh\ndescription: this machine by ssh\npython: {sys.executable}\nwatts_per_core: [1, 2, 3]\n"
     )

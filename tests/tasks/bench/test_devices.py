@@ -22,7 +22,8 @@ ETHOS = (
 
 
 @pytest.fixture
-def catalog(project: Path) -> Path:
+def catalog(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(paths, "packaged", lambda place: project / "with Tercet" / place)
     folder = project / paths.DEVICES
     folder.mkdir(parents=True)
     (folder / "cpu.yaml").write_text(LITERT)
@@ -66,6 +67,19 @@ def test_a_wrong_file_gives_one_line(catalog: Path, name: str, text: str, messag
         devices.load(name)
 
 
+def test_a_projects_own_file_comes_before_the_catalogs(project: Path) -> None:
+    theirs = devices.load("host-cpu")
+    assert isinstance(theirs, devices.Processor)
+    (project / "infra/devices").mkdir(parents=True)
+    (project / "infra/devices/host-cpu.yaml").write_text(LITERT)
+    assert devices.load("host-cpu").description == "d"
+    (project / "devices").mkdir()
+    (project / "devices/host-cpu.yaml").write_text(LITERT.replace("description: d", "description: own"))
+    (project / "devices/mine.yaml").write_text(LITERT)
+    assert devices.load("host-cpu").description == "own"
+    assert {"mine", "host-cpu", "ethos-u55-128"} <= set(devices.names())
+
+
 def test_an_unknown_device_is_answered_with_a_near_match(catalog: Path) -> None:
     with pytest.raises(ParamsError, match=r"^device: received 'cpv'; allowed: cpu, npu\. did you mean 'cpu'\?$"):
         devices.load("cpv")
@@ -79,12 +93,18 @@ def test_a_processors_fingerprint_is_its_kind_and_the_runtimes_version(catalog: 
         found["machine"] == subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True).stdout.strip()
     )
     assert found == devices.fingerprint(devices.load("cpu"))
+    (catalog / "cpu.yaml").write_text(
+        "# what people read is not in it\n" + LITERT.replace("description: d", "description: e")
+    )
+    assert found == devices.fingerprint(devices.load("cpu"))
+    (catalog / "cpu.yaml").write_text(LITERT.replace("[1, 4, 12]", "[1, 5, 12]"))
+    assert found != devices.fingerprint(devices.load("cpu"))
 
 
 def test_an_estimates_fingerprint_is_the_compilers_version_and_options(catalog: Path) -> None:
     found = devices.fingerprint(devices.load("npu"))
     assert found["ethos-u-vela"] == distribution("ethos-u-vela").version
-    assert found["accelerator"] == "ethos-u55-128"
+    assert found["device"]["accelerator"] == "ethos-u55-128"
     assert "machine" not in found  # another computer estimates the same
 
 

@@ -183,7 +183,7 @@ def test_the_plugin_is_compiled_once_for_each_source(workshop: Path) -> None:
     made = first.stat().st_mtime_ns
     assert arm64.plugin() == first
     assert first.stat().st_mtime_ns == made
-    with arm64.SOURCE.open("a") as file:
+    with arm64.source().open("a") as file:
         file.write("int x = y;\n")
     with pytest.raises(DeviceError, match=r"does not compile(.|\n)*error: .y. undeclared"):
         arm64.plugin()

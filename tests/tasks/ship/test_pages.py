@@ -35,7 +35,7 @@ def test_a_password_is_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     command = track.ui()
     assert isinstance(command, track.Command)
     assert "p4ssw0rd" not in shlex.join(command.argv) + command.address + track.hint()
-    assert command.environment == {"MLFLOW_BACKEND_STORE_URI": address}
+    assert command.environment["MLFLOW_BACKEND_STORE_URI"] == address
 
 
 def test_another_port_is_found_and_one_that_was_asked_for_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +83,8 @@ def started(*command: str, cwd: Path) -> Iterator[Path]:
 
 def test_the_pages_open_from_an_environment_that_is_not_activated(tmp_path: Path, database: Path) -> None:
     root = tmp_path / "a project"
-    (root / "infra/devices").mkdir(parents=True)
-    (root / "dvc.yaml").touch()
+    root.mkdir()
+    (root / "dvc.yaml").write_text("# tercet stage\n")
     shutil.copyfile(database, root / "mlflow.db")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

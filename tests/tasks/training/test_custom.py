@@ -25,12 +25,29 @@ def test_files_are_found_without_importing(project, monkeypatch, module):
     assert "pack" not in sys.modules
 
 
-def test_a_module_of_the_project_comes_before_one_of_the_environment(project, monkeypatch):
-    (project / "elsewhere").mkdir()
-    for place in (project, project / "elsewhere"):
-        (place / "layers_here.py").write_text("")
-    monkeypatch.syspath_prepend(project / "elsewhere")
-    assert [path.resolve() for path in custom.files("layers_here")] == [(project / "layers_here.py").resolve()]
+@pytest.mark.parametrize("module", ["tasks", "random", "sys", "tasks.layers", "here"])
+def test_a_module_of_the_project_that_bears_the_name_of_another_is_refused(project, monkeypatch, module):
+    path = project / f"{module.replace('.', '/')}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(CANARY)
+    elsewhere = project.with_name(f"{project.name}-elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / "here.py").touch()
+    monkeypatch.syspath_prepend(elsewhere)
+    with pytest.raises(ModelError, match=rf"^layers: {path.relative_to(project)} bears the name of .*; rename it$"):
+        custom.register(module)
+    assert not (project / "canary").exists()
+
+
+def test_no_other_file_of_the_project_is_taken_for_a_library(project):
+    (project / "graphlib.py").write_text(CANARY)
+    (project / "mine_alone.py").write_text("import graphlib\n\nsorter = graphlib.TopologicalSorter\n")
+    before = list(sys.path)
+    sys.modules.pop("graphlib", None)
+    custom.register("mine_alone")
+    assert sys.modules.pop("mine_alone").sorter
+    assert not (project / "canary").exists()
+    assert sys.path == before
 
 
 @pytest.mark.parametrize("module", ["absent", "absent.layers", "json.absent", "sys", ".layers", "a..b"])

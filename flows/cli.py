@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 Command = Callable[[argparse.Namespace], int]
+MARK = "tercet stage"  # what a project's dvc.yaml says
+PRESET = "digits-cnn"  # of a new project
 BYTECODE_BYTES = 2**28  # what all libraries, compiled, may come to
 PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -59,7 +61,8 @@ def main() -> int:
     from tasks.errors import TercetError
 
     try:
-        _enter_project(needed=options.in_project)
+        if options.in_project is not None:
+            _enter_project(needed=options.in_project)
         return int(options.command(options))
     except TercetError as error:
         print(f"tercet: {error}", file=sys.stderr)
@@ -110,7 +113,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, command: Command, text: str, *, in_project: bool = True) -> argparse.ArgumentParser:
+    def add(name: str, command: Command, text: str, *, in_project: bool | None = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command, in_project=in_project)
         return sub
@@ -126,7 +129,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
     known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
-    use = add("use", _use, "Make a preset of infra/presets the params.yaml.")
+    init = add("init", _init, "Make an empty folder a project: what to run, and how.", in_project=None)
+    init.add_argument("folder", metavar="DIR", nargs="?", default=".", help="the folder; without it, this one")
+    init.add_argument("--from", metavar="PRESET", dest="preset", default=PRESET, help="what to run: see `tercet use`")
+    use = add("use", _use, "Make a preset the params.yaml.")
     use.add_argument("preset", help="its name, such as digits-cnn")
     use.add_argument("--force", action="store_true", help="replace a params.yaml that is no preset's")
     ui = add("ui", _ui, "Show the records in MLflow's pages, until interrupted, or say where a server shows them.")
@@ -144,11 +150,21 @@ def _enter_project(*, needed: bool) -> None:
 
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file() and (folder / "infra" / "devices").is_dir():
+        if MARK in _text(folder / "dvc.yaml"):
             os.chdir(folder)
             return
     if needed:
-        raise ParamsError(f"{here}: no Tercet project here or above (a folder with dvc.yaml and infra/devices/)")
+        raise ParamsError(
+            f"{here}: no Tercet project here or above (a folder whose dvc.yaml says `{MARK}`); "
+            "`tercet init DIR` makes one"
+        )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not there, a folder, or somebody else's
+        return ""
 
 
 def _run(_options: argparse.Namespace) -> int:
@@ -194,6 +210,13 @@ def _devices(options: argparse.Namespace) -> int:
     if options.probe is not None:
         return 0 if probe(options.probe) else 1
     devices()
+    return 0
+
+
+def _init(options: argparse.Namespace) -> int:
+    from flows.init import init
+
+    print(init(Path(options.folder), options.preset))
     return 0
 
 

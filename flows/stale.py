@@ -1,5 +1,6 @@
 """What there is to do, before anything heavy is started for it."""
 
+from flows import graph
 from flows.start import dvc_bridge
 from tasks.params import Params
 from tasks.stages import code, fingerprint, sources
@@ -14,8 +15,9 @@ def look(settings: Params) -> set[str]:
     anew first, so that DVC sees what has changed. Where nothing hangs from that, DVC is told at once.
 
     Raises:
-        TercetError: a device file is wrong, a file is missing, or DVC's own complaint.
+        TercetError: dvc.yaml lacks something, a device file is wrong, a file is missing, or DVC's own complaint.
     """
+    graph.check()
     for kind in sources.KINDS:
         sources.sources(settings, kind)
     code.code(settings)

@@ -17,7 +17,7 @@ def support() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    matrix = records.read(Matrix, paths.SUPPORT)
+    matrix = records.read(Matrix, paths.own_or_packaged(paths.SUPPORT))
     schemes = list(dict.fromkeys(cell.scheme for cell in matrix.cells))
     runtimes = list(dict.fromkeys(cell.runtime for cell in matrix.cells))
     marks = {(cell.operator, cell.runtime, cell.scheme): MARKS[cell.outcome] for cell in matrix.cells}

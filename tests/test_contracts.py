@@ -170,3 +170,11 @@ def test_the_lock_names_no_registry():
     lock = (ROOT / "requirements.lock").read_text()
     assert "://" not in lock
     assert lock.count("--hash=sha256:") > lock.count("==")
+
+
+def test_a_python_of_ours_looks_for_no_module_in_the_users_folder():
+    """With -I or -P it does not; else a user's own tasks.py or random.py would be taken for ours or a library's."""
+    for file in [path for folder in ("tasks", "flows") for path in (ROOT / folder).rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "sys.executable":
+                assert ast.unparse(node.elts[1]) in ("'-I'", "'-P'"), f"{file}:{node.lineno}"

@@ -63,7 +63,7 @@ class Server:
             # a ctrl-C in the terminal reaches the whole group of this process: the server must outlive it, or Prefect's
             # client would call a dead port for minutes
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(opened.fileno()), str(os.getpid())],
+                [sys.executable, "-P", "-m", __name__, str(opened.fileno()), str(os.getpid())],
                 env={**os.environ, **SETTINGS, **home}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                 pass_fds=[opened.fileno()], start_new_session=True,
             )  # fmt: skip

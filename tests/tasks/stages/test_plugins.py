@@ -272,7 +272,7 @@ def test_what_a_plug_in_adds_is_told_with_all_that_is_allowed() -> None:
     with pytest.raises(ParamsError, match=r"frame.yaml: bead: unknown key; .*'beads'"):
         devices.load("frame")
     paths.device("frame").write_text("kind: abacus\ndescription: of wood\nbeads: 100\n")
-    assert devices.fingerprint(devices.load("frame")) == {"kind": "abacus", "beads": 100, "missing": None}
+    assert devices.fingerprint(devices.load("frame")) == {"device": {"kind": "abacus", "beads": 100}, "missing": None}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""`tercet init DIR`: a project of the user's own, beside Tercet and not in it."""
+
+import os
+import shlex
+from pathlib import Path
+
+from flows import presets
+from tasks import files, paths
+from tasks.errors import TercetError
+from tasks.process import told
+
+GIT_S = 30.0
+GIVEN = (
+    ".dvcignore",
+    ".dvc/.gitignore",
+    ".dvc/config",
+    "prefect.yaml",
+    "dvc.yaml",
+)  # as Tercet's own repository has them
+IGNORED = Path(".gitignore")
+
+
+def init(folder: Path, preset: str) -> str:
+    """Make a folder a project, and say what to do next. Afterwards it is the working directory.
+
+    It gets params.yaml of the preset, dvc.yaml, prefect.yaml and DVC's settings; a git repository where it is in none.
+    Its own .gitignore gets what it lacks. Other files are left alone.
+
+    Raises:
+        ParamsError: there is no such preset.
+        TercetError: there is a project or a pipeline already, or git is missing.
+        OSError: the folder cannot be made or written to.
+    """
+    presets.find(preset)
+    present = [name for name in ("params.yaml", "dvc.yaml", "prefect.yaml", ".dvc") if (folder / name).exists()]
+    if present:
+        there = f"{present[0]} is" if len(present) == 1 else f"{', '.join(present)} are"
+        raise TercetError(f"{folder.absolute()}: {there} there already; `tercet init` wants a folder without")
+    before = Path.cwd()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    _need_git()
+    _ignore(paths.packaged(IGNORED).read_text(encoding="utf-8").splitlines())
+    used = presets.use(preset, force=False)
+    for name in GIVEN:  # the last of them is what makes it a project
+        Path(name).parent.mkdir(exist_ok=True)
+        files.write_text(Path(name), paths.packaged(Path(name)).read_text(encoding="utf-8"))
+    first = "" if Path.cwd() == before else f"cd {shlex.quote(str(folder))}: "
+    return f"{Path.cwd()} is a Tercet project now\n{first}{used}"
+
+
+def _need_git() -> None:
+    """DVC keeps versions by git."""
+    if told(["git", "rev-parse", "--is-inside-work-tree"], timeout_s=GIT_S, what="git", error=TercetError).code:
+        done = told(["git", "init", "--quiet"], timeout_s=GIT_S, what="git init", error=TercetError)
+        if done.code:
+            raise TercetError(f"git init: {done.last_words}")
+
+
+def _ignore(lines: list[str]) -> None:
+    present = IGNORED.read_text(encoding="utf-8") if IGNORED.exists() else ""
+    if missing := [line for line in lines if line not in present.splitlines()]:
+        gap = "" if present.endswith("\n") or not present else "\n"
+        files.write_text(IGNORED, present + gap + "\n".join(missing) + "\n")

@@ -1,0 +1,216 @@
+"""A project of the user's own: Tercet is a wheel in an environment of its own, and its repository is nowhere near."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import params
+from tasks.stages import code
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 600.0
+MINE = "raise SystemExit('a module of the user was imported')\n"
+WHO = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+MADE = {".dvc", ".dvcignore", ".git", ".gitignore", "dvc.yaml", "params.yaml", "prefect.yaml"}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment that the wheel is installed in, beside all that this one has."""
+
+    folder: Path
+    wheel: Path
+
+    def run(self, project: Path, *words: str, code: int = 0, **variables: str) -> str:
+        """Run a command of it in a folder to its end; what it printed, both streams together."""
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("MLFLOW_", "PREFECT_", "DVC_", "PYTHONPATH"))}
+        environment = kept | {
+            "PATH": f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "DVC_SITE_CACHE_DIR": str(self.folder / "dvc"),
+        }
+        done = subprocess.run(
+            words, cwd=project, env=environment | variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Built and installed as a user would; what it needs is this environment's, of which Tercet itself is left out."""
+    folder = tmp_path_factory.mktemp("installed")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder]
+    subprocess.run(build, cwd=ROOT, capture_output=True, timeout=LIMIT_S, check=True)
+    (wheel,) = folder.glob("*.whl")
+    own = folder / "env"
+    venv.create(own, symlinks=True)
+    site = own / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    # a folder that is named so is not asked for its own .pth files: the editable Tercet stays out
+    site.joinpath("here.pth").write_text(f"{Path(yaml.__file__).parents[1]}\n")
+    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--offline", "--no-deps"]
+    subprocess.run([*uv, "--python", own / "bin" / "python", wheel], capture_output=True, timeout=LIMIT_S, check=True)
+    return Installed(own, wheel)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A folder that has modules of the names of ours."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("tasks.py", "flows.py"):
+        (folder / name).write_text(MINE)
+    return folder
+
+
+def test_the_wheel_holds_all_that_the_repository_is_read_for(installed):
+    with zipfile.ZipFile(installed.wheel) as wheel:
+        held = set(wheel.namelist())
+    forced = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert forced["force-include"] == {place: f"tasks/resources/{place}" for place in forced["force-include"]}
+    folders = ("tasks", "flows", "infra/devices", "infra/presets", "infra/arm64")
+    listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [*listed.split(), "dvc.yaml", "prefect.yaml", "requirements.lock", "infra/support.json", "tercet.py"]
+    for place in files:
+        ours = place.startswith(("tasks/", "flows/", "tercet"))
+        assert (place if ours else f"tasks/resources/{place}") in held, place
+
+
+def test_a_project_in_an_empty_folder(installed, mine, monkeypatch, tmp_path):
+    said = installed.run(mine, "tercet", "init")
+    assert said == f"{mine} is a Tercet project now\nparams.yaml is now the preset digits-cnn; `tercet run` runs it\n"
+    assert {path.name for path in mine.iterdir()} == MADE | {"tasks.py", "flows.py"}
+    for name in ("dvc.yaml", "prefect.yaml", ".dvc/config", ".dvcignore", ".gitignore", "params.yaml"):
+        assert (mine / name).read_bytes() == (ROOT / name).read_bytes()
+    assert installed.run(mine, "git", "check-ignore", "out/", "data/", ".tercet/").split() == [
+        "out/",
+        "data/",
+        ".tercet/",
+    ]
+    (mine / "devices").mkdir()
+    text = (ROOT / "infra/devices/host-cpu.yaml").read_text().replace("description: ", "description: mine, ")
+    (mine / "devices" / "host-cpu.yaml").write_text(text)
+    known = installed.run(mine, "tercet", "devices")
+    assert re.search(r"^  host-cpu +usable +mine, ", known, re.MULTILINE)
+    assert re.search(r"^  ethos-u55-128 +usable ", known, re.MULTILINE)
+    assert "depthwise conv" in installed.run(mine, "tercet", "devices", "--support")
+    assert "is now the preset every-device" in installed.run(mine, "tercet", "use", "every-device")
+    # what it says of code is what the repository says: a project that changes from one to the other runs nothing again
+    installed.run(mine, "tercet", "stage", "code")
+    monkeypatch.chdir(mine)
+    assert code.written() == code.everything(params.load())
+
+
+def test_a_prefect_worker_finds_the_flow_and_no_module_of_the_users(installed, mine):
+    deployment = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"][0]
+    load = f"from prefect.flows import load_flow_from_entrypoint as f; print(f({deployment['entrypoint']!r}).name)"
+    python = str(installed.folder / "bin" / "python")
+    assert installed.run(mine, python, "-P", "-c", load, PYTHONPATH=str(mine)) == "tercet\n"  # as a worker sets it
+
+
+@pytest.mark.parametrize("name", ["dvc.yaml", "params.yaml", "prefect.yaml", ".dvc"])
+def test_a_folder_that_has_a_project_is_left_alone(name, project, tercet):
+    (project / name).mkdir()
+    code, out, said = tercet("init")
+    assert (code, out) == (1, "")
+    assert said == f"tercet: {project}: {name} is there already; `tercet init` wants a folder without\n"
+    assert [path.name for path in project.iterdir()] == [name]
+
+
+def test_what_cannot_be_a_project_is_one_line(project, tercet, monkeypatch):
+    (project / "file").touch()
+    assert tercet("init", "new", "--from", "smok")[2].endswith("did you mean 'smoke'?\n")
+    assert not (project / "new").exists()
+    assert tercet("init", "file")[::2] == (1, "tercet: FileExistsError: [Errno 17] File exists: 'file'\n")
+    monkeypatch.setenv("PATH", str(project))
+    code, _, said = tercet("init", "new")
+    assert code == 1
+    assert said == "tercet: git: git does not start: No such file or directory\n"
+
+
+def test_a_project_below_a_repository_uses_that_and_its_gitignore_keeps_its_lines(project, tercet):
+    subprocess.run(["git", "init", "--quiet"], timeout=60, check=True)
+    (project / "new").mkdir()
+    (project / "new" / ".gitignore").write_text("/mine/\n/out/")
+    code, out, _ = tercet("init", "new", "--from", "mnist-cnn")
+    assert code == 0
+    first, second, *_ = out.splitlines()
+    assert first == f"{project / 'new'} is a Tercet project now"
+    assert second.startswith("cd new: params.yaml is now the preset mnist-cnn; `tercet run` runs it, once its data are")
+    assert not Path(".git").exists()
+    lines = Path(".gitignore").read_text().splitlines()
+    assert lines[:2] == ["/mine/", "/out/"]
+    assert set(lines) >= set((ROOT / ".gitignore").read_text().splitlines())
+    assert len(lines) == len(set(lines))
+
+
+@pytest.fixture
+def tercet(monkeypatch, capsys):
+    """The command in this process: the exit code, what it prints, what it says on standard error."""
+    from flows import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tercet", *words])
+        code = cli.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def ran(said):
+    """The stages that a run says it ran."""
+    return set(re.findall(r"^\[\d+/\d+\] (.+): ran in [0-9.]+ s$", said, re.MULTILINE))
+
+
+NOTHING = "everything is up to date: no stage to run"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_project_runs_moves_and_is_cloned(installed, mine, tmp_path):
+    installed.run(tmp_path, "tercet", "init", "mine", "--from", "smoke")
+    assert {"train", "report"} <= ran(installed.run(mine, "tercet", "run"))
+    assert "Running stage" not in installed.run(mine, "dvc", "repro")
+    assert NOTHING in installed.run(mine, "tercet", "run")
+    installed.run(mine, "tercet", "stage", "report")
+    assert NOTHING in installed.run(mine, "tercet", "run")
+
+    moved = tmp_path / "a folder of $HOME's"
+    mine.rename(moved)
+    assert NOTHING in installed.run(moved, "tercet", "run")
+    copied = tmp_path / "a copy"
+    shutil.copytree(moved, copied, symlinks=True)
+    assert NOTHING in installed.run(copied, "tercet", "run")
+
+    remote = tmp_path / "remote"
+    installed.run(moved, "dvc", "remote", "modify", "local", "url", str(remote))
+    installed.run(moved, "dvc", "push", "--quiet")
+    for words in (["add", "--all"], [*WHO, "commit", "--quiet", "--message", "all"]):
+        installed.run(moved, "git", *words)
+    installed.run(tmp_path, "git", "clone", "--quiet", str(moved), "cloned")
+    cloned = tmp_path / "cloned"
+    installed.run(cloned, "dvc", "pull", "--quiet")
+    assert NOTHING in installed.run(cloned, "tercet", "run")
+
+    other = tmp_path / "cpuinfo"  # of another machine: only what names a processor is old there
+    other.write_text(re.sub(r"(?m)^(model name\s*:).*", r"\1 another", Path("/proc/cpuinfo").read_text()))
+    hide = 'mount --bind "$0" /proc/cpuinfo && exec tercet run'
+    words = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*words, "true"], capture_output=True, timeout=60, check=False).returncode:
+        pytest.skip("no hardware: the kernel lets nobody mount here")
+    found = ran(installed.run(cloned, *words, hide, str(other)))
+    variants = ("fp32", "int8", "pruned50-clustered8-int8")
+    named = {f"{stage.format(variant)}" for stage in ("evaluate {}", "benchmark {} @ host-cpu") for variant in variants}
+    assert found == named | {"code", "fingerprint host-cpu", "report", "bundle host-cpu", "bundle ethos-u55-128"}

@@ -25,10 +25,10 @@ def check(splits: dict[str, Examples]) -> None:
     """
     known: dict[str, tuple[str, int]] = {}
     for split, examples in splits.items():
-        found = [(place, known[each]) for place, each in enumerate(digests(examples)) if each in known]
-        if found:
+        own = list(enumerate(digests(examples)))
+        if found := [(place, known[each]) for place, each in own if each in known]:
             _tell(splits, split, found)
-        for place, each in enumerate(digests(examples)):
+        for place, each in own:
             known.setdefault(each, (split, place))
 
 

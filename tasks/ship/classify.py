@@ -7,6 +7,7 @@ reconstructs its input {"error": mean squared error}: the larger, the less norma
 INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; arrays: numbers of
 the model's shape, or [n, ...]; texts: str [n]), an `.npz` file of such arrays by the names of several inputs, a `.csv`
 file with a header for a model of tables, a `.txt` file with one text a line, or `-` for such lines on standard input.
+A model of images reads a JPEG or PNG file as well, of any size, where Pillow is installed.
 """
 # ruff: noqa: E402 - nothing may be imported before the script's own folder is off the path
 
@@ -29,6 +30,7 @@ from typing import Any
 
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 NEEDED = {"module", "options", "output", "serves"}  # of a manifest's program
+IMAGES = (".jpg", ".jpeg", ".png")
 TARGET = "label"  # what the model is for, of several targets
 EVEN = 0.5  # a label that is as likely there as not
 PACKAGE = "shipped"  # what the checked modules are imported under
@@ -118,6 +120,8 @@ def read(source: str, inputs: dict[str, Any], preprocess: Any) -> dict[str, Any]
             f"{source}: this model has the inputs {', '.join(inputs)}: give an .npz file with one array each"
         )
     ((name, spec),) = inputs.items()
+    if source.lower().endswith(IMAGES) and spec["kind"] == "image":
+        return {name: _decoded(source, spec)}
     if source.endswith(".npy"):  # mapped: a file that promises too much is refused
         return {name: _batch(np.load(source, mmap_mode="r", allow_pickle=False), spec)}
     if spec["kind"] != "text":
@@ -126,6 +130,15 @@ def read(source: str, inputs: dict[str, Any], preprocess: Any) -> dict[str, Any]
     if not lines:
         raise UserError(f"{source}: no text in it; one text a line is expected")
     return {name: np.array(lines)}
+
+
+def _decoded(source: str, spec: dict[str, Any]) -> Any:
+    """The pixels of an image file in the model's size, as `prepare` decodes it: a batch of one."""
+    images = import_module(f"{PACKAGE}.images")
+    try:
+        return images.decode(Path(source).read_bytes(), tuple(spec["shape"]))[None]
+    except ImportError:
+        raise UserError(f"{source}: install Pillow to decode it, or give its pixels as an .npy file") from None
 
 
 def _batch(raw: Any, spec: dict[str, Any]) -> Any:

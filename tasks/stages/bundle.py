@@ -7,7 +7,7 @@ from tasks import files, paths, records
 from tasks.bench import devices, shipping
 from tasks.bench.request import made_in
 from tasks.errors import DataError, UnsupportedError
-from tasks.examples import preprocess
+from tasks.examples import images, preprocess
 from tasks.params import Budget, Params
 from tasks.records import Comparison, Row
 from tasks.records.figures import Value, known
@@ -58,8 +58,10 @@ def _fill(folder: Path, name: str, row: Row) -> Program:
         was = row.measurement.artifact_sha256
         raise DataError(f"{artifact.path}: sha256 {was} was measured; received {artifact.card.sha256}: `tercet run`")
     shipped = shipping.ships(artifact, devices.load(row.device), folder)
-    shutil.copyfile(paths.DATA / "preprocess.json", folder / "preprocess.json")
-    for script in (preprocess, classify):
+    described = paths.DATA / "preprocess.json"
+    shutil.copyfile(described, folder / described.name)
+    reads_images = any(entry["kind"] == "image" for entry in preprocess.read(described)["inputs"].values())
+    for script in (preprocess, classify, *([images] if reads_images else [])):
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)
     packages = " ".join(f'"{package}"' for package in shipped.requires)

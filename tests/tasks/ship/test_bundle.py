@@ -62,6 +62,7 @@ def test_the_bundle_classifies_with_numpy_and_the_runtime_alone(
             "README.txt",
             "SHA256SUMS",
             "classify.py",
+            "images.py",
             "manifest.json",
             "model.tflite",
             "preprocess.json",

@@ -56,13 +56,15 @@ class Request:
         self,
         *,
         latency: Latency | None = None,
-        energy: Energy = NOT_MEASURED,
+        energy: Energy | None = None,
         phases: Mapping[str, Phase] | None = None,
         **figures: Any,
     ) -> Measurement:
-        """A measurement of this pair: of an inference that takes so much, where it says nothing of other phases."""
+        """A measurement of this pair: by phase, or of an inference that takes so much, or of nothing that ran."""
+        if latency or energy:
+            phases = inference(latency=latency, energy=energy or NOT_MEASURED)
         return Measurement(
-            phases=phases or inference(latency=latency, energy=energy),
+            phases=phases or {},
             variant=self.variant,
             device=self.device.name,
             device_kind=self.device.kind,

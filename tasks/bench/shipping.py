@@ -68,7 +68,7 @@ def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | N
     runtime = runtime or device.kind
     setup, package = timed.setup_of(runtime, device, Local()), KINDS.load(runtime).package
     assert package
-    source = setup.model(artifact)
+    source, ask = setup.model(artifact), setup.ask("predict", artifact)
     file = f"model{source.suffix}"
     shutil.copyfile(source, folder / file)
     found_by = f"{package} {installed(package)}"
@@ -77,8 +77,8 @@ def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | N
         found_by=found_by,
         runs=f"{file} is what runs on the device, by {found_by}.",
         serves=file,
-        module=setup.runtime,
-        options=setup.ask("predict", artifact)["options"],
+        module=ask["runtime"],
+        options=ask["options"],
         output=judged(artifact.card.outputs),
         requires=(required(package), *plugins(setup.options.get("platform", "cpu"))),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from tasks.bench import external, levels, meters, shots, stats
 from tasks.bench.answers import Answer
 from tasks.bench.devices import Device, Processor
-from tasks.bench.kinds import KINDS
+from tasks.bench.kinds import KINDS, NO_STATE
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.shots import Shot
 from tasks.bench.transport import Session
@@ -56,16 +56,26 @@ class Setup:
     watts_per_core: tuple[float, float, float]  # low, nominal, high: for an estimate where no counter can be read
     model: Callable[[Artifact], Path] = lambda artifact: artifact.path  # the file that the runtime takes
     profiles: bool = False  # whether the runtime can say how long each operator takes
+    generates: str | None = None  # the runner's module for what keeps a state between calls
     describe: bool = False  # whether the runtime must be told of the artifact's inputs and outputs
     offloads: bool = False  # whether another processor computes, while the process that is timed may sleep
 
     def ask(self, action: str, artifact: Artifact) -> dict[str, Any]:
-        """What every request to the runner about an artifact holds."""
+        """What every request to the runner about an artifact holds.
+
+        Raises:
+            UnsupportedError: it keeps a state between calls, and the runtime cannot.
+        """
         card, options = artifact.card, dict(self.options)
+        if card.scenario == "generate":
+            if self.generates is None:
+                raise UnsupportedError(f"{card.variant}: {NO_STATE}")
+            options["signatures"] = [signature.model_dump() for signature in card.signatures]
+            return {"action": action, "runtime": self.generates, "scenario": card.scenario, "options": options}
         if self.describe:
             sides = {"inputs": card.inputs, "outputs": card.outputs}
             options |= {side: [tensor.model_dump() for tensor in tensors] for side, tensors in sides.items()}
-        return {"action": action, "runtime": self.runtime, "options": options}
+        return {"action": action, "runtime": self.runtime, "scenario": card.scenario, "options": options}
 
 
 def setup_of(kind: str, device: Device, session: Session) -> Setup:
@@ -195,7 +205,8 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
     """Every window, in order."""
     plan = plan_of(request)
     both = [request.reference, request.artifact]
-    artifacts = both if request.variant != request.reference.card.variant else both[1:]
+    paired = request.variant != request.reference.card.variant and len({each.card.scenario for each in both}) == 1
+    artifacts = both if paired else both[1:]  # what is driven in another way has no phase in common
     models = [(artifact, setup.model(artifact)) for artifact in artifacts]
     with scratch("bench") as folder:
         samples = Path(folder, "samples.npz")
@@ -219,7 +230,7 @@ def _shot(request: Request, setup: Setup, artifact: Artifact, model: Path, *, pl
     keys = ("window_s", "warmup_s", "min_runs", "warmup_runs", "idle_s")
     ask = {
         **setup.ask("time", artifact),
-        "scenario": "single",
+        **({"new_tokens": request.protocol.new_tokens} if artifact.card.scenario == "generate" else {}),
         "energy": meters.EXTERNAL if _metered(request) else setup.energy,
         **{key: getattr(plan, key) for key in keys},
     }

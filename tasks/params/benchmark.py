@@ -15,6 +15,7 @@ class Protocol(Section):
     mode: Literal["quick", "full"]
     windows: Count | None = None  # null: 6; with less than 6 a ratio has no interval
     window_s: Annotated[float, Field(gt=0)] | None = None  # null: 0.15 s in quick mode, 10 s in full
+    new_tokens: Count = 16  # that what keeps a state writes after each prompt
 
 
 class Benchmark(Section):

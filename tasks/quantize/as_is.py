@@ -1,13 +1,14 @@
 """A LiteRT file of one's own as a variant: not a byte of it is changed."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.errors import ModelError
 from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import LABEL, Spec, TensorSpec
 from tasks.formats import sizes, tflite
-from tasks.quantize import guard, litert
+from tasks.quantize import guard, litert, signatures
 from tasks.records import ArtifactCard, Tensor
 from tasks.training import keras_files
 
@@ -38,16 +39,20 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays)
         )
     content = source.read_bytes()
     try:
-        graph, shapes = litert.inspect(content), _shapes(content)
+        graph, shapes, calls = litert.inspect(content), _shapes(content), signatures.read(tflite.parse(content))
     except tflite.DAMAGED as error:
         raise ModelError(f"model {model!r}: not a whole LiteRT file: {type(error).__name__}: {error}") from None
+    if any(call.state for call in calls):
+        tokens, scores = signatures.language(model, calls)
+        graph = replace(graph, inputs=(tokens,), outputs=(scores,))
+        shapes = [[1, *next(iter(spec.inputs.values())).shape]]  # a prompt may be any that its prefills go into
     names = spec.names_of([tensor.name for tensor in graph.inputs], f"model {model!r}")
     inputs = tuple(
         _checked(model, tensor, shape, spec.inputs[name])
         for name, tensor, shape in zip(names, graph.inputs, shapes, strict=True)
     )
     _check_answer(model, graph, spec)
-    guard.check(content, "as-is", examples)
+    guard.check(content, "as-is", examples, calls=calls)
     (folder / FILE).write_bytes(content)
     ArtifactCard(
         variant=variant,
@@ -58,6 +63,7 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays)
         **sizes.of(content),
         inputs=inputs,
         outputs=graph.outputs,
+        signatures=calls,
         operators=graph.operators,
         converter="none",
         no_stablehlo="scheme as-is: there is no Keras model to make StableHLO of",

@@ -4,6 +4,7 @@ Every file gives finite numbers, and the same to an example whatever was asked b
 Keras model does, up to what its arithmetic may change; how far any other lies from the model is told with it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tasks.distance import apart, rms
 from tasks.errors import ConversionError, DeviceError, UnsupportedError
 from tasks.examples import Array, Arrays, Examples
 from tasks.formats.schemes import SCHEMES
+from tasks.records import Signature
 from tasks.scratch import scratch
 
 if TYPE_CHECKING:
@@ -27,7 +29,13 @@ KERNELS, MOVED = 16, 16
 Answers = dict[str, Array]
 
 
-def check(content: bytes, scheme: str, examples: Arrays, model: "tf_keras.Model | None" = None) -> float | None:
+def check(
+    content: bytes,
+    scheme: str,
+    examples: Arrays,
+    model: "tf_keras.Model | None" = None,
+    calls: Sequence[Signature] = (),
+) -> float | None:
     """Ask a file for some examples, one after the other, there and back.
 
     Args:
@@ -35,6 +43,7 @@ def check(content: bytes, scheme: str, examples: Arrays, model: "tf_keras.Model 
         scheme: what it was written at.
         examples: model-ready ones, of which the first 24 are asked.
         model: what it was made from; None: it came as a file.
+        calls: its signatures, where it has several.
 
     Returns:
         How far the answers lie from the model's, as the root mean square over the answers' spread; of several outputs
@@ -47,7 +56,7 @@ def check(content: bytes, scheme: str, examples: Arrays, model: "tf_keras.Model 
     n = min(len(examples), TRIED)
     there = np.arange(n)
     tried = examples.take(there)
-    found = answers(content, examples.take(np.concatenate([there, there[::-1]])))
+    found = answers(content, examples.take(np.concatenate([there, there[::-1]])), calls)
     for name, array in found.items():
         _check_finite(f"scheme {scheme}: output {name!r}", array[:n])
         _check_memory(name, array[:n], array[n:][::-1])
@@ -64,7 +73,7 @@ def check(content: bytes, scheme: str, examples: Arrays, model: "tf_keras.Model 
     return max(apart(given[name], array) for name, array in expected.items())
 
 
-def answers(content: bytes, examples: Examples) -> Answers:
+def answers(content: bytes, examples: Examples, calls: Sequence[Signature] = ()) -> Answers:
     """What LiteRT answers by a file: the outputs, float32 [n, ...], by name.
 
     Raises:
@@ -74,7 +83,7 @@ def answers(content: bytes, examples: Examples) -> Answers:
         file = Path(folder, "model.tflite")
         file.write_bytes(content)
         try:
-            return predict(file, examples)[0]
+            return predict(file, examples, calls=calls)[0]
         except (DeviceError, UnsupportedError) as error:
             raise ConversionError(f"LiteRT does not run the file: {str(error).removeprefix(f'{file}: ')}") from None
 

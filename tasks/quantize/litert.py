@@ -119,8 +119,8 @@ def inspect(content: bytes) -> Graph:
     file = tflite.parse(content)
     graph, names = file.main, file.names()
     return Graph(
-        inputs=tuple(_tensor(graph.tensors[i], names[i]) for i in graph.inputs),
-        outputs=tuple(_tensor(graph.tensors[i], names[i]) for i in graph.outputs),
+        inputs=tuple(tensor(graph.tensors[i], names[i]) for i in graph.inputs),
+        outputs=tuple(tensor(graph.tensors[i], names[i]) for i in graph.outputs),
         operators=dict(sorted(Counter(operator.kind for operator in graph.operators).items())),
     )
 
@@ -216,14 +216,15 @@ def _one_by_one(examples: "Arrays") -> Iterator[dict[str, "np.ndarray[Any, Any]"
         yield {name: array[i : i + 1] for name, array in examples.inputs.items()}
 
 
-def _tensor(tensor: tflite.Tensor, name: str) -> Tensor:
-    scaled = len(tensor.scales) == 1
+def tensor(found: tflite.Tensor, name: str) -> Tensor:
+    """A tensor of a file as a card has it, by the name that it is called by."""
+    scaled = len(found.scales) == 1
     return Tensor(
         name=name,
-        shape=tensor.shape[1:],
-        dtype=tensor.dtype,
-        scale=tensor.scales[0] if scaled else None,
-        zero_point=tensor.zero_points[0] if scaled else None,
+        shape=found.shape[1:],
+        dtype=found.dtype,
+        scale=found.scales[0] if scaled else None,
+        zero_point=found.zero_points[0] if scaled else None,
     )
 
 

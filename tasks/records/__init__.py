@@ -4,7 +4,18 @@ Every figure says where it comes from: `measured`, `estimated`, `emulated` or `n
 never 0.
 """
 
-from tasks.records.artifacts import ArtifactCard, Code, Layer, ModelCard, Program, Sensitivity, Tensor, judged
+from tasks.records.artifacts import (
+    ArtifactCard,
+    Code,
+    Layer,
+    ModelCard,
+    Program,
+    Scenario,
+    Sensitivity,
+    Signature,
+    Tensor,
+    judged,
+)
 from tasks.records.base import SCHEMA_VERSION, Record, read
 from tasks.records.comparison import Comparison, Control, Outcome, Row, Speed, Subject
 from tasks.records.measurements import (
@@ -28,6 +39,7 @@ from tasks.records.quality import Better, ClassFigures, Evaluation, Paired, Scor
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "Better", "ClassFigures", "Code", "Comparison", "Control", "Energy",
     "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement", "Memory", "ModelCard",
-    "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Score",
-    "Sensitivity", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "gain", "inference", "judged", "read",
+    "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Scenario",
+    "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "gain",
+    "inference", "judged", "read",
 ]  # fmt: skip

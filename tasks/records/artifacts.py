@@ -7,6 +7,8 @@ from pydantic import Field
 
 from tasks.records.base import Record
 
+Scenario = Literal["single", "generate"]
+
 
 class Tensor(Record):
     """One named input or output of an artifact."""
@@ -16,6 +18,17 @@ class Tensor(Record):
     dtype: str
     scale: float | None = None  # real = scale * (integer - zero_point), where quantized
     zero_point: int | None = None
+
+
+class Signature(Record):
+    """One of several ways to call an artifact."""
+
+    name: str
+    inputs: tuple[Tensor, ...]  # with all their axes
+    outputs: tuple[Tensor, ...]
+    state: dict[str, str] = Field(default_factory=dict)  # by an output's name, the input of the next call that it is
+    in_place: bool = False  # whether each state may lie in the same memory as input and as output
+    places: int | None = None  # tokens that the state has room for; null where the file does not show it
 
 
 def judged(outputs: Sequence[Tensor]) -> str:
@@ -92,8 +105,11 @@ class ArtifactCard(Record):
     bytes: int
     gzip_bytes: int  # gzip -9: the size of a download
     zstd_bytes: int | None = None  # zstd -19
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...]  # what answers an example takes, and what it gives
     outputs: tuple[Tensor, ...]
+    signatures: tuple[
+        Signature, ...
+    ] = ()  # every way to call it, where there are several: the one above, where none is
     operators: dict[str, int]  # how many of each
     aware_epochs: int = 0
     ranges: str = "min-max"  # of the activations, where the scheme has any: how they were chosen
@@ -107,3 +123,8 @@ class ArtifactCard(Record):
     params: dict[str, Any] = Field(default_factory=dict)  # of its entry in `quantize`, defaults among them
     stablehlo: Program | None = None
     no_stablehlo: str | None = None  # why there is none
+
+    @property
+    def scenario(self) -> Scenario:
+        """How it is driven: by one call for each example, or as what writes a text and keeps a state meanwhile."""
+        return "generate" if any(signature.state for signature in self.signatures) else "single"

@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks import paths, track
 from tasks.bench import devices, locks
-from tasks.bench.kinds import KINDS
+from tasks.bench.kinds import KINDS, NO_STATE
 from tasks.bench.request import Artifact, Request, Result, made_in
 from tasks.errors import InvalidError, UnsupportedError
 from tasks.examples import dataset, first, save_inputs
@@ -84,12 +84,15 @@ def measure(
 
 
 def _attempt(request: Request, metric: str | None) -> Result:
+    kind = KINDS.load(request.device.kind)
     reason = devices.usable(request.device)
+    if request.artifact.card.scenario == "generate" and not kind.generates:
+        reason = NO_STATE
     if reason:
         return Result(request.result(status="unsupported", reason=reason))
     began_ms = time.time_ns() // 1_000_000
     try:
-        result = KINDS.load(request.device.kind).measure(request)
+        result = kind.measure(request)
     except UnsupportedError as error:
         return Result(request.result(status="unsupported", reason=str(error)))
     except InvalidError as error:

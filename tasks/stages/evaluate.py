@@ -33,7 +33,7 @@ def evaluate(params: Params, variant: str) -> None:
     scores, runtime = [], ""
     for kernels in kinds:
         for split in splits:
-            outputs, runtime = predict(paths.artifact(variant) / card.file, examples[split], kernels)
+            outputs, runtime = predict(paths.artifact(variant) / card.file, examples[split], kernels, card.signatures)
             scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split, params.metric))
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
     truth, names = examples["test"].targets[LABEL], dataset.spec().classes

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tasks.bench.transport import Session
 
 
+NO_STATE = "a file that keeps a state from call to call, as a language model does, runs through LiteRT alone"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """A kind of device: what its file says, how it measures, and what hangs from it everywhere else.
@@ -34,6 +37,7 @@ class Kind:
     ships: "Callable[[Artifact, Device, Path], Shipped] | None" = None  # into a bundle; None: nothing can be
     here: bool = False  # it measures this machine, which must be quiet
     board: "Callable[[Device], str] | None" = None  # it measures another one, of this identity whatever its alias
+    generates: bool = False  # it runs what keeps a state from call to call, too
     own_kernels: bool = False  # accuracy there is not the evaluation's: it answers validation and test itself
     dense: bool = False  # zeros and shared weights cost there what any others cost
     estimates: str | None = None  # the scheme that a latency is estimated at without running anything

@@ -11,7 +11,7 @@ class Litert(Processor):
     """This machine's processor, which runs the artifact through LiteRT."""
 
 
-RESOURCES = ("../runner/litert.py",)
+RESOURCES = ("../runner/litert.py", "../runner/language.py")
 
 
 def measure(request: Request) -> Result:
@@ -34,6 +34,7 @@ def setup(device: Processor, session: Session) -> timed.Setup:
         options={"kernels": "default", "threads": device.threads},
         energy=meters.HOST,
         watts_per_core=device.watts_per_core,
+        generates="language",
     )
 
 
@@ -46,5 +47,6 @@ KIND = Kind(
     setup=setup,
     ships=shipping.processor,
     here=True,
+    generates=True,
     dense=True,
 )

@@ -168,6 +168,7 @@ KIND = Kind(
     measure=measure,
     ships=ships,
     board=lambda device: openssh.board(device.name),
+    generates=True,  # by LiteRT there, which its `setup` says
     own_kernels=True,
     dense=True,
 )

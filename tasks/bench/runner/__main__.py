@@ -6,13 +6,14 @@ clipped. Several inputs are matched by name; one alone may have any.
 
 `predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name.
 
-`time` adds `scenario` (see `scenarios`), `samples` (path: an `.npz` of uint64 arrays of nanoseconds, by phase),
-`warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy readings, see
-`counters.find`). Each phase has a window of its own. Both bounds of the warm-up and of the window must be reached. The
-clock covers the inference and reading every output back; the input is in place before it starts, as in MLPerf Tiny.
-Around the window stands an idle one, if there is an energy counter to read. `seconds` and `cpu_s` are the whole
-window's; `busy_s` and `busy_cpu_s` the clocked part's. Memory is read when the inputs are there and the runtime is
-imported, and again after the first inference, before a second example is prepared.
+`time` adds `scenario` (see `scenarios`; `generate` adds `new_tokens`), `samples` (path: an `.npz` of uint64 arrays of
+nanoseconds, by phase), `warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy
+readings, see `counters.find`). Each phase has a window of its own. Both bounds of the warm-up and of the window must be
+reached; runs are counted in the phase's units. The clock covers the inference and reading every output back; the input
+is in place before it starts, as in MLPerf Tiny. Around the window stands an idle one, if there is an energy counter to
+read. `seconds` and `cpu_s` are the whole window's; `busy_s` and `busy_cpu_s` the clocked part's. Memory is read when
+the inputs are there and the runtime is imported, and again after the first inference, before a second example is
+prepared.
 
 `look` needs `action` and `runtime` alone, and gives no figures: the environment is in every response.
 
@@ -47,7 +48,7 @@ from . import SCHEMA, arrays, counters, machine  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
 from .scenarios import SCENARIOS, Phase  # noqa: E402
 
-RUNTIMES = ("litert", "onnxruntime", "openvino", "pjrt", "tflm")
+RUNTIMES = ("litert", "language", "onnxruntime", "openvino", "pjrt", "tflm")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 PLACINGS, PLACING_S = 20, 0.02
 MARK, EMPTY, INFERENCE = 0x5EED, 0, 1  # a mark is getpriority(MARK, what stands between this pair)

@@ -23,4 +23,19 @@ def single(model: Model, examples: list[Example], _request: dict[str, Any]) -> d
     return {"infer": Phase(model, examples, "inference")}
 
 
-SCENARIOS: dict[str, Callable[[Any, list[Example], dict[str, Any]], dict[str, Phase]]] = {"single": single}
+def generate(model: Any, examples: list[Example], request: dict[str, Any]) -> dict[str, Phase]:
+    """A prompt up to the first scores, and after the first of the prompts `new_tokens` tokens, one by one.
+
+    The model is of a runtime whose `Model` has `decoding`.
+    """
+    decoding = model.decoding(examples[0], request["new_tokens"])
+    return {
+        "prefill": Phase(model, examples, "token", volume=len(examples[0][0][1])),
+        "decode": Phase(decoding, decoding.examples, "token", period=request["new_tokens"]),
+    }
+
+
+SCENARIOS: dict[str, Callable[[Any, list[Example], dict[str, Any]], dict[str, Phase]]] = {
+    "single": single,
+    "generate": generate,
+}

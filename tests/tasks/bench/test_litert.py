@@ -12,7 +12,7 @@ from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.params import Protocol
-from tasks.records import Tensor
+from tasks.records import Signature, Tensor
 
 Pair = Callable[[str, str], Request]
 
@@ -131,3 +131,43 @@ def test_the_judged_output_is_never_another_one(pair: Pair, given: list[str], ra
             timed.outputs(asked, setup)
     else:
         assert timed.outputs(asked, setup)["test"].tolist() == [len(given) - 1]
+
+
+def test_a_reference_without_a_phase_leaves_that_phase_without_a_ratio(
+    pair: Pair, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = machine.answer
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = real(request)
+        if "timing" in found and Path(request["model"]).parent.name == "int8":
+            phases = found["timing"]["phases"]
+            phases |= {"more": phases["infer"] | {"unit": "token", "volume": 4}}
+            with np.load(request["samples"]) as samples:
+                np.savez(request["samples"], infer=samples["infer"], more=samples["infer"] * np.uint64(3))
+        return found
+
+    monkeypatch.setattr(machine, "answer", answer)
+    found = litert.measure(pair("int8", "host-cpu")).measurement
+    assert (found.status, found.reference) == ("ok", "float32")
+    assert found.phases["infer"].ratio is not None
+    more = found.phases["more"]
+    assert (more.ratio, more.energy.ratio, more.unit, more.volume) == (None, None, "token", 4)
+    assert [window.variant for window in more.windows] == ["int8"] * 2
+    assert more.latency is not None
+    assert more.latency.ms_p50 == pytest.approx(0.12)
+
+
+def test_a_reference_that_is_driven_in_another_way_is_not_run_beside(pair: Pair, machine: Any) -> None:
+    request = pair("int8", "host-cpu")
+    token = Tensor(name="tokens", shape=(1, 1), dtype="int32")
+    call = Signature(name="decode", inputs=(token,), outputs=(token,), state={"tokens": "tokens"})
+    card = request.artifact.card.model_copy(update={"signatures": (call,)})
+    protocol = request.protocol.model_copy(update={"new_tokens": 7})
+    asked = replace(request, artifact=Artifact(card, request.artifact.path), protocol=protocol)
+    found = litert.measure(asked).measurement
+    assert {Path(sent["model"]).parent.name for sent in machine.requests} == {"int8"}
+    sent = machine.requests[0]
+    assert (sent["runtime"], sent["scenario"], sent["new_tokens"]) == ("language", "generate", 7)
+    assert sent["options"]["signatures"] == [call.model_dump()]
+    assert (found.status, found.reference) == ("ok", None)

@@ -1,0 +1,234 @@
+"""Language models in LiteRT: `.tflite` files that are called as LiteRT-LM calls them, and keep a state between calls.
+
+Signatures `prefill…` take a part of a prompt, `decode` takes one token. Their inputs are `tokens` `[1, n]`, `input_pos`
+`[n]`, where these stand in the text, and the state: what the call before gave under the same name. Where prefill gives
+no scores of the next token, the last token of a prompt goes through decode. The state never leaves the runtime: one
+set of buffers is the input and the output of a call where the file writes it in place, else two take turns.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .arrays import Arrays, Example, RefusedError, dequantize, one_line
+
+PACKAGE = "ai-edge-litert"
+MODULE = "ai_edge_litert.compiled_model"
+REFUSALS = (RuntimeError,)
+DECODE, PREFILL = "decode", "prefill"
+Buffers = dict[str, Any]  # of the runtime, by the names of tensors
+
+
+class State:
+    """What a call leaves to the next one."""
+
+    def __init__(self, model: Any, decode: dict[str, Any], *, in_place: bool) -> None:
+        self._shapes = {
+            tensor["name"]: tensor for tensor in decode["inputs"] if tensor["name"] in decode["state"].values()
+        }
+        buffers = [
+            {name: model.create_input_buffer_by_name(DECODE, name) for name in self._shapes}
+            for _ in range(1 if in_place else 2)
+        ]
+        self.turns: list[tuple[Buffers, Buffers]] = [(buffers[0], buffers[-1]), (buffers[-1], buffers[0])]  # in, out
+        self.turn = 0
+        self._empty = {
+            name: np.zeros(prod(about["shape"]), np.dtype(about["dtype"])) for name, about in self._shapes.items()
+        }
+
+    def keep(self) -> dict[str, Any]:
+        """A copy of it."""
+        held = self.turns[self.turn][0]
+        return {name: held[name].read(len(zeros), zeros.dtype) for name, zeros in self._empty.items()}
+
+    def restore(self, kept: dict[str, Any] | None = None) -> None:
+        """Put a copy in place; without one, the state of an empty text: all zeros."""
+        for name, buffer in self.turns[self.turn][0].items():
+            buffer.write((kept or self._empty)[name])
+
+
+class Call:
+    """A signature at one place of a text, with buffers of its own for what it is given."""
+
+    def __init__(self, model: Any, about: dict[str, Any], place: int, state: State, scores: Buffers) -> None:
+        self._model, self._state, self.name, self.length = model, state, about["name"], length(about)
+        kinds = {tensor["name"]: np.dtype(tensor["dtype"]) for tensor in about["inputs"]}
+        given = {name: model.create_input_buffer_by_name(self.name, name) for name in kinds if name in GIVEN}
+        if "input_pos" in given:
+            given["input_pos"].write((place + np.arange(self.length)).astype(kinds["input_pos"]))
+        self._tokens, self._dtype = given["tokens"], kinds["tokens"]
+        outputs = scores if gives_scores(about) else {}
+        self._turns = [
+            ({**given, **taken}, {**outputs, **{name: left[into] for name, into in about["state"].items()}})
+            for taken, left in state.turns
+        ]
+
+    def write(self, tokens: Any) -> None:
+        """Set the tokens that it takes."""
+        self._tokens.write(np.asarray(tokens, self._dtype).reshape(1, -1))
+
+    def run(self) -> None:
+        """Make the call; the state is then what it gave."""
+        self._model.run_by_name(self.name, *self._turns[self._state.turn])
+        self._state.turn = 1 - self._state.turn
+
+
+GIVEN = ("tokens", "input_pos")
+
+
+class Model:
+    """An artifact in the runtime; `arrays` documents the interface. Its inference is a prompt, up to its first scores.
+
+    `options`: `kernels` and `threads`, as of LiteRT; `signatures`, as the artifact's card has them.
+    """
+
+    def __init__(self, path: str, options: dict[str, Any]) -> None:
+        self._about = {signature["name"]: signature for signature in options["signatures"] if signature["state"]}
+        self._compiled, decode = _compiled(path, options), self._about[DECODE]
+        self._in_place = all(signature["in_place"] for signature in self._about.values())
+        self.state = State(self._compiled, decode, in_place=self._in_place)
+        (self._scores,) = (tensor for tensor in decode["outputs"] if tensor["name"] not in decode["state"])
+        name = self._scores["name"]
+        self._buffer = self._compiled.create_output_buffer_by_name(DECODE, name)
+        self.room: int | None = decode["places"]  # for tokens, in the state; null where it does not say
+        self.inputs: dict[str, Any] = {"tokens": None}
+        self._parts: list[Call] = []
+        self.decoded: list[int] = []  # the text after a prompt, where one was made
+
+    def call(self, signature: str, place: int) -> Call:
+        """A call at a place of the text."""
+        scores = {self._scores["name"]: self._buffer}
+        return Call(self._compiled, self._about[signature], place, self.state, scores)
+
+    def prepare(self, columns: Arrays) -> list[Example]:
+        """Every prompt, and the calls that take prompts of this length.
+
+        Raises:
+            RefusedError: no prefill has a length that goes into it.
+        """
+        (tokens,) = columns.values()
+        if tokens.ndim != 2:
+            raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
+        places, n = 0, tokens.shape[1]
+        if n != sum(part.length for part in self._parts):
+            self._parts = []
+            for signature in parts(self._about, n):
+                self._parts.append(self.call(signature, places))
+                places += self._parts[-1].length
+        return [[("tokens", row)] for row in tokens]
+
+    def put(self, example: Example) -> None:
+        """Put a prompt in place, with nothing before it."""
+        ((_, tokens),) = example
+        for part in self._parts:
+            part.write(tokens[: part.length])
+            tokens = tokens[part.length :]
+        self.state.restore()
+
+    def invoke(self) -> None:
+        """Take the prompt in."""
+        for part in self._parts:
+            part.run()
+
+    def read(self) -> list[Any]:
+        """The scores of the next token, in this machine's memory; the state stays where it is."""
+        return [self._buffer.read(prod(self._scores["shape"]), np.dtype(self._scores["dtype"]))]
+
+    def decoding(self, prompt: Example, new_tokens: int) -> "Decoding":
+        """What so many tokens after a prompt are measured by."""
+        return Decoding(self, prompt, new_tokens)
+
+    def floats(self, rows: list[list[Any]]) -> Arrays:
+        """What `read` gave for each of n prompts, as a float32 array `[n, vocabulary]` by output name."""
+        about = self._scores
+        scores = dequantize(np.stack([row[0] for row in rows]), about["scale"] or 0.0, about["zero_point"] or 0)
+        return {about["name"]: scores}
+
+    def facts(self) -> dict[str, Any]:
+        """How the state is kept."""
+        kept = "in place" if self._in_place else "in two sets of buffers, by turns"
+        return {"state_kept": kept, "decoded": self.decoded}
+
+    def operators(self) -> list[dict[str, Any]]:
+        """Nothing: the runtime does not tell."""
+        return []
+
+
+class Decoding:
+    """One token after the other, after a prompt: always the same text, round by round.
+
+    The text is the model's own: each token the one with the highest score, chosen before any clock runs.
+    """
+
+    def __init__(self, model: Model, prompt: Example, new_tokens: int) -> None:
+        ((_, tokens),) = prompt
+        first = len(tokens)
+        if model.room is not None and first + new_tokens > model.room:
+            raise RefusedError(
+                f"its state has room for {model.room} tokens; a prompt of {first} and {new_tokens} new ones are more"
+            )
+        model.put(prompt)
+        model.invoke()
+        self.read, self._state, self._start = model.read, model.state, model.state.keep()
+        self.tokens = model.decoded = []
+        self.examples: list[Any] = []
+        for place in range(first, first + new_tokens):
+            self.tokens.append(int(np.argmax(model.read()[0])))
+            self.examples.append([(place - first, model.call(DECODE, place))])
+            self.put(self.examples[-1])
+            self.invoke()
+
+    def put(self, example: Example) -> None:
+        """Make a token the next; before the first of them the state is that after the prompt."""
+        ((place, self._next),) = example
+        self._next.write(self.tokens[place])
+        if place == 0:
+            self._state.restore(self._start)
+
+    def invoke(self) -> None:
+        """Take one token in."""
+        self._next.run()
+
+
+def parts(about: dict[str, dict[str, Any]], n: int) -> list[str]:
+    """The signatures that take a prompt of n tokens, call by call: the longest prefill that goes into it.
+
+    Raises:
+        RefusedError: none does.
+    """
+    found: dict[int, list[str]] = {}
+    for name, signature in about.items():
+        last = 0 if gives_scores(signature) else 1
+        times, rest = divmod(n - last, length(signature))
+        if name.startswith(PREFILL) and n > last and not rest:
+            found[length(signature)] = [name] * times + [DECODE] * last
+    if not found:
+        told = ", ".join(f"{name} takes {length(each)}" for name, each in about.items() if name.startswith(PREFILL))
+        raise RefusedError(f"prompts of {n} tokens, into which no prefill goes: {told}")
+    return found[max(found)]
+
+
+def length(signature: dict[str, Any]) -> int:
+    """How many tokens it takes."""
+    (tokens,) = (tensor for tensor in signature["inputs"] if tensor["name"] == "tokens")
+    return prod(tokens["shape"])
+
+
+def gives_scores(signature: dict[str, Any]) -> bool:
+    """Whether it tells the scores of the next token."""
+    return any(tensor["name"] not in signature["state"] for tensor in signature["outputs"])
+
+
+def _compiled(path: str, options: dict[str, Any]) -> Any:
+    from ai_edge_litert.compiled_model import CompiledModel
+    from ai_edge_litert.hardware_accelerator import HardwareAccelerator
+    from ai_edge_litert.options import CpuKernelMode, CpuOptions, Options
+
+    mode = {"default": None, "reference": CpuKernelMode.REFERENCE}[options["kernels"]]
+    processor = CpuOptions(num_threads=options["threads"], kernel_mode=mode)
+    settings = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=processor)
+    try:
+        return CompiledModel.from_file(path, options=settings)
+    except RuntimeError as error:
+        raise RefusedError(one_line(error)) from None

@@ -1,0 +1,130 @@
+"""What keeps a state from call to call is driven as LiteRT-LM drives it, and says what numpy says of the same text."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks.bench import transport
+from tasks.bench.answers import Answer
+from tasks.bench.runner import language as runner
+from tasks.errors import DeviceError
+from tasks.formats import tflite
+from tasks.quantize import signatures
+from tests import language
+from tests.language import PROMPT, WORDS, scores_by_hand, text_by_hand
+
+Build = Callable[..., dict[str, Any]]
+KINDS = ["attending", "decaying"]
+PROMPTS = np.random.default_rng(3).integers(0, WORDS, (4, PROMPT))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The models by what they are called."""
+    pytest.importorskip("tensorflow", reason="the training stack is not installed")
+    folder = tmp_path_factory.mktemp("language")
+    made = {kind: folder / f"{kind}.tflite" for kind in KINDS}
+    for kind, path in made.items():
+        path.write_bytes(getattr(language, kind)())
+    return made
+
+
+@pytest.fixture
+def asks(files: dict[str, Path], request_of: Build) -> Build:
+    """A request about a model of a kind."""
+
+    def build(kind: str, action: str, prompts: np.ndarray = PROMPTS, in_place: bool | None = None, **more: Any) -> Any:
+        calls = [call.model_dump() for call in signatures.read(tflite.load(files[kind]))]
+        if in_place is not None:
+            calls = [call | {"in_place": in_place} for call in calls]
+        options = {"kernels": more.pop("kernels", "default"), "threads": 1, "signatures": calls}
+        fields = {"model": str(files[kind]), "runtime": "language", "options": options, "scenario": "generate"}
+        return request_of(kind, action, {"tokens": prompts}, **fields, new_tokens=6, **more)
+
+    return build
+
+
+def run(request: dict[str, Any]) -> Answer:
+    return transport.Local().run(request, {"model": Path(request["model"])}, {}, timeout_s=60)
+
+
+@pytest.mark.parametrize("kernels", ["default", "reference"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_scores_after_a_prompt_are_those_by_hand(asks: Build, kind: str, kernels: str) -> None:
+    request = asks(kind, "predict", kernels=kernels)
+    assert run(request).status == "ok"
+    with np.load(request["outputs"]) as found:
+        expected = [scores_by_hand(kind, prompt) for prompt in PROMPTS]
+        np.testing.assert_allclose(found["logits"], expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize(("kind", "in_place"), [("attending", None), ("attending", False), ("decaying", None)])
+def test_the_text_that_is_decoded_is_the_one_by_hand(asks: Build, kind: str, in_place: bool | None) -> None:
+    """Each token hangs from all before it, by the state alone: a state that is lost, or old, gives another text."""
+    answer = run(asks(kind, "time", in_place=in_place))
+    expected = text_by_hand(kind, PROMPTS[0], 6)
+    assert answer.facts["decoded"] == expected
+    kept = "in place" if kind == "attending" and in_place is None else "in two sets of buffers, by turns"
+    assert answer.facts["state_kept"] == kept
+    assert len(set(expected)) > 1
+    forgetful = [int(np.argmax(scores_by_hand(kind, [token]))) for token in [PROMPTS[0][-1], *expected[:-1]]]
+    assert forgetful != expected, "a model without a state would say the same, so this test would say nothing"
+
+
+def test_each_phase_has_its_own_window_samples_and_unit(asks: Build) -> None:
+    request = asks("attending", "time", min_runs=20, window_s=0.02)
+    timing = run(request).timing
+    assert timing
+    assert list(timing.phases) == ["prefill", "decode"]
+    prefill, decode = timing.phases["prefill"], timing.phases["decode"]
+    assert (prefill.unit, prefill.volume, prefill.period) == ("token", PROMPT, 1)
+    assert (decode.unit, decode.volume, decode.period) == ("token", 1, 6)
+    assert prefill.runs >= 20 / PROMPT
+    assert decode.runs >= 20
+    assert decode.runs % 6 == 0, "whole rounds: the same work in every window"
+    assert prefill.energy.window != decode.energy.window
+    with np.load(request["samples"]) as samples:
+        assert {name: len(samples[name]) for name in samples.files} == {"prefill": prefill.runs, "decode": decode.runs}
+        assert samples["prefill"].sum() / 1e9 == pytest.approx(prefill.busy_s)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_round_is_the_same_text_with_the_scores_by_hand(files: dict[str, Path], kind: str) -> None:
+    """The state that the prompt has left is put back before each; what was decoded since leaves no trace."""
+    calls = [call.model_dump() for call in signatures.read(tflite.load(files[kind]))]
+    model = runner.Model(str(files[kind]), {"kernels": "default", "threads": 1, "signatures": calls})
+    prompt, other, *_ = model.prepare({"tokens": PROMPTS})
+    decoding = runner.Decoding(model, prompt, 4)
+    for _ in range(2):
+        for k, token in enumerate(decoding.examples):
+            decoding.put(token)
+            decoding.invoke()
+            expected = scores_by_hand(kind, [*PROMPTS[0], *decoding.tokens[: k + 1]])
+            np.testing.assert_allclose(decoding.read()[0], expected, rtol=0, atol=2e-5)
+        model.put(other)
+        model.invoke()
+        np.testing.assert_allclose(model.read()[0], scores_by_hand(kind, PROMPTS[1]), rtol=0, atol=2e-5)
+
+
+def test_a_prompt_is_taken_in_by_as_many_calls_as_it_needs(asks: Build) -> None:
+    twice = np.concatenate([PROMPTS, PROMPTS[::-1]], axis=1)
+    request = asks("attending", "predict", twice)
+    run(request)
+    with np.load(request["outputs"]) as found:
+        expected = [scores_by_hand("attending", prompt) for prompt in twice]
+        np.testing.assert_allclose(found["logits"], expected, rtol=0, atol=2e-5)
+
+
+def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
+    answer = run(asks("attending", "predict", PROMPTS[:, :3]))
+    assert (answer.status, answer.reason) == (
+        "unsupported", f"prompts of 3 tokens, into which no prefill goes: prefill takes {PROMPT}",
+    )  # fmt: skip
+    answer = run(asks("attending", "time", np.concatenate([PROMPTS, PROMPTS], axis=1)))
+    assert answer.status == "unsupported"
+    assert answer.reason == "its state has room for 12 tokens; a prompt of 10 and 6 new ones are more"
+    with pytest.raises(DeviceError, match="KeyError"):
+        run({**asks("attending", "time"), "scenario": "serve"})

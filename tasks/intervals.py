@@ -9,6 +9,7 @@ from tasks.errors import DataError
 Kind = Literal["interval", "range"]
 OUTSIDE = 0.05  # what a 95 % interval may miss, on both sides together
 Z_ONE_SIDED = 1.6448536269514722  # the 95th percentile of the normal distribution
+FEWEST = next(n for n in range(1, 99) if 2 * 0.5**n <= OUTSIDE)  # values whose median has such an interval: 6
 HALVINGS = 60  # of an interval of width 2: past the last digit of a float
 
 

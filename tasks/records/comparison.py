@@ -94,8 +94,7 @@ class Row(Record):
     speed: Speed | None = None  # how this one compares; null where it does not
     outcome: Outcome  # the same in a word
     verdict: str  # and in a sentence or more
-    on_latency_front: bool
-    on_energy_front: bool
+    fronts: tuple[str, ...] = ()  # the costs, by key, at which no other variant of the device is better in both
 
     def gain(self, quality: float, over: float) -> float:
         """By how much a quality of this metric is better than another; negative where it is worse."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from tasks.intervals import FEWEST
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 QUALITY = "quality"
 INFERENCE, PREFILL, DECODE = "infer", "prefill", "decode"  # phases, as the runner calls them
-FEWEST = 6  # windows whose median has an interval of 95 %: `intervals.of_median` says why
 Bounds = Literal["interval", "range", "bounds"]  # of 95 %; of too few windows for that; what an estimate may be
 
 
@@ -88,6 +88,8 @@ class Figure:
     scope: Literal["answers", "device", "file"] = "device"  # what it is of; files are the same on every device
     room: Literal["terminal", "wide", "page"] = "page"  # the narrowest table that has room for it
     turns: Turns | None = None
+    axis: str | None = None  # what the axis of its chart says; None: it has no chart, and no front
+    lacks: "Callable[[Row], str | None]" = lambda _: None  # why a pair that is ok has none, where that is known
 
     def of(self, row: "Row") -> Value | None:
         """The figure of a row; None where it is not known, and of a pair that is not ok always, but for its file."""
@@ -110,6 +112,11 @@ def told(rows: Iterable["Row"]) -> list[Figure]:
 def judged(figure: Figure, metric: str, unit: str, better: "Better") -> Figure:
     """A figure as it is where quality is what `metric` says; every other is what it is."""
     return replace(figure, label=metric, unit=unit, better=better) if figure.key == QUALITY else figure
+
+
+def drawn() -> list[Figure]:
+    """The costs that quality is drawn against, and that have a front."""
+    return [figure for figure in FIGURES.values() if figure.axis]
 
 
 def lower() -> list[str]:
@@ -241,6 +248,7 @@ FIGURES: dict[str, Figure] = {
             _latency(),
             room="terminal",
             turns=_latency_turns(),
+            axis="milliseconds per inference, median",
         ),
         Figure("latency_ratio", "ratio", "lower", "ratio", _speed("latency"), room="terminal"),
         Figure("ttft_ms", "ms", "lower", "first token", _latency(PREFILL), turns=_latency_turns(PREFILL)),
@@ -248,7 +256,17 @@ FIGURES: dict[str, Figure] = {
         Figure("tokens_per_s", "1/s", "higher", "tokens", _rate(DECODE), room="terminal"),
         Figure("instructions", "instructions", "lower", "instructions", _instructions, room="terminal"),
         Figure("instructions_ratio", "ratio", "lower", "ratio", _speed("instructions"), room="terminal"),
-        Figure("energy_mj", "mJ", "lower", "energy", ENERGY, room="terminal", turns=_energy_turns()),
+        Figure(
+            "energy_mj",
+            "mJ",
+            "lower",
+            "energy",
+            ENERGY,
+            room="terminal",
+            turns=_energy_turns(),
+            axis="millijoules per inference, gross",
+            lacks=lambda row: row.measurement.energy.reason,
+        ),
         Figure("energy_ratio", "ratio", "lower", "energy ratio", _energy_ratio),
         Figure("energy_net_mj", "mJ", "lower", "net energy", _energy("net_mj", "net_low_mj", "net_high_mj")),
         Figure("energy_mj_with_input", "mJ", "lower", "energy with input", _energy("mj_with_input")),

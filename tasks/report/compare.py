@@ -9,7 +9,7 @@ from tasks.formats.schemes import SCHEMES
 from tasks.intervals import holm
 from tasks.quality.score import paired
 from tasks.records import Comparison, Control, Evaluation, Measurement, Row, Score, Split, Subject, gain, notation
-from tasks.records.figures import FIGURES, Value
+from tasks.records.figures import Value, drawn
 from tasks.report import verdict
 from tasks.ship.speed import anchor, compared, cost, outcome
 
@@ -112,8 +112,6 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, truth
         measurement=measurement,
         outcome="not compared",
         verdict="",
-        on_latency_front=False,
-        on_energy_front=False,
     )
 
 
@@ -172,11 +170,9 @@ def _with_holm(device: Sequence[Row]) -> list[Row]:
 
 def _with_fronts(device: Sequence[Row]) -> list[Row]:
     """Mark a device's Pareto fronts, of validation quality and what choices compare by; no two sources share one."""
-    on_latency, on_energy = (
-        _on_front(device, [cost(row, device, FIGURES[key]) for row in device]) for key in ("latency_ms", "energy_mj")
-    )
+    fronts = {figure.key: _on_front(device, [cost(row, device, figure) for row in device]) for figure in drawn()}
     return [
-        row.model_copy(update={"on_latency_front": i in on_latency, "on_energy_front": i in on_energy})
+        row.model_copy(update={"fronts": tuple(key for key, members in fronts.items() if i in members)})
         for i, row in enumerate(device)
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.records import Comparison, Measurement, Provenance, Row, notation
-from tasks.records.figures import FIGURES, Figure, Value, told
+from tasks.records.figures import Figure, Value, drawn, told
 from tasks.records.metrics import METRICS
 from tasks.report.advice import Advised, title, words
 from tasks.report.chart import Chart, Point, scatter
@@ -83,7 +83,8 @@ def render(
         lstrip_blocks=True,
     )
     names = dict.fromkeys(row.device for row in comparison.rows)
-    devices = [_device(name, [r for r in comparison.rows if r.device == name]) for name in names]
+    plotted = [figure for figure in drawn() if any(figure.of(row) for row in comparison.rows)]
+    devices = [_device(name, [r for r in comparison.rows if r.device == name], plotted) for name in names]
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
         advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
@@ -126,7 +127,7 @@ def _overview(rows: Sequence[Row], devices: Sequence[Device]) -> list[tuple[Row,
     return table
 
 
-def _device(name: str, rows: Sequence[Row]) -> Device:
+def _device(name: str, rows: Sequence[Row], plotted: Sequence[Figure]) -> Device:
     ok = [row.measurement for row in rows if row.measurement.status == "ok"]
     provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
     kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
@@ -138,10 +139,7 @@ def _device(name: str, rows: Sequence[Row]) -> Device:
         against=rows[0].anchor,
         names=tuple(_heading(figure) for figure in shown),
         lines=tuple(_line(row, shown) for row in rows),
-        plots=(
-            _plot(name, rows, "latency_ms", "milliseconds per inference, median"),
-            _plot(name, rows, "energy_mj", "millijoules per inference, gross"),
-        ),
+        plots=tuple(_plot(name, rows, figure) for figure in plotted),
         facts=tuple(_facts(ok)),
         ran=bool(ok),
     )
@@ -177,17 +175,16 @@ def _cell(figure: Figure, row: Row) -> Cell:
     )
 
 
-def _plot(device: str, rows: Sequence[Row], key: str, x_title: str) -> Plot:
+def _plot(device: str, rows: Sequence[Row], figure: Figure) -> Plot:
     """Quality against a figure, as choices compare it."""
-    figure = FIGURES[key]
     known = [(row, speed.cost(row, rows, figure)) for row in rows]
     points = [_point(row, figure, cost) for row, cost in known if cost is not None and cost.value > 0]
     best = ", ".join(point.label for point in points if point.on_front)
     description = f"{len(points)} variants on {device} by {figure.label}. On the Pareto front: {best or 'none'}."
-    reasons = dict.fromkeys(row.measurement.energy.reason for row in rows if row.measurement.status == "ok")
-    why = "; ".join(reason for reason in reasons if reason) if figure.key == "energy_mj" else ""
+    reasons = dict.fromkeys(figure.lacks(row) for row in rows if row.measurement.status == "ok")
+    why = "; ".join(reason for reason in reasons if reason)
     chart = scatter(points) if points else None
-    return Plot(f"{device}-{figure.label}", figure.label.capitalize(), x_title, description, chart, why)
+    return Plot(f"{device}-{figure.label}", figure.label.capitalize(), figure.axis or "", description, chart, why)
 
 
 def _point(row: Row, figure: Figure, cost: Value) -> Point:
@@ -205,7 +202,7 @@ def _point(row: Row, figure: Figure, cost: Value) -> Point:
         high=scale * row.quality_high,
         group=cost.origin,
         hollow=cost.provenance != "measured",
-        on_front=row.on_latency_front if figure.key == "latency_ms" else row.on_energy_front,
+        on_front=figure.key in row.fronts,
         reference=row.variant == row.anchor,
         title=f"{row.variant}: {row.metric} {value} [{around}], {text}",
     )

@@ -9,6 +9,7 @@ from tasks.records.figures import FIGURES, QUALITY, Figure, judged
 from tasks.records.metrics import METRICS
 from tasks.search.records import Distance, Trial
 from tasks.ship.champion import ROUNDING, least_drop
+from tasks.ship.speed import TRUST
 
 Figures = Mapping[str, float]
 Point = tuple[float, ...]  # losses: less is better in each
@@ -80,12 +81,23 @@ class Aims:
         way = "below" if self.figure(goal.key).better == "higher" else "above"
         return f"{goal.key} at most {goal.max_drop:g} {way} {self.reference} ({self.limit(goal):.4f})"
 
+    def comparable(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The trials that came to their end and whose figures are of one source each: the most trusted that there is.
+
+        An estimate is never set against a measurement, of the same figure on the same device.
+        """
+        whole = [trial for trial in trials if trial.status == "ok"]
+        for key in dict.fromkeys(each.key for each in (*self.search.objectives, *self.search.goals)):
+            trusted = min((TRUST.index(trial.provenance[key]) for trial in whole if key in trial.provenance), default=0)
+            whole = [trial for trial in whole if TRUST.index(trial.provenance.get(key, TRUST[0])) <= trusted]
+        return whole
+
     def front(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials that no other one dominates, of those that keep to all goals; where none does, of all.
 
         Of trials that make the same only the first is kept.
         """
-        whole = [trial for trial in trials if trial.status == "ok"]
+        whole = self.comparable(trials)
         within = [trial for trial in whole if not self.violation(trial.figures)] or whole
         points = [self.losses(trial.figures) for trial in within]
         found = {
@@ -97,7 +109,7 @@ class Aims:
 
     def best(self, trials: Sequence[Trial]) -> Trial | None:
         """The trial nearest to all goals; of equals the one nearest to the best of every objective at once."""
-        whole = [trial for trial in trials if trial.status == "ok"]
+        whole = self.comparable(trials)
         if not whole:
             return None
         scaled = dict(zip((trial.number for trial in whole), self._scaled(whole, whole), strict=True))
@@ -115,10 +127,11 @@ class Aims:
 
         The box reaches, in each objective, from the best of `among` to a tenth of the range beyond the worst.
         """
-        whole = [trial for trial in among if trial.status == "ok"]
+        whole = self.comparable(among)
         if not whole:
             return None
-        mine = [trial for trial in trials if trial.status == "ok"]
+        given = {trial.number for trial in trials}
+        mine = [trial for trial in whole if trial.number in given]
         size = len(self.search.objectives)
         edge = 1 + MARGIN
         return hypervolume(self._scaled(mine, whole), (edge,) * size) / edge**size

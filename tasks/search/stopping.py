@@ -70,7 +70,7 @@ class Judge:
             )
 
     def _whole(self) -> list[Trial]:
-        return [trial for trial in self.finished if trial.status == "ok"]
+        return self.aims.comparable(self.finished)
 
     def _nearest(self, figures: Figures) -> Trial | None:
         """The finished trial that misses the goals least, if these figures alone miss them by more."""

@@ -267,8 +267,6 @@ def _row(made: Artifact, measured: Measurement, validation: float) -> Row:
         measurement=measured,
         outcome="not compared",
         verdict="",
-        on_latency_front=False,
-        on_energy_front=False,
     )
     return bare.model_copy(update={"speed": speed.compared(bare, None)})
 

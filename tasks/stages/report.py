@@ -22,7 +22,7 @@ from tasks.records import (
     Subject,
     read,
 )
-from tasks.records.figures import FIGURES, QUALITY, Figure, known
+from tasks.records.figures import FIGURES, QUALITY, Figure, drawn, known
 from tasks.report import advice, compare, page, roofline_error
 from tasks.report.about import about
 from tasks.report.matrix import matrices
@@ -163,7 +163,8 @@ def _line(row: Row) -> dict[str, Any]:
         "control_quality": row.control.quality if row.control else None,
         "control_epochs": row.control.total_epochs if row.control else None,
         **{f"{part}_{name}": _detail(m, part, name) for part, names in DETAILS.items() for name in names},
-        **row.model_dump(include={"on_latency_front", "on_energy_front", "verdict"}),
+        **{f"front_{figure.key}": figure.key in row.fronts for figure in drawn()},
+        "verdict": row.verdict,
     }
 
 
@@ -185,15 +186,16 @@ def _detail(m: Measurement, part: str, name: str) -> Any:
 
 
 def _points(comparison: Comparison) -> Iterator[dict[str, Any]]:
-    """Quality against latency, as choices compare it, for `dvc plots`; pairs without a latency have no place in it."""
+    """Quality and costs, as choices compare them, for `dvc plots`; pairs without a cost have no place in it."""
     for rows in compare.by_device(comparison.rows).values():
         for row in rows:
-            if found := speed.cost(row, rows, FIGURES["latency_ms"]):
+            costs = {figure.key: speed.cost(row, rows, figure) for figure in drawn()}
+            if any(costs.values()):
                 yield {
                     "device": row.device,
                     "variant": row.variant,
-                    "latency_ms": found.value,
-                    "latency_ms_source": found.origin,
+                    **{key: known and known.value for key, known in costs.items()},
+                    **{f"{key}_source": known and known.origin for key, known in costs.items()},
                     QUALITY: row.quality,
                 }
 

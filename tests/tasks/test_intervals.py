@@ -11,7 +11,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import binom, multinomial
 
 from tasks.errors import DataError
-from tasks.intervals import holm, of_median, paired_drop_bound
+from tasks.intervals import FEWEST, holm, of_median, paired_drop_bound
 
 SHARES = (0.0, 0.001, 0.005, 0.02, 0.07, 0.2)  # of examples that only one of the two classifiers gets right
 NEGLIGIBLE = 1e-10  # an outcome that is less likely is left out
@@ -108,3 +108,8 @@ def test_holm_closes_bonferroni(p_values: list[float]) -> None:
 
 def test_holm_of_no_test_is_none() -> None:
     assert holm([]) == []
+
+
+def test_the_fewest_values_are_those_whose_median_has_an_interval() -> None:
+    kinds = {n: of_median([float(i) for i in range(n)])[2] for n in range(1, 12)}
+    assert FEWEST == min(n for n, kind in kinds.items() if kind == "interval") == 6

@@ -7,7 +7,9 @@ sent, and gone after each pair.
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from tasks import files, paths
 from tasks.bench import devices, openssh, same_answers, shipping, timed, wheels
@@ -15,16 +17,26 @@ from tasks.bench.devices import Accelerated, Device
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.ssh import Remote
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.errors import DeviceError, UnsupportedError, suggest
 
 FACTS = ("machine", "cpu", "features", "cpus", "python")  # of the runner's environment: what tells machines apart
 UNPACKED = 4  # bytes of packages for each of their archive: what must be free
 
 
+def _asked(name: str) -> str:
+    if name not in KINDS or KINDS.load(name).setup is None:
+        able = [each for each in KINDS if KINDS.load(each).setup is not None]
+        raise ValueError(f"received {name!r}; {suggest(name, able)}")
+    return name
+
+
+Runtime = Annotated[str, AfterValidator(_asked)]
+
+
 class Ssh(Accelerated):
     """Another machine, reached by ssh under the device's own name, which the user's ssh configuration explains."""
 
-    runtime: Literal["litert", "onnxruntime", "openvino", "pjrt"] = "litert"
+    runtime: Runtime = "litert"  # a kind that says how its runtime is asked
     python: str = "python3"  # the interpreter there, 3.11 or later
 
 

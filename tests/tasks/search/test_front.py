@@ -120,3 +120,17 @@ def test_the_winners_are_new_and_add_most(trial, aims):
     trials = [trial(0, 1.0, 1000, handwritten=True), trial(1, 0.5, 100), trial(2, 0.95, 200), trial(3, 0.94, 199)]
     assert [each.number for each in aims(winners=2).winners(trials)] == [2, 1]
     assert aims(winners=0).winners(trials) == []
+
+
+def test_an_estimate_is_never_set_against_a_measurement(aims, trial):
+    """One trial's latency could only be estimated, and is the least of all."""
+    judged = aims(objectives=3)
+    measured = [trial(0, 0.98, 100, 2.0), trial(1, 0.97, 90, 1.0)]
+    told = {"quality": "measured", "gzip_bytes": "measured", "latency_ms@host-cpu": "estimated"}
+    guessed = trial(2, 0.99, 80, 0.1, provenance=told)
+    for trials in ([*measured, guessed], [guessed, *measured]):
+        assert {each.number for each in judged.front(trials)} == {0, 1}
+        assert judged.best(trials).number != 2
+        assert judged.hypervolume(trials, trials) == judged.hypervolume(measured, measured)
+        assert {each.number for each in judged.winners(trials)} <= {0, 1}
+    assert [each.number for each in judged.front([guessed])] == [2]  # nothing better is known

@@ -87,8 +87,7 @@ def make_row() -> MakeRow:
             "gzip_bytes": 900,
             "outcome": "not compared",
             "verdict": "as fast",
-            "on_latency_front": True,
-            "on_energy_front": False,
+            "fronts": ("latency_ms",),
         }
         return Row(**{**row, **changes, "measurement": Measurement(**of_inference(measured))})
 

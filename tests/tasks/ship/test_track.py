@@ -127,7 +127,7 @@ def rewrite(change: Callable[[Row], Row]) -> None:
 def test_only_what_changed_is_sent(store: Store, params: Params) -> None:
     track.publish(params)
     control = Control(variant="finetuned", total_epochs=3, quality=0.9, paired=None)
-    derived = {"on_latency_front": False, "verdict": "another", "control": control}
+    derived = {"fronts": (), "verdict": "another", "control": control}
     rewrite(lambda row: row.model_copy(update=derived))
     assert track.publish(params).sent == 1, "the report alone: what other rows say of a row is not sent with it"
     assert len(store.all_runs()) == 8

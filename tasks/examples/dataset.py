@@ -9,8 +9,9 @@ import numpy as np
 
 from tasks import paths
 from tasks.errors import DataError, ModelError, suggest
-from tasks.examples import Array, Arrays, Examples, preprocess
+from tasks.examples import Array, Arrays, Examples, preprocess, tokens
 from tasks.examples.files import Files, load_index, save_index
+from tasks.examples.tokens import Tokens
 
 Task = Literal["classification", "reconstruction", "regression", "multilabel"]
 TASKS: dict[str, Task] = {  # by the kind of the target "label" in preprocess.json
@@ -28,7 +29,7 @@ INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are fil
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
-Kind = Literal["image", "text", "array", "number", "category"]
+Kind = Literal["image", "text", "array", "number", "category", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,9 @@ def load(split: str) -> Examples:
     raw, described = load_raw(split), _described()
     entries = described["inputs"]
     ready: Examples
-    if isinstance(raw, Files):
+    if isinstance(raw, Tokens):
+        ready = raw
+    elif isinstance(raw, Files):
         ready = raw.ready(entries[raw.name])
     else:
         ready = Arrays({name: preprocess.apply(entries[name], a) for name, a in raw.inputs.items()}, raw.targets)
@@ -136,7 +139,7 @@ def load(split: str) -> Examples:
     return ready
 
 
-def load_raw(split: str) -> Arrays | Files:
+def load_raw(split: str) -> Arrays | Files | Tokens:
     """The examples of a split as the source gave them, before preprocessing.
 
     Raises:
@@ -147,6 +150,8 @@ def load_raw(split: str) -> Arrays | Files:
     for name, entry in inputs.items():
         if (path := paths.DATA / split / INDEX.format(name)).exists():
             return Files(name, _index(path), tuple(entry["shape"]), found)
+        if (paths.DATA / split / tokens.IDS.format(name)).exists():
+            return _tokens(split, name, entry, found)
     return Arrays({name: _input(split, name, entry) for name, entry in inputs.items()}, found)
 
 
@@ -169,7 +174,9 @@ def save(folder: Path, examples: Examples) -> None:
     """
     folder.mkdir()
     arrays = {f"targets.{name}": array for name, array in examples.targets.items()}
-    if isinstance(examples, Files):
+    if isinstance(examples, Tokens):
+        tokens.save(folder, examples)
+    elif isinstance(examples, Files):
         save_index(folder / INDEX.format(examples.name), examples)
     else:
         arrays |= {f"inputs.{name}": array for name, array in examples.arrays().inputs.items()}
@@ -224,6 +231,13 @@ def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
     ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
     texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
     return np.array(texts, object).reshape(-1, *entry.get("shape", ()))
+
+
+def _tokens(split: str, name: str, entry: Mapping[str, Any], found: dict[str, Array]) -> Tokens:
+    try:
+        return tokens.load(paths.DATA / split, name, entry["shape"][0], found)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{paths.DATA / split}: not whole: {error}; delete {paths.DATA} and run `tercet run`") from None
 
 
 def _index(path: Path) -> Array:

@@ -15,6 +15,14 @@ MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input 
 CHUNK = 1024  # images looked at together, so that statistics need little memory
 
 
+def tokens(length: int, classes: tuple[str, ...], params: Prepare) -> dict[str, Any]:
+    """The entry of windows of a text, whose classes are its tokens; of characters one more is for all others."""
+    entry = {"kind": "tokens", "shape": [length], "vocabulary": len(classes)}
+    if params.tokens == "bytes":
+        return entry
+    return entry | {"vocabulary": len(classes) + 1, "characters": "".join(classes)}
+
+
 def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> dict[str, Any]:
     """The entry of an input that is columns of a table.
 

@@ -8,6 +8,7 @@
     {"kind": "array", "shape": [2], "dtype": "float32", "mean": [0.1, 7.0], "scale": [1.0, 2.5]}     along the last axis
     {"kind": "number" or "series", ...}     an array of float32
     {"kind": "id", "category" or "tokens", "shape": [1], "vocabulary": 50}     integers under 50, as they are: int32
+    {"kind": "tokens", "shape": [64], "vocabulary": 4, "characters": "abc"}     of texts; 3 is every other character
 
 Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 ARRAYS = ("array", "number", "series")
+BYTES = 256
 NUMBERED = ("id", "category", "tokens")
 PADDING, UNKNOWN = 0, 1  # token numbers
 RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
@@ -162,6 +164,8 @@ def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
 def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
     if "values" in spec:
         return _categories(spec, raw)
+    if spec["kind"] == "tokens" and raw.dtype.kind in "UO":
+        raw = _last(spec, raw)
     ready: NDArray[np.int32] = _array(spec | {"dtype": "int32"}, raw)
     if ready.size and not 0 <= ready.min() <= ready.max() < spec["vocabulary"]:
         raise ValueError(
@@ -180,6 +184,23 @@ def _categories(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
         ready[:, place] = [number.get(value, start) for value in raw[:, place]]
         start += 1 + len(values)
     return ready
+
+
+def code_points(text: str) -> NDArray[np.uint32]:
+    """The numbers of a text's characters."""
+    return np.frombuffer(text.encode("utf-32-le"), "<u4")
+
+
+def _last(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int64]:
+    """The last tokens of each text; in front of a short one stand spaces."""
+    (length,) = spec["shape"]
+    texts = [str(text).rjust(length)[-length:] for text in raw]
+    if "characters" not in spec:
+        return np.array([list(text.encode()[-length:]) for text in texts], np.int64).reshape(-1, length)
+    known = code_points(spec["characters"])
+    points = np.array([code_points(text) for text in texts]).reshape(-1, length)
+    place = np.minimum(np.searchsorted(known, points), len(known) - 1)
+    return np.where(known[place] == points, place, len(known))
 
 
 def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ import numpy as np
 from tasks.errors import DataError
 from tasks.examples import Array, Examples
 from tasks.examples.files import Files
+from tasks.examples.tokens import Tokens
 
 SHOWN = 80  # characters of an example
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ def digests(examples: Examples) -> list[str]:
     """What tells each example from others, by its inputs."""
     if isinstance(examples, Files):
         return [digest for digest, _ in examples.index]
+    if isinstance(examples, Tokens):  # a text may say a thing twice
+        return []
     rows = [_rows(array) for array in examples.arrays().inputs.values()]
     return [sha256(b"\0".join(row)).hexdigest() for row in zip(*rows, strict=True)]
 

@@ -9,9 +9,10 @@ from tasks.params.section import MOST, Count, Section, Seed, Share
 Pixels = Annotated[int, Field(ge=1, le=2**12)]
 Normalize = Literal["unit", "standard", "none"]
 NEEDED = {
-    "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "npz": ("path",), "tsv": ("path",),
-    "keras": ("dataset",),
+    "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "npz": ("path",), "text": ("path",),
+    "tsv": ("path",), "keras": ("dataset",),
 }  # fmt: skip
+CLASSES_ALONE = ("digits", "folder", "idx", "keras", "text", "tsv")  # they tell neither values, times nor groups
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
 
@@ -43,8 +44,8 @@ class Split(Section):
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
-    source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "tsv"]
-    path: str | None = None  # folder, idx, npz, tsv: the folder; csv: the folder or the file
+    source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "text", "tsv"]
+    path: str | None = None  # folder, idx, npz, tsv: the folder; csv, text: the folder or the file
     target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     # folder: what images are resized to, needed where they differ in size
@@ -57,7 +58,8 @@ class Prepare(Section):
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
-    length: Count = 64  # text: tokens of a sentence
+    length: Count = 64  # text: tokens of a sentence, or of a window
+    tokens: Literal["bytes", "characters"] = "bytes"  # of the source text
     features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input; csv: of the column
     split: Split = Split()
     validation: Share = 0.1  # of the training split
@@ -71,13 +73,13 @@ class Prepare(Section):
         for needed in NEEDED.get(self.source, ()):
             if getattr(self, needed) is None:
                 raise ValueError(f"source {self.source!r} needs the key {needed!r}")
-        if self.target is not None and self.source != "csv":
+        if self.target is not None and self.source in (*CLASSES_ALONE, "npz"):
             raise ValueError(f"target is a column of the source 'csv'; received source {self.source!r}")
         if self.source != "folder" and any((self.height, self.width, self.channels)):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
-        if self.task in ("regression", "multilabel") and self.source not in ("csv", "npz"):
+        if self.task in ("regression", "multilabel") and self.source in CLASSES_ALONE:
             raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
-        if self.split.by != "random" and self.source not in ("csv", "npz"):
+        if self.split.by != "random" and self.source in CLASSES_ALONE:
             raise ValueError(f"split by {self.split.by} is of the sources csv and npz; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")

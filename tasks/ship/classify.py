@@ -124,7 +124,7 @@ def read(source: str, inputs: dict[str, Any], preprocess: Any) -> dict[str, Any]
         return {name: _decoded(source, spec)}
     if source.endswith(".npy"):  # mapped: a file that promises too much is refused
         return {name: _batch(np.load(source, mmap_mode="r", allow_pickle=False), spec)}
-    if spec["kind"] != "text":
+    if spec["kind"] not in ("text", "tokens"):
         raise UserError(f"{source}: this model reads {spec['kind']}s: give an .npy file")
     lines = (sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")).splitlines()
     if not lines:

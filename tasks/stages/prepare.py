@@ -12,6 +12,7 @@ from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, Examples, dataset, features, first, preprocess, twins
 from tasks.examples.dataset import BY, LABEL, NORMAL, Source, tensor_spec
 from tasks.examples.split import draw, latest, whole_groups
+from tasks.examples.tokens import Tokens
 from tasks.files import replaced_folder, sha256, write_json
 from tasks.members import SOURCES
 from tasks.params import Params, Prepare
@@ -30,7 +31,7 @@ def prepare(params: Params) -> None:
     """
     source: Source = SOURCES.load(params.prepare.source).load(params.prepare)
     splits = split(source, params.prepare)
-    if params.prepare.task == "classification":
+    if params.prepare.task == "classification" and not isinstance(source.train, Tokens):
         _tell_absent(splits, source.classes)
     described = describe(source, splits["train"], params.prepare)
     with replaced_folder(paths.DATA) as folder:
@@ -138,6 +139,9 @@ def describe(source: Source, train: Examples, params: Prepare) -> dict[str, Any]
         raise DataError(f"prepare.features.{min(strange)}: no such input; {suggest(min(strange), source.kinds)}")
     inputs = {}
     for name, kind in source.kinds.items():
+        if isinstance(train, Tokens):
+            inputs[name] = features.tokens(train.length, source.classes, params)
+            continue
         if name in source.columns:
             inputs[name] = features.table(kind, source.columns[name], train.arrays().inputs[name], params)
             continue
@@ -159,7 +163,10 @@ def _highest(examples: Examples, name: str) -> int:
 
 
 def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Generator) -> tuple[Examples, Examples]:
-    """What is left, and the share that is taken out."""
+    """What is left, and the share that is taken out; of a text that is its last part."""
+    if isinstance(examples, Tokens):
+        taken = latest(examples.starts, share)
+        return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
     match params.split.by:
         case "time":
             taken = latest(examples.targets[BY], share)

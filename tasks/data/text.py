@@ -1,0 +1,80 @@
+"""A text, in a file or in the `.txt` files of a folder: the token that follows is to be told from those before it.
+
+Tokens are bytes, or the characters of UTF-8. A window begins where the one before it ends, and the last part of the
+text judges the first. The files of a folder stand one behind the other, in the order of their names.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from tasks.data import sizes
+from tasks.errors import DataError
+from tasks.examples import Array, preprocess
+from tasks.examples.dataset import LABEL, Source
+from tasks.examples.tokens import windows
+from tasks.files import below
+from tasks.members import DataSource
+from tasks.params import Prepare
+
+INPUT = "text"
+GROWTH = 10  # bytes in memory for each one of the file, while it is decoded
+SMALLEST = (np.uint8, np.uint16, np.uint32)
+
+
+def check(params: Prepare) -> None:
+    """Look whether the data are there.
+
+    Raises:
+        DataError: they are not.
+    """
+    _files(params)
+
+
+def load(params: Prepare) -> Source:
+    """Read the text at `params.path`; its classes are the tokens that there may be.
+
+    Raises:
+        DataError: there is none, it is no UTF-8, or it is too short for a window.
+    """
+    content = b"".join(_content(path) for path in _files(params))
+    ids, classes = np.frombuffer(content, np.uint8), [chr(number) for number in range(preprocess.BYTES)]
+    if params.tokens == "characters":
+        ids, classes = _characters(content, params)
+    if len(ids) <= params.length:
+        raise DataError(
+            f"{params.path}: more than {params.length} tokens, prepare.length, expected; received {len(ids)}"
+        )
+    examples = windows(INPUT, ids, params.length, LABEL)
+    origin = {Path(str(params.path)).name: sha256(content).hexdigest()}
+    return Source({INPUT: "tokens"}, examples, None, tuple(classes), origin)
+
+
+def _files(params: Prepare) -> list[Path]:
+    path = Path(str(params.path))
+    if path.is_file():
+        return [path]
+    found = [each for each in below(path) if each.suffix == ".txt"] if path.is_dir() else []
+    if not found:
+        raise DataError(f"{path}: no text; prepare.path names a file, or a folder with .txt files")
+    return found
+
+
+def _content(path: Path) -> bytes:
+    sizes.check(str(path), path.stat().st_size * GROWTH)
+    return path.read_bytes()
+
+
+def _characters(content: bytes, params: Prepare) -> tuple[Array, list[str]]:
+    """The numbers of the characters, as small as they may be, and the characters in the order of their numbers."""
+    try:
+        points = preprocess.code_points(content.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{params.path}: UTF-8 expected; received the byte 0x{content[error.start]:02x}") from None
+    known, numbers = np.unique(points, return_inverse=True)
+    small = next(kind for kind in SMALLEST if len(known) <= np.iinfo(kind).max)
+    return numbers.astype(small), [chr(point) for point in known]
+
+
+SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -1,0 +1,95 @@
+"""A text as windows of tokens: what they are, where they are parted, and that a model learns what follows."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tasks.data.text import load
+from tasks.errors import DataError
+from tasks.examples import batches, dataset, preprocess
+from tasks.examples.tokens import Tokens
+from tasks.params import Prepare
+from tasks.stages.prepare import prepare
+
+TEXT = "".join(f"{i} mäuse, {i * i} Käse. " for i in range(200))
+LENGTH = 16
+
+
+def section(**more):
+    return Prepare.model_validate({"source": "text", "path": "text.txt", "length": LENGTH} | more)
+
+
+def prepared(**more):
+    prepare(SimpleNamespace(prepare=section(**more)))
+    return {split: dataset.load(split) for split in dataset.SPLITS}
+
+
+@pytest.mark.parametrize("tokens", ["bytes", "characters"])
+def test_the_windows_are_the_text_and_each_tells_what_follows(project, tokens):
+    (project / "text.txt").write_text(TEXT, encoding="utf-8")
+    source = load(section(tokens=tokens))
+    row = TEXT.encode() if tokens == "bytes" else TEXT
+    inputs = source.train.arrays().inputs["text"]
+    assert inputs.shape == ((len(row) - 1) // LENGTH, LENGTH)
+    said = [[source.classes[token] for token in window] for window in inputs]
+    plain = row.decode("latin-1") if tokens == "bytes" else row
+    assert "".join(map("".join, said)) == plain[: inputs.size]
+    followed = [source.classes[token] for token in source.train.targets["label"]]
+    assert "".join(followed) == plain[LENGTH::LENGTH][: len(inputs)]
+    assert source.train.ids.dtype == np.uint8
+
+
+def test_the_last_part_judges_and_all_are_mapped_into_memory(project):
+    (project / "text.txt").write_text(TEXT)
+    splits = prepared(tokens="characters", calibration=5)
+    assert all(isinstance(part, Tokens) and isinstance(part.ids, np.memmap) for part in splits.values())
+    classes = dataset.spec().classes
+    parts = [splits[name].arrays() for name in ("train", "validation", "test")]
+    said = "".join(classes[token] for part in parts for token in part.inputs["text"].ravel())
+    assert said == TEXT[: len(said)]
+    assert len(said) + LENGTH >= len(TEXT) - 1
+    few = splits["calibration"]
+    assert few.ids.size == 5 * LENGTH  # pieces, and no second copy of the text
+    windows = {tuple(window) for window in parts[0].inputs["text"].tolist()}
+    assert {tuple(window) for window in few.arrays().inputs["text"].tolist()} <= windows
+    assert (
+        np.concatenate([each.inputs["text"] for each in batches(splits["train"], 7)]) == parts[0].inputs["text"]
+    ).all()
+
+
+def test_a_text_of_a_users_is_numbered_as_the_windows_are(project):
+    (project / "text.txt").write_text(TEXT)
+    prepared(tokens="characters")
+    described = preprocess.read(dataset.paths.DATA / "preprocess.json")
+    entry, classes = described["inputs"]["text"], described["targets"]["label"]["classes"]
+    assert dataset.spec().inputs["text"] == dataset.TensorSpec((LENGTH,), "int32", len(classes) + 1)
+    first = dataset.load("train").arrays().inputs["text"][:1]
+    assert preprocess.apply(entry, np.array(["and before it " + TEXT[:LENGTH]])).tolist() == first.tolist()
+    short = preprocess.apply(entry, np.array(["ä€"]))[0]
+    assert short.tolist() == [classes.index(" ")] * (LENGTH - 2) + [classes.index("ä"), len(classes)]
+    prepared(tokens="bytes")
+    entry = preprocess.read(dataset.paths.DATA / "preprocess.json")["inputs"]["text"]
+    assert bytes(preprocess.apply(entry, np.array(["ä€"]))[0].tolist()) == b" " * (LENGTH - 5) + "ä€".encode()
+
+
+def test_the_files_of_a_folder_stand_in_a_row(project):
+    (project / "texts").mkdir()
+    for name, text in (("b.txt", "world" * 9), ("a.txt", "hello " * 9), ("notes.md", "left out")):
+        (project / "texts" / name).write_text(text)
+    source = load(section(path="texts"))
+    assert bytes(source.train.ids) == b"hello " * 9 + b"world" * 9
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "message"),
+    [
+        (b"short", {}, r"text\.txt: more than 16 tokens, prepare\.length, expected; received 5"),
+        (b"a" * 40 + b"\xff", {"tokens": "characters"}, r"text\.txt: UTF-8 expected; received the byte 0xff"),
+        (b"", {"path": "nowhere"}, "nowhere: no text; prepare.path names a file, or a folder with .txt files"),
+    ],
+)
+def test_what_is_no_text_is_told(project, content, told, message):
+    (project / "text.txt").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load(section(**told))

@@ -125,9 +125,10 @@ def augmentation_tutorial():
 
 
 def transfer_tutorial():
-    """TensorFlow's tutorial "Transfer learning and fine-tuning", smaller."""
+    """TensorFlow's tutorial "Transfer learning and fine-tuning", smaller: of each kind of block there is one."""
     augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.2)])
-    base = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None, alpha=0.35)
+    whole = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None, alpha=0.35)
+    base = keras.Model(whole.input, whole.get_layer("block_2_add").output)
     base.trainable = False
     i = keras.Input((32, 32, 3))
     x = base(keras.applications.mobilenet_v2.preprocess_input(augmentation(i)), training=False)

@@ -17,14 +17,20 @@ MORE = {"epochs": 15, "learning_rate": 0.002, "batch_size": 32}  # how test_kera
 RNG = np.random.default_rng(0)
 
 
-def images():
+def images(side=SIDE):
     """One quarter of each is bright; which one is the label."""
-    label, half = RNG.integers(0, 4, COUNT), SIDE // 2
-    x = RNG.uniform(0, 0.4, (COUNT, SIDE, SIDE, 3)).astype(np.float32)
+    label, half = RNG.integers(0, 4, COUNT), side // 2
+    x = RNG.uniform(0, 0.4, (COUNT, side, side, 3)).astype(np.float32)
     for image, number in zip(x, label, strict=True):
         row, column = divmod(int(number), 2)
         image[row * half : (row + 1) * half, column * half : (column + 1) * half] += 0.6
     return x, label
+
+
+def pixels():
+    """The same as bytes."""
+    x, label = images(32)
+    return np.round(x * 255).astype(np.uint8), label
 
 
 def series():
@@ -51,6 +57,27 @@ def operations():
     return keras.Model(given, layers.Dense(4, activation="softmax")(x))
 
 
+def many_layers():
+    x = given = layers.Input((SIDE, SIDE, 3))
+    x = layers.LeakyReLU(negative_slope=0.1)(layers.BatchNormalization(momentum=0.8)(layers.Conv2D(8, 3)(x)))
+    x = layers.PReLU(shared_axes=[1, 2])(layers.SeparableConv2D(8, 3, padding="same")(x))
+    x = layers.GroupNormalization(4)(layers.Conv2DTranspose(8, 3, strides=2, padding="same")(x))
+    x = layers.AveragePooling2D(4)(layers.UpSampling2D(2, interpolation="bilinear")(x))
+    x = layers.Conv2D(8, 3, activation="hard_silu")(layers.Conv2D(8, 3, activation="hard_sigmoid")(x))
+    x = layers.LayerNormalization()(layers.Flatten()(layers.SpatialDropout2D(0.1)(layers.GaussianNoise(0.1)(x))))
+    x = layers.UnitNormalization()(layers.ELU()(layers.Dense(16, activation="gelu")(x)))
+    return keras.Model(given, layers.Dense(4, activation="softmax")(x))
+
+
+def mobile():
+    """Of keras.applications, with squeezes, excitations and hard_silu; its averages follow a short training."""
+    model = keras.applications.MobileNetV3Small((32, 32, 3), 0.35, weights=None, classes=4, dropout_rate=0)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.8
+    return model
+
+
 def recurrent():
     x = given = layers.Input((12, 4))
     x = layers.LSTM(8)(layers.GRU(8, return_sequences=True)(x))
@@ -68,6 +95,8 @@ MODELS = {  # how it is built, its examples, for how many epochs it learns them
     "operations": (operations, images, 6),
     "recurrent": (recurrent, series, 15),
     "dropout": (dropout, rows, 5),
+    "many_layers": (many_layers, images, 20),
+    "mobile": (mobile, pixels, 12),
 }
 
 

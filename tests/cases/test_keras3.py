@@ -1,6 +1,7 @@
 """Files of Keras 3 through the stages: they answer, become integers and train on as they do in Keras 3 itself."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.errors import ConversionError
+
 FP32 = {"model": "baseline", "scheme": "float32"}
 INT8 = {"model": "baseline", "scheme": "int8"}
-NAMES = ("operations", "recurrent", "dropout")
+TOGETHER = ("operations", "recurrent", "dropout")  # made by one process
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,8 @@ def made(folder, write_data):
         if not (folder / f"{name}.keras").exists():
             environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
             environment.pop("TF_USE_LEGACY_KERAS", None)
-            command = [sys.executable, str(Path(__file__).parent / "keras3_models.py"), str(folder), *NAMES]
+            names = TOGETHER if name in TOGETHER else (name,)
+            command = [sys.executable, str(Path(__file__).parent / "keras3_models.py"), str(folder), *names]
             subprocess.run(command, env=environment, check=True, timeout=280, capture_output=True)
         with np.load(folder / f"{name}.npz") as stored:
             arrays = dict(stored)
@@ -66,3 +70,28 @@ def test_dropout_acts_in_training_on(run_case, made):
     assert case.quality("fp32") == right
     loss = case.card("models", "more")["history"]["loss"][-1]
     assert arrays["loss"] / 2 < loss < arrays["loss"] * 2  # without dropout it ends below a hundredth
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_mobilenet_v3_becomes_integers(run_case, made):
+    """keras #18842: hard_silu and hard_sigmoid, within a network of keras.applications that scales bytes itself."""
+    source, right, _ = made("mobile")
+    case = run_case(source, quantize={"fp32": FP32, "int8": INT8}, until="evaluate")
+    assert case.quality("fp32") == right > 0.9
+    assert case.quality("int8") > right - 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_layers_of_every_kind_become_integers_but_those_that_are_named(run_case, made):
+    """Whoever leaves out what a refusal names has it in the end; ai-edge-quantizer lacks more than the converter."""
+    source, right, _ = made("many_layers")
+    excluded = []
+    for kind in ("SQUARE", "PRELU"):
+        with pytest.raises(ConversionError, match=rf"{kind} \(layer .* stayed float32") as caught:
+            run_case(source, quantize={"fp32": FP32, "int8": INT8 | {"exclude": excluded}}, until="quantize")
+        excluded += re.search(r"`exclude: \[(.*?)\]`", str(caught.value))[1].split(", ")
+    case = run_case(source, quantize={"fp32": FP32, "int8": INT8 | {"exclude": excluded}}, until="evaluate")
+    assert case.quality("fp32") == right > 0.9
+    assert case.quality("int8") > right - 0.1

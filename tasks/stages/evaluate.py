@@ -1,5 +1,6 @@
 """Evaluate a variant: the quality of the artifact itself, by the runtime that is timed."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from tasks import paths
 from tasks.bench.predict import Kernels, predict
 from tasks.examples import dataset
 from tasks.examples.dataset import LABEL
+from tasks.formats import tflite
 from tasks.params import Params
 from tasks.quality.score import score
 from tasks.records import ArtifactCard, ClassFigures, Evaluation, Split, judged, read
@@ -19,21 +21,20 @@ def evaluate(params: Params, variant: str) -> None:
 
     Quality is what `evaluate.metric` says, or what is usual for the task.
 
-    An integer artifact is scored by the runtime's portable reference kernels too: they stand in for devices that
-    cannot execute here.
+    An artifact of integers throughout is scored by the runtime's portable reference kernels too: they stand in for
+    devices that cannot execute here.
 
     Raises:
         UnsupportedError: the host's runtime refuses the artifact.
     """
     card = read(ArtifactCard, paths.artifact(variant) / "card.json")
-    integer = all(tensor.dtype.startswith("int") for tensor in card.outputs)
-    kinds: tuple[Kernels, ...] = ("default", "reference") if integer else ("default",)
+    artifact = paths.artifact(variant) / card.file
     splits: tuple[Split, ...] = ("validation", "test")
     examples = {split: dataset.load(split) for split in splits}
     scores, runtime = [], ""
-    for kernels in kinds:
+    for kernels in kernels_for(artifact):
         for split in splits:
-            outputs, runtime = predict(paths.artifact(variant) / card.file, examples[split], kernels, card.signatures)
+            outputs, runtime = predict(artifact, examples[split], kernels, card.signatures)
             scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split, params.metric))
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
     truth, names = examples["test"].targets[LABEL], dataset.spec().classes
@@ -49,6 +50,18 @@ def evaluate(params: Params, variant: str) -> None:
         classes=class_figures(confusion, names) if test.predictions else (),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion),
     ).save(paths.evaluation(variant))
+
+
+def kernels_for(artifact: Path) -> tuple[Kernels, ...]:
+    """By which kernels a LiteRT file is scored.
+
+    The reference kernels are not asked for floats among integers: they lack some, and no device that they stand in for
+    runs them.
+    """
+    file = tflite.load(artifact)
+    ends = (file.main.tensors[i].dtype for i in file.main.outputs)
+    integer = all(dtype.startswith("int") for dtype in ends) and "float32" not in file.dtypes()
+    return ("default", "reference") if integer else ("default",)
 
 
 def confusion_matrix(true: Any, predicted: Any, classes: int) -> Any:

@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from tasks.errors import ConversionError
+from tasks.bench.predict import predict
+from tasks.errors import ConversionError, UnsupportedError
 from tasks.examples import Arrays
 from tasks.params import Quantize
 from tasks.quantize import guard, layers, mixed
+from tasks.stages.evaluate import kernels_for
 from tasks.training import fit
 
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
@@ -49,6 +51,18 @@ def test_what_has_no_integers_is_left_out_by_the_line_that_the_refusal_gives(net
     assert {"ELU", "SQUARE"} < kinds
     assert {"CONV_2D", "DIV"}.isdisjoint(kinds)
     assert guard.check(made.content, "int8", examples, model) < 0.1
+
+
+def test_the_kernels_of_devices_elsewhere_are_asked_for_integers_alone(network, golden, tmp_path):
+    """LiteRT's reference kernels have no ELU."""
+    model, examples = network
+    entry = Quantize(model="baseline", scheme="int8", exclude=("bend", "groups", "wide", "cut"))
+    file = tmp_path / "model.tflite"
+    file.write_bytes(mixed.as_asked(model, entry, examples).content)
+    with pytest.raises(UnsupportedError, match="ELU"):
+        predict(file, examples, "reference")
+    assert kernels_for(file) == kernels_for(golden / "float32.tflite") == ("default",)
+    assert kernels_for(golden / "int8.tflite") == kernels_for(golden / "int16x8.tflite") == ("default", "reference")
 
 
 def test_where_layers_cannot_be_left_out_nobody_is_told_to(network):

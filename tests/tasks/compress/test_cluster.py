@@ -31,7 +31,7 @@ def network(*, recurrent=False):
     y = layers.Reshape((4, 32), name="tokens")(y)
     if recurrent:
         y = layers.MultiHeadAttention(2, 4, name="attention")(y, y)
-        y = layers.Bidirectional(layers.GRU(6), name="both")(y)
+        y = layers.Bidirectional(layers.GRU(6, reset_after=False), name="both")(y)
     else:
         y = layers.GlobalAveragePooling1D(name="mean")(y)
     return keras.Model(x, layers.Dense(4, activation="softmax", name="head")(y), name="network")

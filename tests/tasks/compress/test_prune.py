@@ -41,7 +41,7 @@ def sequential():
     fit.reset(0)
     tokens = keras.Input((5, 16), name="tokens")
     x = keras.layers.MultiHeadAttention(2, 8, name="attention")(tokens, tokens)
-    x = keras.layers.LSTM(8, name="lstm")(x)
+    x = keras.layers.LSTM(8, unroll=True, name="lstm")(x)
     return keras.Model(tokens, keras.layers.Dense(4, activation="softmax", name="head")(x), name="sequential")
 
 

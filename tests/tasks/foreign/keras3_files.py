@@ -149,8 +149,8 @@ def write(folder, name, model):
         inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)
     given = list(inputs.values())
     stored = {f"in/{name}": array for name, array in inputs.items()}
-    answers = keras.tree.flatten(model.predict(given, verbose=0))
-    stored |= {f"out/{i}": array for i, array in enumerate(answers)}
+    answers = keras.tree.flatten(model(given, training=False))
+    stored |= {f"out/{i}": np.asarray(array) for i, array in enumerate(answers)}
     twice = zip(*(keras.tree.flatten(model(given, training=True)) for _ in range(2)), strict=True)
     stored |= {f"train/{i}": np.stack(arrays) for i, arrays in enumerate(twice)}
     np.savez(folder / f"{name}.npz", **stored)

@@ -23,11 +23,11 @@ OF_A_SERIES = [
     lambda x: layers.MultiHeadAttention(2, 4)(x[:, :2], x), lambda x: layers.Dot(axes=2)([x, x]),
     lambda x: layers.MultiHeadAttention(2, 4, value_dim=3, output_shape=5)(x, x, use_causal_mask=True),
     lambda x: layers.MultiHeadAttention(2, 4)(x, x, return_attention_scores=True)[1],
-    lambda x: layers.SimpleRNN(4)(x), lambda x: layers.LSTM(4, go_backwards=True)(x),
-    lambda x: layers.GRU(4, reset_after=False)(x), lambda x: layers.LSTM(4, return_state=True)(x)[2],
-    lambda x: layers.LSTM(8)(x, initial_state=[x[:, 0], x[:, 1]]), lambda x: layers.GRU(3, activation="relu6")(x),
-    lambda x: layers.Bidirectional(layers.GRU(4), merge_mode="sum")(x),
-    lambda x: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)])(x), lambda x: layers.LSTM(4)(layers.Masking()(x)),
+    lambda x: layers.SimpleRNN(4)(x), lambda x: layers.LSTM(4, go_backwards=True)(layers.Masking()(x)),
+    lambda x: layers.GRU(4, reset_after=False)(x), lambda x: layers.GRU(3, activation="relu6")(x),
+    lambda x: layers.LSTM(8, return_state=True)(x, initial_state=[x[:, 0], x[:, 1]])[2], lambda x: layers.GRU(4)(x),
+    lambda x: layers.Bidirectional(layers.SimpleRNN(4), merge_mode="sum")(x),
+    lambda x: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)])(x),
     lambda x: layers.TimeDistributed(layers.Dense(3, activation="relu6"))(x), lambda x: layers.Cropping1D(1)(x),
     lambda x: layers.ZeroPadding1D((1, 2))(x), lambda x: layers.UpSampling1D(2)(x),
     lambda x: layers.Permute((2, 1))(x), lambda x: layers.RepeatVector(3)(x[:, 0]), lambda x: layers.Identity()(x),
@@ -73,17 +73,18 @@ def beside(shape, made):
 
 
 def words():
-    """Masks from an embedding on, through layers and past operations."""
+    """Masks from an embedding on, through layers and past operations; fused LSTMs take seconds each to be built."""
     inputs = layers.Input((8,), dtype="int32")
     x = layers.Embedding(30, 6, mask_zero=True)(inputs)
     position = np.arange(8 * 6).reshape(8, 6) / 50
     attended = layers.MultiHeadAttention(2, 3)(x, x)
-    given = layers.LSTM(5)(x * 2.0, mask=keras.ops.not_equal(inputs, 0))
+    given = layers.SimpleRNN(5)(x * 2.0, mask=keras.ops.not_equal(inputs, 0))
     return keras.Model(inputs, [
-        layers.LSTM(5)(x), layers.GRU(4)(x + position), layers.LSTM(3)(x + x), layers.LSTM(3)(layers.Add()([x, x])),
+        layers.LSTM(5)(x), layers.SimpleRNN(4)(x + position), layers.SimpleRNN(3)(x + x),
+        layers.SimpleRNN(3)(layers.Add()([x, x])),
         layers.GlobalAveragePooling1D()(x), layers.GlobalAveragePooling1D()(keras.ops.relu(x)), attended, given,
-        layers.Attention()([x, x]), layers.Bidirectional(layers.LSTM(2))(layers.Dropout(0.1)(x)),
-        layers.LSTM(3)(layers.Concatenate()([x, x])), keras.ops.mean(x, axis=1),
+        layers.Attention()([x, x]), layers.Bidirectional(layers.SimpleRNN(2))(layers.Dropout(0.1)(x)),
+        layers.SimpleRNN(3)(layers.Concatenate()([x, x])), keras.ops.mean(x, axis=1),
     ])  # fmt: skip
 
 

@@ -64,20 +64,21 @@ def heads():
 
 def with_state():
     i = keras.Input((None,), dtype="int32")
-    x, state = layers.GRU(5, return_state=True, return_sequences=True)(layers.Embedding(9, 4, mask_zero=True)(i))
-    return keras.Model(i, keras.Sequential([layers.Dense(2)])(layers.GRU(5)(x, initial_state=state)))
+    x, state = layers.SimpleRNN(5, return_state=True, return_sequences=True)(layers.Embedding(9, 4, mask_zero=True)(i))
+    return keras.Model(i, keras.Sequential([layers.Dense(2)])(layers.SimpleRNN(5)(x, initial_state=state)))
 
 
 def attention():
     i = keras.Input((7, 4))
-    x = layers.Bidirectional(layers.LSTM(3))(layers.MultiHeadAttention(2, 3)(i, i))
+    x = layers.Bidirectional(layers.SimpleRNN(3))(layers.MultiHeadAttention(2, 3)(i, i))
     return keras.Model(i, keras.Sequential([layers.Dense(2)])(x))
 
 
 def transfer():
     """TensorFlow's tutorial "Transfer learning and fine-tuning", smaller."""
     augmentation = keras.Sequential([layers.RandomFlip("horizontal"), layers.RandomRotation(0.2)])
-    base = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None, alpha=0.35)
+    whole = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None, alpha=0.35)
+    base = keras.Model(whole.input, whole.get_layer("block_2_add").output)
     base.trainable = False
     i = keras.Input((32, 32, 3))
     x = base(keras.applications.mobilenet_v2.preprocess_input(augmentation(i)), training=False)

@@ -74,7 +74,7 @@ def network():
     import tensorflow as tf
 
     inputs = keras.Input((6, 4), name="x")
-    y = keras.layers.Bidirectional(keras.layers.LSTM(2, return_sequences=True, kernel_regularizer="l2"))(inputs)
+    y = keras.layers.Bidirectional(keras.layers.SimpleRNN(2, return_sequences=True, kernel_regularizer="l2"))(inputs)
     y = keras.layers.TimeDistributed(
         keras.layers.Dense(4, activation=keras.layers.LeakyReLU(0.1), kernel_constraint="max_norm"), name="each"
     )(y)

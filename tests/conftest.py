@@ -72,6 +72,19 @@ def data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def language_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The files of tests/language.py by what the models do: made once, for it takes TensorFlow's converter."""
+    pytest.importorskip("tensorflow", reason="the training stack is not installed")
+    from tests import language
+
+    folder = tmp_path_factory.mktemp("language")
+    made = {make.__name__: folder / f"{make.__name__}.tflite" for make in (language.attending, language.decaying)}
+    for name, path in made.items():
+        path.write_bytes(getattr(language, name)())
+    return made
+
+
+@pytest.fixture(scope="session")
 def architectures() -> ModuleType:
     """The module of random small models, tests/architectures.py: tests are no package to import it from."""
     spec = spec_from_file_location("architectures", ROOT / "tests" / "architectures.py")

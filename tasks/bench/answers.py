@@ -65,6 +65,11 @@ class Window:
     state: tuple[Facts, Facts]  # clock and heat before and after
     energy: Counter
 
+    @property
+    def run(self) -> str:
+        """What each run does, in words: "inference", "5 tokens"."""
+        return self.unit if self.volume == 1 else f"{self.volume} {self.unit}s"
+
 
 @dataclass(frozen=True)
 class Memory:

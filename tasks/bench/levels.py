@@ -49,7 +49,8 @@ def key(request: Request, plan: Any, environment: Mapping[str, Any]) -> str:
     """What must be the same for two levels to be compared: reference, device, how long, and the machine as it is."""
     lasting = {name: value for name, value in environment.items() if name not in PASSING}
     device = request.device.model_dump(mode="json", exclude={"description"})
-    told = json.dumps([request.reference.card.sha256, device, repr(plan), lasting], sort_keys=True)
+    rounds = [request.protocol.new_tokens] if request.reference.card.scenario == "generate" else []
+    told = json.dumps([request.reference.card.sha256, device, repr(plan), lasting, *rounds], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()
 
 

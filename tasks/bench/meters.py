@@ -112,12 +112,13 @@ def cpu_time_estimate(
         mj_with_input=with_input_ms * nominal,
         ratio=stats.paired(*pairs) if reference else None,
         scope="CPU time of the process; between variants of one device it says nothing beyond CPU time",
-        formula=f"{cpu_ms:.6g} ms of CPU time per inference x {nominal:g} W per core (low {low:g}, high {high:g})",
+        formula=f"{cpu_ms:.6g} ms of CPU time per {windows[0].window.run} x {nominal:g} W per core"
+        f" (low {low:g}, high {high:g})",
     )
 
 
 def counted(windows: Sequence[Metered], reference: Sequence[Metered] = ()) -> Energy:
-    """Energy per inference by the device's own counters: the median over the windows, and its interval.
+    """Energy per run by the device's own counters: the median over the windows, and its interval.
 
     Gross is what all zones used while the clock ran; net is less by what they used while idle, before and after.
 
@@ -182,8 +183,8 @@ def _fault(counter: Counter, seconds: float, figures: WindowEnergy | None) -> st
     return None
 
 
-def notes(found: WindowEnergy) -> list[str]:
-    """What a reader of a window's energy must know, though it is a measurement."""
+def notes(found: WindowEnergy, run: str = "inference") -> list[str]:
+    """What a reader of a window's energy must know, though it is a measurement; `run` is what each run does."""
     before, after = found.idle_each_w
     told = []
     if abs(after - before) > IDLE_SETTLED * max(before, after):
@@ -192,7 +193,7 @@ def notes(found: WindowEnergy) -> list[str]:
         )
     if found.busy < BUSY:
         told.append(
-            f"only {found.busy:.0%} of the window is inference, the rest placing inputs: an inference took between"
+            f"only {found.busy:.0%} of the window is {run}, the rest placing inputs: each took between"
             f" {found.clocked.low:.3g} and {found.clocked.high:.3g} mJ"
         )
     return told

@@ -33,7 +33,7 @@ class Stretch:
         window = self.metered.window
         p50, share = stats.ms(self.samples, 50), window.cpu_s / window.seconds
         if p50 < STEPS_MS:
-            return f"{self.variant}: {p50 * 1e6:.0f} ns per {window.unit} is no more than the clock itself takes"
+            return f"{self.variant}: {p50 * 1e6:.0f} ns per {window.run} is no more than the clock itself takes"
         if share < starved:
             return (
                 f"{self.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"
@@ -144,9 +144,10 @@ def memory_levels(shots: Sequence[Shot]) -> list[dict[str, int | None]]:
 def details(stretches: Sequence[Stretch]) -> dict[str, Any]:
     """What else was seen in a phase: its energy counters, clock and heat."""
     found = [figures for stretch in stretches if (figures := stretch.metered.energy)]
+    run = stretches[-1].metered.window.run
     used = {
         "zones_mj": [figures.zones_mj for figures in found],
-        "notes": list(dict.fromkeys(note for figures in found for note in meters.notes(figures))),
+        "notes": list(dict.fromkeys(note for figures in found for note in meters.notes(figures, run))),
         "safe_window_s": min((figures.safe_s for figures in found if figures.safe_s), default=None),
     }
     return {

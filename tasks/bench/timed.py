@@ -174,11 +174,11 @@ def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
         UnsupportedError, DeviceError: as `measure`.
     """
     found: dict[Split, Any] = {}
-    model = setup.model(request.artifact)
+    ask, model = setup.ask("predict", request.artifact), setup.model(request.artifact)
     with scratch("bench") as folder:
         for split, inputs in request.splits.items():
             path = Path(folder, "outputs.npz")
-            ask, files = setup.ask("predict", request.artifact), {"model": model, "inputs": inputs}
+            files = {"model": model, "inputs": inputs}
             answer = setup.session.run(ask, files, {"outputs": path}, timeout_s=PREDICT_S)
             _accepted(request.variant, answer)
             with np.load(path, allow_pickle=False) as arrays:

@@ -13,7 +13,6 @@ from tasks.bench.runner import language as runner
 from tasks.errors import DeviceError
 from tasks.formats import tflite
 from tasks.quantize import signatures
-from tests import language
 from tests.language import PROMPT, WORDS, scores_by_hand, text_by_hand
 
 Build = Callable[..., dict[str, Any]]
@@ -21,27 +20,21 @@ KINDS = ["attending", "decaying"]
 PROMPTS = np.random.default_rng(3).integers(0, WORDS, (4, PROMPT))
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The models by what they are called."""
-    pytest.importorskip("tensorflow", reason="the training stack is not installed")
-    folder = tmp_path_factory.mktemp("language")
-    made = {kind: folder / f"{kind}.tflite" for kind in KINDS}
-    for kind, path in made.items():
-        path.write_bytes(getattr(language, kind)())
-    return made
-
-
 @pytest.fixture
-def asks(files: dict[str, Path], request_of: Build) -> Build:
+def asks(language_models: dict[str, Path], request_of: Build) -> Build:
     """A request about a model of a kind."""
 
     def build(kind: str, action: str, prompts: np.ndarray = PROMPTS, in_place: bool | None = None, **more: Any) -> Any:
-        calls = [call.model_dump() for call in signatures.read(tflite.load(files[kind]))]
+        calls = [call.model_dump() for call in signatures.read(tflite.load(language_models[kind]))]
         if in_place is not None:
             calls = [call | {"in_place": in_place} for call in calls]
         options = {"kernels": more.pop("kernels", "default"), "threads": 1, "signatures": calls}
-        fields = {"model": str(files[kind]), "runtime": "language", "options": options, "scenario": "generate"}
+        fields = {
+            "model": str(language_models[kind]),
+            "runtime": "language",
+            "options": options,
+            "scenario": "generate",
+        }
         return request_of(kind, action, {"tokens": prompts}, **fields, new_tokens=6, **more)
 
     return build
@@ -92,10 +85,10 @@ def test_each_phase_has_its_own_window_samples_and_unit(asks: Build) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_round_is_the_same_text_with_the_scores_by_hand(files: dict[str, Path], kind: str) -> None:
+def test_every_round_is_the_same_text_with_the_scores_by_hand(language_models: dict[str, Path], kind: str) -> None:
     """The state that the prompt has left is put back before each; what was decoded since leaves no trace."""
-    calls = [call.model_dump() for call in signatures.read(tflite.load(files[kind]))]
-    model = runner.Model(str(files[kind]), {"kernels": "default", "threads": 1, "signatures": calls})
+    calls = [call.model_dump() for call in signatures.read(tflite.load(language_models[kind]))]
+    model = runner.Model(str(language_models[kind]), {"kernels": "default", "threads": 1, "signatures": calls})
     prompt, other, *_ = model.prepare({"tokens": PROMPTS})
     decoding = runner.Decoding(model, prompt, 4)
     for _ in range(2):

@@ -82,9 +82,7 @@ def test_a_gap_at_idle_power_gives_the_upper_bound_and_one_as_busy_as_the_window
 def test_a_window_that_is_half_gaps_is_noted() -> None:
     assert meters.notes(figures(response([24_000_000, 0], busy_s=1.9))) == []
     (note,) = meters.notes(figures(response([24_000_000, 0], busy_s=1.0)))
-    assert note == (
-        "only 50% of the window is inference, the rest placing inputs: an inference took between 120 and 200 mJ"
-    )
+    assert note == ("only 50% of the window is inference, the rest placing inputs: each took between 120 and 200 mJ")
 
 
 def test_a_counter_that_wraps_counts_on() -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +41,14 @@ def prompts() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Params:
+def run(language_models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Params]:
     """A project in which all stages have run, as the working directory of the module."""
-    pytest.importorskip("tensorflow", reason="the training stack is not installed")
     root = tmp_path_factory.mktemp("project")
     patch = pytest.MonkeyPatch()
     patch.chdir(root)
     shutil.copytree(ROOT / paths.DEVICES, paths.DEVICES)
-    for kind in VARIANTS:
-        Path(f"{kind}.tflite").write_bytes(getattr(language, kind)())
+    for kind, path in language_models.items():
+        shutil.copy(path, f"{kind}.tflite")
     tokens, labels = prompts()
     Path("texts").mkdir()
     np.savez("texts/train.npz", **{"inputs.tokens": tokens.astype(np.int32), "targets.label": labels})
@@ -125,6 +125,8 @@ def test_the_record_has_both_phases_with_their_own_samples_energy_and_units() ->
         assert phase.ratio is None  # it is the reference
         assert [window.variant for window in phase.windows] == ["attending"] * 2
     assert prefill.energy.mj != decode.energy.mj
+    assert f"per {PROMPT} tokens x 1 W" in str(prefill.energy.formula).replace("x 4 W", "x 1 W")
+    assert "per token x" in str(decode.energy.formula)
     assert (found.latency, found.energy) == (decode.latency, decode.energy), "variants are told apart by the last"
     with np.load(paths.samples("attending", "host-cpu")) as samples:
         assert samples.files == [f"0{k}-attending-{phase}" for k in (0, 1) for phase in ("prefill", "decode")]

@@ -1,7 +1,7 @@
 """AUC: the area under the ROC curve, of reconstructions and of each of several labels."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,9 @@ import numpy as np
 from tasks.errors import InvalidError
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL, NORMAL, RECONSTRUCTION
-from tasks.quality import resample
+from tasks.intervals import Z_ONE_SIDED
 from tasks.quality.accuracy import Z95
-from tasks.quality.resample import Statistic
+from tasks.records import Paired
 from tasks.records.metrics import Metric
 
 
@@ -29,12 +29,17 @@ def auc(scores: Array, positive: Array) -> float:
         scores: [n].
         positive: bool [n], of both kinds.
     """
-    _, rank, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks = (last - (counts - 1) / 2)[rank]  # from 1; equal scores share the mean of their ranks
+    ranks = mid_ranks(scores)
     positives = int(positive.sum())
     wins = ranks[positive].sum() - positives * (positives + 1) / 2
     return float(wins / (positives * (len(scores) - positives)))
+
+
+def mid_ranks(scores: Array) -> Array:
+    """The place of each score among all, from 1: float64 [n]; equal scores share the mean of their places."""
+    _, rank, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks: Array = (np.cumsum(counts) - (counts - 1) / 2)[rank]
+    return ranks
 
 
 def hanley_mcneil(value: float, positives: int, negatives: int, z: float = Z95) -> tuple[float, float]:
@@ -50,21 +55,18 @@ def hanley_mcneil(value: float, positives: int, negatives: int, z: float = Z95) 
     return max(0.0, value - spread), min(1.0, value + spread)
 
 
-def weighted(scores: Array, positive: Array) -> Statistic:
-    """The AUC of examples that count so many times each; 1/2 where only one kind counts."""
-    order = np.argsort(scores, kind="stable")
-    rising, is_positive = scores[order], positive[order]
-    starts = np.flatnonzero(np.r_[True, rising[1:] != rising[:-1]])  # of equal scores
+def influence(scores: Array, positive: Array) -> Array:
+    """What each example does to an AUC: float64 [n], of mean 0; the variance of their mean is the AUC's.
 
-    def area(times: Array) -> Array:
-        ordered = times[:, order]
-        mine, others = (np.add.reduceat(ordered * kind, starts, axis=1) for kind in (is_positive, ~is_positive))
-        wins = (mine * (np.cumsum(others, axis=1) - others / 2)).sum(axis=1)
-        pairs = mine.sum(axis=1) * others.sum(axis=1)
-        share: Array = np.divide(wins, pairs, out=np.full(len(times), 0.5), where=pairs > 0)
-        return share
-
-    return area
+    E. R. DeLong et al., "Comparing the areas under two or more correlated receiver operating characteristic curves"
+    (1988): a positive example's share of the negative ones below it, a negative one's of the positive ones above it.
+    """
+    n, area = len(scores), auc(scores, positive)
+    among_all, found = mid_ranks(scores), np.empty(n)
+    for kind in (positive, ~positive):
+        below = (among_all[kind] - mid_ranks(scores[kind])) / (n - kind.sum())  # of the other kind, ties as one half
+        found[kind] = (below - area if kind is positive else 1 - below - area) * n / kind.sum()
+    return found
 
 
 def _anomalous(truth: Array) -> Array:
@@ -98,14 +100,36 @@ def macro(scores: Array, truth: Array) -> float:
     return float(np.mean([auc(scores[:, i], truth[:, i] > 0) for i in _both(truth)]))
 
 
-def _macro(scores: Array, truth: Array) -> Statistic:
-    each = [weighted(scores[:, i], truth[:, i] > 0) for i in _both(truth)]
-    return lambda times: np.mean([area(times) for area in each], axis=0)
+def _macro_influence(scores: Array, truth: Array) -> Array:
+    found: Array = np.mean([influence(scores[:, i], truth[:, i] > 0) for i in _both(truth)], axis=0)
+    return found
 
 
-def _gain(of: Callable[[Array, Array], Statistic], variant: Array, reference: Array, truth: Array) -> Statistic:
-    mine, theirs = of(variant, truth), of(reference, truth)
-    return lambda times: mine(times) - theirs(times)
+def _interval(scores: Array, truth: Array) -> tuple[float, float]:
+    value, spread = macro(scores, truth), Z95 * _error(_macro_influence(scores, truth))
+    return max(0.0, value - spread), min(1.0, value + spread)
+
+
+def delong(gain: float, influences: Array) -> Paired:
+    """The test of two correlated AUCs by what each example does to their difference."""
+    error = _error(influences)
+    p_value = math.erfc(abs(gain) / error / math.sqrt(2)) if error else float(gain == 0)
+    return Paired(p_value=p_value, drop_bound=max(0.0, Z_ONE_SIDED * error - gain))
+
+
+def _error(influences: Array) -> float:
+    return float(np.sqrt(np.square(influences).sum()) / len(influences))
+
+
+def _paired(mine: Array, theirs: Array, truth: Array) -> Paired:
+    positive = _anomalous(truth)
+    gain = auc(mine, positive) - auc(theirs, positive)
+    return delong(gain, influence(mine, positive) - influence(theirs, positive))
+
+
+def _macro_paired(mine: Array, theirs: Array, truth: Array) -> Paired:
+    gain = macro(mine, truth) - macro(theirs, truth)
+    return delong(gain, _macro_influence(mine, truth) - _macro_influence(theirs, truth))
 
 
 METRIC = Metric(
@@ -113,17 +137,18 @@ METRIC = Metric(
     keep=lambda outputs, targets: reconstruction_errors(outputs, targets[RECONSTRUCTION]),
     value=lambda errors, truth: auc(errors, _anomalous(truth)),
     interval=_hanley_mcneil,
-    paired=lambda variant, reference, truth: resample.paired(
-        _gain(weighted, variant, reference, _anomalous(truth)), len(truth)
-    ),
+    paired=_paired,
     naive=lambda _train, _truth: 0.5,
     interval_by="Hanley and McNeil",
+    paired_by="DeLong’s test",
 )
 MACRO = Metric(
     task="multilabel",
     keep=_labels,
     value=macro,
-    interval=lambda scores, truth: resample.interval(_macro(scores, truth), len(truth)),
-    paired=lambda variant, reference, truth: resample.paired(_gain(_macro, variant, reference, truth), len(truth)),
+    interval=_interval,
+    paired=_macro_paired,
     naive=lambda _train, _truth: 0.5,
+    interval_by="DeLong",
+    paired_by="DeLong’s test",
 )

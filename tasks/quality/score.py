@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -95,15 +96,21 @@ def paired(own: Score, reference: Score, truth: Array | None) -> Paired | None:
     Raises:
         DataError: the scores are not of as many examples.
     """
-    mine, theirs = (np.array(each.predictions or each.kept) for each in (own, reference))
-    if truth is None or own.metric != reference.metric or not len(mine) or not len(theirs):
+    mine, theirs = (each.predictions or each.kept for each in (own, reference))
+    if truth is None or own.metric != reference.metric or not mine or not theirs:
         return None
     if not len(mine) == len(theirs) == len(truth):
         raise DataError(
             f"paired test: {len(mine)} and {len(theirs)} predictions for {len(truth)} {own.split} examples; "
             "the evaluations are of other data: `tercet run`"
         )
-    return METRICS.load(own.metric).paired(mine, theirs, truth)
+    return _tested(own.metric, mine, theirs, tuple(map(tuple, truth)) if truth.ndim > 1 else tuple(truth.tolist()))
+
+
+@lru_cache(maxsize=256)  # a variant's answers are the same on many devices, and resampling takes a second
+def _tested(metric: str, *columns: tuple[Any, ...]) -> Paired:
+    mine, theirs, truth = map(np.array, columns)
+    return METRICS.load(metric).paired(mine, theirs, truth)
 
 
 def check_finite(outputs: Any, what: str) -> None:

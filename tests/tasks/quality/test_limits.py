@@ -1,5 +1,25 @@
+"""Limits that are worth few examples are told."""
+
+import pytest
+
 from tasks.params import Params
 from tasks.quality import limits
+
+
+@pytest.fixture
+def params() -> Params:
+    return Params.model_validate(
+        {
+            "name": "study",
+            "prepare": {"source": "digits"},
+            "model": {"family": "cnn"},
+            "train": {"epochs": 5},
+            "compress": {"longer": {"parent": "baseline", "method": "finetune", "epochs": 5}},
+            "quantize": {name: {"model": "baseline", "scheme": name} for name in ("float32", "int8")},
+            "benchmark": {"reference": "float32", "devices": ["host-cpu", "ethos"], "protocol": {"mode": "quick"}},
+            "bundle": {},
+        }
+    )
 
 
 def test_a_limit_worth_fewer_than_ten_examples_is_told_by_its_key(params: Params) -> None:

@@ -7,7 +7,7 @@ from scipy.stats import mannwhitneyu
 from tasks.errors import InvalidError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, RECONSTRUCTION
-from tasks.quality.auc import auc, hanley_mcneil, reconstruction_errors
+from tasks.quality.auc import auc, hanley_mcneil, influence, reconstruction_errors
 from tasks.quality.score import score
 from tasks.records import Tensor, judged
 
@@ -50,6 +50,24 @@ def test_the_interval_of_an_area_is_hanley_and_mcneils() -> None:
     assert np.mean(drawn) == pytest.approx(0.75, abs=0.005)
     assert (high - low) / (2 * 1.959963984540054) == pytest.approx(np.std(drawn), rel=0.04)
     assert hanley_mcneil(1.0, 20, 40) == (1.0, 1.0)
+
+
+def test_what_each_example_does_to_an_area_tells_how_far_two_areas_differ() -> None:
+    """Against many draws of two scores that have half of their noise in common."""
+    positive = np.arange(90) < 30
+
+    def drawn(seed: int) -> list[np.ndarray]:
+        rng = np.random.default_rng(seed)
+        common = positive + rng.normal(size=90)
+        return [common + rng.normal(size=90) for _ in range(2)]
+
+    gains = [auc(one, positive) - auc(other, positive) for one, other in map(drawn, range(2000))]
+    errors = []
+    for one, other in map(drawn, range(50)):
+        apart = influence(one, positive) - influence(other, positive)
+        assert apart.mean() == pytest.approx(0, abs=1e-12)
+        errors.append(np.sqrt(np.square(apart).sum()) / 90)
+    assert np.mean(errors) == pytest.approx(np.std(gains), rel=0.06)
 
 
 def test_a_reconstruction_is_scored_by_the_area_under_its_errors() -> None:

@@ -1,4 +1,4 @@
-"""The flow: prepare → train → compress → quantize → evaluate → benchmark → report → deploy → publish.
+"""The flow: prepare → train → compress → quantize → evaluate → benchmark → report → bundle → publish.
 
 The same graph as dvc.yaml, written out in order; `tests/test_contracts.py` holds the two equal.
 """
@@ -182,7 +182,7 @@ def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
         needs = [graph.submit("report", label="report")]
     for device in settings.benchmark.devices:
         if failures and (unknown := unfit(device)):  # not even begun: DVC would take the old bundle away
-            log.warning("deploy %s: %s; %s stays as it was", device, unknown, paths.bundle(device))
+            log.warning("bundle %s: %s; %s stays as it was", device, unknown, paths.bundle(device))
             failures[f"bundle {device}"] = None
         else:
             graph.submit("bundle", device, label=f"bundle {device}", after=needs)

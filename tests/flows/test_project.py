@@ -184,8 +184,6 @@ def test_a_project_runs_moves_and_is_cloned(installed, mine, tmp_path):
     assert {"train", "report"} <= ran(installed.run(mine, "tercet", "run"))
     assert "Running stage" not in installed.run(mine, "dvc", "repro")
     assert NOTHING in installed.run(mine, "tercet", "run")
-    installed.run(mine, "tercet", "stage", "report")
-    assert NOTHING in installed.run(mine, "tercet", "run")
 
     moved = tmp_path / "a folder of $HOME's"
     mine.rename(moved)
@@ -193,6 +191,15 @@ def test_a_project_runs_moves_and_is_cloned(installed, mine, tmp_path):
     copied = tmp_path / "a copy"
     shutil.copytree(moved, copied, symlinks=True)
     assert NOTHING in installed.run(copied, "tercet", "run")
+
+    (file,) = (installed.folder / "lib").rglob("tasks/bench/kinds/ethos_u.py")  # an update of Tercet changes it
+    text, variants = file.read_text(), ("fp32", "int8", "pruned50-clustered8-int8")
+    file.write_text(f"# a comment\n{text}")
+    assert NOTHING in installed.run(copied, "tercet", "run")
+    file.write_text(f"{text}\n\nMORE = 1\n")
+    estimates = {f"benchmark {variant} @ ethos-u55-128" for variant in variants}
+    assert ran(installed.run(copied, "tercet", "run")) == {"code", "bundle ethos-u55-128"} | estimates
+    file.write_text(text)
 
     remote = tmp_path / "remote"
     installed.run(moved, "dvc", "remote", "modify", "local", "url", str(remote))
@@ -211,6 +218,5 @@ def test_a_project_runs_moves_and_is_cloned(installed, mine, tmp_path):
     if subprocess.run([*words, "true"], capture_output=True, timeout=60, check=False).returncode:
         pytest.skip("no hardware: the kernel lets nobody mount here")
     found = ran(installed.run(cloned, *words, hide, str(other)))
-    variants = ("fp32", "int8", "pruned50-clustered8-int8")
-    named = {f"{stage.format(variant)}" for stage in ("evaluate {}", "benchmark {} @ host-cpu") for variant in variants}
+    named = {stage.format(variant) for stage in ("evaluate {}", "benchmark {} @ host-cpu") for variant in variants}
     assert found == named | {"code", "fingerprint host-cpu", "report", "bundle host-cpu", "bundle ethos-u55-128"}

@@ -175,14 +175,15 @@ class Decoding:
         self.examples: list[Any] = []
         for place in range(first, first + new_tokens):
             self.tokens.append(int(np.argmax(model.read()[0])))
-            self.examples.append([(place - first, model.call(DECODE, place))])
+            call = model.call(DECODE, place)
+            call.write(self.tokens[-1:])
+            self.examples.append([(place - first, call)])
             self.put(self.examples[-1])
             self.invoke()
 
     def put(self, example: Example) -> None:
         """Make a token the next; before the first of them the state is that after the prompt."""
         ((place, self._next),) = example
-        self._next.write(self.tokens[place])
         if place == 0:
             self._state.restore(self._start)
 

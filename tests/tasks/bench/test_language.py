@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.bench import transport
+from tasks.bench import devices, transport
 from tasks.bench.answers import Answer
+from tasks.bench.kinds import ssh
+from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import language as runner
-from tasks.errors import DeviceError
+from tasks.errors import DeviceError, UnsupportedError
 from tasks.formats import tflite
+from tasks.params import Protocol
 from tasks.quantize import signatures
 from tests.language import PROMPT, WORDS, scores_by_hand, text_by_hand
 
@@ -121,3 +124,27 @@ def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
     assert answer.reason == "its state has room for 12 tokens; a prompt of 10 and 6 new ones are more"
     with pytest.raises(DeviceError, match="KeyError"):
         run({**asks("attending", "time"), "scenario": "serve"})
+
+
+@pytest.mark.usefixtures("crowded")
+def test_another_machine_says_the_same_text(
+    board: Any, language_models: dict[str, Path], described: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    path = language_models["attending"]
+    calls = signatures.read(tflite.load(path))
+    tokens, scores = signatures.language("own", calls)
+    card = described("float32").card.model_copy(
+        update={"variant": "own", "inputs": (tokens,), "outputs": (scores,), "signatures": calls}
+    )
+    one, device = Artifact(card, path), devices.load("board")
+    np.savez(tmp_path / "inputs.npz", tokens=PROMPTS)
+    protocol = Protocol(mode="quick", windows=1, window_s=0.02, new_tokens=6)
+    splits: dict[Any, Path] = {"test": tmp_path / "inputs.npz"}
+    result = ssh.measure(Request(one, one, device, protocol, tmp_path / "inputs.npz", splits))
+    assert result.measurement.details["decoded"] == text_by_hand("attending", PROMPTS[0], 6)
+    assert list(result.measurement.phases) == ["prefill", "decode"]
+    expected = [scores_by_hand("attending", prompt) for prompt in PROMPTS]
+    np.testing.assert_allclose(result.outputs["test"], expected, rtol=0, atol=2e-5)
+    other = device.model_copy(update={"runtime": "onnxruntime"})
+    with pytest.raises(UnsupportedError, match=r"own: a file that keeps a state from call to call, .* LiteRT alone"):
+        ssh.measure(Request(one, one, other, protocol, tmp_path / "inputs.npz", splits))

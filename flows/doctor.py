@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows import given
 from tasks import params, paths, redact
-from tasks.bench import devices, external
+from tasks.bench import devices, meter_csv
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.runner import counters, machine
 from tasks.errors import TercetError
@@ -96,8 +96,8 @@ def _energy() -> Iterator[Finding]:
             about = counters.SOURCES[source]().about
             zones = ", ".join(zone["name"] for zone in about["zones"])
             yield bool(zones), f"energy by {source}", zones or _mend(source, str(about["reason"]))
-    reason = external.usable()
-    yield reason is None, "energy by an external meter", reason or f"{os.environ[external.VARIABLE]} can be read"
+    reason = meter_csv.usable()
+    yield reason is None, "energy by an external meter", reason or f"{os.environ[meter_csv.VARIABLE]} can be read"
 
 
 def _mend(source: str, reason: str) -> str:

@@ -37,9 +37,9 @@ def _search(trials: int | None) -> int:
     settings = _settings(trials)
 
     def begin() -> None:
-        from flows.hunt import hunt
+        from flows.trials import search
 
-        hunt(settings)
+        search(settings)
 
     failure = under_prefect(begin, tensorflow=True)
     print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)

@@ -32,7 +32,7 @@ class Processor(Device):
 
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     watts_per_core: tuple[Watts, Watts, Watts]  # low, nominal, high: for an estimate where no counter can be read
-    meter: Literal["external"] | None = None  # instead of counters: see tasks/bench/external.py
+    meter: Literal["external"] | None = None  # instead of counters: see tasks/bench/meter_csv.py
 
     @model_validator(mode="after")
     def _watts_rise(self) -> Self:
@@ -115,9 +115,9 @@ def usable(device: Device) -> str | None:
     if kind.package and installed(kind.package) is None:
         return f"{kind.package} is not installed: `pip install {kind.package}`"
     if isinstance(device, Processor) and device.meter:
-        from tasks.bench import external  # it reads numbers, by numpy
+        from tasks.bench import meter_csv  # it reads numbers, by numpy
 
-        if lacks := external.usable():
+        if lacks := meter_csv.usable():
             return lacks
     return kind.usable(device)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.bench import external, levels, meters, shots, stats
+from tasks.bench import levels, meter_csv, meters, shots, stats
 from tasks.bench.answers import Answer
 from tasks.bench.devices import Device, Processor
 from tasks.bench.kinds import KINDS, NO_STATE
@@ -218,7 +218,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
                 return taken
     if not _metered(request):
         return taken
-    return shots.refilled(taken, external.filled)
+    return shots.refilled(taken, meter_csv.filled)
 
 
 def _metered(request: Request) -> bool:

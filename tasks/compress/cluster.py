@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = (2, 4, 8, 16, 32, 64, 128, 256)  # what `auto` tries
 ROUNDS = 100  # of k-means, at most
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def apply(
@@ -51,7 +51,7 @@ def apply(
     free = [kernel for kernel in found if kernel.layer not in params.layers]
     if params.clusters == "auto":
         counts = fewest(clustered, free, params, validation)
-        logger.info("cluster: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
+        log.info("cluster: %s", ", ".join(f"{name} {count}" for name, count in counts.items()))
     else:
         counts = dict.fromkeys(names, params.clusters)
     shared = share(found, counts | params.layers)

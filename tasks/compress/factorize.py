@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tasks.examples import Examples
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 Ranks = tuple[int, ...]  # one of a matrix; that of the input channels and that of the output channels of a k x k
 
 
@@ -74,7 +74,7 @@ def apply(
             f"factorize: no layer of {model.name!r} takes less as factors that keep {params.energy} of the energy; "
             "lower `energy`, or use slim"
         )
-    logger.info("factorize: ranks %s", ", ".join(f"{name} {found}" for name, found in ranks.items()))
+    log.info("factorize: ranks %s", ", ".join(f"{name} {found}" for name, found in ranks.items()))
     result = rebuild(twin, ranks)
     history: fit.History = {}
     if params.epochs:

@@ -38,7 +38,7 @@ WEIGHTS: dict[str, dict[str, int | None]] = {
 DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
 PRUNABLE = "get_prunable_weights"  # the methods by which a custom layer says what may be done, as TFMOT has them
 CLUSTERABLE = "get_clusterable_weights"
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def find(model: "tf_keras.Model", declared: str) -> list[Kernel]:
         and not any(_weights(layer, declared))
     ]
     if left:
-        logger.warning("left as they are, as they do not say by %s what may be compressed: %s", declared, left)
+        log.warning("left as they are, as they do not say by %s what may be compressed: %s", declared, left)
     if not found:
         raise ModelError(f"model {model.name!r} has no layer whose weights could be compressed")
     return found

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RAMP = 0.5  # the share of the steps over which sparsity rises; the rest lets the remaining weights settle
 UPDATES = 50  # at most so many times are the masks drawn anew
 SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # at which the sensitivity of a layer is looked at
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def apply(
@@ -90,7 +90,7 @@ def _targets(model: "tf_keras.Model", found: list["Kernel"], params: Prune, vali
         raise ModelError(
             f"prune: nothing to do: every layer is to have at most the zeros that it has: {_shares(present)}"
         )
-    logger.info("prune: sparsity by layer: %s", _shares(further))
+    log.info("prune: sparsity by layer: %s", _shares(further))
     return further
 
 
@@ -173,7 +173,7 @@ def _warn_of_dead_outputs(found: list["Kernel"]) -> None:
             continue
         alive = values.reshape(-1, values.shape[-1]).any(axis=0)
         if not alive.all():
-            logger.warning(
+            log.warning(
                 "prune: %s: %d of %d outputs have no weight left: give it less by `layers`, or remove them by slim",
                 kernel.layer,
                 int((~alive).sum()),

@@ -29,7 +29,7 @@ SLACK = 0.02  # likewise, where that ends the search for a latency, of which eac
 MULTIPLE = 16  # vector units compute so many channels in the time of fewer: see benchmarks/slimming.py
 NARROW = "its layers are too narrow for so fine a step"
 FLOORED = f"what its outputs need and {selection.FLOOR:.3g} of each layer's channels stay"
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def apply(
@@ -129,7 +129,7 @@ def _log(model: "tf_keras.Model", channels: Channels, kept: Kept) -> None:
         for name, made in channels.made.items()
         if not kept[made].all()
     ]
-    logger.info("slim: %s keeps the channels %s", model.name, ", ".join(widths))
+    log.info("slim: %s keeps the channels %s", model.name, ", ".join(widths))
 
 
 METHOD = CompressionMethod(schema=Slim, apply=apply, reshapes=True)

@@ -22,7 +22,7 @@ PATIENCE_S = 30.0  # for one epoch
 THREAD = "curves of "
 _End = Literal["FINISHED", "FAILED"]
 OnEpoch = Callable[[int, dict[str, float]], None]
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -79,4 +79,4 @@ def _stream(feed: "queue.SimpleQueue[_Epoch | _End]", model: str, experiment: st
                 item = feed.get()
             within(PATIENCE_S, partial(store.client.set_terminated, run_id, item))
     except TrackingError as error:
-        logger.warning("curves of %s: %s", model, error)
+        log.warning("curves of %s: %s", model, error)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, dict[str, float]], None]
 MOMENTUM = 0.9
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @cache
@@ -116,7 +116,7 @@ def fit(
     history: History = _resume(model, checkpoint) if checkpoint else {}
     done = len(history.get("loss", []))
     if done:
-        logger.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
+        log.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
         with own_words():
@@ -195,7 +195,7 @@ def _after_epoch(
         for name, value in metrics.items():
             history.setdefault(name, []).append(value)
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        logger.info("%s: epoch %d of %d  %s", label, epoch + 1, last, figures)
+        log.info("%s: epoch %d of %d  %s", label, epoch + 1, last, figures)
         if checkpoint is not None:
             _save(model, history, checkpoint, keep_best=patience is not None)
         if on_epoch is not None:

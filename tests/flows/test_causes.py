@@ -10,7 +10,7 @@ import yaml
 from prefect import flow as prefect_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-from flows import hunt, pipeline, stages
+from flows import pipeline, stages, trials
 from flows.start.prefect_server import Server
 from tasks import params, paths
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
@@ -218,9 +218,9 @@ def test_what_could_be_made_in_between_is_news_when_it_cannot_any_more(flow, mon
 def test_a_search_counts_the_stages_that_it_starts_from_and_no_others(flow, monkeypatch, caplog):
     caplog.set_level("INFO", logger="flows")
     called = []
-    monkeypatch.setattr(hunt, "Project", lambda: Bridge(lambda *words: called.append(words)))
-    monkeypatch.setattr(hunt, "look", lambda settings: {" ".join(words) for words in order(settings)})
-    prefect_flow(hunt.start_from, task_runner=hunt.runner)(params.load())
+    monkeypatch.setattr(trials, "Project", lambda: Bridge(lambda *words: called.append(words)))
+    monkeypatch.setattr(trials, "look", lambda settings: {" ".join(words) for words in order(settings)})
+    prefect_flow(trials.start_from, task_runner=trials.runner)(params.load())
     needed = [words for words in order(params.load()) if words[0] in ("code", "sources", "prepare", "train")]
     needed += [("quantize", "fp32")]
     assert sorted(called) == sorted(needed)

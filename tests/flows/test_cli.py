@@ -18,7 +18,7 @@ import pytest
 
 from flows import cli, doctor, presets
 from tasks import paths
-from tasks.bench import devices, external
+from tasks.bench import devices, meter_csv
 from tasks.bench.kinds import ethos_u, litert
 from tasks.bench.runner import counters
 from tasks.errors import ParamsError
@@ -354,7 +354,7 @@ def test_doctor_names_runtimes_energy_sources_and_programs_with_the_mend_of_each
         (rails / name).write_text(text)
     monkeypatch.setitem(counters.SOURCES, "powercap", lambda: barred)
     monkeypatch.setitem(counters.SOURCES, "hwmon", lambda: counters.Hwmon(str(rails.parent)))
-    monkeypatch.delenv(external.VARIABLE, raising=False)
+    monkeypatch.delenv(meter_csv.VARIABLE, raising=False)
     monkeypatch.setattr(devices, "installed", lambda package: None if package == "openvino" else "1.0")
     monkeypatch.setattr(doctor.shutil, "which", lambda program: None if program == "debootstrap" else "/bin/" + program)
     _, out, _ = tercet("doctor")

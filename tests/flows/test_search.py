@@ -61,7 +61,7 @@ def test_what_cannot_be_searched_is_told_before_anything_starts(project_of, text
 
 
 def test_so_many_trials_are_under_way_as_params_yaml_says_and_each_is_told(monkeypatch):
-    from flows import hunt
+    from flows import trials
 
     waiting, under_way, most, told = list(range(9)), set(), [0], []
 
@@ -78,8 +78,8 @@ def test_so_many_trials_are_under_way_as_params_yaml_says_and_each_is_told(monke
     )  # fmt: skip
     with ThreadPoolExecutor(8) as pool:
         submit = lambda number: SimpleNamespace(submit=lambda: pool.submit(work, number))  # noqa: E731
-        monkeypatch.setattr(hunt, "attempt", lambda workshop, number, plan, judge: submit(number))
-        hunt.make_trials(state, SimpleNamespace(tell=lambda trial: None))
+        monkeypatch.setattr(trials, "attempt", lambda workshop, number, plan, judge: submit(number))
+        trials.make_trials(state, SimpleNamespace(tell=lambda trial: None))
     assert sorted(told) == list(range(9))
     assert most[0] == 3
 

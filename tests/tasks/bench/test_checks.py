@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks import paths
-from tasks.bench import devices, external, meters
+from tasks.bench import devices, meter_csv, meters
 from tasks.bench.kinds import litert
 from tasks.bench.request import Request
 from tasks.records import Measurement
@@ -141,12 +141,12 @@ def test_a_device_with_a_meter_is_measured_by_it_and_by_no_counter(
 ) -> None:
     path = paths.device("host-cpu")
     path.write_text(path.read_text() + "meter: external\n")
-    monkeypatch.delenv(external.VARIABLE, raising=False)
+    monkeypatch.delenv(meter_csv.VARIABLE, raising=False)
     assert "set TERCET_METER_CSV" in (devices.usable(devices.load("host-cpu")) or "")
     csv = tmp_path / "meter.csv"
     csv.write_text("time_s,power_w\n" + "".join(f"{i / 1e3:.3f},3\n" for i in range(4_000)))  # 3 W
     machine.ns = {"float32": 4_000_000, "int8": 4_000_000}
-    monkeypatch.setenv(external.VARIABLE, str(csv))
+    monkeypatch.setenv(meter_csv.VARIABLE, str(csv))
     assert devices.usable(devices.load("host-cpu")) is None
 
     def shown(_seconds: float, window: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.bench import external, meters
+from tasks.bench import meter_csv, meters
 from tasks.bench.answers import Window
 from tasks.bench.meters import Metered
 from tasks.errors import DataError
@@ -41,20 +41,20 @@ def response() -> Window:
 
 def counted(window: Window) -> Energy:
     """The energy of a window that the meter has filled in."""
-    return meters.counted([Metered(filled) for filled in external.filled([window])])
+    return meters.counted([Metered(filled) for filled in meter_csv.filled([window])])
 
 
 @pytest.fixture
 def meter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(external, "FLUSH_S", 0.0)
+    monkeypatch.setattr(meter_csv, "FLUSH_S", 0.0)
     path = tmp_path / "meter.csv"
-    monkeypatch.setenv(external.VARIABLE, str(path))
+    monkeypatch.setenv(meter_csv.VARIABLE, str(path))
     return path
 
 
 def test_the_area_under_the_meters_power_is_the_windows_energy(meter: Path, response: Window) -> None:
     write(meter)
-    (found,) = external.filled([response])
+    (found,) = meter_csv.filled([response])
     energy = meters.counted([Metered(found)])
     assert energy.kind == "meter_external"
     assert energy.mj == pytest.approx((2 * 10 + 10**2) * 1e3 / 1000, rel=1e-3)  # 2 W for 10 s, and a triangle
@@ -65,7 +65,7 @@ def test_the_area_under_the_meters_power_is_the_windows_energy(meter: Path, resp
 
 
 def test_the_energy_between_two_samples_follows_the_line_between_them() -> None:
-    trace = external.Trace(np.array([0.0, 2.0, 3.0]), np.array([0.0, 4.0, 4.0]))
+    trace = meter_csv.Trace(np.array([0.0, 2.0, 3.0]), np.array([0.0, 4.0, 4.0]))
     assert [trace.joules(s) for s in (0, 1, 2, 2.5, 3, 4)] == pytest.approx([0, 1, 4, 6, 8, 12])
 
 
@@ -121,18 +121,18 @@ def test_a_file_that_is_no_meters_says_so(tmp_path: Path, text: str, message: st
     path = tmp_path / "m.csv"
     path.write_text(text)
     with pytest.raises(DataError, match=message):
-        external.load(path)
+        meter_csv.load(path)
 
 
 def test_a_file_may_begin_with_a_mark_and_a_meter_may_be_a_little_off_at_nothing(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_bytes(b"\xef\xbb\xbftime_s,power_w\r\n1,-0.001\r\n2,5\r\n")
-    assert external.load(path).w.tolist() == [-0.001, 5]
+    assert meter_csv.load(path).w.tolist() == [-0.001, 5]
     path.write_bytes("time_s,power_w\n1,2\n2,3\n".encode("utf-16"))
     with pytest.raises(DataError, match="cannot be read"):
-        external.load(path)
+        meter_csv.load(path)
     with pytest.raises(DataError, match="no such file"):
-        external.load(tmp_path)
+        meter_csv.load(tmp_path)
 
 
 def test_another_clock_is_told_as_one(meter: Path, response: Window) -> None:
@@ -146,17 +146,17 @@ def test_another_clock_is_told_as_one(meter: Path, response: Window) -> None:
 
 def test_the_last_samples_are_waited_for(meter: Path, response: Window, monkeypatch: pytest.MonkeyPatch) -> None:
     write(meter, seconds=11.0)
-    monkeypatch.setattr(external, "FLUSH_S", 5.0)
-    monkeypatch.setattr(external.time, "sleep", lambda _: write(meter))
+    monkeypatch.setattr(meter_csv, "FLUSH_S", 5.0)
+    monkeypatch.setattr(meter_csv.time, "sleep", lambda _: write(meter))
     assert counted(response).mj is not None
 
 
 def test_a_meter_that_is_not_set_up_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(external.VARIABLE, raising=False)
-    assert external.usable() == (
+    monkeypatch.delenv(meter_csv.VARIABLE, raising=False)
+    assert meter_csv.usable() == (
         "no external meter: set TERCET_METER_CSV to the CSV (time_s,power_w) that the meter's software writes"
     )
     path = tmp_path / "m.csv"
-    monkeypatch.setenv(external.VARIABLE, str(path))
+    monkeypatch.setenv(meter_csv.VARIABLE, str(path))
     write(path)
-    assert external.usable() is None
+    assert meter_csv.usable() is None

@@ -30,7 +30,7 @@ runner: Any = ThreadPoolTaskRunner(max_workers=MOST)  # Any: its type parameter 
 
 
 @flow(name="tercet-search", flow_run_name=run_name, task_runner=runner)
-def hunt(settings: Params) -> None:
+def search(settings: Params) -> None:
     """Make the trials of the section `search`, those of hand-written variants first; go on where an earlier one ended.
 
     Raises:

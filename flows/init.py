@@ -31,7 +31,7 @@ def init(folder: Path, preset: str) -> str:
         TercetError: there is a project or a pipeline already, or git is missing.
         OSError: the folder cannot be made or written to.
     """
-    presets.find(preset)
+    chosen = presets.find(preset).absolute()  # of the project that this is said in, too
     present = [name for name in ("params.yaml", "dvc.yaml", "prefect.yaml", ".dvc") if (folder / name).exists()]
     if present:
         there = f"{present[0]} is" if len(present) == 1 else f"{', '.join(present)} are"
@@ -41,7 +41,7 @@ def init(folder: Path, preset: str) -> str:
     os.chdir(folder)
     _need_git()
     _ignore(paths.packaged(IGNORED).read_text(encoding="utf-8").splitlines())
-    used = presets.use(preset, force=False)
+    used = presets.put(chosen)
     for name in GIVEN:  # the last of them is what makes it a project
         Path(name).parent.mkdir(exist_ok=True)
         files.write_text(Path(name), paths.packaged(Path(name)).read_text(encoding="utf-8"))

@@ -16,13 +16,22 @@ def use(name: str, *, force: bool) -> str:
         ParamsError: no such preset, or a params.yaml that would be lost.
     """
     preset = find(name)
-    text, settings = preset.read_text(encoding="utf-8"), params.load(preset)
     if paths.PARAMS.exists() and not force:
         present = paths.PARAMS.read_text(encoding="utf-8")
         if present not in {path.read_text(encoding="utf-8") for path in paths.listed(paths.PRESETS).values()}:
             raise ParamsError(f"{paths.PARAMS} has changes of yours; keep a copy and say `tercet use {name} --force`")
-    files.write_text(paths.PARAMS, text)
-    return f"{paths.PARAMS} is now the preset {name}; `tercet run` runs it{_lacking(settings)}"
+    return put(preset)
+
+
+def put(preset: Path) -> str:
+    """Write a preset's file to params.yaml, whatever is there, and say so.
+
+    Raises:
+        ParamsError: it is wrong.
+    """
+    settings = params.load(preset)
+    files.write_text(paths.PARAMS, preset.read_text(encoding="utf-8"))
+    return f"{paths.PARAMS} is now the preset {preset.stem}; `tercet run` runs it{_lacking(settings)}"
 
 
 def find(name: str) -> Path:

@@ -60,7 +60,8 @@ def installed(tmp_path_factory):
     # a folder that is named so is not asked for its own .pth files: the editable Tercet stays out
     site.joinpath("here.pth").write_text(f"{Path(yaml.__file__).parents[1]}\n")
     uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--offline", "--no-deps"]
-    subprocess.run([*uv, "--python", own / "bin" / "python", wheel], capture_output=True, timeout=LIMIT_S, check=True)
+    command = [*uv, "--link-mode", "copy", "--python", own / "bin" / "python", wheel]  # links lead into its cache
+    subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=True)
     return Installed(own, wheel)
 
 
@@ -153,6 +154,18 @@ def test_a_project_below_a_repository_uses_that_and_its_gitignore_keeps_its_line
     assert lines[:2] == ["/mine/", "/out/"]
     assert set(lines) >= set((ROOT / ".gitignore").read_text().splitlines())
     assert len(lines) == len(set(lines))
+
+
+def test_a_project_begins_with_a_preset_of_the_one_that_it_is_made_in(project, tercet):
+    """Whose own files come first."""
+    (project / "infra/presets").mkdir(parents=True)
+    text = (ROOT / "infra/presets/smoke.yaml").read_text().replace("epochs: 2", "epochs: 3")
+    for name in ("mine", "smoke"):
+        (project / f"infra/presets/{name}.yaml").write_text(text)
+    for name in ("mine", "smoke"):
+        os.chdir(project)
+        assert tercet("init", name, "--from", name)[0] == 0
+        assert (project / name / "params.yaml").read_text() == text
 
 
 @pytest.fixture

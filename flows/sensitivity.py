@@ -46,10 +46,12 @@ def render(found: Sequence[Sensitivity]) -> "Table":
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", overflow="fold")
     table.add_column("operators", overflow="fold")
-    table.add_column("change", justify="right", no_wrap=True)
+    share = all(each.unit == "share" for each in found)
+    table.add_column("change\npoints" if share else "change", justify="right", no_wrap=True)
     table.add_column("SQNR\ndB", justify="right", no_wrap=True)
     for each in found:
         noise = notation.UNKNOWN if each.sqnr_db is None else f"{each.sqnr_db:.1f}"
         kinds = ", ".join(dict.fromkeys(each.operators))
-        table.add_row(each.layer, kinds, notation.change(-each.quality_drop, each.unit, each.n), noise)
+        change = notation.change(-each.quality_drop, each.unit, each.n).removesuffix(" points")
+        table.add_row(each.layer, kinds, change, noise)
     return table

@@ -44,7 +44,7 @@ def begun(project, monkeypatch):
         variant="fp32", model="baseline", scheme="float32", file=file.name, sha256=sha256(file), bytes=10,
         gzip_bytes=10, inputs=(tensor,), outputs=(tensor,), operators={}, converter="none",
     ).save(paths.artifact("fp32") / "card.json")  # fmt: skip
-    monkeypatch.setattr(module, "quality", lambda reference: 0.95)
+    monkeypatch.setattr(module, "quality", lambda _reference, _metric: 0.95)
 
     def begin(*devices, **changed):
         settings = params.load()
@@ -233,7 +233,7 @@ def test_the_best_is_told_with_its_distance_from_each_goal(begun):
 def test_bits_are_looked_into_once_and_become_choices(begun, monkeypatch):
     looked = []
     layers = {"conv": bits.Layer(parameters=1000, drop=0.01), "dense": bits.Layer(parameters=50, drop=-0.01)}
-    monkeypatch.setattr(bits, "table", lambda search: looked.append(1) or layers)
+    monkeypatch.setattr(bits, "table", lambda _search, _metric: looked.append(1) or layers)
     state = begun(bits=(8, 4), sampler="qubo", trials=20)
     run(state)
     begun(bits=(8, 4), sampler="qubo", trials=20)

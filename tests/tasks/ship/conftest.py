@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tasks import files, paths, track
+from tasks.examples import preprocess
 from tasks.params import Params
 from tasks.quantize.litert import inspect
 from tasks.records import ArtifactCard, Comparison, Energy, Latency, Measurement, ModelCard, Program, Row
@@ -210,7 +211,8 @@ def store(shipped: Path, params: Params, database: Path, monkeypatch: pytest.Mon
     """A project with everything to publish, and its empty store."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.DEFAULT_URI)
     shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
-    files.write_json(paths.DATA / "preprocess.json", {})
+    described = {"schema_version": preprocess.SCHEMA_VERSION, "inputs": {}, "targets": {}}
+    files.write_json(paths.DATA / "preprocess.json", described)
     for device in params.benchmark.devices:
         stage.bundle(params, device)
     shutil.copyfile(database, "mlflow.db")

@@ -72,6 +72,7 @@ def test_a_table_is_trained_compressed_measured_and_shipped(run_case, project, a
     assert [line["label"] for line in said] == ["high", "low", "high"]
 
 
+@pytest.mark.slow
 def test_values_are_told_in_their_own_unit(run_case, project, answers):
     write(project / "houses.csv", houses(), ("area", "place", "price"))
     case = run_case(
@@ -98,6 +99,7 @@ def test_values_are_told_in_their_own_unit(run_case, project, answers):
     assert told == pytest.approx([1.2e6, 1.3e6, 1.4e6], abs=0.5 * spread)
 
 
+@pytest.mark.slow
 def test_several_labels_at_once_are_each_learnt(run_case, write_data):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 6)).astype(np.float32)

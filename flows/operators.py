@@ -16,6 +16,7 @@ import numpy as np
 
 from tasks import paths
 from tasks.bench import devices, timed
+from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine
@@ -202,7 +203,7 @@ def _write(folder: Path, scheme: str, model: "tf_keras.Model") -> None:
     quantization.write(folder, "one", Quantize(model="one", scheme=scheme), model, Arrays(inputs, {}))
 
 
-def _cell(operator: str, scheme: str, runtime: str, device: devices.Device, made: Path | str) -> Cell:
+def _cell(operator: str, scheme: str, runtime: str, device: Device, made: Path | str) -> Cell:
     def cell(outcome: Outcome, reason: str | None = None) -> Cell:
         return Cell(operator=operator, scheme=scheme, runtime=runtime, outcome=outcome, reason=reason)
 
@@ -257,7 +258,7 @@ def _predict(artifact: Artifact, inputs: Path, kernels: str) -> Any:
             return arrays[artifact.card.outputs[0].name]
 
 
-def _versions(targets: dict[str, devices.Device]) -> dict[str, str]:
+def _versions(targets: dict[str, Device]) -> dict[str, str]:
     packages = ["tensorflow", *(KINDS.load(device.kind).package or "" for device in targets.values())]
     return {package: devices.installed(package) or "not installed" for package in dict.fromkeys(packages)}
 

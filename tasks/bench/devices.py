@@ -6,45 +6,14 @@ They lie in `infra/devices`, which comes with Tercet, and in a project's own `de
 from collections.abc import Iterable
 from pathlib import Path
 from platform import python_version_tuple
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from tasks import paths
+from tasks.bench.device import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.runner import machine
 from tasks.errors import ParamsError, suggest
-from tasks.params.section import Name, Section, check, read_yaml
-
-Watts = Annotated[float, Field(gt=0)]
-
-
-class Device(Section):
-    """What every device's file says; its kind adds the rest (`KIND` of a file in `tasks/bench/kinds`)."""
-
-    name: Name  # the file's
-    kind: str  # of KINDS
-    description: str
-
-
-class Processor(Device):
-    """What every processor that runs the artifact itself has."""
-
-    threads: Annotated[int, Field(ge=1, le=64)] = 1
-    watts_per_core: tuple[Watts, Watts, Watts]  # low, nominal, high: for an estimate where no counter can be read
-    meter: Literal["external"] | None = None  # instead of counters: see tasks/bench/meter_csv.py
-
-    @model_validator(mode="after")
-    def _watts_rise(self) -> Self:
-        if list(self.watts_per_core) != sorted(self.watts_per_core):
-            raise ValueError(f"watts_per_core: low, nominal, high must rise; received {list(self.watts_per_core)}")
-        return self
-
-
-class Accelerated(Processor):
-    """A processor, and what it may hand the work to."""
-
-    platform: Literal["cpu", "cuda", "tpu"] = "cpu"  # of the runtime pjrt
+from tasks.params.section import check, read_yaml
 
 
 def names() -> list[str]:
@@ -120,14 +89,6 @@ def usable(device: Device) -> str | None:
         if lacks := meter_csv.usable():
             return lacks
     return kind.usable(device)
-
-
-def too_few_cpus(device: Device) -> str | None:
-    """Why this process may not run as many threads as the device's file says; null where it may."""
-    allowed = machine.cpus_allowed()
-    if isinstance(device, Processor) and device.threads > allowed:
-        return f"{device.threads} threads need as many CPUs; this process may use {allowed}"
-    return None
 
 
 def installed(package: str) -> str | None:

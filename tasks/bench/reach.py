@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.bench import transport
-from tasks.bench.devices import Device
+from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.locks import hold
 

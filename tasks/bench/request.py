@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.bench.devices import Device
+from tasks.bench.device import Device
 from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Protocol

@@ -6,6 +6,7 @@ import numpy as np
 
 from tasks.bench import timed
 from tasks.bench.request import Request, Result
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
 from tasks.distance import rms
 from tasks.errors import UnsupportedError
@@ -31,7 +32,7 @@ def measure(request: Request) -> Result:
     return timed.judge(request, setup)
 
 
-def check(request: Request, setup: timed.Setup) -> None:
+def check(request: Request, setup: Setup) -> None:
     """Compare a runtime's outputs with LiteRT's, here, on the examples to time with.
 
     Raises:
@@ -39,7 +40,7 @@ def check(request: Request, setup: timed.Setup) -> None:
         InvalidError: one of the two answers no numbers.
         DeviceError: a prediction crashed.
     """
-    litert = timed.Setup(
+    litert = Setup(
         Local(), "litert", {"kernels": "default", "threads": 1}, energy={}, watts_per_core=setup.watts_per_core
     )
     examples = replace(request, splits={"test": request.inputs})
@@ -56,7 +57,7 @@ def check(request: Request, setup: timed.Setup) -> None:
         )
 
 
-def allowed(scheme: str, setup: timed.Setup) -> float:
+def allowed(scheme: str, setup: Setup) -> float:
     """How far a runtime may lie from LiteRT, as the root mean square of the difference over the outputs' own.
 
     That of the outputs is about their mean. An output of integers may be rounded to the next one besides.

@@ -5,34 +5,20 @@ Each kind of device says it in its own file, beside how it measures.
 
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tasks.bench import timed
-from tasks.bench.devices import Device, installed
+from tasks.bench.device import Device
+from tasks.bench.devices import installed
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact
+from tasks.bench.setup import Shipped
 from tasks.bench.transport import Local
 from tasks.errors import UnsupportedError
 from tasks.records import judged
 
 RUNNER = Path(__file__).parent / "runner"
 IMPORTED = re.compile(r"^from \.(\w+) import", re.MULTILINE)  # how the runner's modules need each other
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """The program of a bundle."""
-
-    file: str  # that the figures are of
-    found_by: str  # what found them: name and version
-    runs: str  # what runs the file on the device, or that nothing did: a sentence
-    serves: str  # the file that the bundle's script runs: the same, or what stands in for it
-    module: str  # of the runner, that runs it
-    options: dict[str, Any]  # the module's
-    output: str  # that quality is of
-    requires: tuple[str, ...]  # packages that the script needs beside numpy, as pip takes them
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import numpy as np
 
 from tasks.bench import levels, meter_csv, meters, shots, stats
 from tasks.bench.answers import Answer
-from tasks.bench.devices import Device, Processor
-from tasks.bench.kinds import KINDS, NO_STATE
+from tasks.bench.device import Device, Processor
+from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.setup import Setup
 from tasks.bench.shots import Shot
 from tasks.bench.transport import Session
 from tasks.errors import DeviceError, UnsupportedError
@@ -43,39 +44,6 @@ PLANS = {  # six windows: the fewest whose pairs have an interval, and an even n
     "quick": Plan(windows=6, window_s=0.15, warmup_s=0.1, min_runs=10, warmup_runs=5, idle_s=0.3),
     "full": Plan(windows=6, window_s=10.0, warmup_s=0.5, min_runs=100),
 }
-
-
-@dataclass(frozen=True)
-class Setup:
-    """How a kind of device runs artifacts."""
-
-    session: Session
-    runtime: str  # a module of the runner
-    options: dict[str, Any]  # the runtime's
-    energy: dict[str, str]  # sources of readings, see the runner's `counters.find`
-    watts_per_core: tuple[float, float, float]  # low, nominal, high: for an estimate where no counter can be read
-    model: Callable[[Artifact], Path] = lambda artifact: artifact.path  # the file that the runtime takes
-    profiles: bool = False  # whether the runtime can say how long each operator takes
-    generates: str | None = None  # the runner's module for what keeps a state between calls
-    describe: bool = False  # whether the runtime must be told of the artifact's inputs and outputs
-    offloads: bool = False  # whether another processor computes, while the process that is timed may sleep
-
-    def ask(self, action: str, artifact: Artifact) -> dict[str, Any]:
-        """What every request to the runner about an artifact holds.
-
-        Raises:
-            UnsupportedError: it keeps a state between calls, and the runtime cannot.
-        """
-        card, options = artifact.card, dict(self.options)
-        if card.scenario == "generate":
-            if self.generates is None:
-                raise UnsupportedError(f"{card.variant}: {NO_STATE}")
-            options["signatures"] = [signature.model_dump() for signature in card.signatures]
-            return {"action": action, "runtime": self.generates, "scenario": card.scenario, "options": options}
-        if self.describe:
-            sides = {"inputs": card.inputs, "outputs": card.outputs}
-            options |= {side: [tensor.model_dump() for tensor in tensors] for side, tensors in sides.items()}
-        return {"action": action, "runtime": self.runtime, "scenario": card.scenario, "options": options}
 
 
 def setup_of(kind: str, device: Device, session: Session) -> Setup:

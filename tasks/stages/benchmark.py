@@ -8,8 +8,9 @@ import numpy as np
 
 from tasks import paths, track
 from tasks.bench import devices, locks
-from tasks.bench.kinds import KINDS, NO_STATE
+from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result, made_in
+from tasks.bench.setup import NO_STATE
 from tasks.errors import InvalidError, UnsupportedError
 from tasks.examples import dataset, first, save_inputs
 from tasks.files import replaced

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks import paths
 from tasks.bench import devices
-from tasks.bench.devices import Device
+from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.runner import machine
 from tasks.closure import Reader

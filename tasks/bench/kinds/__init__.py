@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
-    from tasks.bench.devices import Device
+    from tasks.bench.device import Device
     from tasks.bench.request import Artifact, Request, Result
-    from tasks.bench.shipping import Shipped
-    from tasks.bench.timed import Setup
+    from tasks.bench.setup import Setup, Shipped
     from tasks.bench.transport import Session
-
-
-NO_STATE = "a file that keeps a state from call to call, as a language model does, runs through LiteRT alone"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from tasks.bench import arm64, same_answers, shipping, timed
 from tasks.bench.answers import Answer
-from tasks.bench.devices import Device, installed
+from tasks.bench.device import Device
+from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.setup import Setup, Shipped
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Energy, Instructions
 
@@ -46,7 +48,7 @@ def measure(request: Request) -> Result:
     """
     device = request.device
     assert isinstance(device, EmulatedArm64)
-    setup = timed.Setup(  # nothing is timed, so there is no energy to tell
+    setup = Setup(  # nothing is timed, so there is no energy to tell
         session=arm64.Emulated(device.cpu),
         runtime="litert",
         options={"kernels": "default", "threads": 1},
@@ -77,14 +79,14 @@ def measure(request: Request) -> Result:
     return Result(measurement, outputs=timed.outputs(request, setup))
 
 
-def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
     """The file that LiteRT runs on such a core."""
     runtime = f"ai-edge-litert {installed('ai-edge-litert')}, emulated"
     runs = f"model.tflite is for LiteRT on Arm; its figures are of the emulated {device.name}, no core has run it."
     return shipping.interpreted(artifact, folder, runtime, runs)
 
 
-def _count(request: Request, setup: timed.Setup, artifact: Artifact) -> tuple[Answer, arm64.Counts]:
+def _count(request: Request, setup: Setup, artifact: Artifact) -> tuple[Answer, arm64.Counts]:
     """What the runner answered, and what the plugin counted."""
     files = {"model": setup.model(artifact), "inputs": request.inputs}
     response = setup.session.run({**setup.ask("count", artifact), "runs": RUNS}, files, {}, timeout_s=COUNT_S)

@@ -19,9 +19,10 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from tasks.bench import shipping
-from tasks.bench.devices import Device
+from tasks.bench.device import Device
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.setup import Shipped
 from tasks.errors import DeviceError, UnsupportedError, suggest
 from tasks.formats import tflite
 from tasks.formats.schemes import SCHEMES
@@ -103,7 +104,7 @@ def measure(request: Request) -> Result:
         return Result(_result(request, report))
 
 
-def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
     """The file as the compiler makes it for the accelerator, and the artifact, which stands in for it elsewhere.
 
     Raises:

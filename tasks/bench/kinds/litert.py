@@ -1,9 +1,10 @@
 """A processor of this machine through LiteRT."""
 
 from tasks.bench import meters, reach, shipping, timed
-from tasks.bench.devices import Processor, too_few_cpus
+from tasks.bench.device import Processor, too_few_cpus
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Request, Result
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Local, Session
 
 
@@ -26,9 +27,9 @@ def measure(request: Request) -> Result:
     return timed.measure(request, setup(device, Local()))
 
 
-def setup(device: Processor, session: Session) -> timed.Setup:
+def setup(device: Processor, session: Session) -> Setup:
     """How the runtime is asked, here or elsewhere."""
-    return timed.Setup(
+    return Setup(
         session=session,
         runtime="litert",
         options={"kernels": "default", "threads": device.threads},

@@ -12,9 +12,11 @@ from pydantic import Field
 
 from tasks.bench import reach, same_answers, shipping, timed
 from tasks.bench.answers import Answer
-from tasks.bench.devices import Device, installed
+from tasks.bench.device import Device
+from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.setup import Setup, Shipped
 from tasks.bench.transport import Local
 from tasks.errors import UnsupportedError
 from tasks.formats import tflite
@@ -73,13 +75,13 @@ def measure(request: Request) -> Result:
     reason = misfit(device, arena["total"], file_bytes)
     if reason:
         return Result(request.result(status="unsupported", reason=reason, **figures))
-    setup = timed.Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
+    setup = Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
     same_answers.check(request, setup)
     answers = timed.outputs(request, setup)
     return Result(request.result(status="ok", stand_in=STAND_IN, **figures), outputs=answers)
 
 
-def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:  # noqa: ARG001 - of every kind
+def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:  # noqa: ARG001 - of every kind
     """The file that goes into the firmware; the same kernels run it here."""
     runtime = f"tflite-micro {installed('tflite-micro')}"
     runs = (

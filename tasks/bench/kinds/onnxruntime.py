@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks import paths
-from tasks.bench import meters, reach, same_answers, shipping, timed
-from tasks.bench.devices import Processor, too_few_cpus
+from tasks.bench import meters, reach, same_answers, shipping
+from tasks.bench.device import Processor, too_few_cpus
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Session
 from tasks.errors import UnsupportedError
 from tasks.files import once
@@ -31,9 +32,9 @@ class OnnxRuntime(Processor):
     """This machine's processor, which runs the artifact through ONNX Runtime, converted by tf2onnx."""
 
 
-def setup(device: Processor, session: Session) -> timed.Setup:
+def setup(device: Processor, session: Session) -> Setup:
     """How the runtime is asked, here or elsewhere."""
-    return timed.Setup(
+    return Setup(
         session=session,
         runtime="onnxruntime",
         options={"threads": device.threads},

@@ -1,8 +1,9 @@
 """A processor of this machine through OpenVINO, which reads the artifact as it is."""
 
-from tasks.bench import meters, reach, same_answers, shipping, timed
-from tasks.bench.devices import Processor, too_few_cpus
+from tasks.bench import meters, reach, same_answers, shipping
+from tasks.bench.device import Processor, too_few_cpus
 from tasks.bench.kinds import Kind
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Session
 from tasks.formats import tflite
 
@@ -14,9 +15,9 @@ class OpenVino(Processor):
 RESOURCES = ("../runner/openvino.py",)
 
 
-def setup(device: Processor, session: Session) -> timed.Setup:
+def setup(device: Processor, session: Session) -> Setup:
     """How the runtime is asked, here or elsewhere."""
-    return timed.Setup(
+    return Setup(
         session=session,
         runtime="openvino",
         options={"threads": device.threads},

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.bench import meters, reach, same_answers, shipping, timed
-from tasks.bench.devices import Accelerated, Device, installed, too_few_cpus
+from tasks.bench.device import Accelerated, Device, too_few_cpus
+from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.runner import nvml
 from tasks.bench.runner.pjrt import installed_plugin, plugin
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Local, Session
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import sha256
@@ -34,7 +36,7 @@ def measure(request: Request) -> Result:
     return measured(request, setup(request.device, Local()))
 
 
-def measured(request: Request, ready: timed.Setup) -> Result:
+def measured(request: Request, ready: Setup) -> Result:
     """The same by a session of any kind."""
     same_answers.check(request, ready)
     result = timed.judge(request, ready)
@@ -44,9 +46,9 @@ def measured(request: Request, ready: timed.Setup) -> Result:
     return replace(result, measurement=measurement)
 
 
-def setup(device: Accelerated, session: Session) -> timed.Setup:
+def setup(device: Accelerated, session: Session) -> Setup:
     """How the runtime is asked, here or elsewhere."""
-    return timed.Setup(
+    return Setup(
         session=session,
         runtime="pjrt",
         options={"platform": device.platform, "threads": device.threads},

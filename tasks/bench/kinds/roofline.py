@@ -14,9 +14,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks.bench import shipping
-from tasks.bench.devices import Device, Watts
+from tasks.bench.device import Device, Watts
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.setup import Shipped
 from tasks.errors import UnsupportedError
 from tasks.formats import cost
 from tasks.formats.schemes import SCHEMES, Precision
@@ -85,7 +86,7 @@ def measure(request: Request) -> Result:
     return Result(measurement)
 
 
-def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
     """The artifact: what is known of the device is a datasheet, and no program of its own."""
     runs = f"model.tflite was not run on {device.name}: its figures are what the datasheet's peaks predict."
     return shipping.interpreted(artifact, folder, "the roofline model", runs)

@@ -13,9 +13,10 @@ from pydantic import AfterValidator
 
 from tasks import files, paths
 from tasks.bench import devices, openssh, same_answers, shipping, timed, wheels
-from tasks.bench.devices import Accelerated, Device
+from tasks.bench.device import Accelerated, Device
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.setup import Shipped
 from tasks.bench.ssh import Remote
 from tasks.errors import DeviceError, UnsupportedError, suggest
 
@@ -165,7 +166,7 @@ def package_of(device: Ssh) -> str:
     return package
 
 
-def ships(artifact: Artifact, device: Device, folder: Path) -> shipping.Shipped:
+def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
     """The file that the device's runtime was timed with."""
     assert isinstance(device, Ssh)
     return shipping.processor(artifact, device, folder, device.runtime)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from tasks import paths
-from tasks.bench import devices, locks, openssh, shots, timed, transport
+from tasks.bench import devices, locks, openssh, shots, transport
 from tasks.bench.kinds import litert, onnxruntime
 from tasks.bench.request import Artifact, Request
+from tasks.bench.setup import Setup
 from tasks.errors import UnsupportedError
 from tasks.files import sha256
 from tasks.params import Params
@@ -105,9 +106,7 @@ def described() -> Callable[[str], Artifact]:
 
 
 @pytest.fixture
-def predict(
-    setup: timed.Setup, described: Callable[[str], Artifact], tmp_path: Path
-) -> Callable[..., dict[str, np.ndarray]]:
+def predict(setup: Setup, described: Callable[[str], Artifact], tmp_path: Path) -> Callable[..., dict[str, np.ndarray]]:
     """Every output of a golden file, by the runtime that the test's own `setup` asks."""
 
     def run(name: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

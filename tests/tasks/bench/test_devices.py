@@ -9,6 +9,7 @@ import pytest
 
 from tasks import paths
 from tasks.bench import devices
+from tasks.bench.device import Processor
 from tasks.bench.kinds import ethos_u
 from tasks.errors import ParamsError
 from tasks.params import Params
@@ -69,7 +70,7 @@ def test_a_wrong_file_gives_one_line(catalog: Path, name: str, text: str, messag
 
 def test_a_projects_own_file_comes_before_the_catalogs(project: Path) -> None:
     theirs = devices.load("host-cpu")
-    assert isinstance(theirs, devices.Processor)
+    assert isinstance(theirs, Processor)
     (project / "infra/devices").mkdir(parents=True)
     (project / "infra/devices/host-cpu.yaml").write_text(LITERT)
     assert devices.load("host-cpu").description == "d"

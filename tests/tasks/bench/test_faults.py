@@ -25,6 +25,7 @@ from tasks import paths
 from tasks.bench import openssh, ssh, timed, transport
 from tasks.bench.answers import Answer
 from tasks.bench.request import Request, Result
+from tasks.bench.setup import Setup
 from tasks.bench.ssh import Remote
 from tasks.errors import DeviceError
 from tasks.examples import dataset
@@ -360,7 +361,7 @@ def sessions(board: Any, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(dataset, "load", lambda split: dataset.Arrays({"image": images}, {}))
     seen: list[int] = []
 
-    def measure(request: Request, setup: timed.Setup) -> Result:
+    def measure(request: Request, setup: Setup) -> Result:
         for _ in range(10):
             seen.append(sum(1 for _ in board.tmp.iterdir()))
             time.sleep(0.04)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.bench import devices, timed
+from tasks.bench import devices
 from tasks.bench.kinds import onnxruntime, openvino
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError
 
@@ -16,7 +17,7 @@ MODULES = {"onnxruntime": onnxruntime, "openvino": openvino}
 
 
 @pytest.fixture(params=MODULES)
-def setup(request: pytest.FixtureRequest, workshop: Path, no_converter: None) -> timed.Setup:
+def setup(request: pytest.FixtureRequest, workshop: Path, no_converter: None) -> Setup:
     return MODULES[request.param].setup(devices.load(f"host-cpu-{request.param}"), Local())
 
 

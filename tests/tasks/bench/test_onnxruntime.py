@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.bench import devices, same_answers, timed
+from tasks.bench import devices, same_answers
 from tasks.bench.kinds import onnxruntime
 from tasks.bench.request import Artifact, Request
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.params import Protocol
@@ -18,7 +19,7 @@ Predict = Callable[..., dict[str, np.ndarray]]
 
 
 @pytest.fixture
-def setup(workshop: Path, no_converter: None) -> timed.Setup:
+def setup(workshop: Path, no_converter: None) -> Setup:
     return onnxruntime.setup(devices.load("host-cpu-onnxruntime"), Local())
 
 
@@ -52,7 +53,7 @@ def test_what_it_refuses_names_the_operator_in_one_line(
 
 
 def test_int8_runs_in_integers_from_end_to_end(
-    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path
+    setup: Setup, described: Described, images: np.ndarray, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "given.npz", image=images)
     artifact = described("int8")
@@ -67,7 +68,7 @@ def test_int8_runs_in_integers_from_end_to_end(
 
 
 def test_a_pair_is_measured_checked_and_answers_with_its_own_kernels(
-    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path, crowded: None
+    setup: Setup, described: Described, images: np.ndarray, tmp_path: Path, crowded: None
 ) -> None:
     np.savez(tmp_path / "inputs.npz", image=images)
     device, quick = devices.load("host-cpu-onnxruntime"), Protocol(mode="quick", windows=1, window_s=0.02)
@@ -82,7 +83,7 @@ def test_a_pair_is_measured_checked_and_answers_with_its_own_kernels(
 
 
 def test_what_computes_something_else_is_refused_by_name(
-    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path
+    setup: Setup, described: Described, images: np.ndarray, tmp_path: Path
 ) -> None:
     np.savez(tmp_path / "inputs.npz", image=images)
     artifact = described("int8")

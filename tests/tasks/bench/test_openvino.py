@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.bench import devices, same_answers, timed
+from tasks.bench import devices, same_answers
 from tasks.bench.kinds import openvino
 from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import machine
+from tasks.bench.setup import Setup
 from tasks.bench.transport import RUNNER, Local
 from tasks.errors import UnsupportedError
 from tasks.params import Protocol
@@ -25,7 +26,7 @@ VNNI = bool({"avx512_vnni", "avx_vnni", "asimd"} & set(machine.processor()["feat
 
 
 @pytest.fixture
-def setup(workshop: Path) -> timed.Setup:
+def setup(workshop: Path) -> Setup:
     return openvino.setup(devices.load("host-cpu-openvino"), Local())
 
 
@@ -57,7 +58,7 @@ def test_what_it_refuses_names_the_operator_in_one_line(predict: Predict) -> Non
 
 
 def test_a_pair_is_measured_and_every_operator_tells_its_kernel(
-    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path, crowded: None
+    setup: Setup, described: Described, images: np.ndarray, tmp_path: Path, crowded: None
 ) -> None:
     np.savez(tmp_path / "inputs.npz", image=images)
     device, quick = devices.load("host-cpu-openvino"), Protocol(mode="quick", windows=1, window_s=0.02)
@@ -77,9 +78,7 @@ def test_a_pair_is_measured_and_every_operator_tells_its_kernel(
     assert 0 < convolution.ms < 1000
 
 
-def test_nobody_is_told_that_it_is_used(
-    setup: timed.Setup, described: Described, images: np.ndarray, tmp_path: Path
-) -> None:
+def test_nobody_is_told_that_it_is_used(setup: Setup, described: Described, images: np.ndarray, tmp_path: Path) -> None:
     """Without the runner's care, importing it looks its vendor up and writes a client number to the home folder."""
     np.savez(tmp_path / "given.npz", image=images)
     artifact = described("float32")

@@ -13,6 +13,7 @@ from tasks.bench.answers import Answer
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
 from tasks.bench.request import Artifact, Request
+from tasks.bench.setup import Setup
 from tasks.errors import UnsupportedError
 from tasks.formats import tflite
 from tasks.quantize import ai_edge, litert
@@ -164,7 +165,7 @@ def test_kernels_that_answer_something_else_are_told_and_nothing_of_them_is_ok(
         mcu_tflm.measure(request)
     assert "\n" not in str(caught.value)
     options = {"kernels": "default", "threads": 1}
-    setup = timed.Setup(transport.Local(), "litert", options, energy={}, watts_per_core=(0.0, 0.0, 0.0))
+    setup = Setup(transport.Local(), "litert", options, energy={}, watts_per_core=(0.0, 0.0, 0.0))
     expected = timed.outputs(request, setup)["test"]
     monkeypatch.setattr(same_answers, "check", lambda _request, _setup: None)
     unchecked = mcu_tflm.measure(request)
@@ -181,7 +182,7 @@ def test_one_step_of_an_integer_output_is_no_disagreement(
     flat = np.full((6, 4), 0.25, np.float32)
     given = {"litert": flat, "tflm": flat}
     monkeypatch.setattr(timed, "outputs", lambda _request, setup: {"test": given[setup.runtime]})
-    setup = timed.Setup(transport.Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))
+    setup = Setup(transport.Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))
     given["tflm"] = flat + np.float32(0.99 * step)
     same_answers.check(request, setup)
     given["tflm"] = flat + np.float32(1.01 * step)

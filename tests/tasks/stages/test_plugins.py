@@ -26,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks.bench import shipping
-from tasks.bench.devices import Device
+from tasks.bench.device import Device
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Result
 from tasks.examples import Arrays

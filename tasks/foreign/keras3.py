@@ -1,7 +1,7 @@
 """Models of Keras 3, rebuilt in tf_keras with their weights, and compared with the original layer by layer.
 
-Keras 3 itself is never imported here: it runs in a process of its own (`witness.py`), reads the file there, and tells
-what the weights are and what each layer answers to random inputs.
+Keras 3 itself is never imported here: it runs in a process of its own (`keras3_reader.py`), reads the file there, and
+tells what the weights are and what each layer answers to random inputs.
 """
 
 import json

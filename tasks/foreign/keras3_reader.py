@@ -1,4 +1,4 @@
-"""What Keras 3 reads in a file and computes with it: `witness.py REQUEST INPUTS ANSWERS`, in a process of its own.
+"""What Keras 3 reads in a file and computes: `keras3_reader.py REQUEST INPUTS ANSWERS`, in a process of its own.
 
 It imports nothing of Tercet, and is the only place where Keras 3 is imported at all. REQUEST is JSON: `path`, `module`
 (of the user's own layers, or null), `lambdas`, `layers` (whose outputs are wanted), `caller` (whose end is its own).

@@ -14,7 +14,7 @@ from flows.support import support as show
 from tasks import paths
 from tasks.bench import devices
 from tasks.bench.request import Artifact
-from tasks.errors import DataError, DeviceError
+from tasks.errors import DeviceError
 from tasks.process import Told, told
 from tasks.records import ArtifactCard
 
@@ -77,7 +77,7 @@ def test_what_the_converter_crashes_on_is_named_and_the_rest_goes_on(
     )
 
     def run(command: list[str], **options: Any) -> Told:
-        return told([sys.executable, "-c", child, *command[3:]], **options)
+        return told([sys.executable, "-c", child, *command[command.index("flows.operators") + 1 :]], **options)
 
     monkeypatch.setattr(operators, "told", run)
     made = {f"{operator}/{scheme}": where for operator, scheme, where in operators._made(tmp_path, ("gru",))}
@@ -95,8 +95,8 @@ def test_a_child_that_never_begins_is_an_error(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_matrix_is_shown_with_every_reason_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DataError, match=r"support\.json"):
-        show()
+    show()  # what comes with Tercet, as this project has none of its own
+    assert "softmax" in capsys.readouterr().out
     cells = [
         Cell(operator="conv", scheme=scheme, runtime=runtime, outcome="refused", reason="no kernel")
         if runtime == "other"

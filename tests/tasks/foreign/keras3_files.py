@@ -2,8 +2,8 @@
 
 Beside each `<name>.keras` lies `<name>.npz`: inputs `in/<name>`, what the model answers, `out/<i>`, and what two calls
 answer while it trains, `train/<i>`. Then each line of standard input is JSON: either `make`, the name of one more
-model, or `witness`, the arguments of `witness.py`, with `cwd`, the folder to work in. Each line of standard output is
-what came of it.
+model, or `witness`, the arguments of `keras3_reader.py`, with `cwd`, the folder to work in. Each line of standard
+output is what came of it.
 """
 
 import json

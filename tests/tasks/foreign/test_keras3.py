@@ -50,7 +50,7 @@ def test_keras_3_is_imported_where_it_has_a_process_of_its_own():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found |= {file.name for name in names if name.split(".")[0] == "keras"}
-    assert found == {"witness.py"}
+    assert found == {"keras3_reader.py"}
 
 
 def test_a_caller_that_is_killed_leaves_no_reader_behind(tmp_path):

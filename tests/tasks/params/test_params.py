@@ -81,7 +81,7 @@ FAULTS = {
     "unknown key without a near match": (
         "benchmark.protocol.colour",
         "red",
-        r"benchmark\.protocol\.colour: unknown key; allowed: mode, window_s, windows\.",
+        r"benchmark\.protocol\.colour: unknown key; allowed: mode, new_tokens, window_s, windows\.",
     ),
     "missing section": ("train", GONE, "train: this key is missing"),
     "missing key": ("train.epochs", GONE, r"train\.epochs: this key is missing"),
@@ -114,7 +114,7 @@ FAULTS = {
     "unknown source": (
         "prepare.source",
         "mnist",
-        r"prepare\.source: received 'mnist'; allowed: csv, digits, folder, idx, keras, npz, tsv\.",
+        r"prepare\.source: received 'mnist'; allowed: csv, digits, folder, idx, keras, npz, text, tsv\.",
     ),
     "source without its path": ("prepare.source", "idx", r"prepare: source 'idx' needs the key 'path'"),
     "wrong type": ("train.epochs", "two", r"train\.epochs: received 'two'; input should be a valid integer.*"),

@@ -47,7 +47,7 @@ def graph_of(model: Any) -> litert.Graph:
         tuple(Tensor(name=n, shape=t.shape[1:], dtype=t.dtype.name) for n, t in zip(*side, strict=True))
         for side in sides
     )
-    return litert.Graph(inputs, outputs, {}, ())
+    return litert.Graph(inputs, outputs, {})
 
 
 def cnn() -> Any:
@@ -102,7 +102,7 @@ def test_arguments_and_results_come_in_the_card_s_order_with_norms_and_tokens(ru
     expected = {answer.shape[1]: answer for answer in model.predict(arrays, verbose=0)}
     graph = litert.inspect(litert.convert(model, "float32", calibration=None))  # type: ignore[arg-type]
     for order, scheme, tolerance in ((1, "float32", 1e-5), (-1, "float16", 1e-2)):
-        turned = litert.Graph(graph.inputs[::order], graph.outputs[::order], {}, ())
+        turned = litert.Graph(graph.inputs[::order], graph.outputs[::order], {})
         answers = run(stablehlo.convert(model, scheme, turned), turned, arrays)
         assert list(answers) == [tensor.name for tensor in turned.outputs]
         for tensor in turned.outputs:
@@ -155,6 +155,6 @@ def test_an_operator_that_xla_lacks_is_named_in_one_line() -> None:
 def test_a_graph_of_another_model_is_refused() -> None:
     model = small(keras.layers.Dense(8))
     graph = graph_of(model)
-    other = litert.Graph(graph.inputs, (graph.outputs[0].model_copy(update={"name": "else"}),), {}, ())
+    other = litert.Graph(graph.inputs, (graph.outputs[0].model_copy(update={"name": "else"}),), {})
     with pytest.raises(ConversionError, match="else"):
         stablehlo.convert(model, "float32", other)

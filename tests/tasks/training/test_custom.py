@@ -28,7 +28,7 @@ def test_files_are_found_without_importing(project, monkeypatch, module):
 @pytest.mark.parametrize("module", ["tasks", "random", "sys", "tasks.training.layers", "here"])
 def test_a_module_of_the_project_that_bears_the_name_of_another_is_refused(project, monkeypatch, module):
     path = project / f"{module.replace('.', '/')}.py"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(CANARY)
     elsewhere = project.with_name(f"{project.name}-elsewhere")
     elsewhere.mkdir()

@@ -1,6 +1,7 @@
 import math
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,7 +134,8 @@ def stage(project, monkeypatch, units, killed_in=None):
 
     monkeypatch.setattr(dataset, "spec", lambda: None)
     monkeypatch.setattr(dataset, "load", lambda split: examples(30, seed=len(split)))
-    monkeypatch.setattr(train, "resolve", lambda *_: lambda params, spec: model(units))
+    family = SimpleNamespace(build=lambda params, spec: model(units))
+    monkeypatch.setattr(train, "FAMILIES", SimpleNamespace(load=lambda name: family))
     monkeypatch.setattr(train.track, "curves", lambda *_: nullcontext(on_epoch))
     write_json(paths.DATA / "card.json", {})
     settings = yaml.safe_load((ROOT / "infra/presets/smoke.yaml").read_text())

@@ -8,6 +8,7 @@ warning: a column without a name, and categories of which most rows have one of 
 
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +25,16 @@ from tasks.params import Prepare
 INPUTS = {"number": "numbers", "category": "categories"}  # by the kind of their columns
 GROWTH = 10  # bytes in memory for each one in the file
 DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?")
+COMMAS = re.compile(r"[+-]?\d*,\d[\d.,]*")  # a number by other habits: 1,5 or 1,234.5
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A file's cells by column."""
+    """A file and its cells."""
 
     path: Path
-    cells: dict[str, list[str]]
+    cells: preprocess.Table
 
     def column(self, name: str) -> list[str]:
         """The cells of a column that must be there.
@@ -40,9 +42,14 @@ class Table:
         Raises:
             DataError: it is not.
         """
-        if name not in self.cells:
-            raise DataError(f"{self.path}: no column is named {name!r}; {suggest(name, self.cells)}")
-        return self.cells[name]
+        if name not in self.cells.columns:
+            raise DataError(f"{self.path}: no column is named {name!r}; {suggest(name, self.cells.columns)}")
+        return self.cells.columns[name]
+
+    def rows(self, name: str) -> Iterator[tuple[str, str]]:
+        """Where in the file each cell of a column is, for messages, and the cell."""
+        for line, cell in zip(self.cells.lines, self.column(name), strict=True):
+            yield f"{self.path}: line {line}", cell
 
 
 def check(params: Prepare) -> None:
@@ -91,7 +98,9 @@ def _read(path: Path) -> Table:
     try:
         return Table(path, preprocess.cells(path))
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}") from None
+        raise DataError(
+            f"{path}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such"
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -106,7 +115,7 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
         table.column(name)
     aside = {*_targets(params), *({params.split.column} - params.features.keys())}
     found: dict[str, list[str]] = {"number": [], "category": []}
-    for name in table.cells:
+    for name in table.cells.columns:
         if name not in aside and (kind := _kind(table, name, params.feature(name).kind)):
             found[kind].append(name)
     if not any(found.values()):
@@ -129,6 +138,9 @@ def _kind(table: Table, name: str, told: str | None) -> str | None:
     strange = [cell for cell in known if not preprocess.NUMBER.fullmatch(cell)]
     if not strange:
         return "number"
+    if all(COMMAS.fullmatch(cell) for cell in strange):
+        told = f"numbers with a point and without groups expected; received {strange[0]!r}"
+        raise DataError(f"{where}: {told}; write them so, or tell the column's kind: category or unused")
     if 2 * len(strange) < len(known):
         log.warning("%s: taken for categories, as %r is no number; correct it, or tell its kind", where, strange[0])
     if 2 * len(set(known)) > len(known):
@@ -157,6 +169,10 @@ def _classes(table: Table, params: Prepare) -> tuple[str, ...]:
         told = f"{target!r} has {len(values)} different values in {len(cells)} rows"
         raise DataError(f"{table.path}: {told}, which are no classes; of numbers set `prepare.task: regression`")
     numeric = all(preprocess.NUMBER.fullmatch(value) for value in values)
+    if numeric and len({float(value) for value in values}) < len(values):
+        raise DataError(
+            f"{table.path}: {target!r}: each class written in one way expected; received {', '.join(sorted(values))}"
+        )
     return tuple(sorted(values, key=(lambda value: (float(value), value)) if numeric else None))
 
 
@@ -189,20 +205,19 @@ def _times(table: Table, name: str) -> Array:
     cells = _full(table, name)
     if all(preprocess.NUMBER.fullmatch(cell) for cell in cells):
         return np.array(cells, np.float64)
-    for row, cell in enumerate(cells, start=2):
+    for where, cell in table.rows(name):
         if not DATE.fullmatch(cell):
             told = f"{name!r}: a date such as 2026-01-31 or 2026-01-31T12:00:00, or numbers in all rows, expected"
-            raise DataError(f"{table.path}: row {row}: {told}; received {cell!r}")
+            raise DataError(f"{where}: {told}; received {cell!r}")
     return np.array([cell.replace(" ", "T") for cell in cells])
 
 
 def _full(table: Table, name: str) -> list[str]:
     """The cells of a column none of which may be empty."""
-    cells = table.column(name)
-    for row, cell in enumerate(cells, start=2):
+    for where, cell in table.rows(name):
         if not cell:
-            raise DataError(f"{table.path}: row {row}: {name!r} is empty; fill it, or delete the row")
-    return cells
+            raise DataError(f"{where}: {name!r} is empty; fill it, or delete the row")
+    return table.column(name)
 
 
 def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
@@ -212,7 +227,7 @@ def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
     if params.task in ("classification", "reconstruction"):
         return _numbers(table, classes, _targets(params)[0])
     try:
-        values = np.stack([preprocess.numbers(name, table.column(name)) for name in _targets(params)], axis=1)
+        values = np.stack([preprocess.numbers(name, table.cells) for name in _targets(params)], axis=1)
     except ValueError as error:
         raise DataError(f"{table.path}: {error}") from None
     if params.task == "multilabel":
@@ -226,13 +241,10 @@ def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
 
 def _numbers(table: Table, classes: tuple[str, ...], target: str) -> Array:
     number = {name: place for place, name in enumerate(classes)}
-    cells = table.column(target)
-    for row, cell in enumerate(cells, start=2):
+    for where, cell in table.rows(target):
         if cell not in number:
-            raise DataError(
-                f"{table.path}: row {row}: the {target} {cell!r} is not in training; {suggest(cell, classes)}"
-            )
-    return np.array([number[cell] for cell in cells], np.int64)
+            raise DataError(f"{where}: the {target} {cell!r} is not in training; {suggest(cell, classes)}")
+    return np.array([number[cell] for cell in table.column(target)], np.int64)
 
 
 SOURCE = DataSource(schema=Prepare, check=check, load=load)

@@ -22,7 +22,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,15 @@ PADDING, UNKNOWN = 0, 1  # token numbers
 RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # what stands for a number that is not known, in lower case
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
 TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
+
+
+class Table(NamedTuple):
+    """The cells of a table."""
+
+    columns: dict[str, list[str]]  # by name
+    lines: list[int]  # of the file, where each row begins
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -80,10 +87,10 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     raise ValueError(f"an input of kind {', '.join(kinds[:-1])} or {kinds[-1]} expected; received {spec['kind']!r}")
 
 
-def cells(path: Path) -> dict[str, list[str]]:
-    """The cells of a CSV file with a header, by column, without the space around them.
+def cells(path: Path) -> Table:
+    """The cells of a CSV file with a header, without the space around them. Blank lines are no rows.
 
-    Fields are parted by commas, semicolons or tabs, whichever the header has most of. UTF-8.
+    Fields are parted by commas, semicolons, tabs or bars, whichever the header has most of. UTF-8.
 
     Raises:
         ValueError: a row has more or fewer fields than the header, two columns have one name, or there is no row.
@@ -94,44 +101,49 @@ def cells(path: Path) -> dict[str, list[str]]:
         rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
         try:
             header = [name.strip() for name in next(rows, [])]
-            table = [row for row in rows if row]
+            table, lines, line = [], [], rows.line_num + 1
+            for row in rows:
+                if len(row) > 1 or any(cell.strip() for cell in row):
+                    table.append(row)
+                    lines.append(line)
+                line = rows.line_num + 1
         except csv.Error as error:
             raise ValueError(f"line {rows.line_num}: {error}") from None
     if not table:
         raise ValueError("a header and at least one row expected")
     if twice := [name for name in header if name and header.count(name) > 1]:
         raise ValueError(f"the header has the column {twice[0]!r} twice")
-    for number, row in enumerate(table, start=2):
+    for line, row in zip(lines, table, strict=True):
         if len(row) != len(header):
-            raise ValueError(f"row {number}: {len(header)} fields as in the header expected; received {len(row)}")
-    return {name: [row[place].strip() for row in table] for place, name in enumerate(header)}
+            raise ValueError(f"line {line}: {len(header)} fields as in the header expected; received {len(row)}")
+    return Table({name: [row[place].strip() for row in table] for place, name in enumerate(header)}, lines)
 
 
-def numbers(name: str, column: list[str]) -> NDArray[np.float64]:
+def numbers(name: str, table: Table) -> NDArray[np.float64]:
     """A column of numbers, NaN where a cell says that there is none: float64 [n].
 
     Raises:
         ValueError: a cell is no number.
     """
-    found = np.empty(len(column))
-    for place, cell in enumerate(column):
+    found = np.empty(len(table.lines))
+    for place, cell in enumerate(table.columns[name]):
         if not NUMBER.fullmatch(cell) and cell.lower() not in MISSING:
-            raise ValueError(f"column {name!r}, row {place + 2}: a number expected; received {cell!r}")
+            raise ValueError(f"line {table.lines[place]}: column {name!r}: a number expected; received {cell!r}")
         found[place] = float(cell) if NUMBER.fullmatch(cell) else np.nan
     return found
 
 
-def pick(spec: dict[str, Any], table: dict[str, list[str]]) -> NDArray[Any]:
+def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
     """An input's raw form from the cells of a table: floats or str objects [n, columns].
 
     Raises:
         ValueError: a column is not there, or is not of numbers.
     """
-    if absent := [name for name in spec["columns"] if name not in table]:
-        raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table)}")
+    if absent := [name for name in spec["columns"] if name not in table.columns]:
+        raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table.columns)}")
     if spec["kind"] == "number":
-        return np.stack([numbers(name, table[name]) for name in spec["columns"]], axis=1)
-    return np.array([table[name] for name in spec["columns"]], object).T
+        return np.stack([numbers(name, table) for name in spec["columns"]], axis=1)
+    return np.array([table.columns[name] for name in spec["columns"]], object).T
 
 
 def tokens(text: str) -> list[str]:

@@ -121,10 +121,12 @@ def test_semicolons_tabs_quotes_and_marks_at_the_front(project):
     (project / "people.csv").write_bytes(
         b"\xef\xbb\xbf" + b'a;"b;c";alive\n1;"x ""y"";\nz";1\n2;q;0\n3;q;1\n4;"x ""y"";\nz";0\n'
     )
-    assert preprocess.cells(project / "people.csv")["b;c"] == ['x "y";\nz', "q", "q", 'x "y";\nz']
+    assert preprocess.cells(project / "people.csv").columns["b;c"] == ['x "y";\nz', "q", "q", 'x "y";\nz']
     assert load(section()).columns == {"numbers": ("a",), "categories": ("b;c",)}
     (project / "people.csv").write_text("a\tb\n1,5\t2")
-    assert preprocess.cells(project / "people.csv") == {"a": ["1,5"], "b": ["2"]}
+    assert preprocess.cells(project / "people.csv") == ({"a": ["1,5"], "b": ["2"]}, [2])
+    (project / "people.csv").write_text("a|b\r\n\r\n1,5|2\r\n")
+    assert preprocess.cells(project / "people.csv") == ({"a": ["1,5"], "b": ["2"]}, [3])
 
 
 @given(st.lists(st.lists(st.text("ab\"',;\n é", max_size=6), min_size=2, max_size=2), min_size=1, max_size=9))
@@ -134,7 +136,8 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("csv") / "x.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["one", "two"], *table])
-    assert preprocess.cells(path) == {n: [row[i].strip() for row in table] for i, n in enumerate(("one", "two"))}
+    columns = {name: [row[place].strip() for row in table] for place, name in enumerate(("one", "two"))}
+    assert preprocess.cells(path).columns == columns
 
 
 @pytest.mark.parametrize(
@@ -142,12 +145,19 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
     [
         (lines(), HEADER, {"target": "alife"}, r"people\.csv: no column is named 'alife'; .*did you mean 'alive'"),
         (lines(), HEADER, {"features": {"prot": {"kind": "category"}}}, "no column is named 'prot'"),
-        (lines(), HEADER, {"features": {"port": {"kind": "number"}}}, r"column 'port', row 3: a number .* 'C'"),
+        (lines(), HEADER, {"features": {"port": {"kind": "number"}}}, r"line 3: column 'port': a number .* 'C'"),
         (lines(), HEADER, {"features": {"port": {"kind": "id"}}}, "a column is number, category or unused; rec"),
-        ([*lines(), "1,2,S"], HEADER, {}, r"row 42: 5 fields as in the header expected; received 3"),
-        ([*lines(), "1,2,S,x,"], HEADER, {}, r"row 42: 'alive' is empty"),
+        ([*lines(), "1,2,S"], HEADER, {}, r"line 42: 5 fields as in the header expected; received 3"),
+        ([*lines(), "1,2,S,x,"], HEADER, {}, r"line 42: 'alive' is empty"),
         (lines(), "age,age,port,name,alive", {}, "the header has the column 'age' twice"),
         (lines(), HEADER, {"target": "name"}, "'name' has 40 different values in 40 rows, which are no classes"),
+        (["", '1,2,S,"x\ny",yes', "  ", *lines(), "1,2,S,x,"], HEADER, {}, r"line 46: 'alive' is empty"),
+        (["", '1,2,S,"x\ny",yes', "1,2,S"], HEADER, {}, r"line 5: 5 fields as in the header expected; received 3"),
+        (["", '"\n1",2,"S\n",x,yes', "1 m,2,S,x,yes"], HEADER, {"features": {"age": {"kind": "number"}}},
+         r"line 6: column 'age': a number expected; received '1 m'"),
+        ([*lines(), '"1,5",2,S,x,no'], HEADER, {}, r"column 'age': numbers with a point .* received '1,5'; write"),
+        ([f'"1,23{i}.5",2,S,x,{i % 2}' for i in range(4)], HEADER, {}, "numbers with a point .* received '1,230.5'"),
+        ([f"{i % 7},{(1, '1.0', 2)[i % 3]}" for i in range(9)], "age,alive", {}, r"in one way .* received 1, 1\.0, 2"),
         ([], HEADER, {}, "a header and at least one row expected"),
         (['1,2,"S,x,no'], HEADER, {}, r"people\.csv: line \d: unexpected end of data"),
     ],
@@ -162,7 +172,7 @@ def test_what_is_wrong_is_told_by_its_row(project, rows, header, told, message):
 def test_a_class_of_the_test_alone_and_a_file_that_is_none_are_told(project):
     written(project, lines(), name="train.csv")
     written(project, ["1,2,S,x,maybe"], name="test.csv")
-    with pytest.raises(DataError, match=r"test\.csv: row 2: the alive 'maybe' is not in training"):
+    with pytest.raises(DataError, match=r"test\.csv: line 2: the alive 'maybe' is not in training"):
         load(section(path="."))
     with pytest.raises(DataError, match="nowhere: no such table"):
         load(section(path="nowhere"))

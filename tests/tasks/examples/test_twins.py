@@ -93,7 +93,7 @@ def test_a_test_file_that_is_not_apart_is_refused(project, by, days, users, mess
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        ({"by": "time", "column": "user"}, r"rows\.csv: row 2: 'user': a date such as 2026-01-31 .*received 'user0'"),
+        ({"by": "time", "column": "user"}, r"rows\.csv: line 2: 'user': a date such as 2026-01-31 .*received 'user0'"),
         ({"by": "time", "column": "daz"}, "no column is named 'daz'"),
     ],
 )

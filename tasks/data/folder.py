@@ -2,17 +2,20 @@
 
 The class folders lie in `prepare.path` itself, or in its folders `train` and, where there is one, `test`. What is
 hidden (a name that begins with a dot) is not looked at, links are followed, and the case of a suffix does not matter.
+Where the split is by group, an image is of the group whose folder holds it, within that of its class:
+`cat/camera-3/x.jpg`; a group may have a folder in several classes.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from tasks.errors import DataError, suggest
-from tasks.examples.dataset import LABEL, Source
+from tasks.examples import Array
+from tasks.examples.dataset import BY, LABEL, Source
 from tasks.examples.files import Files
 from tasks.examples.images import Look, look
 from tasks.files import below
@@ -21,6 +24,7 @@ from tasks.params import Prepare
 
 INPUT = "image"
 SUFFIXES = (".jpg", ".jpeg", ".png")
+SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")
 Index = list[tuple[str, str]]  # the SHA-256 of a file, and its path
 log = logging.getLogger(__name__)
 
@@ -48,25 +52,48 @@ def load(params: Prepare) -> Source:
     check(params)
     root = Path(str(params.path))
     given = (root / "train").is_dir()
-    places = _by_class(root / "train" if given else root)
-    classes = tuple(places)
-    test_places = _by_class(root / "test") if given and (root / "test").is_dir() else {}
-    for name in test_places:
-        if name not in classes:
-            raise DataError(f"{root / 'test' / name}: there is no such class in training; {suggest(name, classes)}")
+    if given:
+        _tell_left_out(root, ("train", "test"), "only `train` and `test` are read")
+    folders = {"train": root / "train" if given else root, "test": root / "test"}
+    places = {"train": _by_class(folders["train"]), "test": {}}
+    if given and folders["test"].is_dir():
+        places["test"] = _by_class(folders["test"])
+    classes = tuple(places["train"])
+    _check_classes(classes, folders, places)
     seen: dict[Path, Look] = {}
-    train = _index(places, seen)
-    test = _index(test_places, seen)
+    index = {split: _index(where, seen) for split, where in places.items()}
     shape = _shape(seen, params)
-    listed = "\n".join(f"{digest} {path}" for digest, path in (*train, *test))
-    origin = {
-        root.as_posix(): sha256(listed.encode(errors="surrogateescape")).hexdigest(),
-    }
+    listed = "\n".join(f"{digest} {path}" for each in index.values() for digest, path in each)
+    origin = {root.as_posix(): sha256(listed.encode(errors="surrogateescape")).hexdigest()}
     examples, judged = (
-        Files(INPUT, np.array(index, object).reshape(-1, 2), shape, {LABEL: _labels(where, classes)})
-        for index, where in ((train, places), (test, test_places))
+        Files(
+            INPUT, np.array(index[split], object).reshape(-1, 2), shape, _told(folders[split], where, classes, params)
+        )
+        for split, where in places.items()
     )
     return Source({INPUT: "image"}, examples, judged if len(judged) else None, classes, origin)
+
+
+def _check_classes(
+    classes: tuple[str, ...], folders: dict[str, Path], places: dict[str, dict[str, list[Path]]]
+) -> None:
+    """Refuse folders that are no classes, or classes that training has not."""
+    if all(name.lower() in SPLITS for name in classes):
+        raise DataError(
+            f"{folders['train']}: the folders {', '.join(classes)} look like splits and not like classes; name them "
+            "`train` and `test`"
+        )
+    for name in places["test"]:
+        if name not in classes:
+            raise DataError(f"{folders['test'] / name}: there is no such class in training; {suggest(name, classes)}")
+
+
+def _tell_left_out(folder: Path, known: Container[str], why: str) -> None:
+    """A warning of the folders that nothing comes of."""
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for path in found:
+        if path.name not in known:
+            log.warning("%s: it is left out: %s", path, why)
 
 
 def _by_class(folder: Path) -> dict[str, list[Path]]:
@@ -89,6 +116,7 @@ def _by_class(folder: Path) -> dict[str, list[Path]]:
         )
     if not places:
         raise DataError(f"{folder}: no image there; a folder of {', '.join(SUFFIXES)} files for each class expected")
+    _tell_left_out(folder, places, "no image there")
     return {name: places[name] for name in sorted(places)}
 
 
@@ -122,6 +150,22 @@ def _shape(seen: dict[Path, Look], params: Prepare) -> tuple[int, int, int]:
             f"{one[1]}, {second} {other[0]} x {other[1]}"
         )
     return (*next(iter(sizes)), channels)
+
+
+def _told(folder: Path, places: dict[str, list[Path]], classes: Iterable[str], params: Prepare) -> dict[str, Array]:
+    """The targets of all images of a split, class by class."""
+    told: dict[str, Array] = {LABEL: _labels(places, classes)}
+    if params.split.by == "group":
+        told[BY] = np.array([_group(path.relative_to(folder), path) for paths in places.values() for path in paths])
+    return told
+
+
+def _group(within: Path, path: Path) -> str:
+    """The folder within that of the class in which an image lies."""
+    if len(within.parts) < 3:
+        told = "split by group needs a folder for each group (a patient, a camera) within those of the classes"
+        raise DataError(f"{path}: it is of no group; {told}, such as {path.parent / 'patient-1' / path.name}")
+    return within.parts[1]
 
 
 def _labels(places: dict[str, list[Path]], classes: Iterable[str]) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -12,7 +12,7 @@ NEEDED = {
     "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "npz": ("path",), "text": ("path",),
     "tsv": ("path",), "keras": ("dataset",),
 }  # fmt: skip
-CLASSES_ALONE = ("digits", "folder", "idx", "keras", "text", "tsv")  # they tell neither values, times nor groups
+CLASSES_ALONE = ("digits", "folder", "idx", "keras", "text", "tsv")  # they tell no values
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
 
@@ -32,13 +32,9 @@ class Split(Section):
     # random: by chance, each class in its share; time: what is latest judges what is earlier; group: a group (a user, a
     # patient) is never on both sides
     by: Literal["random", "time", "group"] = "random"
-    column: str | None = None  # that has the times or groups: of a csv, or `columns.<name>` of an npz
-
-    @model_validator(mode="after")
-    def _has_a_column(self) -> Self:
-        if (self.column is None) != (self.by == "random"):
-            raise ValueError("by time and by group need the key `column`, and random has none")
-        return self
+    # that has the times or groups: of a csv, or `columns.<name>` of an npz. Groups of a folder's images are the folders
+    # within those of the classes, and no column names them
+    column: str | None = None
 
 
 class Prepare(Section):
@@ -79,12 +75,22 @@ class Prepare(Section):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
         if self.task in ("regression", "multilabel") and self.source in CLASSES_ALONE:
             raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
-        if self.split.by != "random" and self.source in CLASSES_ALONE:
-            raise ValueError(f"split by {self.split.by} is of the sources csv and npz; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _split_is_told(self) -> Self:
+        by, folders = self.split.by, self.source == "folder"
+        if by != "random" and self.source in CLASSES_ALONE and (by, self.source) != ("group", "folder"):
+            also = ", by group of folder too" if by == "group" else ""
+            raise ValueError(f"split by {by} is of the sources csv and npz{also}; received source {self.source!r}")
+        if (self.split.column is None) != (by == "random" or folders):
+            told = "a folder's images are of the groups whose folders hold them: no key `column` goes with that"
+            usual = "split by time and by group need the key `column`, and random has none"
+            raise ValueError(told if folders and by == "group" else usual)
         return self
 
     def feature(self, name: str) -> Feature:

@@ -1,6 +1,7 @@
 """The stage `prepare`: from a data source to `out/data`, split, described and ready for every later stage."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tasks import paths
 from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, Examples, dataset, features, first, preprocess, twins
 from tasks.examples.dataset import BY, LABEL, NORMAL, Source, tensor_spec
+from tasks.examples.files import Files
 from tasks.examples.split import draw, latest, whole_groups
 from tasks.examples.tokens import Tokens
 from tasks.files import replaced_folder, sha256, write_json
@@ -92,9 +94,8 @@ def _check_given(train: Examples, test: Examples, params: Prepare) -> None:
         return
     before, after = train.targets[BY], test.targets[BY]
     if params.split.by == "group" and (both := np.intersect1d(before, after)).size:
-        raise DataError(
-            f"prepare.split: the {params.split.column} {both[0]} is in training and in test: it judges itself"
-        )
+        name = params.split.column or "group"
+        raise DataError(f"prepare.split: the {name} {both[0]} is in training and in test: it judges itself")
     last, begins = np.sort(before)[-1], np.sort(after)[0]
     if params.split.by == "time" and last >= begins:
         raise DataError(
@@ -104,9 +105,9 @@ def _check_given(train: Examples, test: Examples, params: Prepare) -> None:
 
 def _bare(examples: Examples) -> Examples:
     """The examples without what they were split by."""
-    if not isinstance(examples, Arrays):
+    if not isinstance(examples, Arrays | Files):
         return examples
-    return Arrays(examples.inputs, {name: array for name, array in examples.targets.items() if name != BY})
+    return replace(examples, targets={name: array for name, array in examples.targets.items() if name != BY})
 
 
 def _check_both(**splits: Examples) -> None:

@@ -1,5 +1,6 @@
 import io
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -225,6 +226,66 @@ def test_grey_images_have_one_channel_unless_asked(project):
     assert (coloured.arrays().inputs["image"] == image).all()  # three times the same
     Image.fromarray(pixels(5)).save(project / "photos" / "cat" / "colour.png")
     assert folder.load(section()).train.shape == (8, 6, 3)
+
+
+def grouped(root, groups=6, each=4):
+    """Images of every class in a folder of each group."""
+    for number, name in enumerate(CLASSES):
+        for i in range(groups * each):
+            place = root / name / f"camera-{i % groups}" / "deep" / f"{i}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels((number, i))).save(place)
+
+
+def test_a_group_is_never_on_both_sides(project):
+    grouped(project / "photos")
+    prepared(split={"by": "group"})
+    groups = {
+        split: {Path(path).parts[2] for _, path in dataset.load_raw(split).index}
+        for split in ("train", "validation", "test")
+    }
+    assert set.union(*groups.values()) == {f"camera-{number}" for number in range(6)}
+    assert sum(map(len, groups.values())) == 6
+    assert [path.name for path in sorted((project / "out/data/train").iterdir())] == [
+        "inputs.image.files.csv",
+        "targets.label.npy",
+    ]
+
+
+def test_what_is_of_no_group_and_a_group_in_both_is_told(project):
+    grouped(project / "photos")
+    shutil.copytree(project / "photos", project / "parted" / "train")
+    grouped(project / "parted" / "test", groups=1)
+    with pytest.raises(DataError, match="the group camera-0 is in training and in test: it judges itself"):
+        prepared(path="parted", split={"by": "group"})
+    Image.fromarray(pixels(9)).save(project / "photos" / "cat" / "x.png")
+    with pytest.raises(DataError, match=r"cat/x\.png: it is of no group; .*, such as photos/cat/patient-1/x\.png"):
+        prepared(split={"by": "group"})
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ({"by": "time", "column": "day"}, "split by time is of the sources csv and npz; received source 'folder'"),
+        ({"by": "group", "column": "camera"}, "of the groups whose folders hold them: no key `column`"),
+    ],
+)
+def test_other_splits_are_refused(split, said):
+    with pytest.raises(ValueError, match=said):
+        section(split=split)
+
+
+def test_folders_of_which_nothing_comes_are_told(project, caplog):
+    write(project / "photos" / "train", count=4)
+    write(project / "photos" / "val", count=4)
+    (project / "photos" / "train" / "cow").mkdir()
+    (project / "photos" / "train" / "cow" / "Thumbs.db").touch()
+    assert folder.load(section()).classes == CLASSES
+    assert "photos/val: it is left out: only `train` and `test` are read" in caplog.text
+    assert "photos/train/cow: it is left out: no image there" in caplog.text
+    (project / "photos" / "train").rename(project / "photos" / "Train")
+    with pytest.raises(DataError, match=r"photos: the folders Train, val look like splits .* name them `train` and"):
+        folder.load(section())
 
 
 def test_names_that_are_no_utf_8_are_kept(project):

@@ -209,6 +209,29 @@ def test_a_layer_that_cannot_be_trained_aware_is_an_error(images):
         aware.apply(model, card, entry, images, images)
 
 
+def test_a_file_is_the_one_that_tensorflows_own_way_to_a_keras_model_makes(images, monkeypatch, tmp_path):
+    import tensorflow as tf
+
+    layers = keras.layers
+    image, more = keras.Input((12, 12, 1), name="image"), keras.Input((4, 3), name="more")
+    h = layers.Flatten()(layers.BatchNormalization()(layers.Conv2D(4, 3, activation="relu")(image)))
+    h = layers.Concatenate()([h, layers.Flatten()(more)])
+    model = keras.Model([more, image], {"b": layers.Dense(2)(h), "a": layers.Dense(3, activation="softmax")(h)})
+    one = litert.batch_of_one(model)
+    monkeypatch.setattr(litert, "batch_of_one", lambda model: one)  # whose layers' numbers stand in the file
+    ours = np.frombuffer(litert.convert(model, "float32", None), np.uint8)
+    theirs = np.frombuffer(tf.lite.TFLiteConverter.from_keras_model(one).convert(), np.uint8)
+    assert len(ours) == len(theirs)
+    assert [(ours[i], theirs[i]) for i in np.flatnonzero(ours != theirs)] == [(1, 2)]  # a SavedModel, and Keras
+
+
+def test_a_name_that_no_saved_model_takes_is_none_in_the_way():
+    inputs = keras.Input((4,), name="a photo/b")
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    x = np.random.default_rng(0).random((5, 4), np.float32)
+    np.testing.assert_allclose(run(litert.convert(model, "float32", None), x), model(x), rtol=1e-6, atol=1e-6)
+
+
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 HALF = ValueError("SignatureDef signature_key is None and model has 0 Signatures")  # said of a file that had no room
 
@@ -221,7 +244,7 @@ def test_a_full_disk_is_no_refusal_for_it_may_pass(error, free, trained, monkeyp
         raise error
 
     converter = SimpleNamespace(convert=convert, target_spec=SimpleNamespace())
-    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_keras_model", lambda model: converter)
+    monkeypatch.setattr(tf.lite.TFLiteConverter, "from_saved_model", lambda folder: converter)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
     with pytest.raises(TercetError, match=r"^scheme float16: no space left on the disk: .*; free some") as caught:
         litert.convert(trained, "float16", None)

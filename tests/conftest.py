@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Generator
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,8 @@ from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tasks import closure
 
 ROOT = Path(__file__).resolve().parent.parent
 # Draws differ from run to run: a property holds for all of them, or the test is wrong. No time limit for one example,
@@ -46,6 +49,14 @@ def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """Tests wait for each other, and for nobody else who measures on this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TERCET_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _parsed_once() -> Generator[None]:
+    """A project keeps what its code says for its next run; here projects are new, and the code is always the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closure, "parse", cache(closure.parse))
         yield
 
 

@@ -95,8 +95,9 @@ def _with_inputs_of(model: "tf_keras.Model", spec: Spec, names: list[str], sourc
     wanted = [(name, (None, *spec.inputs[name].shape), spec.inputs[name].dtype) for name in names]
     given = [(n, tuple(t.shape), t.dtype.name) for n, t in zip(model.input_names, model.inputs, strict=True)]
     inputs = [keras.Input(batch_shape=shape, dtype=dtype, name=name) for name, shape, dtype in wanted]
+    undone = _undone(model, spec, names, source)
     fronts = [
-        _front(tensor, own, spec.inputs[name].pixels if pixels.scaled_by(model, own) else None, source)
+        _front(tensor, own, undone.get(name), source)
         for tensor, own, name in zip(inputs, model.inputs, names, strict=True)
     ]
     changed = any(front is not tensor for front, tensor in zip(fronts, inputs, strict=True))
@@ -120,12 +121,23 @@ def _with_inputs_of(model: "tf_keras.Model", spec: Spec, names: list[str], sourc
     return keras.Model(clone.inputs, clone.output, name=clone.name) if isinstance(clone.input, dict) else clone
 
 
+def _undone(model: "tf_keras.Model", spec: Spec, names: list[str], source: str) -> dict[str, Pixels]:
+    """What `prepare` has made of pixels, of the inputs where the model expects them as they were."""
+    raw, ready = (answers.examples(model, spec, names, raw=each) for each in (True, False))
+    made = {name: spec.inputs[name].pixels for name in names}
+    return {
+        name: before
+        for own, (name, before) in zip(model.inputs, made.items(), strict=True)
+        if before is not None and not before.raw and pixels.scaled_by(model, own, raw, ready, source)
+    }
+
+
 def _front(tensor: Any, own: Any, before: Pixels | None, source: str) -> Any:
     """What stands between an input of the data and the model's own: nothing, where they are alike."""
     import tf_keras as keras
 
     name, shape = tensor.name, tuple(tensor.shape[1:])
-    if before is not None and not before.raw:
+    if before is not None:
         log.warning(
             "%s: it scales pixels itself, so what prepare has made of them is undone in front of it; "
             "`prepare.normalize: none` saves both",

@@ -111,7 +111,25 @@ PIXELS = {
     "preprocess_input": lambda x: keras.applications.mobilenet_v2.preprocess_input(x),
     "preprocess_input of others": lambda x: keras.applications.resnet50.preprocess_input(x),
     "within a model": lambda x: keras.Sequential([layers.Rescaling(1 / 255), layers.ReLU()])(x),
+    "behind dropout": lambda x: layers.Rescaling(1 / 255)(layers.SpatialDropout2D(0.1)(layers.Dropout(0.1)(x))),
+    "behind pooling": lambda x: layers.Rescaling(1 / 255)(layers.AveragePooling2D()(layers.MaxPooling2D(2, 1)(x))),
+    "enlarged": lambda x: layers.Rescaling(1 / 255)(layers.Activation("linear")(layers.UpSampling2D()(x))),
+    "of every row": lambda x: layers.TimeDistributed(layers.Rescaling(1 / 255))(x),
+    "of a pair": lambda x: layers.Concatenate()([x, x]) / 255.0,
+    "by channel": lambda x: (x - tf.constant([123.0, 117.0, 104.0])) / 58.0,
+    "turned and padded": lambda x: tf.pad(tf.transpose(x, [0, 2, 1, 3]), [[0, 0], [1, 1], [1, 1], [0, 0]]) * (1 / 255),
+    "as grey": lambda x: tf.image.rgb_to_grayscale(tf.reverse(x, [-1])) / 255.0,
+    "as bytes": lambda x: tf.cast(tf.cast(tf.round(x), tf.uint8), tf.float32) / 255.0,
+    "a mean that is learnt": lambda x: averaged(120.0, 3600.0)(x),
+    "all of an image": lambda x: layers.Rescaling(1 / 255)(layers.GlobalAveragePooling2D(keepdims=True)(x)),
 }
+
+
+def averaged(mean, variance):
+    return layers.BatchNormalization(
+        moving_mean_initializer=keras.initializers.Constant(mean),
+        moving_variance_initializer=keras.initializers.Constant(variance),
+    )
 
 
 @pytest.mark.parametrize("scale", PIXELS.values(), ids=PIXELS)
@@ -138,11 +156,23 @@ def test_bytes_are_given_as_they_were_and_pixels_that_are_left_alone_stay_so(cap
         assert len(found.layers) == len(model.layers) + (not pixels.raw)
 
 
-def test_a_model_that_takes_scaled_pixels_is_left_alone():
-    model = network(layers.Dense(2, "softmax"))
-    pixels = Pixels((0.0,), (255.0,))
-    found = adapt(model, Spec({"x": TensorSpec((8, 8, 1), "float32", pixels=pixels)}, ("a", "b")), "file")
-    assert [type(layer) for layer in found.layers] == [type(layer) for layer in model.layers]
+SCALED = {
+    "kernels at once": lambda x: layers.Conv2D(4, 3)(x),
+    "from -1 to 1": lambda x: layers.Conv2D(4, 3)(layers.Rescaling(2.0, -1.0)(x)),
+    "their own mean": lambda x: layers.Conv2D(4, 3)(averaged(0.5, 0.08)(x)),
+    "an image by itself": lambda x: layers.Conv2D(4, 3)(layers.LayerNormalization()(x)),
+    "all of an image": lambda x: layers.GlobalAveragePooling2D(keepdims=True)(x),
+    "scaled behind a kernel": lambda x: layers.Rescaling(1 / 255)(layers.Conv2D(4, 3)(x)),
+}
+
+
+@pytest.mark.parametrize("begins", SCALED.values(), ids=SCALED)
+def test_a_model_that_takes_scaled_pixels_is_left_alone(begins):
+    i = keras.Input((32, 32, 3))
+    model = keras.Model(i, layers.Dense(2, "softmax")(layers.Flatten()(begins(i))))
+    for pixels in (Pixels((0.0,) * 3, (255.0,) * 3), Pixels((120.0, 90.0, 80.0), (50.0, 60.0, 70.0))):
+        found = adapt(model, Spec({"x": TensorSpec((32, 32, 3), "float32", pixels=pixels)}, ("a", "b")), "file")
+        assert [type(layer) for layer in found.layers] == [type(layer) for layer in model.layers]
 
 
 @pytest.mark.parametrize(("own", "data"), [((8, 8), (8, 8, 1)), ((8, 8, 1), (8, 8))])

@@ -70,11 +70,15 @@ class Registry(Mapping[str, str], Generic[T]):
         try:
             found = point.load()
         except Exception as error:  # somebody else's code: whatever it raises, the user can only look there
-            raise ParamsError(f"{_told(point)}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise self.broken(name, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
         if not isinstance(found, self.type):
             wanted = f"{self.type.__module__}.{self.type.__qualname__}"
-            raise ParamsError(f"{_told(point)}: a {wanted} is expected there; received {type(found).__qualname__}")
+            raise self.broken(name, f"a {wanted} is expected there; received {type(found).__qualname__}")
         return found
+
+    def broken(self, name: str, reason: str) -> ParamsError:
+        """An error that a plug-in's member is the cause of: names the package that it came with."""
+        return ParamsError(f"{_told(self._plugged()[name])}: {reason}; mend or uninstall the plug-in")
 
     def plugins(self) -> list[str]:
         """The names that plug-ins add."""

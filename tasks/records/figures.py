@@ -294,7 +294,27 @@ FIGURES: dict[str, Figure] = {
     )
 }
 TABLE = Registry("figure", "tercet.figures", dict.fromkeys(FIGURES, ""), Figure)
-FIGURES |= {name: replace(TABLE.load(name), key=name) for name in TABLE.plugins()}
+
+
+def plugged(name: str) -> Figure:
+    """A plug-in's figure; what goes wrong as it is read off a row is a ParamsError that names the plug-in."""
+    figure = TABLE.load(name)
+
+    def read(row: "Row") -> Value | None:
+        where = f"{row.variant} @ {row.device}"
+        try:
+            found = figure.read(row)
+        except Exception as error:  # somebody else's code: whatever it raises, the user can only look there
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise TABLE.broken(name, f"{where}: {said}") from error
+        if found is not None and not isinstance(found, Value):
+            raise TABLE.broken(name, f"{where}: a Value or None expected; received {type(found).__qualname__}")
+        return found
+
+    return replace(figure, key=name, read=read)
+
+
+FIGURES |= {name: plugged(name) for name in TABLE.plugins()}
 
 
 def exactly(value: Value) -> Value:

@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -17,7 +19,12 @@ from tasks.errors import ParamsError
 from tasks.formats.schemes import SCHEMES
 from tasks.members import FAMILIES, METHODS, SOURCES
 from tasks.params import Quantize
+from tasks.records import figures
 from tasks.records.metrics import METRICS
+from tasks.registry import Registry, points
+
+if TYPE_CHECKING:
+    from tasks.records import Row
 
 ROOT = Path(__file__).resolve().parents[3]
 TOY = '''
@@ -275,25 +282,67 @@ def test_what_a_plug_in_adds_is_told_with_all_that_is_allowed() -> None:
     assert devices.fingerprint(devices.load("frame")) == {"device": {"kind": "abacus", "beads": 100}, "missing": None}
 
 
-@pytest.mark.parametrize(
-    ("points", "said"),
-    [
-        ("abacus = toys:KIND", "ModuleNotFoundError: No module named 'toys'"),
-        ("abacus = toy:KINDS", "AttributeError: module 'toy' has no attribute 'KINDS'"),
-        ("abacus = toy:SCHEME", "a tasks.bench.kinds.Kind is expected there; received Scheme"),
-        ("abacus = toy:KIND\nlitert = toy:KIND", "the name is taken by Tercet's own; the plug-in must choose another"),
-    ],
-)
-def test_a_wrong_plug_in_is_one_line_that_names_its_package(plugged: Path, points: str, said: str) -> None:
-    (plugged / "toy-1.0.dist-info" / "entry_points.txt").write_text(f"[tercet.kinds]\n{points}\n")
-    with pytest.raises(ParamsError) as caught:
-        KINDS.load("abacus")
-    assert said in str(caught.value)
-    assert str(caught.value).startswith("plug-in toy 1.0, tercet.kinds ")
-    assert "\n" not in str(caught.value)
+TABLES = (SOURCES, FAMILIES, METHODS, KINDS, SCHEMES, METRICS, figures.TABLE)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.group)
+def test_a_broken_plug_in_is_one_line_that_names_its_package(plugged: Path, table: Registry[Any]) -> None:
+    def told(name: str, *lines: str) -> str:
+        (plugged / "toy-1.0.dist-info" / "entry_points.txt").write_text("\n".join([f"[{table.group}]", *lines]))
+        points.cache_clear()
+        with pytest.raises(ParamsError) as caught:
+            table.load(name)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    (plugged / "toy_broken.py").write_text("raise RuntimeError('no\\nlicence')")
+    whose = f"plug-in toy 1.0, {table.group} 'mine' = "
+    mend = "; mend or uninstall the plug-in"
+    assert told("mine", "mine = toys:IT") == f"{whose}'toys:IT': ModuleNotFoundError: No module named 'toys'{mend}"
+    lacks = "AttributeError: module 'toy' has no attribute 'IT'"
+    assert told("mine", "mine = toy:IT") == f"{whose}'toy:IT': {lacks}{mend}"
+    assert told("mine", "mine = toy_broken:IT") == f"{whose}'toy_broken:IT': RuntimeError: no licence{mend}"
+    expected = f"a {table.type.__module__}.{table.type.__qualname__} is expected there; received function"
+    assert told("mine", "mine = toy:gap") == f"{whose}'toy:gap': {expected}{mend}"
+    own = next(iter(table.members))
+    taken = f"plug-in toy 1.0, {table.group} {own!r} = 'toy:gap': the name is taken by Tercet's own; the plug-in must"
+    assert told("mine", "mine = toy:IT", f"{own} = toy:gap").startswith(taken)
+    (plugged / "other-2.0.dist-info").mkdir()
+    (plugged / "other-2.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 2.0\n")
+    (plugged / "other-2.0.dist-info" / "entry_points.txt").write_text(f"[{table.group}]\nmine = other:IT\n")
+    both = told("mine", "mine = toy:IT")
+    assert f"the name is taken by plug-in other 2.0, {table.group} 'mine' = 'other:IT'" in both
+
+
+def test_a_figure_that_fails_on_a_row_names_its_package(plugged: Path) -> None:
+    (plugged / "toy_figure.py").write_text(FIGURE.replace("details", "detail"))
+    row = SimpleNamespace(variant="mine", device="frame", measurement=SimpleNamespace(status="ok"))
+    whose = r"plug-in toy 1\.0, tercet\.figures 'beads_moved' = 'toy_figure:FIGURE': mine @ frame: "
+    with pytest.raises(ParamsError, match=whose + "AttributeError: .* no attribute 'detail'; mend or"):
+        figures.plugged("beads_moved").of(cast("Row", row))
+    (plugged / "toy_figure.py").write_text(FIGURE.replace('Value(moved, source="estimated")', "moved"))
+    del sys.modules["toy_figure"]
+    row.measurement.details = {"beads_moved": 3}
+    with pytest.raises(ParamsError, match=whose + "a Value or None expected; received int; mend or"):
+        figures.plugged("beads_moved").of(cast("Row", row))
+
+
+@pytest.mark.usefixtures("project")
+def test_a_command_tells_of_a_broken_plug_in_in_one_line(plugged: Path) -> None:
+    """Figures are asked for as modules are imported."""
+    (plugged / "toy_figure.py").write_text("raise RuntimeError('no licence')")
+    paths.PARAMS.write_text(PARAMS)
+    Path("dvc.yaml").write_text("# tercet stage\n")
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{plugged}"}
+    for command in ("compare", "devices", "publish", "run"):
+        words = [sys.executable, "-c", "from flows import cli; raise SystemExit(cli.main())", command]
+        done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout) == (1, ""), command
+        assert done.stderr.startswith("tercet: plug-in toy 1.0, tercet.figures 'beads_moved' = "), done.stderr
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_name_of_a_table_asks_no_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.registry.points", None)
-    for table in (KINDS, SCHEMES, METRICS, SOURCES, FAMILIES, METHODS):
+    for table in TABLES[:-1]:
         assert all(isinstance(table.load(name), table.type) for name in table.members)

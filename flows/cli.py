@@ -130,7 +130,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
     known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
     init = add("init", _init, "Make an empty folder a project: what to run, and how.", in_project=None)
-    init.add_argument("folder", metavar="DIR", nargs="?", default=".", help="the folder; without it, this one")
+    init.add_argument(
+        "folder", metavar="DIR", nargs="?", type=_folder, default=Path(), help="the folder; without it, this one"
+    )
     init.add_argument("--from", metavar="PRESET", dest="preset", default=PRESET, help="what to run: see `tercet use`")
     use = add("use", _use, "Make a preset the params.yaml.")
     use.add_argument("preset", help="its name, such as digits-cnn")
@@ -216,7 +218,7 @@ def _devices(options: argparse.Namespace) -> int:
 def _init(options: argparse.Namespace) -> int:
     from flows.init import init
 
-    print(init(Path(options.folder), options.preset))
+    print(init(options.folder, options.preset))
     return 0
 
 
@@ -237,6 +239,12 @@ def _ui(options: argparse.Namespace) -> int:
         os.execve(pages.argv[0], pages.argv, os.environ | pages.environment)  # noqa: S606  # its own words, no shell
     print(f"MLflow: {pages.shown}")
     return 0
+
+
+def _folder(text: str) -> Path:
+    if not text:  # a variable of the shell that is not set; it would be this folder
+        raise argparse.ArgumentTypeError("received ''; the name of a folder is expected")
+    return Path(text)
 
 
 def _port(text: str) -> int:

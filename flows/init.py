@@ -36,6 +36,8 @@ def init(folder: Path, preset: str) -> str:
     if present:
         there = f"{present[0]} is" if len(present) == 1 else f"{', '.join(present)} are"
         raise TercetError(f"{folder.absolute()}: {there} there already; `tercet init` wants a folder without")
+    if folder.exists() and not folder.is_dir():
+        raise TercetError(f"{folder}: a folder, or a name that is free, expected; received a file")
     before = Path.cwd()
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)

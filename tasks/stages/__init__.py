@@ -1,9 +1,14 @@
 """The stages of the pipeline: plain functions, one file each, that know nothing of what orders them."""
 
 import inspect
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from tasks.errors import ParamsError, suggest
+
+if TYPE_CHECKING:
+    from tasks.params import Params
 
 STAGES = {
     "code": "tasks.stages.code:code",
@@ -19,13 +24,19 @@ STAGES = {
     "bundle": "tasks.stages.bundle:bundle",
 }
 BUSY = {"prepare", "train", "compress", "quantize", "evaluate"}  # what no measurement of this machine may run beside
+NAMED: dict[str, "Callable[[Params], Collection[str]]"] = {  # what the keys of stages are names of
+    "model": lambda params: params.compress,
+    "variant": lambda params: params.quantize,
+    "device": lambda params: params.benchmark.devices,
+}
 
 
 def call(stage: str, *keys: str) -> None:
     """Run one stage on the project in the working directory; if it fails, why is kept until it succeeds.
 
     Raises:
-        TercetError: of the kind that the stage documents; ParamsError for a stage or a number of keys that is not.
+        TercetError: of the kind that the stage documents; ParamsError for a stage, a number of keys, or a key that is
+            not there.
     """
     from tasks import params
     from tasks.bench.locks import hold
@@ -38,5 +49,9 @@ def call(stage: str, *keys: str) -> None:
     names = list(inspect.signature(function).parameters)[1:]
     if len(names) != len(keys):
         raise ParamsError(f"stage {stage} takes {len(names)} keys ({', '.join(names)}); received {len(keys)}")
+    given = params.load()
+    for name, key in zip(names, keys, strict=True):
+        if name in NAMED and key not in NAMED[name](given):
+            raise ParamsError(f"stage {stage}: no {name} of params.yaml is {key!r}; {suggest(key, NAMED[name](given))}")
     with failures.kept(stage, *keys), hold("local", exclusive=False) if stage in BUSY else nullcontext():
-        function(params.load(), *keys)
+        function(given, *keys)

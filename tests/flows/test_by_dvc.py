@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows import by_dvc
-from tasks import params, paths
-from tasks.errors import DataError, TercetError
+from tasks import params, paths, stages
+from tasks.errors import DataError, ParamsError, TercetError
 from tasks.stages import code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,3 +56,22 @@ def test_what_nobody_foresaw_is_one_line_and_the_traceback_is_kept(called, monke
     monkeypatch.setattr(by_dvc, "call", lambda *_: (_ for _ in ()).throw(DataError("as it is")))
     with pytest.raises(DataError, match=r"^as it is$"):
         by_dvc.stage("quantize", "int8")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("compress", "pruned5"), "no model of params.yaml is 'pruned5'; .*did you mean 'pruned50'"),
+        (("quantize", "in8"), "no variant of params.yaml is 'in8'; .*did you mean 'int8'"),
+        (("evaluate", "in8"), "no variant of params.yaml is 'in8'"),
+        (("benchmark", "int8", "rp2040"), "no device of params.yaml is 'rp2040'; allowed: ethos-u55-128, host-cpu"),
+        (("bundle", "host"), "no device of params.yaml is 'host'"),
+        (("fingerprint", "host"), "no device of params.yaml is 'host'"),
+        (("quantize",), "stage quantize takes 1 keys"),
+    ],
+)
+def test_a_key_that_params_has_not_is_told(called, monkeypatch, words, said):
+    monkeypatch.setattr(by_dvc, "call", stages.call)
+    with pytest.raises(ParamsError, match=said):
+        by_dvc.stage(*words)
+    assert not paths.FAILURES.exists()  # no stage of the pipeline has failed

@@ -129,11 +129,16 @@ def test_a_folder_that_has_a_project_is_left_alone(name, project, tercet):
     assert [path.name for path in project.iterdir()] == [name]
 
 
-def test_what_cannot_be_a_project_is_one_line(project, tercet, monkeypatch):
+def test_what_cannot_be_a_project_is_one_line(project, tercet, monkeypatch, capsys):
     (project / "file").touch()
     assert tercet("init", "new", "--from", "smok")[2].endswith("did you mean 'smoke'?\n")
     assert not (project / "new").exists()
-    assert tercet("init", "file")[::2] == (1, "tercet: FileExistsError: [Errno 17] File exists: 'file'\n")
+    told = "tercet: file: a folder, or a name that is free, expected; received a file\n"
+    assert tercet("init", "file")[::2] == (1, told)
+    with pytest.raises(SystemExit):
+        tercet("init", "")
+    assert "received ''; the name of a folder is expected" in capsys.readouterr().err
+    assert [path.name for path in project.iterdir()] == ["file"]
     monkeypatch.setenv("PATH", str(project))
     code, _, said = tercet("init", "new")
     assert code == 1

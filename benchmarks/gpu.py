@@ -23,7 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +33,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # it is not installed on the GPU machine
 
-from tasks.bench.answers import Answer, Memory, Timing, parse  # noqa: E402
+from tasks.bench.answers import Answer, Kept, Memory, Timing, parse  # noqa: E402
 from tasks.errors import DeviceError  # noqa: E402
 from tasks.intervals import turned  # noqa: E402
 
@@ -59,8 +59,8 @@ class Asked:
         for path in files.values():
             shutil.copy(path, self.folder / stored(path))
         if "outputs" in results:
-            np.savez(results["outputs"], none=np.zeros(1, np.float32))
-            return Answer("ok", None, {})
+            np.savez(results["outputs"], kept=np.zeros(1, np.float32))
+            return Answer("ok", None, {}, kept=Kept(n=1, sha256="", bad=0, first_bad=None, refused=None))
         np.savez(results["samples"], none=np.ones(1, np.uint64))
         return Answer("ok", None, {}, timing=Timing(0.0, 0.0, Memory(None, None), {}))
 
@@ -87,7 +87,7 @@ class Answered:
                 (phase,) = answer.timing.phases
                 np.savez(results["samples"], **{phase: arrays[number].astype(np.uint64)})
             else:
-                np.savez(results["outputs"], **{answer.outputs[0]: arrays[number]})
+                np.savez(results["outputs"], kept=arrays[number])
         return answer
 
 
@@ -107,7 +107,7 @@ def requests(variants: list[str], folder: Path) -> dict[str, Any]:
     """What the stage `benchmark` would measure, in the working directory's project."""
     from tasks import paths
     from tasks.bench import devices
-    from tasks.bench.request import Artifact, Request
+    from tasks.bench.request import Artifact, Questions, Request
     from tasks.examples import dataset
     from tasks.params import Protocol
     from tasks.records import ArtifactCard, read
@@ -120,7 +120,7 @@ def requests(variants: list[str], folder: Path) -> dict[str, Any]:
     cards = [read(ArtifactCard, paths.artifact(variant) / "card.json") for variant in variants]
     artifacts = [Artifact(card, paths.artifact(card.variant) / card.file) for card in cards]
     device, protocol = devices.parse(DEVICE), Protocol(mode="full", window_s=WINDOW_S)
-    splits = {split: files[split] for split in PREDICTED}
+    splits = {split: Questions(files[split]) for split in PREDICTED}
     return {
         artifact.card.variant: Request(artifact, artifacts[0], device, protocol, files["inputs"], splits)
         for artifact in artifacts
@@ -128,8 +128,9 @@ def requests(variants: list[str], folder: Path) -> dict[str, Any]:
 
 
 def prepare(options: argparse.Namespace) -> None:
-    from tasks.bench import timed
+    from tasks.bench import judging, timed
     from tasks.bench.kinds import pjrt
+    from tasks.bench.request import Questions
 
     out = options.out.resolve()
     out.mkdir(parents=True)
@@ -141,8 +142,8 @@ def prepare(options: argparse.Namespace) -> None:
             asked.now.clear()
             setup = pjrt.setup(request.device, asked)
             timed.shoot(request, setup)
-            timed.outputs(request, setup)
-            timed.outputs(replace(request, splits={"test": request.inputs}), setup)  # what LiteRT's are compared with
+            timed.kept(request, setup)
+            judging.kept(request.artifact, Questions(request.inputs), setup)  # what LiteRT's are compared with
             times |= asked.now
     (out / "requests.json").write_text(json.dumps(times, indent=1) + "\n", encoding="utf-8")
     size = sum(file.stat().st_size for file in out.iterdir())
@@ -193,7 +194,7 @@ def ask(kept: dict[str, Any], folder: Path) -> tuple[Answer, Any]:
         with np.load(written, allow_pickle=False) as arrays:
             if answer.timing:
                 return answer, arrays[next(iter(answer.timing.phases))].astype(np.uint32)
-            return answer, arrays[answer.outputs[0]]
+            return answer, arrays["kept"]
 
 
 def record(options: argparse.Namespace) -> None:
@@ -210,9 +211,7 @@ def record(options: argparse.Namespace) -> None:
         os.chdir(folder)  # where the levels of earlier runs are not the project's
         for variant, request in requests(options.variants, Path(folder)).items():
             result = pjrt.measured(request, pjrt.setup(request.device, Answered(results)))
-            scores = [
-                score(answers, dataset.load(split), "default", split) for split, answers in result.outputs.items()
-            ]
+            scores = [score(each.values, dataset.load(split), "default", split) for split, each in result.kept.items()]
             found = result.measurement.model_copy(update={"scores": tuple(scores)})
             measurements.append(found.model_dump(mode="json"))
             latency, energy, accuracy = found.latency, found.energy, {s.split: s.value for s in scores}

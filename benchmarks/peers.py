@@ -29,7 +29,7 @@ from tasks import params, paths
 from tasks.bench import devices, locks, timed, transport
 from tasks.bench.kinds import openvino
 from tasks.bench.predict import predict
-from tasks.bench.request import Artifact, Request, Result, made_in
+from tasks.bench.request import Artifact, Questions, Request, Result, made_in
 from tasks.examples import dataset
 from tasks.files import sha256
 from tasks.params import BASELINE, Params, Protocol
@@ -116,10 +116,10 @@ def _measure_unread(
         np.savez(files["timed"], allow_pickle=False, **{k: v[: benchmark.EXAMPLES] for k, v in examples.inputs.items()})
         np.savez(files["split"], allow_pickle=False, **examples.inputs)
         found = devices.load(device)
-        request = Request(artifact, reference, found, protocol, files["timed"], {splits[-1]: files["split"]})
+        request = Request(artifact, reference, found, protocol, files["timed"], {splits[-1]: Questions(files["split"])})
         with locks.hold("local", exclusive=True):
             result = timed.judge(request, openvino.setup(found, transport.Local()))
-    quality = score(result.outputs[splits[-1]], examples, "default", splits[-1])
+    quality = score(result.kept[splits[-1]].values, examples, "default", splits[-1])
     return replace(result, measurement=result.measurement.model_copy(update={"scores": (quality,)}))
 
 

@@ -18,7 +18,7 @@ from tasks import paths
 from tasks.bench import devices, timed
 from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import machine
 from tasks.bench.transport import Local
 from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedError
@@ -213,7 +213,7 @@ def _cell(operator: str, scheme: str, runtime: str, device: Device, made: Path |
         return cell("refused", reason)
     card = ArtifactCard.model_validate_json((made / "card.json").read_bytes())
     artifact, inputs = Artifact(card, made / card.file), made / "inputs.npz"
-    request = Request(artifact, artifact, device, Protocol(mode="quick"), inputs, {"test": inputs})
+    request = Request(artifact, artifact, device, Protocol(mode="quick"), inputs, {"test": Questions(inputs)})
     try:
         answers = _answers(request)
     except UnsupportedError as error:
@@ -229,9 +229,11 @@ def _answers(request: Request) -> Any:
     """What the device answers to the inputs, none from an estimate; or, in words, why it gives no figures."""
     kind = KINDS.load(request.device.kind)
     if kind.setup:
-        return timed.outputs(request, kind.setup(request.device, Local()))["test"]
+        return timed.kept(request, kind.setup(request.device, Local()))["test"].values
     result = kind.measure(request)
-    return result.outputs.get("test") if result.measurement.status == "ok" else result.measurement.reason
+    if result.measurement.status != "ok":
+        return result.measurement.reason
+    return result.kept["test"].values if result.kept else None
 
 
 def _agreement(artifact: Artifact, inputs: Path, answers: Any | None) -> tuple[Outcome, str | None]:

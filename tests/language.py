@@ -89,3 +89,28 @@ def text_by_hand(kind: str, prompt: Sequence[int], new_tokens: int) -> list[int]
     for _ in range(new_tokens):
         text.append(int(np.argmax(scores_by_hand(kind, text))))
     return text[len(prompt) :]
+
+
+def bigram(scores: np.ndarray, length: int) -> bytes:
+    """A file of one operator, which gives each token of `[1, length]` its row of `scores` [words, any]."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    from tasks.formats import tflite
+
+    words, width = scores.shape
+    shapes = {"tokens": (1, length), "table": (words, width), "scores": (1, length, width)}
+    kinds = {"tokens": schema.TensorType.INT32}
+    model, graph, code, gather = schema.ModelT(), schema.SubGraphT(), schema.OperatorCodeT(), schema.OperatorT()
+    model.version, model.subgraphs, model.operatorCodes = 3, [graph], [code]
+    model.buffers = [schema.BufferT(), schema.BufferT()]
+    model.buffers[1].data = np.frombuffer(scores.astype("<f4").tobytes(), np.uint8)
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.GATHER
+    graph.tensors, graph.inputs, graph.outputs, graph.operators = [], [0], [2], [gather]
+    for name, shape in shapes.items():
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = name, list(shape), int(name == "table")
+        tensor.type = kinds.get(name, schema.TensorType.FLOAT32)
+        graph.tensors.append(tensor)
+    gather.inputs, gather.outputs, gather.builtinOptions = [1, 0], [2], schema.GatherOptionsT()
+    gather.builtinOptionsType = schema.BuiltinOptions.GatherOptions
+    return tflite.pack(model)

@@ -100,6 +100,17 @@ class Operator:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Of one output what the runner tells beside the array that it keeps of it."""
+
+    n: int  # examples
+    sha256: str  # of all its values as float32
+    bad: int  # examples with values that are no finite numbers
+    first_bad: int | None
+    refused: str | None  # why the answers cannot be judged
+
+
+@dataclass(frozen=True)
 class Answer:
     """The runner's answer; the last fields are those of one action each."""
 
@@ -108,6 +119,7 @@ class Answer:
     environment: Facts
     facts: Facts = field(default_factory=dict)
     outputs: tuple[str, ...] = ()  # `predict`: the names of the arrays that it wrote
+    kept: Kept | None = None  # likewise, where it was to keep something of one output
     timing: Timing | None = None  # `time`
     operators: tuple[Operator, ...] = ()  # `profile`
     runs: int | None = None  # `count`

@@ -1,4 +1,7 @@
-"""Running an artifact on examples, in a process of its own: a runtime that crashes takes nobody with it."""
+"""Running an artifact on examples, in a process of its own: a runtime that crashes takes nobody with it.
+
+All that it answers comes here, to be compared; what is judged `judging` keeps where it is.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +9,15 @@ from typing import Literal
 
 import numpy as np
 
+from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
 from tasks.errors import UnsupportedError
-from tasks.examples import Array, Arrays, Examples, chunks
+from tasks.examples import Array, Examples, save_inputs
 from tasks.records import Signature
 from tasks.scratch import scratch
 
 RESOURCES = ("runner/litert.py", "runner/language.py")  # of the code that is run there
-TIMEOUT_S = 1800.0
+TIMEOUT_S = 1800.0  # a whole split
 Kernels = Literal["default", "reference"]
 
 
@@ -36,17 +40,9 @@ def predict(
         UnsupportedError: the runtime refuses the artifact.
         DeviceError: it crashed, or did not end in time.
     """
-    answered = [_predict(artifact, chunk, kernels, calls) for chunk in chunks(examples)]
-    names, runtime = answered[0][0], answered[0][1]
-    return {name: np.concatenate([outputs[name] for outputs, _ in answered]) for name in names}, runtime
-
-
-def _predict(
-    artifact: Path, examples: Arrays, kernels: Kernels, calls: Sequence[Signature]
-) -> tuple[dict[str, Array], str]:
     with scratch("predict") as folder:
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
-        np.savez(inputs, allow_pickle=False, **examples.inputs)
+        save_inputs(inputs, examples)
         stateful = any(call.state for call in calls)
         told = {"signatures": [call.model_dump() for call in calls]} if stateful else {}
         request = {
@@ -60,3 +56,9 @@ def _predict(
             raise UnsupportedError(f"{artifact}: {response.reason}")
         with np.load(outputs, allow_pickle=False) as arrays:
             return dict(arrays), response.environment["runtime"]
+
+
+def litert(kernels: Kernels = "default") -> Setup:
+    """How LiteRT is asked here, by one thread, for what it answers."""
+    options = {"kernels": kernels, "threads": 1}
+    return Setup(Local(), "litert", options, energy={}, watts_per_core=(0.0, 0.0, 0.0), generates="language")

@@ -11,6 +11,7 @@ from tasks.files import sha256
 from tasks.params import Protocol
 from tasks.records import ArtifactCard, Energy, Latency, Measurement, Phase, Split, inference, read
 from tasks.records.measurements import NOT_MEASURED
+from tasks.records.metrics import Kept
 
 Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, by window
 
@@ -37,6 +38,15 @@ def made_in(folder: Path) -> Artifact:
 
 
 @dataclass(frozen=True)
+class Questions:
+    """Examples that a device's own kernels are judged on, in files for the runner."""
+
+    inputs: Path  # `.npz` of model-ready arrays [n, ...] by input name
+    metric: str | None = None  # whose function says what is kept of the answers; None: all is
+    targets: Path | None = None  # `.npz` of the targets that it asks for, [n, ...] by name
+
+
+@dataclass(frozen=True)
 class Request:
     """One pair to measure."""
 
@@ -45,7 +55,7 @@ class Request:
     device: Device
     protocol: Protocol
     inputs: Path  # `.npz` of model-ready arrays [n, ...] by input name, to time with
-    splits: dict[Split, Path] = field(default_factory=dict)  # likewise the whole splits, for kinds with own kernels
+    splits: dict[Split, Questions] = field(default_factory=dict)  # for kinds with own kernels
 
     @property
     def variant(self) -> str:
@@ -80,4 +90,4 @@ class Result:
 
     measurement: Measurement
     samples: Samples = field(default_factory=dict)  # none for an estimate
-    outputs: dict[Split, Any] = field(default_factory=dict)  # float32 [n, ...], where the device's own kernels answered
+    kept: dict[Split, Kept] = field(default_factory=dict)  # of answers, where the device's own kernels gave them

@@ -1,17 +1,14 @@
 """Whether another runtime computes what the artifact does, before its figures are taken for the artifact's."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from tasks.bench import timed
-from tasks.bench.request import Request, Result
+from tasks.bench import judging, predict, timed
+from tasks.bench.request import Questions, Request, Result
 from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
 from tasks.distance import rms
 from tasks.errors import UnsupportedError
 from tasks.formats.schemes import SCHEMES
-from tasks.quality.score import check_finite
 from tasks.records import ArtifactCard, judged
 
 # some forty units in the last place: PJRT computes float16 in halves throughout, GPUs multiply in TF32, of as many
@@ -40,13 +37,11 @@ def check(request: Request, setup: Setup) -> None:
         InvalidError: one of the two answers no numbers.
         DeviceError: a prediction crashed.
     """
-    litert = Setup(
-        Local(), "litert", {"kernels": "default", "threads": 1}, energy={}, watts_per_core=setup.watts_per_core
-    )
-    examples = replace(request, splits={"test": request.inputs})
-    theirs, ours = (timed.outputs(examples, each)["test"] for each in (setup, litert))
-    for who, answers in (("LiteRT", ours), (setup.runtime, theirs)):
-        check_finite(answers, f"examples by {who}")
+    asked = Questions(request.inputs)
+    given, wanted = (judging.kept(request.artifact, asked, each)[0] for each in (setup, predict.litert()))
+    for who, answers in (("LiteRT", wanted), (setup.runtime, given)):
+        answers.check(f"examples by {who}")
+    theirs, ours = given.values, wanted.values
     card, spread = request.artifact.card, rms(ours - ours.mean())
     bound, step = allowed(card.scheme, setup), _step(card)
     off = rms(theirs - ours) if theirs.shape == ours.shape else np.inf

@@ -27,6 +27,10 @@ class Setup:
     describe: bool = False  # whether the runtime must be told of the artifact's inputs and outputs
     offloads: bool = False  # whether another processor computes, while the process that is timed may sleep
 
+    def files(self, artifact: Artifact) -> dict[str, Path]:
+        """What every request to the runner about an artifact sends."""
+        return {"model": self.model(artifact)}
+
     def ask(self, action: str, artifact: Artifact) -> dict[str, Any]:
         """What every request to the runner about an artifact holds.
 

@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from tasks.bench import levels, meter_csv, meters, shots, stats
+from tasks.bench import judging, levels, meter_csv, meters, shots, stats
 from tasks.bench.answers import Answer
 from tasks.bench.device import Device, Processor
 from tasks.bench.kinds import KINDS
@@ -19,11 +18,12 @@ from tasks.bench.shots import Shot
 from tasks.bench.transport import Session
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.intervals import turned
-from tasks.records import Energy, Flag, Measurement, Operator, Phase, Split, judged
+from tasks.records import Energy, Flag, Measurement, Operator, Phase, Split
+from tasks.records.metrics import Kept
 from tasks.scratch import scratch
 
 log = logging.getLogger(__name__)
-PREDICT_S = 1800.0  # a whole split
+PROFILE_S = 1800.0
 RATIO_OF = "lowest sample of each window"
 
 
@@ -132,34 +132,16 @@ def judge(request: Request, setup: Setup) -> Result:
     Raises:
         UnsupportedError, DeviceError: as `measure`.
     """
-    return replace(measure(request, setup), outputs=outputs(request, setup))
+    return replace(measure(request, setup), kept=kept(request, setup))
 
 
-def outputs(request: Request, setup: Setup) -> dict[Split, Any]:
-    """What the device itself answers: the artifact's judged output, float32 [n, ...], for each split of the request.
+def kept(request: Request, setup: Setup) -> dict[Split, Kept]:
+    """What is kept of the device's own answers to each split of the request.
 
     Raises:
         UnsupportedError, DeviceError: as `measure`.
     """
-    found: dict[Split, Any] = {}
-    ask, model = setup.ask("predict", request.artifact), setup.model(request.artifact)
-    with scratch("bench") as folder:
-        for split, inputs in request.splits.items():
-            path = Path(folder, "outputs.npz")
-            files = {"model": model, "inputs": inputs}
-            answer = setup.session.run(ask, files, {"outputs": path}, timeout_s=PREDICT_S)
-            _accepted(request.variant, answer)
-            with np.load(path, allow_pickle=False) as arrays:
-                found[split] = arrays[_judged(request, arrays.files)]
-    return found
-
-
-def _judged(request: Request, given: list[str]) -> str:
-    """What the runtime calls the output that is judged; the only one it has, whatever its name."""
-    name = judged(request.artifact.card.outputs)
-    if name not in given and len(given) != 1:
-        raise DeviceError(f"{request.variant}: the runtime gives {', '.join(given)}; {name} is judged, and not there")
-    return name if name in given else given[0]
+    return {split: judging.kept(request.artifact, asked, setup)[0] for split, asked in request.splits.items()}
 
 
 def plan_of(request: Request) -> Plan:
@@ -175,7 +157,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
     both = [request.reference, request.artifact]
     paired = request.variant != request.reference.card.variant and len({each.card.scenario for each in both}) == 1
     artifacts = both if paired else both[1:]  # what is driven in another way has no phase in common
-    models = [(artifact, setup.model(artifact)) for artifact in artifacts]
+    models = [(artifact, setup.files(artifact)) for artifact in artifacts]
     with scratch("bench") as folder:
         samples = Path(folder, "samples.npz")
         taken: list[Shot] = []
@@ -194,7 +176,9 @@ def _metered(request: Request) -> bool:
     return isinstance(request.device, Processor) and request.device.meter == "external"
 
 
-def _shot(request: Request, setup: Setup, artifact: Artifact, model: Path, *, plan: Plan, samples: Path) -> Shot:
+def _shot(
+    request: Request, setup: Setup, artifact: Artifact, files: dict[str, Path], *, plan: Plan, samples: Path
+) -> Shot:
     keys = ("window_s", "warmup_s", "min_runs", "warmup_runs", "idle_s")
     ask = {
         **setup.ask("time", artifact),
@@ -202,8 +186,9 @@ def _shot(request: Request, setup: Setup, artifact: Artifact, model: Path, *, pl
         "energy": meters.EXTERNAL if _metered(request) else setup.energy,
         **{key: getattr(plan, key) for key in keys},
     }
-    files = {"model": model, "inputs": request.inputs}
-    answer = setup.session.run(ask, files, {"samples": samples}, timeout_s=plan.timeout_s + plan.window_s)
+    answer = setup.session.run(
+        ask, files | {"inputs": request.inputs}, {"samples": samples}, timeout_s=plan.timeout_s + plan.window_s
+    )
     _accepted(artifact.card.variant, answer)
     with np.load(samples, allow_pickle=False) as arrays:
         return shots.taken(artifact.card.variant, answer, dict(arrays))
@@ -230,9 +215,9 @@ def _operators(request: Request, setup: Setup) -> tuple[Operator, ...]:
     """What ran each operator; a runtime that fails to say so spoils no measurement."""
     if not setup.profiles:
         return ()
-    files = {"model": setup.model(request.artifact), "inputs": request.inputs}
+    files = {**setup.files(request.artifact), "inputs": request.inputs}
     try:
-        answer = setup.session.run(setup.ask("profile", request.artifact), files, {}, timeout_s=PREDICT_S)
+        answer = setup.session.run(setup.ask("profile", request.artifact), files, {}, timeout_s=PROFILE_S)
     except DeviceError as error:
         log.warning("%s: no profile: %s", request.variant, error)
         return ()

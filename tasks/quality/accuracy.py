@@ -1,8 +1,6 @@
 """Accuracy: the share of examples whose likeliest class is the true one."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +10,6 @@ from tasks.records import Paired
 from tasks.records.metrics import Metric
 
 Z95 = 1.959963984540054  # the 97.5th percentile of the normal distribution
-
-
-def likeliest(outputs: Any, _targets: Mapping[str, Array]) -> Array:
-    """The class of the highest output of each example: int64 [n]."""
-    found: Array = outputs.argmax(axis=1)
-    return found
 
 
 def accuracy(predicted: Array, truth: Array) -> float:
@@ -69,7 +61,7 @@ def most_frequent(train: Array) -> int:
 
 METRIC = Metric(
     task="classification",
-    keep=likeliest,
+    keep="tasks.quality.kept:likeliest",
     value=accuracy,
     interval=lambda predicted, truth: wilson(int((predicted == truth).sum()), len(truth)),
     paired=mcnemar,

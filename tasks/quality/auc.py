@@ -1,8 +1,6 @@
 """AUC: the area under the ROC curve, of reconstructions and of each of several labels."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -13,13 +11,6 @@ from tasks.intervals import Z_ONE_SIDED
 from tasks.quality.accuracy import Z95
 from tasks.records import Paired
 from tasks.records.metrics import Metric
-
-
-def reconstruction_errors(outputs: Array, inputs: Array) -> Array:
-    """The mean squared error of each example: float64 [n], of two arrays [n, ...]."""
-    difference = outputs.astype(np.float64) - inputs
-    errors: Array = np.square(difference).reshape(len(outputs), -1).mean(axis=1)
-    return errors
 
 
 def auc(scores: Array, positive: Array) -> float:
@@ -79,14 +70,6 @@ def _hanley_mcneil(errors: Array, truth: Array) -> tuple[float, float]:
     return hanley_mcneil(auc(errors, positive), int(positive.sum()), int((~positive).sum()))
 
 
-def _labels(outputs: Any, targets: Mapping[str, Array]) -> Array:
-    wanted, received = targets[LABEL].shape, outputs.shape
-    if wanted != received:
-        raise InvalidError(f"the answers are {list(received[1:])} of each example, its labels {list(wanted[1:])}")
-    found: Array = outputs.astype(np.float64)
-    return found
-
-
 def _both(truth: Array) -> list[int]:
     """The labels that some examples have and others have not: of one kind alone there is no order."""
     found = [int(place) for place in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))]
@@ -134,7 +117,8 @@ def _macro_paired(mine: Array, theirs: Array, truth: Array) -> Paired:
 
 METRIC = Metric(
     task="reconstruction",
-    keep=lambda outputs, targets: reconstruction_errors(outputs, targets[RECONSTRUCTION]),
+    keep="tasks.quality.kept:reconstruction_errors",
+    asks=(RECONSTRUCTION,),
     value=lambda errors, truth: auc(errors, _anomalous(truth)),
     interval=_hanley_mcneil,
     paired=_paired,
@@ -144,7 +128,8 @@ METRIC = Metric(
 )
 MACRO = Metric(
     task="multilabel",
-    keep=_labels,
+    keep="tasks.quality.kept:labels",
+    asks=(LABEL,),
     value=macro,
     interval=_interval,
     paired=_macro_paired,

@@ -5,32 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks.errors import InvalidError
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL
 from tasks.quality import resample
+from tasks.quality.kept import absolute, squared
 from tasks.records import Paired
 from tasks.records.metrics import Metric
-
-
-def _differences(outputs: Any, targets: Mapping[str, Array]) -> Array:
-    """Of each example, float64 [n, values]: one number may be [n] or [n, 1]."""
-    given, wanted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (outputs, targets[LABEL]))
-    if given.shape != wanted.shape:
-        raise InvalidError(f"{given.shape[1]} values are answered for each example; {wanted.shape[1]} expected")
-    return given - wanted
-
-
-def absolute(outputs: Any, targets: Mapping[str, Array]) -> Array:
-    """The mean absolute error of each example: float64 [n]."""
-    found: Array = np.abs(_differences(outputs, targets)).mean(axis=1)
-    return found
-
-
-def squared(outputs: Any, targets: Mapping[str, Array]) -> Array:
-    """The mean squared error of each example: float64 [n]."""
-    found: Array = np.square(_differences(outputs, targets)).mean(axis=1)
-    return found
 
 
 def _root(mean: float) -> float:
@@ -60,7 +40,8 @@ MAE = Metric(
     task="regression",
     unit="",
     better="lower",
-    keep=absolute,
+    keep="tasks.quality.kept:absolute",
+    asks=(LABEL,),
     value=lambda errors, _truth: float(errors.mean()),
     interval=lambda errors, _truth: _above_zero(resample.mean_interval(errors)),
     paired=lambda variant, reference, _truth: resample.mean_paired(reference - variant),
@@ -70,7 +51,8 @@ RMSE = Metric(
     task="regression",
     unit="",
     better="lower",
-    keep=squared,
+    keep="tasks.quality.kept:squared",
+    asks=(LABEL,),
     value=lambda errors, _truth: _root(float(errors.mean())),
     interval=lambda errors, _truth: _roots(resample.mean_interval(errors)),
     paired=_root_paired,

@@ -4,7 +4,7 @@ import numpy as np
 
 from tasks.examples import Array
 from tasks.quality import resample
-from tasks.quality.accuracy import likeliest, most_frequent
+from tasks.quality.accuracy import most_frequent
 from tasks.quality.resample import Statistic
 from tasks.records.metrics import Metric
 
@@ -39,7 +39,7 @@ def _gain(variant: Array, reference: Array, truth: Array) -> Statistic:
 
 METRIC = Metric(
     task="classification",
-    keep=likeliest,
+    keep="tasks.quality.kept:likeliest",
     value=macro_f1,
     interval=lambda predicted, truth: resample.interval(_weighted(predicted, truth), len(truth)),
     paired=lambda variant, reference, truth: resample.paired(_gain(variant, reference, truth), len(truth)),

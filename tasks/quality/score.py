@@ -1,17 +1,86 @@
 """How good the answers of an artifact are."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
 
-from tasks.errors import DataError, InvalidError, ParamsError
+from tasks.errors import DataError, ParamsError
 from tasks.examples import Array, Examples
 from tasks.examples.dataset import LABEL, RECONSTRUCTION
 from tasks.records import Paired, Score, Split
-from tasks.records.metrics import METRICS, USUAL, judging
+from tasks.records.metrics import METRICS, USUAL, Kept, judging
+from tasks.registry import named
+
+
+def metric_of(examples: Examples, metric: str | None = None) -> str:
+    """What quality is on some data, a key of METRICS.
+
+    Args:
+        examples: the data.
+        metric: what was asked for; None: what is usual for data of the kind.
+
+    Raises:
+        ParamsError: the metric judges data of another kind.
+    """
+    task = task_of(examples)
+    name = metric or USUAL[task]
+    judge = METRICS.load(name)
+    if judge.task != task:
+        allowed = ", ".join(judging(task))
+        raise ParamsError(f"evaluate.metric: received {name!r}, of {judge.task}; the data is of {task}: {allowed}")
+    return name
+
+
+def grade(kept: Kept, truth: Array, kernels: Literal["default", "reference"], split: Split, metric: str) -> Score:
+    """The quality of what an artifact answered on a split.
+
+    Args:
+        kept: what the metric keeps of it.
+        truth: the split's target `label`, [n, ...].
+        kernels: whose answers they are.
+        split: its name.
+        metric: see `metric_of`.
+
+    Raises:
+        InvalidError: outputs are no finite numbers, which have no order: the place of one is no class; or they are not
+            of the shape that the metric judges.
+    """
+    kept.check(f"{split} examples")
+    judge, values = METRICS.load(metric), kept.values
+    low, high = judge.interval(values, truth)
+    classes, each = values.dtype.kind in "iu", values.tolist()
+    return Score(
+        metric=metric,
+        unit=judge.unit,
+        better=judge.better,
+        value=judge.value(values, truth),
+        low=low,
+        high=high,
+        n=kept.n,
+        kernels=kernels,
+        split=split,
+        predictions=tuple(each) if classes else (),
+        kept=() if classes else tuple(map(tuple, each) if values.ndim > 1 else each),
+        outputs_sha256=kept.sha256,
+    )
+
+
+def keep(outputs: Any, targets: Mapping[str, Array], metric: str) -> Kept:
+    """What a metric keeps of outputs, float32 [n, ...], that are at hand: just what the runner keeps where they are."""
+    bad = np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))
+    sha256 = hashlib.sha256(np.ascontiguousarray(outputs, np.float32).tobytes()).hexdigest()
+    none = Kept(np.zeros(0), len(outputs), sha256)
+    if bad.size:
+        return replace(none, bad=bad.size, first_bad=int(bad[0]))
+    judge = METRICS.load(metric)
+    try:
+        return replace(none, values=named(judge.keep)(outputs, {name: targets[name] for name in judge.asks}))
+    except ValueError as error:
+        return replace(none, refused=str(error))
 
 
 def score(
@@ -21,43 +90,13 @@ def score(
     split: Split,
     metric: str | None = None,
 ) -> Score:
-    """The quality of what an artifact answered on a split.
-
-    Args:
-        outputs: float32 [n, ...], of the output that is judged.
-        examples: the split.
-        kernels: whose answers they are.
-        split: its name.
-        metric: what quality is, a key of METRICS; None: what is usual for data of the kind.
+    """The quality of outputs that are at hand, float32 [n, ...], on a split: `metric_of`, `keep` and `grade`.
 
     Raises:
-        InvalidError: outputs are no finite numbers, which have no order: the place of one is no class; or they are not
-            of the shape that the metric judges.
-        ParamsError: the metric judges data of another kind.
+        InvalidError, ParamsError: as those.
     """
-    check_finite(outputs, f"{split} examples")
-    task = task_of(examples)
-    name = metric or USUAL[task]
-    judge = METRICS.load(name)
-    if judge.task != task:
-        allowed = ", ".join(judging(task))
-        raise ParamsError(f"evaluate.metric: received {name!r}, of {judge.task}; the data is of {task}: {allowed}")
-    truth, kept = examples.targets[LABEL], judge.keep(outputs, examples.targets)
-    low, high = judge.interval(kept, truth)
-    return Score(
-        metric=name,
-        unit=judge.unit,
-        better=judge.better,
-        value=judge.value(kept, truth),
-        low=low,
-        high=high,
-        n=len(outputs),
-        kernels=kernels,
-        split=split,
-        predictions=tuple(kept.tolist()) if kept.dtype.kind in "iu" else (),
-        kept=() if kept.dtype.kind in "iu" else tuple(tuple(each) if kept.ndim > 1 else each for each in kept.tolist()),
-        outputs_sha256=hashlib.sha256(np.ascontiguousarray(outputs, np.float32).tobytes()).hexdigest(),
-    )
+    name = metric_of(examples, metric)
+    return grade(keep(outputs, examples.targets, name), examples.targets[LABEL], kernels, split, name)
 
 
 @dataclass(frozen=True)
@@ -111,16 +150,3 @@ def paired(own: Score, reference: Score, truth: Array | None) -> Paired | None:
 def _tested(metric: str, *columns: tuple[Any, ...]) -> Paired:
     mine, theirs, truth = map(np.array, columns)
     return METRICS.load(metric).paired(mine, theirs, truth)
-
-
-def check_finite(outputs: Any, what: str) -> None:
-    """Refuse answers of which some are no numbers.
-
-    Raises:
-        InvalidError: how many of them, and which is the first.
-    """
-    bad = np.flatnonzero(~np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1))
-    if bad.size:
-        raise InvalidError(
-            f"the answers to {bad.size} of {len(outputs)} {what} are no finite numbers, the first to example {bad[0]}"
-        )

@@ -3,10 +3,11 @@
 Their files are in the room `quality`; here is what they are and how they are found, as params.yaml names them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from tasks.errors import InvalidError
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,6 +16,36 @@ if TYPE_CHECKING:
     from tasks.records import Paired
 
     Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was kept of an artifact's answers to a number of examples."""
+
+    values: "Array"  # integers or floats, [n] or [n, k]; nothing in them holds where any answer is bad, or refused
+    n: int
+    sha256: str  # of the answers, float32
+    bad: int = 0  # answers that are no finite numbers
+    first_bad: int | None = None
+    refused: str | None = None  # why a metric cannot judge them
+
+    def check(self, what: str) -> None:
+        """Refuse answers that cannot be judged.
+
+        Args:
+            what: was answered, in the plural.
+
+        Raises:
+            InvalidError: how many answers are no finite numbers, and which is the first; or what the metric says.
+        """
+        if self.bad:
+            raise InvalidError(
+                f"the answers to {self.bad} of {self.n} {what} are no finite numbers, the first to example "
+                f"{self.first_bad}"
+            )
+        if self.refused:
+            raise InvalidError(self.refused)
+
 
 USUAL = {  # by the task of the data: what quality is where params.yaml names no metric
     "classification": "accuracy",
@@ -29,7 +60,10 @@ class Metric:
     """A measure of quality.
 
     Of each example's answer it keeps what it needs, so that two variants can be compared later, by records alone: class
-    numbers (integers, [n]), or numbers (floats, [n] or [n, k]). The truth is the target `label` of the split: class
+    numbers (integers, [n]), or numbers (floats, [n] or [n, k]). The runner does that where the answers are given, some
+    examples at a time: the file of `keep`'s module is sent there, and needs numpy and the standard library alone. Its
+    function takes outputs float32 [n, ...] and the targets that the metric asks for, by name, of as many examples; a
+    ValueError of it says that such outputs cannot be judged. The truth is the target `label` of the split: class
     numbers [n], of a reconstruction 0 for what is normal; 0 or 1 for each of several labels [n, labels]; values
     [n, ...].
 
@@ -40,7 +74,8 @@ class Metric:
     task: str  # of the data that it judges: a key of USUAL
     unit: str = "share"  # a share is written in percent; "": as the target itself
     better: Literal["lower", "higher"] = "higher"
-    keep: "Callable[[Any, Mapping[str, Array]], Array]"  # of a file's outputs, float32 [n, ...], and the targets
+    keep: str  # "module:function"
+    asks: tuple[str, ...] = ()  # targets
     value: "Callable[[Array, Array], float]"  # of what was kept, and the truth
     interval: "Callable[[Array, Array], tuple[float, float]]"  # likewise: of 95 %
     paired: "Callable[[Array, Array, Array], Paired]"  # of a variant's, the reference's, and the truth

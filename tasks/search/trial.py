@@ -15,20 +15,23 @@ import numpy as np
 
 from tasks import paths
 from tasks.bench import devices
+from tasks.bench.judging import kept, questions
 from tasks.bench.locks import hold
-from tasks.bench.predict import Kernels, predict
+from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import Artifact, made_in
 from tasks.closure import Reader
 from tasks.errors import DeviceError, TercetError, UnsupportedError
 from tasks.examples import Examples, dataset
+from tasks.examples.dataset import LABEL
 from tasks.files import write_json
 from tasks.params import BASELINE, Params, Protocol
 from tasks.params.compress import Compress
 from tasks.params.search import Search
-from tasks.quality.score import score
-from tasks.records import Measurement, Provenance, Row, judged
+from tasks.quality.score import grade, metric_of
+from tasks.records import Measurement, Provenance, Row
 from tasks.records.figures import FIGURES, QUALITY, Figure, Value
 from tasks.records.metrics import METRICS
+from tasks.scratch import scratch
 from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import Judge, PoorTrialError
@@ -206,8 +209,10 @@ def training_examples(search: Search) -> Examples:
 def quality(made: Artifact, metric: str, kernels: Kernels = "default") -> float:
     """The quality of an artifact on the validation split, by a metric."""
     examples = dataset.load("validation")
-    outputs, _ = predict(made.path, examples, kernels)
-    return score(outputs[judged(made.card.outputs)], examples, kernels, "validation", metric).value
+    with scratch("quality") as folder:
+        asked = questions(folder, "validation", examples, metric_of(examples, metric))
+        answers, _ = kept(made, asked, litert(kernels))
+    return grade(answers, examples.targets[LABEL], kernels, "validation", metric).value
 
 
 def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, progress: Progress) -> None:

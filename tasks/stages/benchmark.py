@@ -1,21 +1,24 @@
 """Stage `benchmark`: measure one variant on one device."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tasks import paths, track
 from tasks.bench import devices, locks
+from tasks.bench.judging import questions
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result, made_in
 from tasks.bench.setup import NO_STATE
 from tasks.errors import InvalidError, UnsupportedError
-from tasks.examples import dataset, first, save_inputs
+from tasks.examples import Examples, dataset, first, save_inputs
+from tasks.examples.dataset import LABEL
 from tasks.files import replaced
 from tasks.params import Params, Protocol
-from tasks.quality.score import score
+from tasks.quality.score import grade, metric_of
 from tasks.records import Split
 from tasks.scratch import scratch
 
@@ -68,23 +71,22 @@ def measure(
     """
     found = devices.load(device)
     kind = KINDS.load(found.kind)
+    examples = {split: dataset.load(split) for split in (splits if kind.own_kernels else splits[-1:])}
     with scratch("inputs") as folder:
-        request = Request(
-            artifact=made,
-            reference=reference,
-            device=found,
-            protocol=protocol,
-            inputs=_inputs(folder, splits[-1]),
-            splits=_splits(folder, splits) if kind.own_kernels else {},
-        )
+        inputs = folder / "inputs.npz"
+        save_inputs(inputs, first(examples[splits[-1]], EXAMPLES))
+        name = metric_of(examples[splits[-1]], metric) if kind.own_kernels else None
+        asked = {split: questions(folder, split, each, name) for split, each in examples.items()} if name else {}
+        request = Request(made, reference, found, protocol, inputs, asked)
         # estimates may run beside each other and beside training, but none of that beside a measurement
         with locks.hold(kind.lock(found), exclusive=kind.measures):
             if kind.measures:
                 track.settle()  # curves of a training that has just ended may still be on their way
-            return _attempt(request, metric)
+            result = _attempt(request)
+    return _graded(result, examples, name) if name else result
 
 
-def _attempt(request: Request, metric: str | None) -> Result:
+def _attempt(request: Request) -> Result:
     kind = KINDS.load(request.device.kind)
     reason = devices.usable(request.device)
     if request.artifact.card.scenario == "generate" and not kind.generates:
@@ -102,26 +104,16 @@ def _attempt(request: Request, metric: str | None) -> Result:
     if measurement.windows:
         times = {"began_ms": began_ms, "ended_ms": time.time_ns() // 1_000_000}
         measurement = measurement.model_copy(update=times)
+    return replace(result, measurement=measurement)
+
+
+def _graded(result: Result, examples: Mapping[Split, Examples], metric: str) -> Result:
+    """The result, and its scores."""
+    kept = result.kept.items()
     try:
-        scores = [
-            score(outputs, dataset.load(split), "default", split, metric) for split, outputs in result.outputs.items()
-        ]
+        scores = [grade(each, examples[split].targets[LABEL], "default", split, metric) for split, each in kept]
     except InvalidError as error:
-        fault = {"status": "invalid", "reason": str(error)}
-        return replace(result, measurement=measurement.model_copy(update=fault))
-    return replace(result, measurement=measurement.model_copy(update={"scores": tuple(scores)}))
-
-
-def _inputs(folder: Path, split: Split) -> Path:
-    """The examples to time with: the file is read by the runner."""
-    path = folder / "inputs.npz"
-    save_inputs(path, first(dataset.load(split), EXAMPLES))
-    return path
-
-
-def _splits(folder: Path, splits: tuple[Split, ...]) -> dict[Split, Path]:
-    """Every example of the splits that a device's own kernels are judged on."""
-    found: dict[Split, Path] = {split: folder / f"{split}.npz" for split in splits}
-    for split, path in found.items():
-        save_inputs(path, dataset.load(split))
-    return found
+        told: dict[str, Any] = {"status": "invalid", "reason": str(error)}
+    else:
+        told = {"scores": tuple(scores)}
+    return replace(result, measurement=result.measurement.model_copy(update=told))

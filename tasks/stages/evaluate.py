@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 
 from tasks import paths
-from tasks.bench.predict import Kernels, predict
+from tasks.bench.judging import kept, questions
+from tasks.bench.predict import Kernels, litert
+from tasks.bench.request import made_in
 from tasks.examples import dataset
 from tasks.examples.dataset import LABEL
 from tasks.formats import tflite
 from tasks.params import Params
-from tasks.quality.score import score
-from tasks.records import ArtifactCard, ClassFigures, Evaluation, Split, judged, read
+from tasks.quality.score import grade, metric_of
+from tasks.records import ClassFigures, Evaluation, Split
 from tasks.records.metrics import METRICS
+from tasks.scratch import scratch
 
 
 def evaluate(params: Params, variant: str) -> None:
@@ -27,15 +30,18 @@ def evaluate(params: Params, variant: str) -> None:
     Raises:
         UnsupportedError: the host's runtime refuses the artifact.
     """
-    card = read(ArtifactCard, paths.artifact(variant) / "card.json")
-    artifact = paths.artifact(variant) / card.file
+    artifact = made_in(paths.artifact(variant))
     splits: tuple[Split, ...] = ("validation", "test")
     examples = {split: dataset.load(split) for split in splits}
+    metric = metric_of(examples["test"], params.metric)
     scores, runtime = [], ""
-    for kernels in kernels_for(artifact):
-        for split in splits:
-            outputs, runtime = predict(artifact, examples[split], kernels, card.signatures)
-            scores.append(score(outputs[judged(card.outputs)], examples[split], kernels, split, params.metric))
+    with scratch("evaluate") as folder:
+        asked = {split: questions(folder, split, examples[split], metric) for split in splits}
+        for kernels in kernels_for(artifact.path):
+            for split in splits:
+                answers, where = kept(artifact, asked[split], litert(kernels))
+                scores.append(grade(answers, examples[split].targets[LABEL], kernels, split, metric))
+                runtime = where["runtime"]
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
     truth, names = examples["test"].targets[LABEL], dataset.spec().classes
     confusion = np.zeros((0, 0), np.int64)
@@ -43,7 +49,7 @@ def evaluate(params: Params, variant: str) -> None:
         confusion = confusion_matrix(truth, np.array(test.predictions), len(names))
     Evaluation(
         variant=variant,
-        artifact_sha256=card.sha256,
+        artifact_sha256=artifact.card.sha256,
         runtime=runtime,
         scores=tuple(scores),
         naive=METRICS.load(test.metric).naive(dataset.targets("train")[LABEL], truth),

@@ -7,7 +7,7 @@ instructions), so no figure here is a time. The count is of one thread, whose ru
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.bench import arm64, same_answers, shipping, timed
+from tasks.bench import arm64, judging, same_answers, shipping, timed
 from tasks.bench.answers import Answer
 from tasks.bench.device import Device
 from tasks.bench.devices import installed
@@ -72,11 +72,11 @@ def measure(request: Request) -> Result:
             "dot_products": sum(counts.dots) / len(counts.dots),  # SDOT and UDOT executed in one inference
             "dot_product_kernels": any(counts.dots),
             "mark_instructions": counts.mark,
-            "limits_s": {"count": COUNT_S, "split": timed.PREDICT_S},
+            "limits_s": {"count": COUNT_S, "split": judging.TIMEOUT_S},
             **response.facts,
         },
     )
-    return Result(measurement, outputs=timed.outputs(request, setup))
+    return Result(measurement, kept=timed.kept(request, setup))
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
@@ -88,7 +88,7 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
 
 def _count(request: Request, setup: Setup, artifact: Artifact) -> tuple[Answer, arm64.Counts]:
     """What the runner answered, and what the plugin counted."""
-    files = {"model": setup.model(artifact), "inputs": request.inputs}
+    files = {**setup.files(artifact), "inputs": request.inputs}
     response = setup.session.run({**setup.ask("count", artifact), "runs": RUNS}, files, {}, timeout_s=COUNT_S)
     if response.status == "unsupported":
         raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {response.reason}")

@@ -77,8 +77,8 @@ def measure(request: Request) -> Result:
         return Result(request.result(status="unsupported", reason=reason, **figures))
     setup = Setup(Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))  # nothing is timed
     same_answers.check(request, setup)
-    answers = timed.outputs(request, setup)
-    return Result(request.result(status="ok", stand_in=STAND_IN, **figures), outputs=answers)
+    kept = timed.kept(request, setup)
+    return Result(request.result(status="ok", stand_in=STAND_IN, **figures), kept=kept)
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:  # noqa: ARG001 - of every kind

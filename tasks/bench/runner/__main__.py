@@ -2,9 +2,11 @@
 
 Request, for every action: `action`, `runtime` (a module of this package), `model` (path), `options` (the runtime's),
 and `inputs`, an `.npz` of model-ready arrays `[n, ...]` by input name. An integer input is quantized here: rounded and
-clipped. Several inputs are matched by name; one alone may have any.
+clipped. Several inputs are matched by name; one alone may have any. With `code` (path) the runtime is that file.
 
-`predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name.
+`predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name. With `keep`, it
+holds one array `kept`, of what `keep["function"]` of the module `reduction` (path) keeps of the output `keep["output"]`
+and of `targets` (path: an `.npz` of arrays `[n, ...]`): see `keeping`.
 
 `time` adds `scenario` (see `scenarios`; `generate` adds `new_tokens`), `samples` (path: an `.npz` of uint64 arrays of
 nanoseconds, by phase), `warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy
@@ -34,7 +36,10 @@ import signal
 import sys
 import time
 from array import array
+from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -44,7 +49,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: els
 
 import numpy as np  # noqa: E402
 
-from . import SCHEMA, arrays, counters, machine  # noqa: E402
+from . import SCHEMA, arrays, counters, keeping, machine  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
 from .scenarios import SCENARIOS, Phase  # noqa: E402
 
@@ -55,20 +60,30 @@ MARK, EMPTY, INFERENCE = 0x5EED, 0, 1  # a mark is getpriority(MARK, what stands
 
 
 def predict(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
-    """Run every example once and write the outputs."""
-    model, examples = load(request, runtime)
-    rows = []
-    for i, example in enumerate(examples):
-        model.put(example)
-        if i:
-            model.invoke()
-        else:
-            first(model, runtime)
-        rows.append(model.read())
-    columns = model.floats(rows)
+    """Run every example once and write the outputs, or what is kept of one of them."""
+    columns = arrays.mapped(request["inputs"])
+    model: Model = runtime.Model(request["model"], request["options"])
+    columns = arrays.match(columns, list(model.inputs))
+    parts = keeping.answered(model, columns, partial(first, model, runtime))
+    said, written = (kept if "keep" in request else whole)(parts, request)
     with Path(request["outputs"]).open("wb") as file:
-        np.savez(file, **columns)
-    return {"outputs": list(columns), "facts": model.facts()}
+        np.savez(file, **written)
+    return {**said, "facts": model.facts()}
+
+
+def whole(parts: Iterator[keeping.Part], _request: dict[str, Any]) -> tuple[dict[str, Any], arrays.Arrays]:
+    """The names of all outputs, and what they are."""
+    given = [outputs for _, outputs in parts]
+    return {"outputs": list(given[0])}, {name: np.concatenate([each[name] for each in given]) for name in given[0]}
+
+
+def kept(parts: Iterator[keeping.Part], request: dict[str, Any]) -> tuple[dict[str, Any], arrays.Arrays]:
+    """What is told of the output that is judged, and what is kept of it."""
+    output, name = request["keep"]["output"], request["keep"]["function"]
+    function = getattr(sent("reduction", request["reduction"]), name) if name else None
+    targets = arrays.mapped(request["targets"]) if "targets" in request else {}
+    told, values = keeping.keep(parts, output, function, targets)
+    return {"kept": told}, {"kept": values}
 
 
 def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
@@ -221,18 +236,31 @@ def placing_cpu_s(phase: Phase) -> float:
     return (time.process_time() - start) / len(turns)
 
 
-def import_runtime(name: str) -> Any:
-    """The module of a runtime."""
+def import_runtime(request: dict[str, Any]) -> Any:
+    """The module of a runtime: one of this package, or the one that was sent."""
+    name = request["runtime"]
+    if "code" in request:
+        return sent(name, request["code"])
     if name not in RUNTIMES:
         raise ValueError(f"runtime: received {name!r}; allowed: {', '.join(RUNTIMES)}")
     return import_module(f".{name}", __package__)
+
+
+def sent(name: str, path: str) -> Any:
+    """A file as a module of this package, which it may import from."""
+    spec = spec_from_file_location(f"{__package__}.{name}", Path(path).absolute())
+    assert spec, path
+    assert spec.loader, path
+    module = sys.modules[spec.name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The response to one request."""
     environment: dict[str, Any] = {}
     try:
-        runtime = import_runtime(request["runtime"])
+        runtime = import_runtime(request)
         environment = machine.environment(runtime.PACKAGE)
         figures = ACTIONS[request["action"]](request, runtime)
         environment |= figures.get("facts", {}).pop("environment", {})

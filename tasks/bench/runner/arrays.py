@@ -1,12 +1,16 @@
 """What every runtime shares: the interface of a model in it, and how numbers go in and come out."""
 
+import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from zipfile import ZipFile
 
 import numpy as np
 
 Arrays = dict[str, Any]  # numpy arrays by name
 Example = list[tuple[Any, Any]]  # one input each: how the runtime calls it, and its array with a batch axis of 1
+LOCAL_HEADER = 30  # bytes of a zip file in front of a member's name
 
 
 class RefusedError(Exception):
@@ -61,6 +65,25 @@ def load(path: str) -> Arrays:
     """Read an `.npz`; nothing in it is executed."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
+
+
+def mapped(path: str) -> Arrays:
+    """The arrays of an `.npz` that is not compressed, mapped into memory: what is not looked at is not read."""
+    found = {}
+    with ZipFile(path) as archive, Path(path).open("rb") as file:
+        for member in archive.infolist():
+            if member.compress_type:
+                raise ValueError(f"{path}: it is compressed, so it cannot be mapped")
+            with archive.open(member) as content:
+                header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                shape, by_columns, dtype = header[np.lib.format.read_magic(content)](content)
+                file.seek(member.header_offset + LOCAL_HEADER - 4)
+                names: int = sum(struct.unpack("<HH", file.read(4)))  # the member's, and what else its header holds
+                start = member.header_offset + LOCAL_HEADER + names + content.tell()
+            order: Literal["F", "C"] = "F" if by_columns else "C"
+            array = np.memmap(path, dtype, "r", start, shape, order) if 0 not in shape else np.empty(shape, dtype)
+            found[member.filename.removesuffix(".npy")] = np.asarray(array)
+    return found
 
 
 def match(arrays: Arrays, names: list[str]) -> Arrays:

@@ -13,6 +13,7 @@ from tasks.bench.request import Request, Result
 from tasks.errors import DataError, DeviceError
 from tasks.examples import dataset
 from tasks.params import Params
+from tasks.quality.score import keep
 from tasks.records import Latency, Measurement, read
 from tasks.stages import benchmark
 
@@ -65,11 +66,11 @@ def test_answers_that_are_no_numbers_make_the_pair_invalid_and_keep_its_figures(
     params: Params, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answered(request: Request) -> Result:
-        outputs = np.full((len(images), 4), np.nan, np.float32)
+        none = keep(np.full((len(images), 4), np.nan, np.float32), {}, "accuracy")
         latency = Latency(provenance="measured", ms_p50=1)
-        return Result(request.result(status="ok", latency=latency), outputs={"test": outputs})
+        return Result(request.result(status="ok", latency=latency), kept={"test": none})
 
-    monkeypatch.setattr(litert, "KIND", replace(litert.KIND, measure=answered))
+    monkeypatch.setattr(litert, "KIND", replace(litert.KIND, measure=answered, own_kernels=True))
     labelled = dataset.Arrays({"image": images}, {dataset.LABEL: np.zeros(len(images), int)})
     monkeypatch.setattr(dataset, "load", lambda _split: labelled)
     record = measured(params, "float32", "host-cpu")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tasks.bench import arm64, devices, same_answers, transport
-from tasks.bench.answers import Answer
+from tasks.bench.answers import Answer, Kept
 from tasks.bench.kinds import emulated_arm64
-from tasks.bench.request import Request
+from tasks.bench.request import Questions, Request
 from tasks.bench.runner import __main__ as runner
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.records import Tensor
@@ -260,9 +260,10 @@ class Fake:
             return Answer("unsupported", "no such kernel", {})
         assert request["options"] == {"kernels": "default", "threads": 1}  # more threads do not repeat
         if request["action"] == "predict":
+            assert request["keep"] == {"output": "scores", "function": None}
             with np.load(files["inputs"]) as inputs:
-                np.savez(results["outputs"], scores=inputs["image"][:, 0, 0], other=np.zeros(3))
-            return Answer("ok", None, {}, outputs=("scores", "other"))
+                np.savez(results["outputs"], kept=inputs["image"][:, 0, 0])
+            return Answer("ok", None, {}, kept=Kept(n=6, sha256="", bad=0, first_bad=None, refused=None))
         assert request["action"] == "count"
         cost, marks, at = 1000 if variant == "float32" else 500, "", 0
         for _ in range(request["runs"] - Fake.loses):
@@ -276,7 +277,7 @@ def answering(request: Request) -> Request:
     """The request, with a split to answer and a card that names the outputs."""
     outputs = tuple(Tensor(name=name, shape=(1,), dtype="float32") for name in ("scores", "other"))
     artifact = replace(request.artifact, card=request.artifact.card.model_copy(update={"outputs": outputs}))
-    return replace(request, artifact=artifact, splits={"test": request.inputs})
+    return replace(request, artifact=artifact, splits={"test": Questions(request.inputs)})
 
 
 def test_a_measurement_is_instructions_and_a_ratio_and_no_time(
@@ -295,7 +296,7 @@ def test_a_measurement_is_instructions_and_a_ratio_and_no_time(
     assert (found.energy.kind, found.energy.mj) == ("none", None)
     assert found.energy.reason
     with np.load("inputs.npz") as inputs:
-        np.testing.assert_array_equal(result.outputs["test"], inputs["image"][:, 0, 0])
+        np.testing.assert_array_equal(result.kept["test"].values, inputs["image"][:, 0, 0])
     own = emulated_arm64.measure(answering(pair("float32", "emulated-cortex-a72"))).measurement
     assert own.details["instructions_ratio"] == 1
 

@@ -358,7 +358,9 @@ def test_the_disk_is_full_for_what_the_runner_writes(board: Any, request_of: Bui
 @pytest.fixture
 def sessions(board: Any, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The stage with a session there in place of its windows; how many sessions there were at each moment."""
-    monkeypatch.setattr(dataset, "load", lambda split: dataset.Arrays({"image": images}, {}))
+    monkeypatch.setattr(
+        dataset, "load", lambda _split: dataset.Arrays({"image": images}, {dataset.LABEL: np.zeros(len(images), int)})
+    )
     seen: list[int] = []
 
     def measure(request: Request, setup: Setup) -> Result:
@@ -368,7 +370,7 @@ def sessions(board: Any, images: np.ndarray, monkeypatch: pytest.MonkeyPatch) ->
         return Result(request.result(status="invalid", reason="nothing was measured"))
 
     monkeypatch.setattr(timed, "measure", measure)
-    monkeypatch.setattr(timed, "outputs", lambda *_: {})
+    monkeypatch.setattr(timed, "kept", lambda *_: {})
     return seen
 
 

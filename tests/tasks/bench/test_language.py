@@ -10,7 +10,7 @@ import pytest
 from tasks.bench import devices, transport
 from tasks.bench.answers import Answer
 from tasks.bench.kinds import ssh
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import language as runner
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.formats import tflite
@@ -139,12 +139,12 @@ def test_another_machine_says_the_same_text(
     one, device = Artifact(card, path), devices.load("board")
     np.savez(tmp_path / "inputs.npz", tokens=PROMPTS)
     protocol = Protocol(mode="quick", windows=1, window_s=0.02, new_tokens=6)
-    splits: dict[Any, Path] = {"test": tmp_path / "inputs.npz"}
+    splits: dict[Any, Any] = {"test": Questions(tmp_path / "inputs.npz")}
     result = ssh.measure(Request(one, one, device, protocol, tmp_path / "inputs.npz", splits))
     assert result.measurement.details["decoded"] == text_by_hand("attending", PROMPTS[0], 6)
     assert list(result.measurement.phases) == ["prefill", "decode"]
     expected = [scores_by_hand("attending", prompt) for prompt in PROMPTS]
-    np.testing.assert_allclose(result.outputs["test"], expected, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(result.kept["test"].values, expected, rtol=0, atol=2e-5)
     other = device.model_copy(update={"runtime": "onnxruntime"})
     with pytest.raises(UnsupportedError, match=r"own: a file that keeps a state from call to call, .* LiteRT alone"):
         ssh.measure(Request(one, one, other, protocol, tmp_path / "inputs.npz", splits))

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.bench import timed
-from tasks.bench.answers import Answer
 from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.errors import UnsupportedError
 from tasks.params import Protocol
 from tasks.records import Signature, Tensor
 
@@ -111,26 +109,6 @@ def test_a_crowded_machine_is_told(pair: Pair, machine: Any) -> None:
     assert measurement.latency is not None
     assert measurement.latency.ms_p50 == pytest.approx(0.04)
     assert measurement.flags == ("crowded",)
-
-
-@pytest.mark.parametrize(("given", "raises"), [(["a", "b"], True), (["a"], False), (["b", "label"], False)])
-def test_the_judged_output_is_never_another_one(pair: Pair, given: list[str], raises: bool) -> None:
-    request = pair("int8", "host-cpu")
-    tensors = [Tensor(name=name, shape=(1,), dtype="float32") for name in ("label", "other")]
-    card = request.artifact.card.model_copy(update={"outputs": tuple(tensors)})
-
-    class Answers:
-        def run(self, *_: Any, **__: Any) -> Answer:
-            np.savez(_[2]["outputs"], **{name: np.full(1, k) for k, name in enumerate(given)})
-            return Answer("ok", None, {}, outputs=tuple(given))
-
-    setup = replace(litert.setup(request.device, Answers()), energy={})  # type: ignore[arg-type]
-    asked = replace(request, artifact=Artifact(card, request.artifact.path), splits={"test": request.inputs})
-    if raises:
-        with pytest.raises(DeviceError, match="int8: the runtime gives a, b; label is judged, and not there"):
-            timed.outputs(asked, setup)
-    else:
-        assert timed.outputs(asked, setup)["test"].tolist() == [len(given) - 1]
 
 
 def test_a_reference_without_a_phase_leaves_that_phase_without_a_ratio(

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.bench import devices, same_answers
 from tasks.bench.kinds import onnxruntime
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError, UnsupportedError
@@ -73,13 +73,13 @@ def test_a_pair_is_measured_checked_and_answers_with_its_own_kernels(
     np.savez(tmp_path / "inputs.npz", image=images)
     device, quick = devices.load("host-cpu-onnxruntime"), Protocol(mode="quick", windows=1, window_s=0.02)
     inputs = tmp_path / "inputs.npz"
-    request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": inputs})
+    request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": Questions(inputs)})
     result = same_answers.measure(request)
     assert result.measurement.status == "ok"
     assert list(result.samples) == ["00-float32", "01-int8"]
     assert result.measurement.environment["runtime"].startswith("onnxruntime 1.")
     assert result.measurement.operators
-    assert result.outputs["test"].shape == (6, 4)
+    assert result.kept["test"].values.shape == (6, 4)
 
 
 def test_what_computes_something_else_is_refused_by_name(

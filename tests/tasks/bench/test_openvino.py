@@ -10,7 +10,7 @@ import pytest
 
 from tasks.bench import devices, same_answers
 from tasks.bench.kinds import openvino
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import machine
 from tasks.bench.setup import Setup
 from tasks.bench.transport import RUNNER, Local
@@ -63,12 +63,12 @@ def test_a_pair_is_measured_and_every_operator_tells_its_kernel(
     np.savez(tmp_path / "inputs.npz", image=images)
     device, quick = devices.load("host-cpu-openvino"), Protocol(mode="quick", windows=1, window_s=0.02)
     inputs = tmp_path / "inputs.npz"
-    request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": inputs})
+    request = Request(described("int8"), described("float32"), device, quick, inputs, {"test": Questions(inputs)})
     result = same_answers.measure(request)
     assert result.measurement.status == "ok"
     assert list(result.samples) == ["00-float32", "01-int8"]
     assert result.measurement.environment["runtime"].startswith("openvino 20")
-    assert result.outputs["test"].shape == (6, 4)
+    assert result.kept["test"].values.shape == (6, 4)
     kinds = [operator.kind for operator in result.measurement.operators]
     assert kinds.count("Convolution") == kinds.count("FullyConnected") == 1
     convolution = result.measurement.operators[kinds.index("Convolution")]

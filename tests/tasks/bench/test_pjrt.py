@@ -12,7 +12,7 @@ import pytest
 from tasks.bench import devices, timed, transport
 from tasks.bench.kinds import pjrt
 from tasks.bench.kinds.pjrt import Pjrt
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import nvml
 from tasks.bench.runner import pjrt as runtime
 from tasks.bench.transport import Local
@@ -155,11 +155,13 @@ def test_a_pair_is_measured_and_answers_with_its_own_kernels(
     inputs = tmp_path / "inputs.npz"
     np.savez(inputs, image=images)
     variant, reference = portable("float16"), portable("float32")
-    result = pjrt.measure(Request(variant, reference, catalog("host-cpu-pjrt"), QUICK, inputs, {"test": inputs}))
+    result = pjrt.measure(
+        Request(variant, reference, catalog("host-cpu-pjrt"), QUICK, inputs, {"test": Questions(inputs)})
+    )
     measurement = result.measurement
     assert measurement.status in ("ok", "invalid")  # the latter on a machine that is too busy
     assert list(result.samples) == ["00-float32", "01-float16"]
-    assert result.outputs["test"].shape == (6, 4)
+    assert result.kept["test"].values.shape == (6, 4)
     assert measurement.artifact_sha256 == variant.card.sha256
     assert measurement.details["stablehlo_sha256"] == variant.card.stablehlo.sha256  # type: ignore[union-attr]
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from tasks import paths
-from tasks.bench import devices, openssh, ssh, timed, transport, wheels
+from tasks.bench import devices, judging, openssh, ssh, timed, transport, wheels
 from tasks.bench.kinds import KINDS, litert
 from tasks.bench.kinds import ssh as target
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import machine as machine_module
 from tasks.bench.ssh import Remote
 from tasks.errors import DeviceError, UnsupportedError
@@ -134,12 +134,12 @@ def test_every_runtime_is_reached(board: Any, pair: Pair, described: Callable[[s
     about = Program(file=program.name, sha256=sha256(program), bytes=program.stat().st_size, **names)
     artifact = replace(artifact, card=artifact.card.model_copy(update={"stablehlo": about}))
     device = request.device.model_copy(update={"runtime": runtime})
-    splits = {"test": request.inputs}
+    splits = {"test": Questions(request.inputs)}
     result = target.measure(replace(request, artifact=artifact, reference=artifact, device=device, splits=splits))
     assert (result.measurement.status, list(board.tmp.iterdir())) == ("ok", [])
     assert result.measurement.environment["runtime"].startswith(KINDS.load(runtime).package)
-    here = timed.outputs(replace(request, splits=splits), litert.setup(request.device, transport.Local()))
-    np.testing.assert_allclose(result.outputs["test"], here["test"], rtol=0, atol=1e-4)
+    here = timed.kept(replace(request, splits=splits), litert.setup(request.device, transport.Local()))["test"]
+    np.testing.assert_allclose(result.kept["test"].values, here.values, rtol=0, atol=1e-4)
 
 
 def test_more_threads_than_the_device_has_are_unsupported(board: Any, pair: Pair) -> None:
@@ -368,7 +368,7 @@ def test_reference_kernels_answer_bit_by_bit_the_same_on_arm64(arm64: Any, pair:
     def answers(session: transport.Session, variant: str, kernels: str) -> np.ndarray:
         setup = litert.setup(device, session)
         setup = replace(setup, options=setup.options | {"kernels": kernels})
-        answered: np.ndarray = timed.outputs(replace(pair(variant, "board"), splits={"test": inputs}), setup)["test"]
+        answered: np.ndarray = judging.kept(pair(variant, "board").artifact, Questions(inputs), setup)[0].values
         return answered
 
     with target.session_on(device) as session:

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.bench import devices, same_answers, timed, transport
+from tasks.bench import devices, judging, same_answers, timed, transport
 from tasks.bench.answers import Answer
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.setup import Setup
 from tasks.errors import UnsupportedError
 from tasks.formats import tflite
 from tasks.quantize import ai_edge, litert
 from tasks.records import ArtifactCard
+from tasks.records.metrics import Kept
 
 Build = Callable[..., dict[str, Any]]
 Pair = Callable[[str, str], Request]
@@ -112,7 +113,7 @@ def board(pair: Pair, golden: Path, images: np.ndarray, tmp_path: Path) -> Calla
         fields = {**request.artifact.card.model_dump(), "variant": variant, "scheme": variant, "outputs": told.outputs}
         artifact = Artifact(ArtifactCard.model_validate(fields), path)
         device = request.device.model_copy(update=changes)
-        return replace(request, artifact=artifact, device=device, splits={"test": tmp_path / "split.npz"})
+        return replace(request, artifact=artifact, device=device, splits={"test": Questions(tmp_path / "split.npz")})
 
     return build
 
@@ -131,7 +132,7 @@ def test_a_board_is_judged_by_its_kernels_and_never_timed(board: Callable[..., R
     assert measurement.stand_in
     assert result.samples == {}
     (expected,) = answer(request_of("int8", "predict"), runtime="tflm", options={})[1].values()
-    np.testing.assert_array_equal(result.outputs["test"], expected)
+    np.testing.assert_array_equal(result.kept["test"].values, expected)
     json.dumps(measurement.model_dump(mode="json"), allow_nan=False)
 
 
@@ -166,11 +167,11 @@ def test_kernels_that_answer_something_else_are_told_and_nothing_of_them_is_ok(
     assert "\n" not in str(caught.value)
     options = {"kernels": "default", "threads": 1}
     setup = Setup(transport.Local(), "litert", options, energy={}, watts_per_core=(0.0, 0.0, 0.0))
-    expected = timed.outputs(request, setup)["test"]
+    expected = timed.kept(request, setup)["test"].values
     monkeypatch.setattr(same_answers, "check", lambda _request, _setup: None)
     unchecked = mcu_tflm.measure(request)
     assert unchecked.measurement.status == "ok"
-    off = unchecked.outputs["test"] - expected
+    off = unchecked.kept["test"].values - expected
     assert np.sqrt(np.mean(off**2)) > expected.std()
 
 
@@ -181,7 +182,9 @@ def test_one_step_of_an_integer_output_is_no_disagreement(
     (step,) = (tensor.scale or 0.0 for tensor in request.artifact.card.outputs)
     flat = np.full((6, 4), 0.25, np.float32)
     given = {"litert": flat, "tflm": flat}
-    monkeypatch.setattr(timed, "outputs", lambda _request, setup: {"test": given[setup.runtime]})
+    monkeypatch.setattr(
+        judging, "kept", lambda _artifact, _asked, setup: (Kept(given[setup.runtime], len(flat), sha256=""), {})
+    )
     setup = Setup(transport.Local(), "tflm", options={}, energy={}, watts_per_core=(0.0, 0.0, 0.0))
     given["tflm"] = flat + np.float32(0.99 * step)
     same_answers.check(request, setup)
@@ -197,7 +200,7 @@ def test_a_model_that_does_not_fit_keeps_its_figures(board: Callable[..., Reques
         "does not fit: its arena of 1.7 KiB and 16 KiB for stack exceed the 17 KiB of RAM"
     )
     assert result.measurement.memory is not None
-    assert result.outputs == {}
+    assert result.kept == {}
 
 
 def test_a_model_fits_to_the_last_byte() -> None:

@@ -7,7 +7,8 @@ from scipy.stats import mannwhitneyu
 from tasks.errors import InvalidError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, RECONSTRUCTION
-from tasks.quality.auc import auc, hanley_mcneil, influence, reconstruction_errors
+from tasks.quality.auc import auc, hanley_mcneil, influence
+from tasks.quality.kept import reconstruction_errors
 from tasks.quality.score import score
 from tasks.records import Tensor, judged
 
@@ -78,7 +79,7 @@ def test_a_reconstruction_is_scored_by_the_area_under_its_errors() -> None:
     examples = Arrays({"x": inputs}, {LABEL: label, RECONSTRUCTION: inputs})
     found = score(outputs.astype(np.float32), examples, "default", "test")
     errors = [float(np.mean((a - b) ** 2)) for a, b in zip(outputs, inputs, strict=True)]
-    assert np.allclose(reconstruction_errors(outputs, inputs), errors)
+    assert np.allclose(reconstruction_errors(outputs, {RECONSTRUCTION: inputs}), errors)
     wins = mannwhitneyu(np.array(errors)[label == 1], np.array(errors)[label == 0]).statistic
     assert (found.metric, found.n, found.predictions) == ("auc", 60, ())
     assert found.value == pytest.approx(wins / (20 * 40), abs=0.01)

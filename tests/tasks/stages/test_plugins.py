@@ -44,7 +44,6 @@ from tasks.params import Prepare
 from tasks.params.compress import Method
 from tasks.params.section import Count, Section, Share
 from tasks.quality import resample
-from tasks.quality.accuracy import likeliest
 from tasks.quantize import litert
 from tasks.quantize.made import Made
 from tasks.records import Energy, Latency
@@ -126,13 +125,17 @@ METRIC = Metric(
     task="classification",
     unit="",
     better="lower",
-    keep=likeliest,
+    keep="toy_kept:guess",
     value=gap,
     interval=lambda predicted, truth: resample.mean_interval(np.abs(predicted - truth)),
     paired=lambda mine, theirs, truth: resample.mean_paired(np.abs(theirs - truth) - np.abs(mine - truth)),
     naive=lambda train, truth: 1.0,
 )
 '''
+KEPT = """
+def guess(outputs, targets):
+    return outputs.argmax(axis=1)
+"""
 FIGURE = """
 from tasks.records.figures import Figure, Value
 
@@ -181,6 +184,7 @@ def plugged(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     site = tmp_path_factory.mktemp("site")
     (site / "toy.py").write_text(TOY)
     (site / "toy_figure.py").write_text(FIGURE)
+    (site / "toy_kept.py").write_text(KEPT)
     (site / "toy-1.0.dist-info").mkdir()
     (site / "toy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
     (site / "toy-1.0.dist-info" / "entry_points.txt").write_text(POINTS)

@@ -1,0 +1,75 @@
+"""Judging an artifact where it runs: of its answers only what the metric keeps comes back, however wide they are."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks import closure
+from tasks.bench.answers import Facts
+from tasks.bench.request import Artifact, Questions
+from tasks.bench.setup import Setup
+from tasks.errors import ParamsError, UnsupportedError
+from tasks.examples import Examples, save_inputs
+from tasks.records import judged
+from tasks.records.metrics import METRICS, Kept
+from tasks.scratch import scratch
+
+TIMEOUT_S = 1800.0  # a whole split
+
+
+def questions(folder: Path, name: str, examples: Examples, metric: str | None = None) -> Questions:
+    """Write what the runner reads to judge an artifact by some examples.
+
+    Args:
+        folder: where to.
+        name: of the files there.
+        examples: model-ready ones.
+        metric: by which; None: all that is answered is kept.
+    """
+    inputs, targets = folder / f"{name}.npz", folder / f"{name}.targets.npz"
+    save_inputs(inputs, examples)
+    asked = {each: examples.targets[each] for each in (METRICS.load(metric).asks if metric else ())}
+    np.savez(targets, allow_pickle=False, **asked)
+    return Questions(inputs, metric, targets if asked else None)
+
+
+def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Facts]:
+    """What the questions' metric keeps of an artifact's judged output: the runner sends nothing else.
+
+    Args:
+        artifact: the file, as its card describes it.
+        asked: on which examples, by which metric.
+        setup: what answers.
+
+    Returns:
+        It, and what the runner says of where it ran.
+
+    Raises:
+        UnsupportedError: the runtime refuses the artifact.
+        DeviceError: it crashed, did not end in time, or gives no such output.
+    """
+    files, function = {**setup.files(artifact), "inputs": asked.inputs}, None
+    if asked.metric:
+        files["reduction"], function = _function(asked.metric)
+    keep = {"output": judged(artifact.card.outputs), "function": function}
+    if asked.targets:
+        files["targets"] = asked.targets
+    with scratch("kept") as folder:
+        path = Path(folder, "kept.npz")
+        ask = {**setup.ask("predict", artifact), "keep": keep}
+        answer = setup.session.run(ask, files, {"outputs": path}, timeout_s=TIMEOUT_S)
+        if answer.status == "unsupported":
+            raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {answer.reason}")
+        assert answer.kept
+        with np.load(path, allow_pickle=False) as arrays:
+            return Kept(arrays["kept"], **vars(answer.kept)), answer.environment
+
+
+def _function(metric: str) -> tuple[Path, str]:
+    """The file of what a metric keeps answers by, and its name there."""
+    target = METRICS.load(metric).keep
+    module, _, name = target.partition(":")
+    path = closure.place(module)
+    if path is None:
+        raise ParamsError(f"metric {metric!r}: keeps answers by {target!r}, and there is no such module")
+    return path, name

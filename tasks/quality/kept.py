@@ -1,0 +1,58 @@
+"""What metrics keep of outputs, float32 `[n, ...]`, given the targets that they name: one function each.
+
+Where a model's outputs are, the runner loads this very file, on machines that have nothing of Tercet. So it imports
+numpy and the standard library alone, and each example's result is its own: it is the same whatever others are asked
+with it. A ValueError says that answers are not such as the metric judges.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Targets = Mapping[str, Array]
+
+
+def likeliest(outputs: Array, _targets: Targets) -> Array:
+    """The class of the highest output of each example: int64 [n]."""
+    found: Array = outputs.argmax(axis=1)
+    return found
+
+
+def labels(outputs: Array, targets: Targets) -> Array:
+    """The score of each label: float64 [n, labels]."""
+    wanted, received = targets["label"].shape, outputs.shape
+    if wanted != received:
+        raise ValueError(f"the answers are {list(received[1:])} of each example, its labels {list(wanted[1:])}")
+    found: Array = outputs.astype(np.float64)
+    return found
+
+
+def reconstruction_errors(outputs: Array, targets: Targets) -> Array:
+    """How far each example lies from what it was, as the mean squared error: float64 [n]."""
+    difference = outputs.astype(np.float64) - targets["reconstruction"]
+    errors: Array = np.square(difference).reshape(len(outputs), -1).mean(axis=1)
+    return errors
+
+
+def absolute(outputs: Array, targets: Targets) -> Array:
+    """The mean absolute error of each example: float64 [n]."""
+    found: Array = np.abs(_differences(outputs, targets)).mean(axis=1)
+    return found
+
+
+def squared(outputs: Array, targets: Targets) -> Array:
+    """The mean squared error of each example: float64 [n]."""
+    found: Array = np.square(_differences(outputs, targets)).mean(axis=1)
+    return found
+
+
+def _differences(outputs: Array, targets: Targets) -> Array:
+    """Of each example, float64 [n, values]: one number may be [n] or [n, 1]."""
+    given, wanted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (outputs, targets["label"]))
+    if given.shape != wanted.shape:
+        raise ValueError(f"{given.shape[1]} values are answered for each example; {wanted.shape[1]} expected")
+    difference: Array = given - wanted
+    return difference

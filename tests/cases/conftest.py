@@ -17,6 +17,7 @@ from tasks.stages.sources import KINDS
 from tasks.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
+SHORT = {"mode": "quick", "windows": 2, "window_s": 0.05}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def run_case(project: Path) -> Callable[..., Case]:
             "train": {"epochs": 0},
             "compress": compress or {},
             "quantize": quantize,
-            "benchmark": {"reference": next(iter(quantize)), "devices": list(devices), "protocol": {"mode": "quick"}},
+            "benchmark": {"reference": next(iter(quantize)), "devices": list(devices), "protocol": SHORT},
             "bundle": {"default": {"minimize": "latency_ms", "max_quality_drop": 0.1}},
         } | sections
         (project / "params.yaml").write_text(yaml.safe_dump(chosen, sort_keys=False))

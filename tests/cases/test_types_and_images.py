@@ -38,7 +38,12 @@ def fitted(model, x, label):
 
 
 @pytest.mark.parametrize(
-    ("policy", "file"), [("mixed_float16", "model.h5"), ("mixed_float16", "model.keras"), ("float64", "model.h5")]
+    ("policy", "file"),
+    [
+        ("mixed_float16", "model.keras"),
+        ("float64", "model.h5"),
+        pytest.param("mixed_float16", "model.h5", marks=pytest.mark.slow),  # as the two others together
+    ],
 )
 def test_halves_and_doubles_are_converted_as_float32(run_case, write_data, policy, file):
     """tensorflow #46380, #40930: the converter has no kernels for them."""

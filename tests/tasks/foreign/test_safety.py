@@ -31,7 +31,7 @@ def read(path, **more):
 def save(model, path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file", category=UserWarning)
-        model.save(path)
+        model.save(path, **({"save_traces": False} if path == "folder" else {}))  # a reader takes the configuration
     return model
 
 

@@ -19,6 +19,14 @@ SCOPE = (
     "`prepare.task` values (regression), several labels at once (multilabel: sigmoid units) and reconstructions of the "
     "input (reconstruction)"
 )
+STRAIGHT = {  # layers that bend no number, so that logits are logits behind them
+    *("Flatten", "Reshape", "Permute", "Identity", "Dropout", "BatchNormalization", "Rescaling", "Add", "Average"),
+    *(f"{how}AveragePooling{n}D" for how in ("", "Global") for n in (1, 2, 3)),
+}
+STRAIGHT_OPERATORS = {  # likewise
+    *("__operators__.add", "math.add", "math.subtract", "math.multiply", "math.truediv", "nn.bias_add"),
+    *("reshape", "squeeze", "math.reduce_mean", "math.reduce_sum", "identity", "cast"),
+}
 log = logging.getLogger(__name__)
 
 
@@ -92,22 +100,47 @@ def _other(shape: tuple[int | None, ...], inputs: list[tuple[int, ...]]) -> str:
     return f"; {SCOPE}"
 
 
+def on_one_axis(model: "tf_keras.Model") -> "tf_keras.Model":
+    """The model; where its only output is one number without an axis, or has further axes of 1, with one axis."""
+    import tf_keras as keras
+
+    tensor, shape = model.outputs[0], tuple(model.outputs[0].shape[1:])
+    if len(model.outputs) > 1 or len(shape) == 1 or None in shape or sum(size > 1 for size in shape) > 1:
+        return model
+    row = keras.layers.Reshape((max(shape, default=1),), name=_free(model, f"{model.output_names[0]}_row"))
+    return keras.Model(model.inputs, row(tensor), name=model.name)
+
+
 def _kind(tensor: Any, answer: Array, told: str, *, single: bool) -> str:
     """Of answers that are no probabilities of all classes: `sigmoid` of one unit, or `logits`.
 
     Raises:
         ModelError: they are neither.
     """
-    last = getattr(getattr(tensor._keras_history.layer, "activation", None), "__name__", None)
+    last = _last(tensor)
     within = answer.min() >= 0 and answer.max() <= 1
-    if single and (last == "sigmoid" or (last is None and within)):
-        return "sigmoid"
-    if last == "linear":
+    if last == {"linear"} or (last == {"log_softmax"} and not single):  # whose softmax is the softmax itself
         return "logits"
+    if single and last == {"softmax"}:
+        raise ModelError(f"{told} is a softmax of one unit, which is 1 whatever comes in; give it a sigmoid or 2 units")
+    if single and within and last <= {"sigmoid", "hard_sigmoid", None}:
+        return "sigmoid"
     given = f"{told} gives {answer.min():.3g} to {answer.max():.3g} for random inputs"
-    if last == "sigmoid" or within:
+    if last == {"sigmoid"} or within:
         raise ModelError(f"{given}, which do not sum to 1, as of several labels at once; {SCOPE}")
     raise ModelError(f"{given}, which are neither probabilities nor logits of a linear last layer; {SCOPE}")
+
+
+def _last(tensor: Any) -> set[str | None]:
+    """The activations that numbers went through last, by name; None stands for what has no such name."""
+    layer = tensor._keras_history.layer
+    kind, name = type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", None)
+    function = layer.get_config().get("function") if kind == "TFOpLambda" else None
+    if kind == "Softmax" or function == "nn.log_softmax":
+        return {"softmax" if kind == "Softmax" else "log_softmax"}
+    if kind in STRAIGHT or function in STRAIGHT_OPERATORS or (kind == "Activation" and name == "linear"):
+        return set().union(*map(_last, tensor.node.keras_inputs))
+    return {name}
 
 
 def _completed(model: "tf_keras.Model", place: int, kind: str, spec: Spec, source: str) -> "tf_keras.Model":
@@ -115,7 +148,9 @@ def _completed(model: "tf_keras.Model", place: int, kind: str, spec: Spec, sourc
     import tf_keras as keras
 
     outputs = list(model.outputs)
-    tensor, name = outputs[place], LABEL if len(outputs) > 1 else "probabilities"
+    tensor, name = outputs[place], LABEL if len(outputs) > 1 else _free(model, "probabilities")
+    if name == LABEL:  # which what comes behind it is called from here on
+        tensor._keras_history.layer._name = _free(model, f"{LABEL}_logits")
     if tensor.shape[-1] == 1:
         log.warning("%s: its one unit tells %r from %r; from here on by two probabilities", source, *spec.classes[::-1])
         outputs[place] = _pair(tensor, kind, name)
@@ -130,7 +165,10 @@ def _pair(tensor: Any, kind: str, name: str) -> Any:
     import tf_keras as keras
 
     layer = tensor._keras_history.layer
-    if type(layer) is keras.layers.Dense:  # half of its weights, with either sign, need no operator more
+    ends = {"sigmoid": "sigmoid", "linear": "logits"}
+    if (
+        type(layer) is keras.layers.Dense and ends.get(layer.activation.__name__) == kind
+    ):  # half of its weights, with either sign, need no operator more
         weights = [np.concatenate([-weight / 2, weight / 2], axis=-1) for weight in layer.get_weights()]
         made = keras.layers.Dense.from_config(layer.get_config() | {"units": 2, "activation": "softmax", "name": name})
         found = made(*tensor.node.call_args)
@@ -141,6 +179,12 @@ def _pair(tensor: Any, kind: str, name: str) -> Any:
         return keras.layers.Concatenate(name=name)([other, tensor])
     halves = [keras.layers.Rescaling(half, name=f"{name}_{i}")(tensor) for i, half in enumerate((-0.5, 0.5))]
     return keras.layers.Softmax(name=name)(keras.layers.Concatenate(name=f"{name}_logits")(halves))
+
+
+def _free(model: "tf_keras.Model", name: str) -> str:
+    """A name that none of the model's layers has."""
+    taken = {layer.name for layer in model.layers}
+    return next(each for each in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if each not in taken)
 
 
 def _check_finite(answer: Array, name: str, source: str) -> None:

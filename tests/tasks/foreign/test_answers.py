@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tasks.errors import ModelError
-from tasks.examples.dataset import Pixels, Spec, TensorSpec
+from tasks.examples.dataset import Pixels, Spec, TensorSpec, Values
 from tasks.foreign.fit_to_data import adapt
 from tasks.training import fit
 
@@ -40,6 +40,8 @@ SIGMOIDS = {
     "a unit, then a sigmoid": [layers.Dense, {"units": 1}, layers.Activation, {"activation": "sigmoid"}],
     "a function": [layers.Dense, {"units": 1}, layers.Lambda, {"function": tf.sigmoid}],
     "reshaped": [layers.Dense, {"units": 1, "activation": "sigmoid"}, layers.Reshape, {"target_shape": (1,)}],
+    "without an axis": [layers.Dense, {"units": 1, "activation": "sigmoid"}, layers.Reshape, {"target_shape": ()}],
+    "a hard one": [layers.Dense, {"units": 1, "activation": "hard_sigmoid"}],
 }
 
 
@@ -51,7 +53,7 @@ def built(made):
 def test_a_sigmoid_unit_becomes_two_probabilities(made, caplog):
     model = network(*built(made))
     given = images()
-    p = model(given).numpy().astype(np.float64)[:, 0]
+    p = model(given).numpy().astype(np.float64).reshape(-1)
     found = adapt(model, TWO, "file")(given).numpy()
     np.testing.assert_allclose(found, np.stack([1 - p, p], axis=1), atol=1e-6)
     assert "its one unit tells 'dog' from 'cat'; from here on by two probabilities" in caplog.text
@@ -69,6 +71,50 @@ def test_the_logit_of_two_classes_does_too(ends):
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
 
 
+LOGITS = {
+    "flattened": lambda x: layers.Flatten()(layers.Conv2D(3, 8)(x)),
+    "pooled": lambda x: layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(x)),
+    "with axes of 1": lambda x: layers.Conv2D(3, 8)(x),
+    "behind dropout": lambda x: layers.Dropout(0.5)(layers.Dense(3)(layers.Flatten()(x))),
+    "normalized": lambda x: layers.BatchNormalization()(layers.Dense(3)(layers.Flatten()(x))),
+    "with a temperature": lambda x: layers.Dense(3)(layers.Flatten()(x)) / 2.0,
+    "of two branches": lambda x: layers.Add()([layers.Dense(3)(layers.Flatten()(x)) for _ in range(2)]),
+    "by that name": lambda x: layers.Dense(3, name="probabilities")(layers.Flatten()(x)),
+    "as logarithms": lambda x: tf.nn.log_softmax(layers.Dense(3)(layers.Flatten()(x))),
+}
+
+
+@pytest.mark.parametrize("ends", LOGITS.values(), ids=LOGITS)
+def test_logits_are_known_behind_what_bends_no_number(ends):
+    i = keras.Input((8, 8, 1))
+    model = keras.Model(i, ends(i))
+    given = images()
+    found = adapt(model, Spec(TWO.inputs, tuple("abc")), "file")(given, training=False)
+    expected = tf.nn.softmax(tf.reshape(model(given, training=False), (-1, 3)))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_logits_of_a_class_beside_other_outputs_keep_their_name():
+    i = keras.Input((8, 8, 1))
+    x = layers.Flatten()(i)
+    model = keras.Model(i, [layers.Dense(2, name="label")(x), layers.Dense(1, name="age")(x)])
+    given = images()
+    expected = tf.nn.softmax(model(given)[0])
+    found = adapt(model, TWO, "file")
+    assert found.output_names == ["label", "age"]
+    np.testing.assert_allclose(found(given)[0], expected, atol=1e-6)
+
+
+def test_a_number_without_an_axis_is_a_value():
+    i = keras.Input((8, 8, 1))
+    model = keras.Model(i, tf.squeeze(layers.Dense(1)(layers.Flatten()(i)), -1))
+    spec = Spec(TWO.inputs, (), "regression", Values((0.0,), (1.0,)))
+    found = adapt(model, spec, "file")
+    given = images()
+    assert found.output_shape == (None, 1)
+    np.testing.assert_array_equal(found(given)[:, 0], model(given))
+
+
 def nan():
     model = network(layers.Dense(2, "softmax"))
     model.layers[-1].set_weights([np.full((4, 2), np.nan), np.zeros(2)])
@@ -79,6 +125,7 @@ REFUSED = {
     "NaN": (nan, TWO, r"gives NaN or infinity in 16 of 16 numbers"),
     "multi-label": (lambda: network(layers.Dense(2, "sigmoid")), TWO, r"several labels at once.*in scope.*softmax"),
     "tanh": (lambda: network(layers.Dense(2, "tanh")), TWO, r"neither probabilities nor logits.*in scope"),
+    "a softmax of one": (lambda: network(layers.Dense(1, "softmax")), TWO, r"softmax of one unit, which is 1 whatever"),
     "one tanh unit": (lambda: network(layers.Dense(1, "tanh")), TWO, r"neither probabilities nor logits.*in scope"),
     "a regression": (
         lambda: network(layers.Dense(1)),

@@ -47,13 +47,16 @@ def names(model: "tf_keras.Model") -> dict[str, bool]:
     return found
 
 
-def read(content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = ()) -> tuple[Operator, ...]:
+def read(
+    content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = (), within: str = ""
+) -> tuple[Operator, ...]:
     """The operators of a file's main graph, in its order.
 
     Args:
         content: the file.
         known: see `names`.
         ends: the Keras layers of the model's outputs: the converter renames what stands at the end of a graph.
+        within: the model's name, which stands before its layers' and may be that of one of them.
     """
     graph = tflite.parse(content).main
     tensors = [tensor.name for tensor in graph.tensors]
@@ -64,8 +67,8 @@ def read(content: bytes, known: Mapping[str, bool], ends: tuple[str, ...] = ()) 
     for operator in graph.operators:
         kind = operator.kind
         inputs, outputs = ([i for i in side if i >= 0] for side in (operator.inputs, operator.outputs))
-        layers = _layers([tensors[i] for i in outputs], known) or _layers(
-            [tensors[i] for i in inputs if i in constant], known
+        layers = _layers([tensors[i] for i in outputs], known, within) or _layers(
+            [tensors[i] for i in inputs if i in constant], known, within
         )
         if not layers and set(outputs) & set(graph.outputs):
             layers = tuple(name for name in ends if name in known)[:1] if len(ends) == 1 else ()
@@ -145,7 +148,7 @@ def owners(operators: Iterable[Operator], *, weighted: bool) -> dict[str, list[O
     }
 
 
-def _layers(tensors: list[str], known: Mapping[str, bool]) -> tuple[str, ...]:
+def _layers(tensors: list[str], known: Mapping[str, bool], within: str) -> tuple[str, ...]:
     """The layers in names like `model/relu/Relu;model/conv/Conv2D`, those with a kernel first.
 
     A layer's own name may have slashes, and begin like another's: of all that stand at a place the longest is meant.
@@ -154,6 +157,8 @@ def _layers(tensors: list[str], known: Mapping[str, bool]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for path in (path for name in tensors for path in name.split(";")):
         steps = path.split("/")[:-1]  # what stands last is the operation
+        if within in steps[:-1][:2]:  # before the model's name stands that of what calls it
+            del steps[: steps.index(within) + 1]
         start = 0
         while start < len(steps):
             ends = range(min(start + longest, len(steps)), start, -1)

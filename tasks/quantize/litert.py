@@ -93,7 +93,7 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", 
                 raise TercetError(f"scheme {scheme}: {full}") from None
             raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
     if static:
-        operators = layers.read(content, layers.names(model), tuple(model.output_names))
+        operators = layers.read(content, layers.names(model), tuple(model.output_names), model.name)
         layers.refuse_floats([operator for operator in operators if operator.floats], scheme)
     if sparse and not _sparse_tensors(content):
         raise ConversionError(

@@ -82,7 +82,7 @@ def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
         found = ranges.find(content, calibration, entry.ranges, entry.percentile, bits)
     else:
         content = embedding.look_up(content)
-    operators = layers.read(content, layers.names(model), tuple(model.output_names))
+    operators = layers.read(content, layers.names(model), tuple(model.output_names), model.name)
     apart = None if entry.exclude_scheme == "float32" else ai_edge.numbers(entry.exclude_scheme)
     return Job(content, operators, entry.scheme, numbers, found, dict(entry.bits), apart)
 

@@ -41,3 +41,15 @@ def test_a_layer_is_found_by_its_whole_name(convolution, dense):
     for name, kind in ((convolution, "CONV_2D"), (dense, "FULLY_CONNECTED")):
         assert [operator.kind for operator in layers.of(operators, name, "exclude")] == [kind]
     assert set(layers.owners(operators, weighted=True)) == {convolution, dense}
+
+
+@pytest.mark.parametrize("within", ["conv2d", "scores", "flatten"])
+def test_a_model_may_be_called_as_one_of_its_layers(within):
+    model = tflite.objects(GOLDEN.read_bytes())
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = tensor.name.replace(b"model/", f"model/{within}/".encode())
+    known = {"conv2d": True, "scores": True, "flatten": False}
+    operators = layers.read(tflite.pack(model), known, within=within)
+    found = {operator.kind: operator.layers for operator in operators}
+    assert {found[kind] for kind in ("CONV_2D", "FULLY_CONNECTED", "RESHAPE")} == {(name,) for name in known}
+    assert set(layers.owners(operators, weighted=True)) == {"conv2d", "scores"}

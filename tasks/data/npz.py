@@ -199,7 +199,9 @@ def _labels(where: str, array: Array) -> Array:
 
 def _numbers(where: str, array: Array) -> Array:
     received = f"received {array.dtype} {list(array.shape)}"
-    if array.dtype.kind not in "iu" or array.ndim != 1:
+    if array.dtype.kind in "iub" and array.shape[1:] == (1,):
+        array = array[:, 0]
+    if array.dtype.kind not in "iub" or array.ndim != 1:
         raise DataError(f"{where}: class numbers [n] from 0 expected; {received}{_other(array)}")
     if array.min() < 0 or array.max() >= MOST:  # before the cast, which would let unsigned ones become negative
         raise DataError(
@@ -214,7 +216,10 @@ def _other(array: Array) -> str:
         if (array.sum(axis=1) == 1).all():
             return "; for one-hot labels give `argmax(axis=1)`"
         return f"; {VALUES}, {LABELS}"
-    return f"; {VALUES}" if array.dtype.kind == "f" else ""
+    if array.dtype.kind in "US":
+        return "; give their numbers, and names as `classes`: `classes, y = numpy.unique(y, return_inverse=True)`"
+    whole = array.dtype.kind == "f" and (array == np.floor(array)).all()
+    return f"{'; for classes give `y.astype(int)`' if whole else ''}; {VALUES}" if array.dtype.kind == "f" else ""
 
 
 def _floats(where: str, array: Array) -> Array:

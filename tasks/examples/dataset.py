@@ -94,6 +94,7 @@ class Spec:
     classes: tuple[str, ...]
     task: Task = "classification"
     values: Values | None = None  # of a regression
+    further: Mapping[str, int] = field(default_factory=dict)  # targets beside the label, and how many classes they have
 
     @property
     def answers(self) -> int:
@@ -198,7 +199,12 @@ def spec() -> Spec:
     inputs = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
     label = described["targets"][LABEL]
     values = Values(tuple(label["mean"]), tuple(label["scale"])) if label["kind"] == "value" else None
-    return Spec(inputs, tuple(label.get("classes", ())), _task(described), values)
+    further = {
+        name: len(entry["classes"])
+        for name, entry in described["targets"].items()
+        if name != LABEL and entry["kind"] == "class"
+    }
+    return Spec(inputs, tuple(label.get("classes", ())), _task(described), values, further)
 
 
 def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:

@@ -31,14 +31,21 @@ log = logging.getLogger(__name__)
 
 
 def reconstruction(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
-    """The model, if it gives what it takes.
+    """The model, if it gives what it takes; of several outputs that one alone.
 
     Raises:
         ModelError: it does not.
     """
+    import tf_keras as keras
+
     shapes = [tuple(tensor.shape[1:]) for tensor in model.outputs]
-    if shapes != [tensor.shape for tensor in spec.inputs.values()]:
-        raise ModelError(f"{source}: gives {shapes}; a reconstruction has the shape of the input")
+    wanted = [tensor.shape for tensor in spec.inputs.values()]
+    if len(wanted) == 1 < len(shapes) and shapes.count(wanted[0]) == 1:
+        log.warning("%s: of its outputs %s, that which reconstructs is kept", source, ", ".join(model.output_names))
+        place = shapes.index(wanted[0])
+        model, shapes = keras.Model(model.inputs, model.outputs[place], name=model.name), wanted
+    if shapes != wanted:
+        raise ModelError(f"{source}: gives {shapes}; a reconstruction has the shape of the input, {wanted}")
     (answer,) = of(model, examples(model, spec), source)
     _check_finite(answer, model.output_names[0], source)
     return model
@@ -50,22 +57,46 @@ def probabilities(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras
     Raises:
         ModelError: it gives anything else; the message says what that looks like, and what is in scope.
     """
-    names, classes = list(model.output_names), len(spec.classes)
+    names = list(model.output_names)
     if len(names) > 1 and LABEL not in names:
         raise ModelError(
             f"{source}: gives {', '.join(names)}; of several outputs the one that tells the class is called {LABEL!r}"
         )
-    place = names.index(LABEL) if len(names) > 1 else 0
-    told = f"{source}: output {names[place]!r}"
+    return _of_classes(model, names.index(LABEL) if len(names) > 1 else 0, spec.classes, spec, source)
+
+
+def further(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
+    """The model with probabilities, too, where another output than the judged one tells classes of a further target.
+
+    Raises:
+        ModelError: likewise.
+    """
+    for place, name in enumerate(model.output_names if len(model.outputs) > 1 else ()):
+        shape = tuple(model.outputs[place].shape[1:])
+        if name in spec.further and len(shape) == 1:
+            least = max(spec.further[name], 2)
+            count = least if shape == (1,) else max(least, shape[0])  # it may know of classes that the data lack
+            model = _of_classes(model, place, tuple(map(str, range(count))), spec, source)
+    return model
+
+
+def _of_classes(
+    model: "tf_keras.Model", place: int, classes: tuple[str, ...], spec: Spec, source: str
+) -> "tf_keras.Model":
+    """The model with probabilities of the classes as one of its outputs."""
+    name = model.output_names[place]
+    told = f"{source}: output {name!r}"
     shape, inputs = tuple(model.outputs[place].shape[1:]), [tensor.shape for tensor in spec.inputs.values()]
-    single = shape == (1,) and classes == 2
-    if shape != (classes,) and not single:
-        raise ModelError(f"{told} gives {list(shape)}; the data's classes ask for [{classes}]{_other(shape, inputs)}")
+    single = shape == (1,) and len(classes) == 2
+    if shape != (len(classes),) and not single:
+        raise ModelError(
+            f"{told} gives {list(shape)}; the data's classes ask for [{len(classes)}]{_other(shape, inputs)}"
+        )
     answer = of(model, examples(model, spec), source)[place]
-    _check_finite(answer, names[place], source)
+    _check_finite(answer, name, source)
     if not single and answer.min() >= 0 and np.abs(answer.sum(axis=1) - 1).max() <= NEAR:
         return model
-    return _completed(model, place, _kind(model.outputs[place], answer, told, single=single), spec, source)
+    return _completed(model, place, _kind(model.outputs[place], answer, told, single=single), classes, source)
 
 
 def numbers(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
@@ -143,16 +174,19 @@ def _last(tensor: Any) -> set[str | None]:
     return {name}
 
 
-def _completed(model: "tf_keras.Model", place: int, kind: str, spec: Spec, source: str) -> "tf_keras.Model":
+def _completed(
+    model: "tf_keras.Model", place: int, kind: str, classes: tuple[str, ...], source: str
+) -> "tf_keras.Model":
     """The model with another layer at the end of one output."""
     import tf_keras as keras
 
     outputs = list(model.outputs)
-    tensor, name = outputs[place], LABEL if len(outputs) > 1 else _free(model, "probabilities")
-    if name == LABEL:  # which what comes behind it is called from here on
-        tensor._keras_history.layer._name = _free(model, f"{LABEL}_logits")
+    tensor, name = outputs[place], _free(model, "probabilities")
+    if len(outputs) > 1:  # the layer that comes behind it is called like the output from here on
+        name = model.output_names[place]
+        tensor._keras_history.layer._name = _free(model, f"{name}_logits")
     if tensor.shape[-1] == 1:
-        log.warning("%s: its one unit tells %r from %r; from here on by two probabilities", source, *spec.classes[::-1])
+        log.warning("%s: its one unit tells %r from %r; from here on by two probabilities", source, *classes[::-1])
         outputs[place] = _pair(tensor, kind, name)
     else:
         log.warning("%s: it ends in logits; a softmax follows them from here on", source)

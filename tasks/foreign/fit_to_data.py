@@ -44,7 +44,7 @@ def adapt(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
     model = _with_outputs_by_name(model)
     if spec.task == "reconstruction":
         return answers.reconstruction(model, spec, source)
-    model = answers.on_one_axis(model)
+    model = answers.further(answers.on_one_axis(model), spec, source)
     if spec.task in ("regression", "multilabel"):
         return answers.numbers(model, spec, source)
     return answers.probabilities(model, spec, source)

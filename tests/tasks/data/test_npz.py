@@ -45,6 +45,14 @@ def test_classes_are_numbered_where_they_have_no_names(tmp_path):
     assert (source.classes, source.test) == (("0", "1", "2"), None)
 
 
+@pytest.mark.parametrize("made", [lambda y: y > 0, lambda y: (y > 0).astype(np.int8)[:, None]])
+def test_truths_and_a_column_are_class_numbers(tmp_path, made):
+    label = np.arange(20) % 3
+    source = load_from(tmp_path, arrays(**{"targets.label": made(label)}))
+    np.testing.assert_array_equal(source.train.targets["label"], label > 0)
+    assert source.train.targets["label"].dtype == np.int64
+
+
 N = 20
 BROKEN = {
     "no label": ({"targets.label": None}, r"train\.npz: inputs\.<name> and targets\.label expected; received inputs"),
@@ -65,6 +73,8 @@ BROKEN = {
     "too large": ({"inputs.wave": np.full((N, 2), 1e39)}, r"inputs\.wave: finite numbers within float32"),
     "64 bits": ({"inputs.token": np.full((N, 2), 2**31)}, r"inputs\.token: integers of 32 bits"),
     "float label": ({"targets.label": np.zeros(N)}, r"targets\.label: class numbers \[n\] from 0 .* received float64"),
+    "whole floats": ({"targets.label": np.ones(N)}, r"for classes give `y\.astype\(int\)`; for values .* regression"),
+    "names": ({"targets.label": np.full(N, "a")}, r"give their numbers, and names as `classes`: .*return_inverse=True"),
     "negative label": ({"targets.label": np.full(N, -1)}, r"targets\.label: class numbers"),
     "unnamed class": ({"classes": np.array(["a", "b"])}, r"targets\.label: 2 classes have names; received class 2"),
     "equal names": ({"classes": np.array(["a", "a", "b"])}, r"classes: different names"),

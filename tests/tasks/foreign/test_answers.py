@@ -1,5 +1,7 @@
 """What a model of one's own answers: two probabilities for one unit, and a refusal that says what is in scope."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,32 @@ def test_logits_of_a_class_beside_other_outputs_keep_their_name():
     found = adapt(model, TWO, "file")
     assert found.output_names == ["label", "age"]
     np.testing.assert_allclose(found(given)[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("units", "classes"), [(4, 3), (1, 2)])
+def test_logits_of_a_further_target_are_completed_too(units, classes):
+    """Which would be trained on as if they were probabilities."""
+    i = keras.Input((8, 8, 1))
+    x = layers.Flatten()(i)
+    model = keras.Model(i, [layers.Dense(units, name="kind")(x), layers.Dense(2, "softmax", name="label")(x)])
+    given = images()
+    z = model(given)[0]
+    expected = tf.nn.softmax(z if units > 1 else tf.concat([-z / 2, z / 2], -1))
+    found = adapt(model, replace(TWO, further={"kind": classes}), "file")
+    assert found.output_names == ["kind", "label"]
+    np.testing.assert_allclose(found(given)[0], expected, atol=1e-6)
+    np.testing.assert_array_equal(found(given)[1], model(given)[1])
+
+
+def test_of_an_autoencoders_outputs_the_reconstruction_is_kept(caplog):
+    i = keras.Input((8, 8, 1))
+    code = layers.Dense(4, name="code")(layers.Flatten()(i))
+    model = keras.Model(i, [code, layers.Reshape((8, 8, 1), name="again")(layers.Dense(64)(code))])
+    given = images()
+    found = adapt(model, replace(TWO, task="reconstruction"), "file")
+    assert found.output_names == ["again"]
+    np.testing.assert_array_equal(found(given), model(given)[1])
+    assert "of its outputs code, again, that which reconstructs is kept" in caplog.text
 
 
 def test_a_number_without_an_axis_is_a_value():

@@ -77,11 +77,12 @@ class Row(Record):
     metric: str
     unit: str = "share"  # of the quality; "": as the target itself
     better: Better = "higher"
-    quality: float
-    quality_low: float
-    quality_high: float
+    # null, as all of these, of a variant whose answers are no numbers; such a pair is never ok
+    quality: float | None
+    quality_low: float | None
+    quality_high: float | None
     quality_n: int
-    validation_quality: float  # what choices are made on
+    validation_quality: float | None  # what choices are made on
     validation_n: int | None = None
     validation_paired: Paired | None = None  # null for the reference itself
     paired: Paired | None  # null for the reference itself
@@ -95,6 +96,12 @@ class Row(Record):
     outcome: Outcome  # the same in a word
     verdict: str  # and in a sentence or more
     fronts: tuple[str, ...] = ()  # the costs, by key, at which no other variant of the device is better in both
+
+    @property
+    def worth(self) -> float:
+        """The validation quality of a variant that was judged, as every pair that is ok was."""
+        assert self.validation_quality is not None, self.variant
+        return self.validation_quality
 
     def gain(self, quality: float, over: float) -> float:
         """By how much a quality of this metric is better than another; negative where it is worse."""

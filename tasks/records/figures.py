@@ -124,7 +124,9 @@ def lower() -> list[str]:
     return [key for key, figure in FIGURES.items() if figure.better == "lower"]
 
 
-def _quality(row: "Row") -> Value:
+def _quality(row: "Row") -> Value | None:
+    if row.quality is None:
+        return None
     source: Provenance = "emulated" if row.measurement.stand_in else "measured"
     return Value(row.quality, row.quality_low, row.quality_high, source=source, n=row.quality_n)
 

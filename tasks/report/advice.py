@@ -65,7 +65,8 @@ def words(advice: Advice, comparison: Comparison) -> list[str]:
 
 def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterator[str]:
     """Latency, quality and size of a row against the reference's."""
-    base = next((other for other in [*device, *comparison.rows] if other.variant == comparison.reference), None)
+    own = [other for other in [*device, *comparison.rows] if other.variant == comparison.reference]
+    base = next((other for other in own if other.quality is not None), None)
     if base is None or row.variant == base.variant:
         return
     if found := row.speed:
@@ -80,7 +81,7 @@ def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterato
 def _drop(row: Row, base: Row) -> str:
     """The change of quality that the choice was made by, and how large a drop the examples leave possible."""
     n = row.validation_n or 0
-    change = notation.change(row.validation_quality - base.validation_quality, row.unit, n)
+    change = notation.change(row.worth - base.worth, row.unit, n)
     bound, way = champion.drop_bound(row), "lower" if row.better == "higher" else "higher"
     most = "" if bound is None else notation.quality(bound, row.unit, n).removesuffix(" %")
     sure = f", at most {most} {way} (95 %)" if most else ""

@@ -8,8 +8,22 @@ from tasks.examples import Array
 from tasks.formats.schemes import SCHEMES
 from tasks.intervals import holm
 from tasks.quality.score import paired
-from tasks.records import Comparison, Control, Evaluation, Measurement, Row, Score, Split, Subject, gain, notation
+from tasks.records import (
+    ArtifactCard,
+    Comparison,
+    Control,
+    Evaluation,
+    Measurement,
+    ModelCard,
+    Row,
+    Score,
+    Split,
+    Subject,
+    gain,
+    notation,
+)
 from tasks.records.figures import Value, drawn
+from tasks.records.metrics import Metric
 from tasks.report import verdict
 from tasks.ship.speed import anchor, compared, cost, outcome
 
@@ -115,6 +129,32 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, truth
     )
 
 
+def unjudged(artifact: ArtifactCard, model: ModelCard, measurement: Measurement, metric: str, judge: Metric) -> Row:
+    """The row of a variant whose answers are no numbers; its measurement is not ok, and says why."""
+    return Row(
+        variant=artifact.variant,
+        device=measurement.device,
+        model=model.model,
+        scheme=artifact.scheme,
+        total_epochs=model.total_epochs + artifact.aware_epochs,
+        metric=metric,
+        unit=judge.unit,
+        better=judge.better,
+        quality=None,
+        quality_low=None,
+        quality_high=None,
+        quality_n=0,
+        validation_quality=None,
+        paired=None,
+        bytes=artifact.bytes,
+        gzip_bytes=artifact.gzip_bytes,
+        zstd_bytes=artifact.zstd_bytes,
+        measurement=measurement,
+        outcome="unsupported" if measurement.status == "unsupported" else "invalid",
+        verdict=verdict.refusal(measurement),
+    )
+
+
 def _with_validation(
     row: Row, subject: Subject, base: Subject | None, base_here: Measurement | None, truth: Array | None
 ) -> Row:
@@ -193,7 +233,7 @@ def _on_front(rows: Sequence[Row], costs: Sequence[Value | None]) -> set[int]:
 
 def _worth(row: Row) -> float:
     """Its validation quality, so that more is better."""
-    return row.gain(row.validation_quality, 0.0)
+    return row.gain(row.worth, 0.0)
 
 
 def with_speed(device: Sequence[Row], reference: str) -> list[Row]:

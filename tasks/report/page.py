@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.records import Comparison, Measurement, Provenance, Row, notation
-from tasks.records.figures import Figure, Value, drawn, told
+from tasks.records.figures import FIGURES, QUALITY, Figure, Value, drawn, told
 from tasks.records.metrics import METRICS
 from tasks.report.advice import Advised, title, words
 from tasks.report.chart import Chart, Point, scatter
@@ -188,18 +188,18 @@ def _plot(device: str, rows: Sequence[Row], figure: Figure) -> Plot:
 
 
 def _point(row: Row, figure: Figure, cost: Value) -> Point:
-    around = "–".join(
-        notation.quality(end, row.unit, row.quality_n).removesuffix(" %") for end in (row.quality_low, row.quality_high)
-    )
-    value, scale = notation.quality(row.quality, row.unit, row.quality_n), 100 if row.unit == "share" else 1
+    judged = FIGURES[QUALITY].of(row)
+    assert judged is not None  # as of every pair that has a cost
+    around = "–".join(notation.quality(end, row.unit, row.quality_n).removesuffix(" %") for end in judged.ends)
+    value, scale = notation.quality(judged.value, row.unit, row.quality_n), 100 if row.unit == "share" else 1
     source = notation.ENERGY_KINDS.get(cost.source, cost.origin)
     text = f"{notation.significant(cost.value)} {figure.unit}, {source}"
     return Point(
         label=row.variant,
         cost=cost.value,
-        quality=scale * row.quality,
-        low=scale * row.quality_low,
-        high=scale * row.quality_high,
+        quality=scale * judged.value,
+        low=scale * judged.ends[0],
+        high=scale * judged.ends[1],
         group=cost.origin,
         hollow=cost.provenance != "measured",
         on_front=figure.key in row.fronts,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tasks.intervals import Kind
-from tasks.records import Control, Row, Subject, notation
+from tasks.records import Control, Measurement, Row, Subject, notation
 from tasks.report.causes import causes
 
 UNSTEADY = "too unsteady to tell a change"
@@ -22,8 +22,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
     """
     m = row.measurement
     if m.status != "ok":
-        word = "failed" if m.status == "error" else m.status
-        return f"{word.capitalize()}: {(m.reason or 'no reason was recorded').rstrip('.')}."
+        return refusal(m)
     if row.variant == reference:
         clauses = ["The reference: ratios, changes and sizes are against it"]
     else:
@@ -37,6 +36,12 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
     text = "; ".join(clauses)
     reasons = [*causes(row, device, subject), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
+
+
+def refusal(m: Measurement) -> str:
+    """The sentence of a pair that is not ok: its status and why."""
+    word = "failed" if m.status == "error" else m.status
+    return f"{word.capitalize()}: {(m.reason or 'no reason was recorded').rstrip('.')}."
 
 
 def _speed(row: Row) -> str:
@@ -84,6 +89,7 @@ def _quality(row: Row, base: Subject) -> str:
 
 def _change(row: Row, other: float) -> str:
     """How the quality differs; of what is the better the lower it is, with which way that is."""
+    assert row.quality is not None  # as of every pair that is ok
     told = notation.change(row.quality - other, row.unit, row.quality_n)
     gain = row.gain(row.quality, other)
     return told if row.better == "higher" or not gain else f"{told}, {'better' if gain > 0 else 'worse'}"

@@ -110,7 +110,7 @@ def _goals(comparison: Comparison, rows: Sequence[Row], budget: Budget) -> dict[
 
 def _drop_goal(reference: float, limit: float) -> Callable[[Row], float]:
     def excess(row: Row) -> float:
-        drop = -row.gain(row.validation_quality, reference)
+        drop = -row.gain(row.worth, reference)
         return (drop - limit) / max(limit, least_drop(row.unit, reference))
 
     return excess
@@ -136,7 +136,7 @@ def reference_quality(comparison: Comparison, rows: Sequence[Row]) -> float:
         UnsupportedError: the comparison does not hold the reference.
     """
     for row in [*rows, *comparison.rows]:
-        if row.variant == comparison.reference:
+        if row.variant == comparison.reference and row.validation_quality is not None:
             return row.validation_quality
     raise UnsupportedError(
         f"max_quality_drop is below the reference {comparison.reference!r}, which the comparison does not hold; "
@@ -151,7 +151,7 @@ def _distances(row: Row, goals: dict[str, Callable[[Row], float]]) -> dict[str, 
 
 def _smaller(row: Row) -> tuple[Any, ...]:
     """The order of rows that are as good as each other."""
-    return "noisy" in row.measurement.flags, row.gzip_bytes, row.gain(0.0, row.validation_quality), row.bytes
+    return "noisy" in row.measurement.flags, row.gzip_bytes, row.gain(0.0, row.worth), row.bytes
 
 
 def _comparable(rows: Sequence[Row], costs: Mapping[str, Mapping[str, Value | None]]) -> Sequence[Row]:

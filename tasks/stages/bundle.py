@@ -83,7 +83,7 @@ def _manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder
         distances=choice.distances,
         artifact_sha256=measured.artifact_sha256,
         program=program,
-        quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.validation_quality),
+        quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
         figures={key: _found(value) for key, value in known(row).items()},
         kernels=measured.kernels,
         stand_in=measured.stand_in,

@@ -23,6 +23,7 @@ from tasks.records import (
     read,
 )
 from tasks.records.figures import FIGURES, QUALITY, Figure, drawn, known
+from tasks.records.metrics import METRICS
 from tasks.report import advice, compare, page, roofline_error
 from tasks.report.about import about
 from tasks.report.matrix import matrices
@@ -50,7 +51,8 @@ def report(params: Params) -> None:
     """
     comparison = gather(params)
     advised = advice.advise(comparison, params)
-    subjects = [_subject(variant) for variant in dict.fromkeys(row.variant for row in comparison.rows)]
+    judged = (row.variant for row in comparison.rows if row.quality is not None)
+    subjects = [_subject(variant) for variant in dict.fromkeys(judged)]
     card = paths.DATA / "card.json"
     made_from = about(params, comparison, subjects, files.sha256(card) if card.exists() else None)
     confusions = matrices(advised, [subject.evaluation for subject in subjects])
@@ -71,11 +73,15 @@ def gather(params: Params) -> Comparison:
     subjects: list[Subject] = []
     lost: dict[str, list[str]] = {}  # what has failed, by its reason: one may have taken many variants along
     refused: dict[str, list[str]] = {}  # likewise what can never be made
+    unjudged: dict[str, str] = {}  # why, by the variant whose answers are no numbers
     for variant in params.quantize:
         try:
             subjects.append(_subject(variant))
         except DataError as error:  # a failed variant is told and does not hide the others
             failed = failures.first(params, variant)
+            if failed and failed.stage == "evaluate" and failed.refused and _made(variant):
+                unjudged[variant] = failed.reason
+                continue
             told = refused if failed and failed.refused else lost
             told.setdefault(failed.line if failed else str(error), []).append(variant)
     truths: tuple[Array | None, Array | None] = (None, None)
@@ -84,13 +90,39 @@ def gather(params: Params) -> Comparison:
     except DataError as error:  # evaluations may outlive the data that they were made on
         if subjects:
             lost.setdefault(str(error), []).append("paired tests")
-    measurements = [_measurement(s, device, params) for device in params.benchmark.devices for s in subjects]
+    measurements = [_measurement(s.artifact, device, params) for device in params.benchmark.devices for s in subjects]
     comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *truths)
     first = comparison.rows[0] if comparison.rows else None
+    if unjudged:
+        rows = (*comparison.rows, *_unjudged(params, unjudged))
+        comparison = comparison.model_copy(update={"rows": _in_order(rows, params)})
     few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
     errors = roofline_error.find(row.measurement for row in comparison.rows)
     notes = (*comparison.notes, *few, *roofline_error.notes(errors))
     return comparison.model_copy(update={"failures": _told(lost), "refused": _told(refused), "notes": notes})
+
+
+def _made(variant: str) -> bool:
+    return (paths.artifact(variant) / "card.json").exists()
+
+
+def _unjudged(params: Params, reasons: dict[str, str]) -> Iterator[Row]:
+    """The pairs of variants whose answers are no numbers: `invalid`, whatever a device measured of them."""
+    metric = METRICS.load(params.metric)
+    for variant, reason in reasons.items():
+        artifact = read(ArtifactCard, paths.artifact(variant) / "card.json")
+        model = read(ModelCard, paths.model(artifact.model) / "card.json")
+        for device in params.benchmark.devices:
+            measurement = _measurement(artifact, device, params)
+            if measurement.status != "unsupported":
+                measurement = measurement.model_copy(update={"status": "invalid", "reason": reason})
+            yield compare.unjudged(artifact, model, measurement, params.metric, metric)
+
+
+def _in_order(rows: Sequence[Row], params: Params) -> tuple[Row, ...]:
+    """Device by device, and there in the order of params.yaml."""
+    devices, variants = list(params.benchmark.devices), list(params.quantize)
+    return tuple(sorted(rows, key=lambda row: (devices.index(row.device), variants.index(row.variant))))
 
 
 def _told(reasons: dict[str, list[str]]) -> tuple[str, ...]:
@@ -118,9 +150,9 @@ def _subject(variant: str) -> Subject:
     return Subject(artifact=artifact, model=model, evaluation=evaluation)
 
 
-def _measurement(subject: Subject, device: str, params: Params) -> Measurement:
+def _measurement(artifact: ArtifactCard, device: str, params: Params) -> Measurement:
     """The pair's record, or one of status `error` that says why there is none."""
-    variant, sha256 = subject.variant, subject.artifact.sha256
+    variant, sha256 = artifact.variant, artifact.sha256
     path, failed = paths.benchmark(variant, device), failures.find("benchmark", variant, device)
     reason = "not measured yet"
     if path.exists():

@@ -159,7 +159,7 @@ def _about(row: Row) -> dict[str, str]:
             "metric": row.metric,
             "ratio_against": found.against if found else None,
             f"{row.metric}_n": str(row.quality_n),
-            f"validation_{row.metric}": f"{row.validation_quality:.6g}",
+            f"validation_{row.metric}": f"{row.worth:.6g}",
             "paired_p_value": f"{row.paired.p_value:.6g}" if row.paired else None,
         }
         for key, value in known(row).items():

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from flows.views import table
 from tasks import paths
 from tasks.errors import ConversionError, DataError, InvalidError, ModelError, TercetError, UnsupportedError
-from tasks.params import Params
+from tasks.params import Budget, Bundle, Params
 from tasks.records import Comparison, Row, read
-from tasks.records.figures import FIGURES
+from tasks.records.figures import FIGURES, known
+from tasks.report import markdown
 from tasks.stages import failures
 from tasks.stages.failures import Failure
 from tasks.stages.report import advice, gather, page, report
+from tasks.track import contents
 
 FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
 
@@ -142,7 +145,6 @@ def test_a_lost_variant_has_the_reason_of_the_first_stage_that_failed(study: Pat
     [
         (ConversionError("int16x8 has no kernel for it"), False),
         (UnsupportedError("LiteRT refuses the file"), False),
-        (InvalidError("the answers to 3 of 9 examples are no finite numbers"), False),
         (ModelError("the loss is not finite"), True),
         (OSError(28, "No space left on device"), True),
         (TercetError("scheme int8: no space left"), True),
@@ -151,17 +153,54 @@ def test_a_lost_variant_has_the_reason_of_the_first_stage_that_failed(study: Pat
 def test_what_can_never_be_made_is_told_and_holds_no_bundle_back(
     error: Exception, holds_back: bool, study: Path, params: Params
 ) -> None:
-    paths.evaluation("int8").unlink()
-    with pytest.raises(type(error)), failures.kept("evaluate", "int8"):
+    shutil.rmtree(paths.artifact("int8"))
+    with pytest.raises(type(error)), failures.kept("quantize", "int8"):
         raise error
     comparison = gather(params)
     told = comparison.failures if holds_back else comparison.refused
-    assert told == (f"int8: evaluate int8: {failures.words(error)}",)
+    assert told == (f"int8: quantize int8: {failures.words(error)}",)
     assert not (comparison.refused if holds_back else comparison.failures)
     advised = advice.advise(comparison, params).devices
     assert all((each.choice is None) == holds_back for each in advised)
     assert not any(each.choice and "int8" in each.choice.candidates for each in advised)
     assert page.render(comparison, advice.advise(comparison, params)).count(told[0].replace("'", "&#39;"))
+
+
+@pytest.mark.parametrize("variant", ["int8", "fp32"])
+def test_answers_that_are_no_numbers_make_each_pair_of_a_variant_invalid(
+    variant: str, study: Path, params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = gather(params)
+    paths.evaluation(variant).unlink()
+    paths.benchmark(variant, "host-cpu").unlink()
+    said = "the answers to 3 of 9 test examples are no finite numbers"
+    with pytest.raises(InvalidError), failures.kept("evaluate", variant):
+        raise InvalidError(said)
+    report(params)
+    comparison = read(Comparison, paths.REPORT / "comparison.json")
+    assert [(row.variant, row.device) for row in comparison.rows] == [(r.variant, r.device) for r in before.rows]
+    assert comparison.failures == comparison.refused == ()
+    mine = [row for row in comparison.rows if row.variant == variant]
+    ran = [row for row in mine if row_of(before, variant, row.device).outcome != "unsupported"]
+    assert {row.outcome for row in ran} == {row.measurement.status for row in ran} == {"invalid"}
+    assert {row.verdict for row in ran} == {f"Invalid: {said}."}
+    assert all(list(known(row)) == [] and not row.fronts for row in mine)
+    lines = [line for line in lines_of("comparison.csv") if line["variant"] == variant and line["status"] == "invalid"]
+    assert len(lines) == len(ran)
+    assert {(line["reason"], line["quality"], line["latency_ms"]) for line in lines} == {(said, "", "")}
+    assert said in (paths.REPORT / "index.html").read_text()
+    assert variant not in json.loads((paths.REPORT / "metrics.json").read_text())
+    runs = [entry for entry in contents.collect(params) if isinstance(entry, contents.Run)]
+    sent = [run for run in runs if run.params.get("variant") == variant and run.tags["status"] == "invalid"]
+    assert len(sent) == len(ran)
+    assert {(run.points, run.tags["reason"]) for run in sent} == {((), said)}
+    table.show(comparison)
+    assert said in " ".join(capsys.readouterr().out.split())
+    unlimited = params.model_copy(update={"bundle": Bundle(default=Budget())})
+    for advised in advice.advise(comparison, unlimited).devices:
+        assert not (advised.choice and variant in advised.choice.candidates)
+        assert advice.words(advised, comparison)
+    assert markdown.render(comparison).count(said)
 
 
 def test_without_any_data_there_is_a_report_of_what_failed(project: Path, params: Params) -> None:

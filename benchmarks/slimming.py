@@ -22,14 +22,15 @@ from machine import record
 from tasks.bench import devices, locks
 from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
-from tasks.channels import cost, estimate
+from tasks.channels import cost
 from tasks.compress import slim
 from tasks.examples import Arrays
 from tasks.examples.dataset import Spec, TensorSpec
+from tasks.files import sha256
 from tasks.models import mobilenet_v2, resnet
 from tasks.params import MobilenetV2, Protocol, Resnet, Slim
 from tasks.quantize.litert import convert
-from tasks.records import Measurement
+from tasks.records import Measurement, Runnable
 from tasks.training import fit
 
 DEVICE = "host-cpu"
@@ -45,7 +46,7 @@ def artifact(model: Any, variant: str, folder: Path) -> Artifact:
     """The model as a float32 LiteRT file."""
     path = folder / f"{variant}.tflite"
     path.write_bytes(convert(model, "float32", None))
-    return Artifact(estimate.card(variant, "float32", path.read_bytes()), path)
+    return Artifact(Runnable(variant=variant, scheme="float32", sha256=sha256(path)), path)
 
 
 def measure(model: Any, slimmed: Any, train: Arrays, protocol: Protocol) -> Measurement:

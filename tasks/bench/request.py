@@ -9,7 +9,7 @@ from tasks.bench.device import Device
 from tasks.errors import DataError
 from tasks.files import sha256
 from tasks.params import Protocol
-from tasks.records import ArtifactCard, Energy, Latency, Measurement, Phase, Split, inference, read
+from tasks.records import ArtifactCard, Energy, Latency, Measurement, Phase, Runnable, Split, inference, read
 from tasks.records.measurements import NOT_MEASURED
 from tasks.records.metrics import Kept
 
@@ -18,13 +18,20 @@ Samples = dict[str, Any]  # numpy uint64 arrays: nanoseconds of each inference, 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A deployable file and what its card says."""
+    """A deployable file, and what is known of it."""
 
-    card: ArtifactCard
+    card: Runnable
     path: Path
 
 
-def made_in(folder: Path) -> Artifact:
+@dataclass(frozen=True)
+class Made(Artifact):
+    """One that a stage has made, with the whole of its card."""
+
+    card: ArtifactCard
+
+
+def made_in(folder: Path) -> Made:
     """What lies in the folder of a variant.
 
     Raises:
@@ -34,7 +41,7 @@ def made_in(folder: Path) -> Artifact:
     path = folder / card.file
     if not path.is_file() or sha256(path) != card.sha256:
         raise DataError(f"{path}: not the file that its card was written for; `tercet run` makes it again")
-    return Artifact(card, path)
+    return Made(card, path)
 
 
 @dataclass(frozen=True)

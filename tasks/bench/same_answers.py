@@ -9,7 +9,7 @@ from tasks.bench.transport import Local
 from tasks.distance import rms
 from tasks.errors import UnsupportedError
 from tasks.formats.schemes import SCHEMES
-from tasks.records import ArtifactCard, judged
+from tasks.records import Runnable, judged
 
 # some forty units in the last place: PJRT computes float16 in halves throughout, GPUs multiply in TF32, of as many
 # bits, and TPUs in bfloat16
@@ -65,6 +65,6 @@ def allowed(scheme: str, setup: Setup) -> float:
     return HALVES if found.halves or setup.offloads else found.apart
 
 
-def _step(card: ArtifactCard) -> float:
+def _step(card: Runnable) -> float:
     """What lies between two integers of the output that is compared; 0 for one of floats."""
     return next((output.scale or 0.0 for output in card.outputs if output.name == judged(card.outputs)), 0.0)

@@ -1,6 +1,5 @@
 """What a device is estimated to take for one inference of a Keras model, while it is being compressed."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +8,10 @@ from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request
 from tasks.errors import ModelError, ParamsError
 from tasks.examples import first
+from tasks.files import sha256
 from tasks.params import Protocol
 from tasks.quantize import litert
-from tasks.records import ArtifactCard
+from tasks.records import Runnable
 from tasks.scratch import scratch
 
 if TYPE_CHECKING:
@@ -43,27 +43,9 @@ def latency_ms(model: "tf_keras.Model", device: str, train: "Examples") -> float
     with scratch("estimate") as folder:
         path = Path(folder, "model.tflite")
         path.write_bytes(content)
-        artifact = Artifact(card(model.name, scheme, content), path)
+        artifact = Artifact(Runnable(variant=model.name, scheme=scheme, sha256=sha256(path)), path)
         request = Request(artifact, artifact, found, Protocol(mode="quick"), inputs=path)
         measurement = kind.measure(request).measurement
     if measurement.latency is None:
         raise ModelError(f"slim: {device} gives no latency for the model: {measurement.reason}")
     return measurement.latency.ms_p50
-
-
-def card(name: str, scheme: str, content: bytes) -> ArtifactCard:
-    """What a target asks of an artifact, for a file that is no variant."""
-    digest = hashlib.sha256(content).hexdigest()
-    return ArtifactCard(
-        variant=name,
-        model=name,
-        scheme=scheme,
-        file="model.tflite",
-        sha256=digest,
-        bytes=len(content),
-        gzip_bytes=len(content),
-        inputs=(),
-        outputs=(),
-        operators={},
-        converter="",
-    )

@@ -10,6 +10,7 @@ from tasks.records.artifacts import (
     Layer,
     ModelCard,
     Program,
+    Runnable,
     Scenario,
     Sensitivity,
     Signature,
@@ -39,7 +40,7 @@ from tasks.records.quality import Better, ClassFigures, Evaluation, Paired, Scor
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "Better", "ClassFigures", "Code", "Comparison", "Control", "Energy",
     "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement", "Memory", "ModelCard",
-    "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Scenario",
-    "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "gain",
+    "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row", "Runnable",
+    "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "gain",
     "inference", "judged", "read",
 ]  # fmt: skip

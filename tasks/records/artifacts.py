@@ -93,23 +93,37 @@ class Sensitivity(Record):
     n: int  # examples
 
 
-class ArtifactCard(Record):
-    """`out/artifacts/<variant>/card.json`: a file that can be deployed."""
+class Runnable(Record):
+    """What a device must know of a file to run it, or to say what it would cost."""
 
-    schema_version: Literal[1] = 1
     variant: str
-    model: str
     scheme: str
-    file: str
     sha256: str
-    bytes: int
-    gzip_bytes: int  # gzip -9: the size of a download
-    zstd_bytes: int | None = None  # zstd -19
-    inputs: tuple[Tensor, ...]  # what answers an example takes, and what it gives
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[Tensor, ...] = ()  # what answers an example takes, and what it gives; none where nobody asks it
+    outputs: tuple[Tensor, ...] = ()
     signatures: tuple[
         Signature, ...
     ] = ()  # every way to call it, where there are several: the one above, where none is
+    stablehlo: Program | None = None
+    no_stablehlo: str | None = None  # why there is none
+
+    @property
+    def scenario(self) -> Scenario:
+        """How it is driven: by one call for each example, or as what writes a text and keeps a state meanwhile."""
+        return "generate" if any(signature.state for signature in self.signatures) else "single"
+
+
+class ArtifactCard(Runnable):
+    """`out/artifacts/<variant>/card.json`: a file that can be deployed."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    file: str
+    bytes: int
+    gzip_bytes: int  # gzip -9: the size of a download
+    zstd_bytes: int | None = None  # zstd -19
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
     operators: dict[str, int]  # how many of each
     aware_epochs: int = 0
     ranges: str = "min-max"  # of the activations, where the scheme has any: how they were chosen
@@ -121,10 +135,3 @@ class ArtifactCard(Record):
     note: str | None = None  # what the scheme's name would hide
     converter: str  # name and version
     params: dict[str, Any] = Field(default_factory=dict)  # of its entry in `quantize`, defaults among them
-    stablehlo: Program | None = None
-    no_stablehlo: str | None = None  # why there is none
-
-    @property
-    def scenario(self) -> Scenario:
-        """How it is driven: by one call for each example, or as what writes a text and keeps a state meanwhile."""
-        return "generate" if any(signature.state for signature in self.signatures) else "single"

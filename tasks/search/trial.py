@@ -18,7 +18,7 @@ from tasks.bench import devices
 from tasks.bench.judging import kept, questions
 from tasks.bench.locks import hold
 from tasks.bench.predict import Kernels, litert
-from tasks.bench.request import Artifact, made_in
+from tasks.bench.request import Artifact, Made, made_in
 from tasks.closure import Reader
 from tasks.errors import DeviceError, TercetError, UnsupportedError
 from tasks.examples import Examples, dataset
@@ -215,7 +215,7 @@ def quality(made: Artifact, metric: str, kernels: Kernels = "default") -> float:
     return grade(answers, examples.targets[LABEL], kernels, "validation", metric).value
 
 
-def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, progress: Progress) -> None:
+def _measure(workshop: Workshop, made: Made, device: str, folder: Path, progress: Progress) -> None:
     """The figures of one device.
 
     Raises:
@@ -251,7 +251,7 @@ def _measure(workshop: Workshop, made: Artifact, device: str, folder: Path, prog
         raise UnsupportedError(f"{device} does not tell {', '.join(missing)}")
 
 
-def _row(made: Artifact, measured: Measurement, validation: float) -> Row:
+def _row(made: Made, measured: Measurement, validation: float) -> Row:
     """A trial as a line of a comparison, for its figures on the device alone: no test example has been read."""
     bare = Row(
         variant=made.card.variant,

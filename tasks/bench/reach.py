@@ -1,6 +1,7 @@
 """What a device answers when it is connected to, or started: `tercet devices --probe`."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from tasks.bench import transport
@@ -20,16 +21,18 @@ def reach(device: Device) -> str:
     return KINDS.load(device.kind).probe(device)
 
 
-def runner(runtime: str) -> Callable[[Device], str]:
+def runner(runtime: str, code: Path | None = None) -> Callable[[Device], str]:
     """How a kind answers that runs here: this machine, by the runner in a fresh process.
 
     Args:
         runtime: the runner's module that it measures with.
+        code: the file of that module, where it is none of ours.
     """
 
     def probe(device: Device) -> str:  # noqa: ARG001 - every probe has this signature
         with hold("local", exclusive=False):  # a measurement that runs must not be met
-            response = transport.Local().run({"action": "look", "runtime": runtime}, {}, {}, timeout_s=LIMIT_S)
+            ask, files = {"action": "look", "runtime": runtime}, {"code": code} if code else {}
+            response = transport.Local().run(ask, files, {}, timeout_s=LIMIT_S)
         return line(response.environment)
 
     return probe

@@ -21,6 +21,7 @@ class Setup:
     options: dict[str, Any]  # the runtime's
     energy: dict[str, str]  # sources of readings, see the runner's `counters.find`
     watts_per_core: tuple[float, float, float]  # low, nominal, high: for an estimate where no counter can be read
+    code: Path | None = None  # the file of that module, where it is none of ours: it is sent with every request
     model: Callable[[Artifact], Path] = lambda artifact: artifact.path  # the file that the runtime takes
     profiles: bool = False  # whether the runtime can say how long each operator takes
     generates: str | None = None  # the runner's module for what keeps a state between calls
@@ -29,7 +30,7 @@ class Setup:
 
     def files(self, artifact: Artifact) -> dict[str, Path]:
         """What every request to the runner about an artifact sends."""
-        return {"model": self.model(artifact)}
+        return {"model": self.model(artifact)} | ({"code": self.code} if self.code else {})
 
     def ask(self, action: str, artifact: Artifact) -> dict[str, Any]:
         """What every request to the runner about an artifact holds.
@@ -61,3 +62,4 @@ class Shipped:
     options: dict[str, Any]  # the module's
     output: str  # that quality is of
     requires: tuple[str, ...]  # packages that the script needs beside numpy, as pip takes them
+    code: Path | None = None  # the file of that module, where it is none of ours

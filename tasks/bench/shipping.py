@@ -34,30 +34,30 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
     shipped = kind.ships(artifact, device, folder)
     runner = folder / "runner"
     runner.mkdir()
-    for name in closure(shipped.module):
-        shutil.copyfile(RUNNER / f"{name}.py", runner / f"{name}.py")
+    for name, path in closure(shipped.module, shipped.code).items():
+        shutil.copyfile(path, runner / f"{name}.py")
     return shipped
 
 
-def closure(module: str) -> list[str]:
-    """A module of the runner and those that it needs."""
-    seen, waiting = set(), {module}
+def closure(module: str, code: Path | None = None) -> dict[str, Path]:
+    """A module of the runner, or of a file, and those of the runner that it needs, each with its file."""
+    found: dict[str, Path] = {}
+    waiting = {module}
     while waiting:
         name = waiting.pop()
-        seen.add(name)
-        waiting |= set(IMPORTED.findall((RUNNER / f"{name}.py").read_text(encoding="utf-8"))) - seen
-    return sorted(seen)
+        found[name] = code if code and name == module else RUNNER / f"{name}.py"
+        waiting |= set(IMPORTED.findall(found[name].read_text(encoding="utf-8"))) - found.keys()
+    return dict(sorted(found.items()))
 
 
 def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | None = None) -> Shipped:
     """To a processor: the file that it was timed with, by the runtime of its own kind or of the one that is named."""
     runtime = runtime or device.kind
     setup, package = timed.setup_of(runtime, device, Local()), KINDS.load(runtime).package
-    assert package
     source, ask = setup.model(artifact), setup.ask("predict", artifact)
     file = f"model{source.suffix}"
     shutil.copyfile(source, folder / file)
-    found_by = f"{package} {installed(package)}"
+    found_by = f"{package} {installed(package)}" if package else runtime
     return Shipped(
         file=file,
         found_by=found_by,
@@ -66,7 +66,8 @@ def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | N
         module=ask["runtime"],
         options=ask["options"],
         output=judged(artifact.card.outputs),
-        requires=(required(package), *plugins(setup.options.get("platform", "cpu"))),
+        requires=(*([required(package)] if package else []), *plugins(setup.options.get("platform", "cpu"))),
+        code=setup.code,
     )
 
 

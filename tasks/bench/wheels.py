@@ -8,7 +8,7 @@ hashes of each, the lock. They are fetched once by pip, from where this machine'
 import re
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, metadata, requires
@@ -86,22 +86,31 @@ class Pin:
     line: str  # name, version and hashes, as pip reads them
 
 
-def pins(package: str, platform: Platform) -> dict[str, Pin]:
-    """A package and all that it needs there, by canonical name.
+def pins(packages: Iterable[str], platform: Platform, pinned: Path | None = None) -> dict[str, Pin]:
+    """Some packages and all that they need there, by canonical name.
+
+    Args:
+        packages: their names.
+        platform: where they shall run.
+        pinned: has, as a lock does, those that Tercet's own lock has not.
 
     Raises:
         DataError: the lock lacks one of them.
         DeviceError: one of them is not installed here, so its needs are unknown.
     """
-    locked = _locked(platform)
+    locked = (_locked(pinned, platform) if pinned else {}) | _locked(paths.packaged(paths.LOCK), platform)
     found: dict[str, Pin] = {}
-    waiting: list[str] = [canonicalize_name(package)]
+    waiting: list[str] = list(map(canonicalize_name, packages))
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
         if name not in locked:
-            raise DataError(f"{paths.LOCK}: no version of {name} for Python {platform.version}; run `make lock`")
+            where = f"{paths.LOCK} and {pinned}" if pinned else str(paths.LOCK)
+            raise DataError(
+                f"{where}: no version of {name} for Python {platform.version}; run `make lock`; what a plug-in's kind"
+                " needs stands in the file that it names as `pinned`"
+            )
         found[name] = locked[name]
         waiting += _needs(name, platform)
     return dict(sorted(found.items()))
@@ -121,9 +130,9 @@ def archive(packages: Mapping[str, Pin], platform: Platform) -> Path:
     return path
 
 
-def _locked(platform: Platform) -> dict[str, Pin]:
-    """What the lock holds for a platform."""
-    text = paths.packaged(paths.LOCK).read_text(encoding="utf-8")  # a project's own is of something else
+def _locked(lock: Path, platform: Platform) -> dict[str, Pin]:
+    """What a lock holds for a platform: Tercet's is the packaged one, as a project's own is of something else."""
+    text = lock.read_text(encoding="utf-8")
     found: dict[str, Pin] = {}
     for entry in re.findall(r"^\w.*", text.replace("\\\n", " "), re.MULTILINE):
         words = entry.split()

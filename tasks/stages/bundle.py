@@ -67,7 +67,7 @@ def _fill(folder: Path, name: str, row: Row) -> Program:
     packages = " ".join(f'"{package}"' for package in shipped.requires)
     files.write_text(folder / "README.txt", README.format(name=name, row=row, packages=packages, runs=shipped.runs))
     program = folder / shipped.file
-    about = {name: value for name, value in vars(shipped).items() if name != "runs"}
+    about = {name: value for name, value in vars(shipped).items() if name not in ("runs", "code")}
     return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about)
 
 

@@ -25,6 +25,7 @@ class Kind:
     schema: "type[Device]"  # of a device's file; the docstring says what such a device is
     measure: "Callable[[Request], Result]"
     package: str | None = None  # that nothing can be done without here
+    pinned: Path | None = None  # versions and hashes of it and its needs, where Tercet's lock has none: sent by ssh
     programs: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # likewise: Debian's package, and what for
     usable: "Callable[[Device], str | None]" = lambda _: None  # why not here, where the package is installed
     fingerprint: "Callable[[Device], dict[str, Any]]" = lambda _: {}  # what figures hang from beside file and package

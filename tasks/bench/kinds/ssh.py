@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
+from packaging.utils import canonicalize_name
 from pydantic import AfterValidator
 
 from tasks import files, paths
@@ -80,8 +81,8 @@ def fingerprint(device: Device) -> dict[str, Any]:
     Behind the same name another board makes all figures old.
     """
     assert isinstance(device, Ssh)
-    package, others = package_of(device), _answered(paths.host(device.name))[1:]
-    return {package: devices.installed(package)} | ({"answered": others} if others else {})
+    others = _answered(paths.host(device.name))[1:]
+    return {each: devices.installed(each) for each in packages_of(device)} | ({"answered": others} if others else {})
 
 
 def _answered(path: Path) -> list[Any]:
@@ -106,14 +107,12 @@ def probe(device: Device) -> str:
     assert isinstance(device, Ssh)
     with session_on(device) as session:
         host = session.host
-    package = package_of(device)
     words = [
         f"{host.system} {host.machine}" + (" (emulated)" if host.emulated else ""),
         f"{host.cpus} CPUs",
         f"Python {host.python}",
         host.libc,
-        f"{package} {host.installed[package] or 'will be sent'}",
-        f"numpy {host.installed['numpy'] or 'will be sent'}",
+        *(f"{name} {host.installed[name] or 'will be sent'}" for name in (*packages_of(device), "numpy")),
         f"{host.free_bytes / 2**30:.1f} GiB free",
         f"load {host.load1:.2f}",
     ]
@@ -122,7 +121,7 @@ def probe(device: Device) -> str:
 
 def session_on(device: Ssh) -> Remote:
     """A session on the device, to be entered."""
-    return Remote(device.name, device.python, ("numpy", package_of(device)))
+    return Remote(device.name, device.python, ("numpy", *packages_of(device)))
 
 
 def equip(session: Remote, device: Ssh) -> None:
@@ -132,11 +131,11 @@ def equip(session: Remote, device: Ssh) -> None:
         DeviceError: they cannot be had for its platform, or do not fit on its disk.
         DataError: the lock is missing.
     """
-    host, package = session.host, package_of(device)
+    host, names = session.host, ("numpy", *packages_of(device))
     glibc = re.fullmatch(r"glibc (\d+\.\d+)", host.libc)
     platform = wheels.Platform(host.machine, host.python, glibc[1] if glibc else "")
-    pins = wheels.pins(package, platform)
-    wanted = {name: pins[name].version for name in ("numpy", package)}
+    pins = wheels.pins(names, platform, KINDS.load(device.runtime).pinned)
+    wanted = {name: pins[canonicalize_name(name)].version for name in names}
     if all(host.installed[name] == version for name, version in wanted.items()):
         return
     listed = ", ".join(f"{name} {version}" for name, version in wanted.items())
@@ -153,17 +152,16 @@ def equip(session: Remote, device: Ssh) -> None:
     if needed > host.free_bytes:
         free, mib = host.free_bytes / 2**20, needed / 2**20
         raise DeviceError(
-            f"{device.name}: the disk is full there: {free:.0f} MiB free, and {mib:.0f} MiB needed to send {package};"
+            f"{device.name}: the disk is full there: {free:.0f} MiB free, and {mib:.0f} MiB needed to send {names[-1]};"
             f" free some, or install {listed} there"
         )
     session.unpack(archive)
 
 
-def package_of(device: Ssh) -> str:
-    """The package of the device's runtime."""
+def packages_of(device: Ssh) -> tuple[str, ...]:
+    """The package of the device's runtime; none where that needs no more than numpy."""
     package = KINDS.load(device.runtime).package
-    assert package
-    return package
+    return (package,) if package else ()
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:

@@ -183,18 +183,18 @@ def locked(name: str) -> list[str]:
 
 def test_what_is_sent_is_what_is_locked(board: Any) -> None:
     old, new = locked("numpy")  # one for Python 3.11, one for all that is newer
-    assert wheels.pins("ai-edge-litert", PI)["numpy"].version == old
+    assert wheels.pins(["ai-edge-litert"], PI)["numpy"].version == old
     newer = wheels.Platform("aarch64", "3.13.1", "2.36")
-    found = wheels.pins("ai-edge-litert", newer)
+    found = wheels.pins(["ai-edge-litert"], newer)
     assert found["numpy"].version == new
     assert found.keys() >= {"ai-edge-litert", "flatbuffers", "protobuf", "ml-dtypes", "tqdm", "typing-extensions"}
     assert "backports-strenum" not in found  # for Python 3.10
-    assert wheels.pins("jaxlib", PI).keys() == {"jaxlib", "ml-dtypes", "numpy", "scipy"}
+    assert wheels.pins(["jaxlib"], PI).keys() == {"jaxlib", "ml-dtypes", "numpy", "scipy"}
     for name, pin in found.items():
         assert pin.version in locked(name)
         assert pin.line.startswith(f"{name}=={pin.version} --hash=sha256:")
     paths.LOCK.write_text("jaxlib==0.0.1\n")  # of something else in the user's folder
-    assert wheels.pins("jaxlib", PI)["jaxlib"].version == locked("jaxlib")[0]
+    assert wheels.pins(["jaxlib"], PI)["jaxlib"].version == locked("jaxlib")[0]
 
 
 def test_wheels_are_for_this_glibc_or_an_older_one() -> None:
@@ -217,7 +217,7 @@ def test_an_archive_is_fetched_once_with_its_hashes(board: Any, monkeypatch: pyt
         return Told(0, "", "")
 
     monkeypatch.setattr(wheels, "told", run)
-    packages = wheels.pins("ai-edge-litert", PI)
+    packages = wheels.pins(["ai-edge-litert"], PI)
     path = wheels.archive(packages, PI)
     assert path == wheels.archive(packages, PI)
     ((command, requirements),) = calls
@@ -233,7 +233,7 @@ def test_packages_that_cannot_be_had_are_named(board: Any, monkeypatch: pytest.M
     said = "WARNING: slow\nERROR: No matching distribution found for numpy==2\n"
     monkeypatch.setattr(wheels, "told", lambda *_, **__: Told(1, "", said))
     with pytest.raises(DeviceError, match=r"packages for aarch64-glibc2\.36-cp311: pip failed: No matching"):
-        wheels.archive(wheels.pins("jaxlib", PI), PI)
+        wheels.archive(wheels.pins(["jaxlib"], PI), PI)
     assert not list((paths.STATE / "wheels").rglob("*.gz*"))
 
 
@@ -260,7 +260,7 @@ def fetched(board: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path
 
 def test_nothing_is_sent_to_a_device_that_has_it(fetched: Path) -> None:
     device: Any = devices.load("board")
-    pinned = {name: wheels.pins("ai-edge-litert", PI)[name].version for name in ("numpy", "ai-edge-litert")}
+    pinned = {name: wheels.pins(["ai-edge-litert"], PI)[name].version for name in ("numpy", "ai-edge-litert")}
     has: Any = Sent(installed=pinned)
     target.equip(has, device)
     assert has.archives == []

@@ -17,6 +17,8 @@ import psutil
 import pytest
 import yaml
 
+from flows.start.prefect_server import Server
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 LIMIT_S = 600.0  # of one command
@@ -115,6 +117,24 @@ def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
         return Clone(root, environment(root, temporary))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server as a user has one, for all tests of a process: a new one keeps a processor busy for 20 s.
+
+    It comes up behind a proxy that answers nobody, and with a home that nobody can write to.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("prefect"))
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+            patch.setenv(name, "http://127.0.0.1:9")
+        patch.delenv("PREFECT_HOME", raising=False)
+        patch.setenv("HOME", "/proc/nobody")
+        found = Server()
+        found.wait()
+    yield found
+    found.stop()
 
 
 def environment(root: Path, temporary: Path) -> dict[str, str]:

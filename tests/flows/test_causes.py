@@ -11,7 +11,6 @@ from prefect import flow as prefect_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from flows import pipeline, stages, trials
-from flows.start.prefect_server import Server
 from tasks import params, paths
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
 from tasks.stages import STAGES, failures, report, sources
@@ -31,14 +30,9 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
-        server = Server()
-    server.wait()
+def _connected(server):
     with temporary_settings({PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}):
         yield
-    server.stop()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
@@ -51,8 +52,9 @@ def first(make_clone, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def clone(first):
-    return first[0]
+def clone(first, server):
+    """The copy behind its first run, with a server that is up already: each run would wait for one of its own."""
+    return replace(first[0], env=first[0].env | {"PREFECT_API_URL": server.address})
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +148,6 @@ def test_an_edit_makes_old_what_the_code_shapes_and_a_docstring_nothing(clone, o
     assert f"code: {name} changed (benchmark.{device}, bundle.{device})" in said
     measured = {f"benchmark {variant} @ {device}" for variant in VARIANTS}
     assert outcomes(said)["ran"] == measured | {"code", f"bundle {device}"}
-    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
     lock = (clone.root / "dvc.lock").read_bytes()
     assert "Running stage" not in clone.run("dvc", "repro")
     assert (clone.root / "dvc.lock").read_bytes() == lock

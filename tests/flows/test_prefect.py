@@ -78,6 +78,38 @@ def surroundings(project, monkeypatch):
     return project
 
 
+def test_one_that_came_up_behind_a_proxy_is_asked_past_it(surroundings, server):
+    prefect_server.past_proxies()
+    with urllib.request.urlopen(f"{server.address}/admin/version", timeout=60) as answer:
+        assert isinstance(json.load(answer), str)
+    assert os.environ["NO_PROXY"].split(",")[0] == "example.org"
+
+
+def test_what_a_kill_left_of_a_database_is_forgotten(project, monkeypatch):
+    """By a server that ends where there is a database, and answers where there is none."""
+    kept = prefect_server.HOME / "prefect.db"
+
+    def start(server):
+        ends = kept.exists()
+        command = [sys.executable, "-c", "raise SystemExit(1)"] if ends else ["sleep", "100"]
+        server._process, server.address = subprocess.Popen(command), f"http://127.0.0.1:{9 if ends else port}/api"
+
+    monkeypatch.setattr(Server, "_start", start)
+    kept.parent.mkdir(parents=True)
+    kept.write_text("half")
+    with HTTPServer(("127.0.0.1", 0), Pages) as pages:
+        port = pages.server_port
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        server = Server()
+        try:
+            server.wait()
+        finally:
+            server.stop()
+            pages.shutdown()
+    assert not kept.exists()
+
+
+@pytest.mark.slow  # two starts; above is the same in parts
 def test_it_starts_behind_a_proxy_without_a_home_and_after_a_kill(surroundings):
     prefect_server.HOME.mkdir(parents=True)
     with closing(sqlite3.connect(prefect_server.HOME / "prefect.db")) as database:  # as a half made one has it
@@ -158,16 +190,6 @@ def ask(server, path):
         return json.load(answer)
 
 
-@pytest.fixture(scope="module")
-def users_server(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("server"))
-        server = Server()
-        server.wait()
-    yield server
-    server.stop()
-
-
 def words(server):
     return [log["message"] for log in ask(server, "/logs/filter")]
 
@@ -190,27 +212,27 @@ def run_on(server, project):
             process.kill()
 
 
-def test_a_users_server_shows_name_and_log_of_a_run_and_that_it_was_cancelled(users_server, project):
-    before = [run["id"] for run in ask(users_server, "/flow_runs/filter")]
-    with run_on(users_server, project) as process:
+def test_a_users_server_shows_name_and_log_of_a_run_and_that_it_was_cancelled(server, project):
+    before = [run["id"] for run in ask(server, "/flow_runs/filter")]
+    with run_on(server, project) as process:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=60)
-    assert {"a warning in the flow", "a warning in a stage", "epoch 1 of 5"} <= set(words(users_server))
+    assert {"a warning in the flow", "a warning in a stage", "epoch 1 of 5"} <= set(words(server))
     assert said == SAID
-    (run,) = (run for run in ask(users_server, "/flow_runs/filter") if run["id"] not in before)
+    (run,) = (run for run in ask(server, "/flow_runs/filter") if run["id"] not in before)
     assert run["state_type"] == "CANCELLED"
     assert re.fullmatch(r"smoke \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run["name"])
 
 
-def test_a_users_server_that_hangs_while_it_is_told_holds_nobody_up(users_server, project):
-    with run_on(users_server, project) as process:
-        os.kill(users_server._process.pid, signal.SIGSTOP)  # it takes connections, and answers none
+def test_a_users_server_that_hangs_while_it_is_told_holds_nobody_up(server, project):
+    with run_on(server, project) as process:
+        os.kill(server._process.pid, signal.SIGSTOP)  # it takes connections, and answers none
         try:
             start = time.monotonic()
             process.send_signal(signal.SIGTERM)
             said, _ = process.communicate(timeout=60)
             took = time.monotonic() - start
         finally:
-            os.kill(users_server._process.pid, signal.SIGCONT)
+            os.kill(server._process.pid, signal.SIGCONT)
     assert (process.returncode, said) == (143, SAID)
     assert took < PROMPT_S

@@ -1,9 +1,10 @@
 """Trials that are really made, on a small network: what is shared, what is read, and what becomes of a poor one."""
 
 import json
+import shutil
 import threading
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -59,35 +60,52 @@ def examples(count, seed):
 @pytest.fixture
 def reads(monkeypatch):
     """The splits that are read; the test split is not to be had."""
-    splits = {"train": examples(160, 1), "validation": examples(40, 2), "calibration": examples(16, 3)}
     seen = []
 
     def load(split):
         seen.append(split)
-        return splits[split]
+        return splits()[split]
 
     monkeypatch.setattr(dataset, "load", load)
     return seen
 
 
+@cache
+def splits():
+    return {"train": examples(160, 1), "validation": examples(40, 2), "calibration": examples(16, 3)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project with a baseline and its float32 variant; every test has a copy."""
+    root = tmp_path_factory.mktemp("made")
+    (root / "infra").symlink_to(ROOT / "infra")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setattr(dataset, "load", splits().__getitem__)
+        fit.reset(0)
+        model = cnn.build(
+            Cnn(filters=(4, 8), dense=(8,), family="cnn"),
+            Spec({"image": TensorSpec((12, 12, 1), "float32")}, tuple("abcd")),
+        )
+        paths.model("baseline").mkdir(parents=True)
+        keras_files.save(model, paths.model("baseline"))
+        layers = keras_files.layers(model)
+        ModelCard(
+            model="baseline", parent=None, method="train", parameters=model.count_params(), epochs=1, total_epochs=1,
+            layers=layers, history={},
+        ).save(paths.model("baseline") / "card.json")  # fmt: skip
+        entry = Params.model_validate(VALUES).quantize["fp32"]
+        quantization.make(paths.artifact("fp32"), "fp32", entry, paths.model)
+    return root
+
+
 @pytest.fixture
-def workshop(project, reads, monkeypatch):
-    """A trained baseline and its float32 variant, with a device whose latencies are made up."""
-    (project / "infra").symlink_to(ROOT / "infra")
+def workshop(made, project, reads, monkeypatch):
+    """A baseline and its float32 variant, with a device whose latencies are made up."""
+    shutil.copytree(made, project, symlinks=True, dirs_exist_ok=True)
     fit.reset(0)
-    model = cnn.build(
-        Cnn(filters=(4, 8), dense=(8,), family="cnn"),
-        Spec({"image": TensorSpec((12, 12, 1), "float32")}, tuple("abcd")),
-    )
-    paths.model("baseline").mkdir(parents=True)
-    keras_files.save(model, paths.model("baseline"))
-    layers = keras_files.layers(model)
-    ModelCard(
-        model="baseline", parent=None, method="train", parameters=model.count_params(), epochs=1, total_epochs=1,
-        layers=layers, history={},
-    ).save(paths.model("baseline") / "card.json")  # fmt: skip
     settings = Params.model_validate(VALUES)
-    quantization.make(paths.artifact("fp32"), "fp32", settings.quantize["fp32"], paths.model)
     lanes = Lanes()
     monkeypatch.setattr(benchmark, "measure", lanes.measure)
     return trial.Workshop(

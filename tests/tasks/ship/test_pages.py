@@ -48,6 +48,7 @@ def test_another_port_is_found_and_one_that_was_asked_for_is_not_replaced(monkey
         assert command.note == f"port {port} is taken; "
         chosen = int(command.address.rpartition(":")[2])
         assert chosen != port
+        assert command.argv[:4] == (sys.executable, "-P", "-m", "mlflow")  # whatever PATH leads to
         assert command.argv[command.argv.index("--port") + 1] == str(chosen)
         with pytest.raises(TercetError, match=f"--port: {port} cannot be had: Address already in use"):
             track.ui(port)
@@ -81,6 +82,7 @@ def started(*command: str, cwd: Path) -> Iterator[Path]:
         process.wait(20)
 
 
+@pytest.mark.slow  # MLflow is imported three times; that the command needs no PATH is said above
 def test_the_pages_open_from_an_environment_that_is_not_activated(tmp_path: Path, database: Path) -> None:
     root = tmp_path / "a project"
     root.mkdir()

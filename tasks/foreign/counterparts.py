@@ -58,6 +58,11 @@ def of(entry: Config, network: Callable[[Config], Build], *, within: bool = Fals
         return built
     if kind == "Lambda":
         return _lambda(config)
+    if config.get("stateful"):
+        raise ModelError(
+            f"layer {name!r}: stateful, so an answer hangs from the examples before it, and here each stands by "
+            "itself; build the model with stateful=False"
+        )
     cls = getattr(layers, kind, None) or getattr(keras.layers, kind, None)
     if cls is None or kind in UNREAD:
         raise ModelError(f"layer {name!r}: tf_keras has no {kind} that computes and is stored alike; {WAY_OUT}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
-from tasks.foreign import archive, keras3, limits, safety, saved_model, values
+from tasks.foreign import archive, keras3, limits, names, safety, saved_model, values
 from tasks.params import Stored
 from tasks.training import custom
 
@@ -44,7 +44,10 @@ def load(params: Stored) -> "tf_keras.Model":
     newer = found.version.startswith("3")
     config = safety.read(path, found.config, lambdas=params.lambdas, keras3=newer)
     if newer:
-        config, coarse = values.in_float32(config)
+        config, coarse = values.in_float32(values.merged(config))
+        config, renamed = names.in_scope(config)
+        for old, new in renamed.items():
+            log.warning("%s: %r is no name for a layer in TensorFlow; from here on it is %r", path, old, new)
         if coarse:
             log.warning("%s: it computes in %s; from here on in float32", path, ", ".join(sorted(coarse)))
     if path.is_dir():

@@ -225,6 +225,8 @@ class _Reader:
         kind = str(name).rpartition(">")[2]
         if kind in listed.READERS:
             return self.refusal(layer, f"({kind}) reads files; `prepare` makes token numbers of texts", "layer")
+        if kind.endswith("DTypePolicy"):
+            return self.refusal(layer, f"it was quantized by Keras ({kind}); save the float model, before `quantize`")
         if kind in listed.TFMOT:
             return self.refusal(layer, f"({kind}) is a wrapper of TensorFlow Model Optimization: {_stripped(kind)}")
         ours = _of_keras(module) and title in (name, f"Custom>{name}")

@@ -7,6 +7,8 @@ import numpy as np
 
 from tasks.foreign.flat import FLOATS
 
+LORA = ("lora_rank", "lora_alpha")
+
 
 def plain(value: Any) -> Any:
     """A value, or a list of values, as Python has it."""
@@ -32,6 +34,15 @@ def plain(value: Any) -> Any:
 def dtype(value: Any) -> Any:
     """The name of a type, whether it is given as such or as a policy."""
     return value["config"].get("name") if isinstance(value, Mapping) else value
+
+
+def merged(config: Any) -> Any:
+    """The configuration without low-rank weights beside a kernel, which the file has merged into it (LoRA)."""
+    if isinstance(config, list):
+        return [merged(part) for part in config]
+    if not isinstance(config, Mapping):
+        return config
+    return {key: merged(part) for key, part in config.items() if key not in LORA}
 
 
 def in_float32(config: Any) -> tuple[Any, set[str]]:

@@ -96,6 +96,16 @@ def one_layer(layer):
     return keras.Model(inputs, layer(inputs))
 
 
+def quantized():
+    model = keras.Sequential([layers.Input((4,)), layers.Dense(3)])
+    model.quantize("int8")
+    return model
+
+
+def stateful():
+    return keras.Sequential([layers.Input((5, 3), batch_size=1), layers.LSTM(4, stateful=True)])
+
+
 class Subclassed(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -128,6 +138,8 @@ REFUSED = {
     "lambda": lambda: one_layer(layers.Lambda(lambda x: x * 2)),
     "median": lambda: one_layer(lambda x: keras.ops.median(x, axis=1)),
     "subclassed": subclassed,
+    "quantized": quantized,
+    "stateful": stateful,
     "own": lambda: one_layer(Scale()),
 }
 

@@ -102,6 +102,24 @@ def structured():
     return keras.Model([left, right], {"z": one, "y": [other, layers.Dense(2, name="last")(x)]})
 
 
+def named():
+    """Names that TensorFlow has no scope for; two would be one without their signs."""
+    x = inputs = layers.Input((6,), name="given")
+    x = layers.Dense(4, name="first layer")(x)
+    inner = keras.Sequential([layers.Input((4,)), layers.Dense(4, name="größe")], name="a model+")
+    x = layers.Dense(4, name="first_layer")(inner(x)) + x
+    return keras.Model(inputs, [layers.Dense(2, name="_end")(x), layers.Dense(2, name="end:2")(x)], name="my model")
+
+
+def adapted():
+    """Low-rank weights beside a kernel."""
+    x = inputs = layers.Input((6,), name="given")
+    wide = layers.Dense(8)
+    model = keras.Model(inputs, layers.Dense(2)(wide(x)))
+    wide.enable_lora(2)
+    return model
+
+
 def precise(policy):
     """A network of another precision than float32: of each layer, and of what it casts to by itself."""
     x = inputs = layers.Input((8, 8, 2))
@@ -136,6 +154,8 @@ MODELS = {
     "layers_of_a_volume": lambda: beside(VOLUME, OF_A_VOLUME),
     "words": words,
     "structured": structured,
+    "named": named,
+    "adapted": adapted,
     **{policy: lambda policy=policy: precise(policy) for policy in PRECISIONS},
     "mobile": mobile,
     "efficient": efficient,

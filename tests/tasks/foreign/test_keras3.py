@@ -135,6 +135,8 @@ def test_an_initializer_by_the_name_it_had_until_keras_3_6(files, tmp_path):
             "spectral",
             r"layer 'spectral_\w+': tf_keras has no SpectralNormalization that computes and is stored alike; save",
         ),
+        ("quantized", r"layer 'dense\w*': it was quantized by Keras \(QuantizedDTypePolicy\); save the float model"),
+        ("stateful", r"layer 'lstm\w*': stateful, so an answer hangs from .*; build the model with stateful=False"),
         ("lambda", r"layer 'lambda' \(Lambda\) holds Python code; `lambdas: true` runs it"),
         (
             "median",

@@ -117,15 +117,21 @@ class Spec:
         return taken
 
 
-def load(split: str) -> Examples:
+def load(split: str, count: int | None = None) -> Examples:
     """The model-ready examples of a split: inputs as `spec` describes them, targets as they were stored.
 
     Where the task is reconstruction, the input is a target too.
+
+    Args:
+        split: of SPLITS.
+        count: so many of the first alone are made ready; None: all.
 
     Raises:
         DataError: no such split, or `prepare` has not written it.
     """
     raw, described = load_raw(split), _described()
+    if count is not None:
+        raw = raw.take(np.arange(min(count, len(raw))))
     entries = described["inputs"]
     ready: Examples
     if isinstance(raw, Tokens):

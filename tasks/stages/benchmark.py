@@ -71,7 +71,10 @@ def measure(
     """
     found = devices.load(device)
     kind = KINDS.load(found.kind)
-    examples = {split: dataset.load(split) for split in (splits if kind.own_kernels else splits[-1:])}
+    if kind.own_kernels:
+        examples = {split: dataset.load(split) for split in splits}
+    else:
+        examples = {splits[-1]: dataset.load(splits[-1], EXAMPLES)}
     with scratch("inputs") as folder:
         inputs = folder / "inputs.npz"
         save_inputs(inputs, first(examples[splits[-1]], EXAMPLES))

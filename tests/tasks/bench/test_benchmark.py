@@ -21,7 +21,7 @@ from tasks.stages import benchmark
 @pytest.fixture(autouse=True)
 def _alone(workshop: Path, images: np.ndarray, crowded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Test examples without `prepare`, and a lock of this test's own."""
-    monkeypatch.setattr(dataset, "load", lambda split: {"test": dataset.Arrays({"image": images}, {})}[split])
+    monkeypatch.setattr(dataset, "load", lambda split, _count: {"test": dataset.Arrays({"image": images}, {})}[split])
     monkeypatch.setenv(locks.VARIABLE, str(workshop))
 
 
@@ -81,6 +81,28 @@ def test_answers_that_are_no_numbers_make_the_pair_invalid_and_keep_its_figures(
     )
     assert record.scores == ()
     assert record.latency is not None
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_pair_makes_each_split_ready_once_and_no_more_of_it_than_is_asked(
+    params: Params, images: np.ndarray, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    loaded: list[tuple[Any, ...]] = []
+    n = len(images)
+
+    def load(*asked: Any) -> dataset.Arrays:
+        loaded.append(asked)
+        return dataset.Arrays({"image": images}, {dataset.LABEL: np.arange(n) % 4})
+
+    def answered(request: Request) -> Result:
+        right = {split: keep(np.eye(4, dtype="f4")[np.arange(n) % 4], {}, "accuracy") for split in request.splits}
+        return Result(request.result(status="ok"), kept=right)
+
+    monkeypatch.setattr(dataset, "load", load)
+    monkeypatch.setattr(litert, "KIND", replace(litert.KIND, measure=answered, own_kernels=own))
+    scores = [(score.split, score.value) for score in measured(params, "float32", "host-cpu").scores]
+    assert loaded == ([("validation",), ("test",)] if own else [("test", benchmark.EXAMPLES)])
+    assert scores == ([("validation", 1.0), ("test", 1.0)] if own else [])
 
 
 def test_a_failure_is_raised_and_leaves_no_old_record(params: Params, machine: Any) -> None:

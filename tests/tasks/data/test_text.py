@@ -65,6 +65,7 @@ def test_a_text_of_a_users_is_numbered_as_the_windows_are(project):
     entry, classes = described["inputs"]["text"], described["targets"]["label"]["classes"]
     assert dataset.spec().inputs["text"] == dataset.TensorSpec((LENGTH,), "int32", len(classes) + 1)
     first = dataset.load("train").arrays().inputs["text"][:1]
+    assert dataset.load("train", 1).arrays().inputs["text"].tolist() == first.tolist()
     assert preprocess.apply(entry, np.array(["and before it " + TEXT[:LENGTH]])).tolist() == first.tolist()
     short = preprocess.apply(entry, np.array(["ä€"]))[0]
     assert short.tolist() == [classes.index(" ")] * (LENGTH - 2) + [classes.index("ä"), len(classes)]

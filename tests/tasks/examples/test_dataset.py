@@ -51,6 +51,10 @@ def test_texts_are_loaded_as_numbers_below_the_vocabularys_size(project):
     assert set(train[:, 2]) == {vocabulary.index("film")}
     assert set(train[:, 1]) == {1, 4}
     assert set(train[:, 3]) == {0}
+    for count in (3, 1000):
+        few = dataset.load("train", count)
+        np.testing.assert_array_equal(few.inputs["text"], train[:count])
+        np.testing.assert_array_equal(few.targets["label"], dataset.targets("train")["label"][:count])
 
 
 def test_a_wrong_split_and_missing_data_are_told(project):

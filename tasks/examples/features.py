@@ -7,12 +7,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import DataError
-from tasks.examples import Array, Examples, batches, first, preprocess
+from tasks.errors import DataError, suggest
+from tasks.examples import Array, Arrays, Examples, batches, dataset, first, preprocess
+from tasks.examples.dataset import BY, LABEL, Source
+from tasks.examples.tokens import Tokens
 from tasks.params import Feature, Prepare
 
 MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input may be told to be, by what it is
 CHUNK = 1024  # images looked at together, so that statistics need little memory
+
+
+def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
+    """What preprocess.json says; everything that is learnt from data is learnt from the training split.
+
+    Raises:
+        DataError: params.yaml tells of an input that is not there, or of a kind that it has not.
+    """
+    strange = set() if source.columns else params.features.keys() - source.kinds.keys()
+    if strange:
+        raise DataError(f"prepare.features.{min(strange)}: no such input; {suggest(min(strange), source.kinds)}")
+    inputs = {}
+    for name, kind in source.kinds.items():
+        if isinstance(train, Tokens):
+            inputs[name] = tokens(train.length, source.classes, params)
+            continue
+        if name in source.columns:
+            inputs[name] = table(kind, source.columns[name], train.arrays().inputs[name], params)
+            continue
+        highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
+        inputs[name] = describe(name, kind, train, params, highest)
+    targets = {name: _describe_target(values) for name, values in source.train.targets.items() if name != BY}
+    if params.task == "regression":
+        targets[LABEL] |= values(train.targets[LABEL])
+    else:
+        judged = next(kind for kind, task in dataset.TASKS.items() if task == params.task)
+        targets[LABEL] = {"kind": judged, "classes": list(source.classes)}
+    return {"schema_version": preprocess.SCHEMA_VERSION, "inputs": inputs, "targets": targets}
+
+
+def _highest(examples: Examples, name: str) -> int:
+    """The highest number of an input of integers from 0; -1 of any other."""
+    array = examples.inputs[name] if isinstance(examples, Arrays) else np.zeros(0)
+    return int(array.max()) if array.dtype.kind in "iu" and array.min() >= 0 else -1
+
+
+def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
+    if values.dtype.kind == "f":
+        return {"kind": "value", "shape": list(values.shape[1:])}
+    return {"kind": "class", "classes": [str(number) for number in range(int(values.max()) + 1)]}
 
 
 def tokens(length: int, classes: tuple[str, ...], params: Prepare) -> dict[str, Any]:

@@ -1,9 +1,120 @@
 """Which examples judge: drawn by chance, each class in its due share, or the latest ones, or whole groups."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.errors import DataError
+from tasks.examples import Array, Arrays, Examples, first, twins
+from tasks.examples.dataset import BY, LABEL, NORMAL, Source
+from tasks.examples.files import Files
+from tasks.examples.tokens import Tokens
+from tasks.params import Prepare
+
+
+def split(source: Source, params: Prepare) -> dict[str, Examples]:
+    """The four splits, in the source's order: by chance, each class in its share, by time or by whole groups.
+
+    Train, validation and test share no example. Calibration is part of train: it sets ranges, it judges nothing.
+    Where the task is reconstruction, train holds normal examples only.
+
+    Raises:
+        DataError: there is one class only, or a split would be empty, or lack what the task needs, or judge what it
+            is of.
+    """
+    if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
+        raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
+    reconstruction = params.task == "reconstruction"
+    inputs = first(source.train, 1).inputs
+    if reconstruction and (len(source.classes) > 2 or len(inputs) > 1):
+        raise DataError(
+            "prepare.task: a reconstruction is of one input, of class 0 (normal) or 1 (anomalous); received "
+            f"{len(inputs)} inputs and {len(source.classes)} classes"
+        )
+    rng = np.random.default_rng(params.seed)
+    train, test = source.train, source.test
+    if test is None:
+        train, test = _part(train, params.test, params, rng)
+    else:
+        _check_given(train, test, params)
+    train, validation = _part(train, params.validation, params, rng)
+    if reconstruction:
+        train = train.take(np.flatnonzero(train.targets[LABEL] == NORMAL))
+        _check_both(validation=validation, test=test)
+    if params.limit is not None:
+        train, validation, test = (_at_most(part, params.limit, rng) for part in (train, validation, test))
+    splits = {
+        "train": train,
+        "validation": validation,
+        "test": test,
+        "calibration": _at_most(train, params.calibration, rng),
+    }
+    for name, examples in splits.items():
+        if not len(examples):
+            total = len(source.train)
+            raise DataError(f"prepare: the {name} split of {total} examples is empty; raise its share or add data")
+    twins.check({"train": train, "validation": validation, "test": test})
+    return {name: _bare(examples) for name, examples in splits.items()}
+
+
+def _check_given(train: Examples, test: Examples, params: Prepare) -> None:
+    """Refuse a test split of its own that is not parted from training as is asked."""
+    if params.split.by == "random":
+        return
+    before, after = train.targets[BY], test.targets[BY]
+    if params.split.by == "group" and (both := np.intersect1d(before, after)).size:
+        name = params.split.column or "group"
+        raise DataError(f"prepare.split: the {name} {both[0]} is in training and in test: it judges itself")
+    last, begins = np.sort(before)[-1], np.sort(after)[0]
+    if params.split.by == "time" and last >= begins:
+        raise DataError(
+            f"prepare.split: the test begins at the {params.split.column} {begins}, before training ends at {last}"
+        )
+
+
+def _bare(examples: Examples) -> Examples:
+    """The examples without what they were split by."""
+    if not isinstance(examples, Arrays | Files):
+        return examples
+    return replace(examples, targets={name: array for name, array in examples.targets.items() if name != BY})
+
+
+def _check_both(**splits: Examples) -> None:
+    for name, examples in splits.items():
+        if len(examples) and len(np.unique(examples.targets[LABEL])) < 2:
+            raise DataError(
+                f"prepare: the {name} split needs normal and anomalous examples to judge a reconstruction; it has one "
+                "kind only: add the other to the training data, which keeps the normal ones for training alone"
+            )
+
+
+def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Generator) -> tuple[Examples, Examples]:
+    """What is left, and the share that is taken out; of a text that is its last part."""
+    if isinstance(examples, Tokens):
+        taken = latest(examples.starts, share)
+        return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
+    match params.split.by:
+        case "time":
+            taken = latest(examples.targets[BY], share)
+        case "group":
+            taken = whole_groups(examples.targets[BY], share, rng)
+        case "random":
+            taken = draw(_strata(examples), share, rng)
+    return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
+
+
+def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:
+    if len(examples) <= count:
+        return examples
+    return examples.take(draw(_strata(examples), count / len(examples), rng))
+
+
+def _strata(examples: Examples) -> Array:
+    """What each example is drawn as one of: its class, or what all are where they have none, or several."""
+    label = examples.targets[LABEL]
+    return label if label.ndim == 1 and label.dtype.kind == "i" else np.zeros(len(label), np.int64)
 
 
 def draw(labels: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.int64]:

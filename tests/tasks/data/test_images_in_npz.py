@@ -8,8 +8,9 @@ import pytest
 from tasks.data.npz import load
 from tasks.errors import DataError
 from tasks.examples import dataset, preprocess
+from tasks.examples.features import preprocessing
 from tasks.params import Params, Prepare
-from tasks.stages.prepare import describe, prepare
+from tasks.stages.prepare import prepare
 
 RNG = np.random.default_rng(0)
 N = 20
@@ -51,7 +52,7 @@ NUMBERS = {
 @pytest.mark.parametrize("normalize", ["unit", "standard", "none"])
 def test_images_are_normalised_as_images_and_a_bundle_takes_them_as_they_came(tmp_path, x, shape, normalize):
     source = source_of(tmp_path, x)
-    described = describe(source, source.train, Prepare(source="npz", path=".", normalize=normalize))
+    described = preprocessing(source, source.train, Prepare(source="npz", path=".", normalize=normalize))
     entry = json.loads(json.dumps(described["inputs"]["x"]))
     assert (entry["kind"], tuple(entry["shape"])) == ("image", shape)
     plain = x.reshape(N, *shape).astype(np.float64)
@@ -71,7 +72,7 @@ def test_images_are_normalised_as_images_and_a_bundle_takes_them_as_they_came(tm
 @pytest.mark.parametrize("x", NUMBERS.values(), ids=NUMBERS)
 def test_numbers_stay_numbers(tmp_path, x):
     source = source_of(tmp_path, x)
-    entry = describe(source, source.train, Prepare(source="npz", path="."))["inputs"]["x"]
+    entry = preprocessing(source, source.train, Prepare(source="npz", path="."))["inputs"]["x"]
     assert entry == {
         "kind": "array",
         "shape": list(x.shape[1:]),

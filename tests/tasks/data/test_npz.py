@@ -8,8 +8,9 @@ import pytest
 from tasks.data.npz import load
 from tasks.errors import DataError
 from tasks.examples import dataset, preprocess
+from tasks.examples.features import preprocessing
+from tasks.examples.split import split
 from tasks.params import Prepare
-from tasks.stages.prepare import describe, split
 
 
 def arrays(count=20, **more):
@@ -118,7 +119,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
 
 
 def ready(source, **section):
-    entries = describe(source, source.train, Prepare(source="npz", path=".", **section))
+    entries = preprocessing(source, source.train, Prepare(source="npz", path=".", **section))
     entries = json.loads(json.dumps(entries))
     return entries, {name: preprocess.apply(entries["inputs"][name], raw) for name, raw in source.train.inputs.items()}
 
@@ -169,7 +170,7 @@ def test_a_reconstruction_is_trained_on_what_is_normal_and_judged_on_both(tmp_pa
     assert set(splits["train"].targets["label"]) == set(splits["calibration"].targets["label"]) == {0}
     assert set(splits["validation"].targets["label"]) == set(splits["test"].targets["label"]) == {0, 1}
     assert (len(splits["train"]), len(splits["validation"])) == (9, 8)
-    assert describe(source, splits["train"], params)["targets"]["label"]["kind"] == "anomaly"
+    assert preprocessing(source, splits["train"], params)["targets"]["label"]["kind"] == "anomaly"
 
 
 def test_data_that_cannot_judge_a_reconstruction_is_refused(tmp_path):

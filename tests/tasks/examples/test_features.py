@@ -8,8 +8,8 @@ import pytest
 from tasks.data.npz import load
 from tasks.errors import DataError
 from tasks.examples import dataset, preprocess
+from tasks.examples.features import preprocessing
 from tasks.params import Prepare
-from tasks.stages.prepare import describe
 
 N = 30
 RNG = np.random.default_rng(0)
@@ -40,7 +40,7 @@ def described(tmp_path):
     def describe_with(**told):
         params = Prepare.model_validate({"source": "npz", "path": str(tmp_path), **told})
         source = load(params)
-        return json.loads(json.dumps(describe(source, source.train, params)["inputs"])), source
+        return json.loads(json.dumps(preprocessing(source, source.train, params)["inputs"])), source
 
     return describe_with
 

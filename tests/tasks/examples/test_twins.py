@@ -8,8 +8,9 @@ import pytest
 from tasks.data import npz, table
 from tasks.errors import DataError
 from tasks.examples import dataset
+from tasks.examples.split import split
 from tasks.params import Params, Prepare
-from tasks.stages.prepare import prepare, split
+from tasks.stages.prepare import prepare
 
 N = 60
 RNG = np.random.default_rng(0)

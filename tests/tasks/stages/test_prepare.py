@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tasks.errors import DataError
 from tasks.examples import Arrays, dataset, features
 from tasks.examples.dataset import Source
+from tasks.examples.split import split
 from tasks.params import Params, Prepare
 from tasks.stages import prepare as stage
 
@@ -52,7 +53,7 @@ def test_splits_are_disjoint_stratified_and_together_the_whole(labels, validatio
         source="digits", validation=validation, test=test, limit=limit, seed=seed, calibration=7, normalize="unit"
     )
     try:
-        splits = stage.split(source, chosen)
+        splits = split(source, chosen)
     except DataError:  # a share that rounds to nothing
         reject()
     indices = {name: set(examples.inputs["image"].tolist()) for name, examples in splits.items()}
@@ -74,16 +75,16 @@ def test_splits_are_disjoint_stratified_and_together_the_whole(labels, validatio
 
 def test_a_source_with_a_test_split_keeps_it_whole_and_in_order():
     own = Arrays({"image": np.arange(100, 103)}, {"label": np.array([1, 0, 1])})
-    splits = stage.split(numbered([0, 1] * 20, test=own), Prepare(source="digits", validation=0.25))
+    splits = split(numbered([0, 1] * 20, test=own), Prepare(source="digits", validation=0.25))
     assert splits["test"].inputs["image"].tolist() == [100, 101, 102]
     assert (len(splits["train"]), len(splits["validation"])) == (30, 10)
 
 
 def test_too_little_data_is_an_error_that_names_the_split():
     with pytest.raises(DataError, match="the validation split of 4 examples is empty"):
-        stage.split(numbered([0, 1, 0, 1]), Prepare(source="digits", test=0.5, validation=0.1))
+        split(numbered([0, 1, 0, 1]), Prepare(source="digits", test=0.5, validation=0.1))
     with pytest.raises(DataError, match="at least two classes expected; received dull alone"):
-        stage.split(Source({"image": "image"}, numbered([0, 0]).train, None, ("dull",), {}), Prepare(source="digits"))
+        split(Source({"image": "image"}, numbered([0, 0]).train, None, ("dull",), {}), Prepare(source="digits"))
 
 
 def test_the_same_parameters_give_the_same_bytes_and_another_seed_others(project):
@@ -128,7 +129,9 @@ def test_channel_statistics_agree_with_numpy(monkeypatch):
     source = Source(
         {"image": "image"}, Arrays({"image": images}, {"label": np.zeros(25, np.int64)}), None, ("a", "b"), {}
     )
-    entry = stage.describe(source, source.train, Prepare(source="digits", normalize="standard"))["inputs"]["image"]
+    entry = features.preprocessing(source, source.train, Prepare(source="digits", normalize="standard"))["inputs"][
+        "image"
+    ]
     assert entry["scale"][2] == 1.0
 
 

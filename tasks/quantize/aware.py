@@ -26,7 +26,8 @@ def apply(
     """Insert fake quantization into `model` and train it for `params.aware_epochs`.
 
     TFMOT first folds what belongs together, as batch normalization into the convolution before it, and only then looks
-    for layers that it has no rule for. Models within the model and layers that prepare images are left to calibration.
+    for layers that it has no rule for. Models within the model,
+    layers that prepare images and embeddings, which stay as they are, are left to calibration.
 
     Returns:
         A model whose outputs are called as the given one's.
@@ -63,16 +64,18 @@ def _annotated(model: "tf_keras.Model") -> "tf_keras.Model":
     import tf_keras as keras
 
     def annotate(layer: Any) -> Any:
+        if isinstance(layer, keras.layers.Embedding):
+            layer.trainable = False  # nothing there would keep its zeros and clusters
         return layer if _is_left_out(layer) else tfmot.quantization.keras.quantize_annotate_layer(layer)
 
     return keras.models.clone_model(model, clone_function=annotate)
 
 
 def _is_left_out(layer: Any) -> bool:
-    """Whether a layer is none to train aware: an input, a model within the model, or one that prepares images."""
+    """Whether a layer is none to train aware: an input, an embedding, a model within, or one that prepares images."""
     import tf_keras as keras
 
-    apart = keras.layers.InputLayer | keras.Model | keras.layers.Lambda
+    apart = keras.layers.InputLayer | keras.layers.Embedding | keras.Model | keras.layers.Lambda
     return isinstance(layer, apart) or ".preprocessing." in type(layer).__module__
 
 

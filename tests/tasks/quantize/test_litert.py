@@ -12,6 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tasks.errors import ConversionError, ModelError, TercetError
 from tasks.examples import Arrays
 from tasks.examples.dataset import Spec, TensorSpec
+from tasks.formats import tflite
 from tasks.models import bow, cnn
 from tasks.params import Bow, Cnn, Prune, Quantize
 from tasks.quantize import aware, litert
@@ -195,18 +196,44 @@ def test_aware_training_keeps_what_its_parent_had(images, kept):
     assert np.abs(run(content, images.inputs["image"]) - expected).max() < 0.05
 
 
-def test_a_layer_that_cannot_be_trained_aware_is_an_error(images):
-    fit.reset(0)
-    inputs = keras.Input((6,), dtype="int32", name="text")
-    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(10, 4)(inputs))))
-    card = ModelCard(
+def card_of_a_model():
+    return ModelCard(
         model="m", parent=None, method="train", parameters=1, epochs=1, total_epochs=1, layers=(), history={}
     )
+
+
+def test_a_layer_that_cannot_be_trained_aware_is_an_error(images):
+    fit.reset(0)
+    inputs = keras.Input((6,), name="text")
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.LayerNormalization(name="norm")(inputs)))
     entry = Quantize(model="m", scheme="int8", aware_epochs=1)
-    with pytest.raises(
-        ModelError, match=r"quantization-aware training of 'm': .*embedding \(Embedding\).*set aware_epochs: 0"
-    ):
-        aware.apply(model, card, entry, images, images)
+    told = r"quantization-aware training of 'm': .*norm \(LayerNormalization\).*set aware_epochs: 0"
+    with pytest.raises(ModelError, match=told):
+        aware.apply(model, card_of_a_model(), entry, images, images)
+
+
+def test_an_embedding_stays_as_it_is_in_aware_training_and_becomes_integers():
+    fit.reset(0)
+    model = bow.build(
+        Bow(family="bow", embedding=6, dense=(8,), token_dropout=0.1),
+        Spec({"text": TensorSpec((5,), "int32", 20)}, ("a", "b")),
+    )
+    table = model.layers[1].get_weights()[0]
+    table[5:10] = 0
+    model.layers[1].set_weights([table])
+    tokens = np.random.default_rng(0).integers(0, 20, (64, 5)).astype(np.int32)
+    texts = Arrays({"text": tokens}, {"label": (tokens[:, 0] > 9).astype(np.int64)})
+    before = model.layers[-1].get_weights()[0].copy()
+    entry = Quantize(model="m", scheme="int8", aware_epochs=1, aware_learning_rate=0.01, batch_size=16)
+    trained = aware.apply(model, card_of_a_model(), entry, texts, texts)
+    after = {weight.name: weight.numpy() for weight in trained.weights}
+    (kept,) = (value for name, value in after.items() if "embeddings" in name)
+    assert (kept == table).all()
+    assert not any(value.shape == before.shape and (value == before).all() for value in after.values())
+    content = litert.convert(trained, "int8", texts)
+    assert "float32" not in tflite.parse(content).dtypes()
+    expected = trained.predict(tokens, verbose=0)
+    assert np.abs(run(content, tokens) - expected).max() < 0.02
 
 
 def test_a_file_is_the_one_that_tensorflows_own_way_to_a_keras_model_makes(images, monkeypatch, tmp_path):

@@ -23,7 +23,7 @@ from tasks.process import told
 RESOURCES = ("../runner/onnxruntime.py",)
 USES = ("tf2onnx",)
 OPSET = 18  # the newest that tf2onnx writes
-EDITION = 2  # of what this module makes of tf2onnx's file: part of its name, as it is kept
+EDITION = 3  # of what this module makes of tf2onnx's file: part of its name, as it is kept
 TIMEOUT_S = 600
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_USE_LEGACY_KERAS": "1"}  # the latter keeps Keras 3 out of TensorFlow's import
 
@@ -53,6 +53,8 @@ def convert(artifact: Artifact) -> Path:
         UnsupportedError: tf2onnx cannot convert it.
         DeviceError: the conversion did not end in time.
     """
+    if "int4" in tflite.load(artifact.path).dtypes():
+        raise UnsupportedError("it has weights of 4 bits, which tf2onnx does not read; a scheme of 8 bits runs here")
     name = f"{artifact.card.sha256}.tf2onnx-{version('tf2onnx')}.{EDITION}.onnx"
     path = paths.STATE / "converted" / name
     return once(path, partial(to_onnx, tflite.checked(artifact.path, "tf2onnx")))
@@ -88,7 +90,7 @@ def make_unsigned(path: Path) -> None:
     graph = model.graph
     signed = {constant.name: constant for constant in graph.initializer if constant.data_type == TensorProto.INT8}
     ends = [end for end in [*graph.input, *graph.output] if end.type.tensor_type.elem_type == TensorProto.INT8]
-    activations, moved = {end.name for end in ends if end in graph.input}, {}
+    activations, never, moved = {end.name for end in ends if end in graph.input}, set(signed), {}
     for node in graph.node:  # in the order of their execution
         zero_point = signed.get(node.input[-1]) if node.input else None
         quantizes, dequantizes = (node.op_type == kind for kind in ("QuantizeLinear", "DequantizeLinear"))
@@ -99,9 +101,11 @@ def make_unsigned(path: Path) -> None:
         if quantizes and zero_point:
             activations.update(node.output)
         elif not dequantizes and activations.intersection(node.input):  # it moves them around
-            if signed.keys() & set(node.input):
+            if never.intersection(node.input):
                 return
             activations.update(node.output)
+        elif not dequantizes and never.intersection(node.input):  # it picks some: rows of an embedding
+            never.update(node.output)
     if any(end.name not in activations for end in ends):
         return
     graph.initializer.extend(moved.values())

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -116,17 +117,37 @@ def test_a_conversion_is_made_once_and_computes_what_the_artifact_does(
     same_answers.check(request, onnxruntime.setup(device, Local()))
 
 
-def test_integers_that_were_never_activations_keep_their_type(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside activations"])
+def test_integers_that_were_never_activations_keep_their_type(tmp_path: Path, beside: bool) -> None:
+    """As an embedding's rows, which a table's numbers are set beside."""
+    import onnxruntime as runtime
     from onnx import TensorProto, helper, load, save
 
     table = helper.make_tensor("table", TensorProto.INT8, [2, 1], [-5, 7])
     rows = helper.make_tensor_value_info("rows", TensorProto.INT32, [1])
-    found = helper.make_tensor_value_info("found", TensorProto.INT8, [1, 1])
-    node = helper.make_node("Gather", ["table", "rows"], ["found"])
-    graph = helper.make_graph([node], "lookup", [rows], [found], [table])
-    save(helper.make_model(graph), tmp_path / "lookup.onnx")
-    onnxruntime.make_unsigned(tmp_path / "lookup.onnx")
-    assert load(tmp_path / "lookup.onnx").graph == graph
+    given = helper.make_tensor_value_info("given", TensorProto.INT8, [1, 1])
+    found = helper.make_tensor_value_info("found", TensorProto.INT8, [1, 2 if beside else 1])
+    nodes = [helper.make_node("Gather", ["table", "rows"], ["picked" if beside else "found"])]
+    if beside:
+        nodes.append(helper.make_node("Concat", ["given", "picked"], ["found"], axis=1))
+    graph = helper.make_graph(nodes, "lookup", [rows, given] if beside else [rows], [found], [table])
+    path = tmp_path / "lookup.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnxruntime.make_unsigned(path)
+    assert load(path).graph == graph
+    values = {"rows": np.array([1], np.int32), "given": np.array([[3]], np.int8)}
+    session = runtime.InferenceSession(path)
+    (answer,) = session.run(None, {each.name: values[each.name] for each in session.get_inputs()})
+    assert answer.ravel().tolist() == ([3, 7] if beside else [7])
+
+
+def test_what_the_converter_cannot_read_is_told_before_it_is_asked(
+    workshop: Path, described: Described, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = described("int8")
+    monkeypatch.setattr(onnxruntime.tflite, "load", lambda _: SimpleNamespace(dtypes=lambda: {"int4", "float32"}))
+    with pytest.raises(UnsupportedError, match="weights of 4 bits, which tf2onnx does not read; a scheme of 8 bits"):
+        onnxruntime.convert(artifact)
 
 
 def test_each_weight_has_a_zero_point_of_its_own(tmp_path: Path) -> None:

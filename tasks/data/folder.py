@@ -9,6 +9,7 @@ Where the split is by group, an image is of the group whose folder holds it, wit
 import logging
 from collections.abc import Container, Iterable
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ def load(params: Prepare) -> Source:
     _check_classes(classes, folders, places)
     seen: dict[Path, Look] = {}
     index = {split: _index(where, seen) for split, where in places.items()}
+    _tell_of_two_classes(chain(*index.values()), places.values())
     shape = _shape(seen, params)
     listed = "\n".join(f"{digest} {path}" for each in index.values() for digest, path in each)
     origin = {root.as_posix(): sha256(listed.encode(errors="surrogateescape")).hexdigest()}
@@ -134,6 +136,16 @@ def _index(places: dict[str, list[Path]], seen: dict[Path, Look]) -> Index:
                 raise DataError(f"{path}: {error}; correct or delete the file") from None
             index.append((sha256(content).hexdigest(), path.as_posix()))
     return index
+
+
+def _tell_of_two_classes(index: Iterable[tuple[str, str]], places: Iterable[dict[str, list[Path]]]) -> None:
+    """A warning of the same image in two classes, of which one is wrong."""
+    kind = {path.as_posix(): name for where in places for name, paths in where.items() for path in paths}
+    first: dict[str, str] = {}
+    pairs = [(path, other) for digest, path in index if kind[other := first.setdefault(digest, path)] != kind[path]]
+    if pairs:
+        more = f", and {len(pairs) - 1} more such pairs" if len(pairs) > 1 else ""
+        log.warning("%s: the same image as %s, which is of another class%s: one of them is wrong", *pairs[0], more)
 
 
 def _shape(seen: dict[Path, Look], params: Prepare) -> tuple[int, int, int]:

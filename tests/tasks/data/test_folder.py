@@ -288,6 +288,18 @@ def test_folders_of_which_nothing_comes_are_told(project, caplog):
         folder.load(section())
 
 
+def test_an_image_of_two_classes_is_told(project, caplog):
+    write(project / "photos", count=3)
+    shutil.copy("photos/cat/000.png", "photos/cat/same.png")
+    folder.load(section())
+    assert not caplog.text
+    shutil.copy("photos/cat/000.png", "photos/dog/7.png")
+    shutil.copy("photos/cat/001.png", "photos/hen/8.png")
+    folder.load(section())
+    told = "photos/dog/7.png: the same image as photos/cat/000.png, which is of another class, and 1 more such pairs:"
+    assert told in caplog.text
+
+
 def test_names_that_are_no_utf_8_are_kept(project):
     write(project / "photos")
     Path("photos/cat/000.png").rename(os.fsdecode(b"photos/cat/caf\xe9, \n.png"))

@@ -36,12 +36,14 @@ def apply(
         ModelError: the model has a layer that TFMOT cannot quantize; the message names it.
     """
     import tensorflow_model_optimization as tfmot
+    from tf_keras.src.saving.serialization_lib import SafeModeScope  # which only `load_model` offers to the public
 
     if refused := [f"{layer.name} ({type(layer).__name__})" for layer in model.layers if not _is_known(layer)]:
         raise _error(card, f"TFMOT cannot quantize {', '.join(refused)}")
     _pass_names(model)
     try:
-        aware = tfmot.quantization.keras.quantize_apply(_annotated(model), *_scheme(card))
+        with SafeModeScope(safe_mode=False):  # it makes Lambda layers of a SeparableConv1D, and reads them again
+            aware = tfmot.quantization.keras.quantize_apply(_annotated(model), *_scheme(card))
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise _error(card, _reason(str(error))) from None
     training = Training(

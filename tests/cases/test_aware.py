@@ -53,8 +53,17 @@ def nested(keras):
     return keras.Model(given, layers.Dense(4, "softmax")(layers.Flatten()(inner(given))))
 
 
+def separable(keras):
+    """Over time, for which TFMOT puts layers of its own around those over places."""
+    layers = keras.layers
+    steps = [layers.Reshape((12, 36)), layers.SeparableConv1D(16, 3, activation="relu"), layers.Flatten()]
+    return keras.Sequential([keras.Input((12, 12, 3), name="image"), *steps, layers.Dense(4, "softmax")])
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("build", [normalized, two_heads, augmented, nested], ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    "build", [normalized, two_heads, augmented, nested, separable], ids=lambda build: build.__name__
+)
 def test_what_tfmot_takes_is_trained_and_becomes_integers_throughout(run_case, write_data, build):
     import tf_keras as keras
 

@@ -40,7 +40,18 @@ def recurrent():
     return keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GRU(3)(tf.nn.relu(inputs))))
 
 
-@pytest.mark.parametrize("build", [recurrent, small])
+def keyword_spotter():
+    """MLPerf Tiny's, whose file is of that time, with one block of four."""
+    layers = keras.layers
+    x = inputs = keras.Input((49, 10, 1))
+    x = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(8, (10, 4), 2, "same")(x)))
+    x = layers.DepthwiseConv2D(3, padding="same", depthwise_regularizer="l2")(layers.Dropout(0.2)(x))
+    x = layers.Activation("relu")(layers.BatchNormalization()(layers.Conv2D(8, 1)(x)))
+    x = layers.Flatten()(layers.AveragePooling2D((25, 5))(layers.Dropout(0.4)(x)))
+    return keras.Model(inputs, layers.Dense(12, activation="softmax")(x))
+
+
+@pytest.mark.parametrize("build", [recurrent, small, keyword_spotter])
 def test_an_older_saved_model_is_the_same_model(build):
     model = save(build(), "folder")
     older()

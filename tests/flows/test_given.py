@@ -10,25 +10,14 @@ import yaml
 from flows import given
 from tasks import paths
 from tasks.errors import DataError, ModelError
-from tasks.params import Params
+from tests import least
 
 ROOT = Path(__file__).resolve().parents[2]
 IDX = [f"{split}-{part}-ubyte" for split in ("train", "t10k") for part in ("images-idx3", "labels-idx1")]
 
 
 def settings(prepare, model=None, compress=None):
-    return Params.model_validate(
-        {
-            "name": "x",
-            "prepare": prepare,
-            "model": model or {"family": "cnn"},
-            "train": {"epochs": 1},
-            "compress": compress or {},
-            "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-            "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-            "bundle": {},
-        }
-    )
+    return least.params(prepare, model=model or {"family": "cnn"}, compress=compress or {})
 
 
 LACKING = {

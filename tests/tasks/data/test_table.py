@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tasks.data.table import load
 from tasks.errors import DataError
 from tasks.examples import dataset, preprocess
-from tasks.params import Params, Prepare
+from tasks.params import Prepare
 from tasks.stages.prepare import prepare
+from tests import least
 
 HEADER = "age,fare,port,name,alive"
 
@@ -34,17 +35,7 @@ def section(**more):
 
 
 def prepared(**more):
-    workload = {
-        "name": "trial",
-        "prepare": section(**more).known(),
-        "model": {"family": "mlp"},
-        "train": {"epochs": 1},
-        "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-        "compress": {},
-        "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-        "bundle": {},
-    }
-    prepare(Params.model_validate(workload))
+    prepare(least.params(section(**more).known(), model={"family": "mlp"}))
     return json.loads((dataset.paths.DATA / "preprocess.json").read_text())["inputs"]
 
 

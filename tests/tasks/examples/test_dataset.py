@@ -3,22 +3,12 @@ import pytest
 
 from tasks.errors import DataError
 from tasks.examples import dataset
-from tasks.params import Params
 from tasks.stages.prepare import prepare
+from tests import least
 
 
 def prepare_with(**section):
-    workload = {
-        "name": "trial",
-        "prepare": section,
-        "model": {"family": "cnn"},
-        "train": {"epochs": 1},
-        "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-        "compress": {},
-        "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-        "bundle": {},
-    }
-    prepare(Params.model_validate(workload))
+    prepare(least.params(section))
 
 
 def test_images_are_loaded_raw_and_in_the_unit_range(project):

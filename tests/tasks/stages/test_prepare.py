@@ -10,23 +10,13 @@ from tasks.errors import DataError
 from tasks.examples import Arrays, dataset, features
 from tasks.examples.dataset import Source
 from tasks.examples.split import split
-from tasks.params import Params, Prepare
+from tasks.params import Prepare
 from tasks.stages import prepare as stage
+from tests import least
 
 
 def params(**prepare):
-    return Params.model_validate(
-        {
-            "name": "trial",
-            "prepare": prepare,
-            "model": {"family": "cnn"},
-            "train": {"epochs": 1},
-            "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-            "compress": {},
-            "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-            "bundle": {},
-        }
-    )
+    return least.params(prepare)
 
 
 def numbered(labels, test=None):

@@ -4,33 +4,19 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
 
 from tasks import paths
 from tasks.errors import DataError, ModelError, ParamsError
-from tasks.params import Params, check
 from tasks.stages import sources
+from tests import least
 
 
 def settings(path=None, model=None, compress=None):
     source = {"source": "idx", "path": path} if path else {"source": "digits"}
-    return check(
-        Params,
-        {
-            "name": "own",
-            "prepare": source,
-            "model": model or {"family": "cnn"},
-            "train": {"epochs": 1},
-            "compress": compress or {},
-            "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-            "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
-            "bundle": {},
-        },
-        Path("params.yaml"),
-    )
+    return least.params(source, model=model or {"family": "cnn"}, compress=compress or {})
 
 
 def written(params, kind):

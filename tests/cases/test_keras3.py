@@ -64,7 +64,7 @@ def test_dropout_acts_in_training_on(run_case, made):
     case = run_case(
         source,
         compress={"more": {"parent": "baseline", "method": "finetune", **from_keras3}},
-        quantize={"fp32": FP32, "more": {"model": "more", "scheme": "float32"}},
+        quantize={"fp32": FP32},
         until="evaluate",
     )
     assert case.quality("fp32") == right

@@ -35,9 +35,10 @@ class Stretch:
         if p50 < STEPS_MS:
             return f"{self.variant}: {p50 * 1e6:.0f} ns per {window.run} is no more than the clock itself takes"
         if share < starved:
-            return (
+            told = (
                 f"{self.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"
             )
+            return f"{told}: once it is quiet, `dvc repro --force benchmark@VARIANT-DEVICE` measures again"
         jump_s = self._jump_s()
         if abs(jump_s) > CLOCK_SHARE * window.seconds + CLOCK_S:
             return f"{self.variant}: the clock jumped by {jump_s:+.3g} s in a window of {window.seconds:.3g} s"

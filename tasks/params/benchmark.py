@@ -18,11 +18,17 @@ class Protocol(Section):
     new_tokens: Count = 16  # that what keeps a state writes after each prompt
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"received {twice[0]!r} twice; each is named once")
+    return names
+
+
 class Benchmark(Section):
     """What is measured, and where."""
 
     reference: Name  # the float32 variant that every other one is compared with
-    devices: Annotated[tuple[Name, ...], Field(min_length=1)]
+    devices: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_once)]
     protocol: Protocol
 
 

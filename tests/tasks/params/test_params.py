@@ -131,6 +131,7 @@ FAULTS = {
     "seed below zero": ("train.seed", -5, r"train\.seed: received -5; input should be greater than or equal to 0"),
     "seed of the data": ("prepare.seed", -5, r"prepare\.seed: received -5; input should be greater.*"),
     "seed of a variant": ("quantize.int8.seed", 2**40, r"quantize\.int8\.seed: received 1099511627776; .* 4294967295"),
+    "a device twice": ("benchmark.devices", ["host-cpu", "host-cpu"], r".*'host-cpu' twice; each.*"),
     "not finite": ("train.learning_rate", float("inf"), r"train\.learning_rate: received inf; .* a finite number"),
     "not finite where null is allowed": (
         "benchmark.protocol.window_s",

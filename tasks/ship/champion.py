@@ -218,6 +218,9 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
         elif bound > limit:
             least = f"{n} only show that it is below {bound:.3f}"
             yield f"a {drop} of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
+    goal = costs[budget.minimize]
+    if goal is not None and goal.bounds == "range" and goal.value != goal.ends[1]:
+        yield f"its {budget.minimize} is of few pairs, whose range claims nothing: measure in more windows"
     for name, most in budget.limits.items():
         known = costs[name]
         if known is not None and known.value <= most < known.ends[1]:

@@ -40,12 +40,12 @@ def tied(one: Value, other: Value) -> bool:
     """Whether two figures cannot be told apart: as far from each other as both intervals together reach, or nearer.
 
     Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root of
-    the sum of squares. A range of few pairs tells nothing apart.
+    the sum of squares. Where one of them is the range of few pairs, which has no such law, both must meet.
     """
-    if "range" in (one.bounds, other.bounds):
-        return True
     less, more = sorted((one, other), key=lambda each: each.value)
     (_, top), (bottom, _) = less.ends, more.ends
+    if "range" in (one.bounds, other.bounds):
+        return bottom <= top
     if less.value == more.value or not less.value > 0 < bottom:
         return less.value == more.value
     reach = math.hypot(math.log(top / less.value), math.log(more.value / bottom))

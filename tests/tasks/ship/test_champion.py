@@ -134,8 +134,10 @@ def test_energy_is_chosen_by_its_own_paired_ratio_and_a_range_is_called_one(make
     budget = Budget(minimize="energy_mj")
     rows = [drew("float32", 10.0, None), drew("dynamic", 9.0, 0.5), drew("int8", 4.0, 0.8)]
     choice = select(compare(*rows), "host-cpu", budget)
-    assert choice.tied  # for few pairs tell nothing apart
-    alike = [row.model_copy(update={"gzip_bytes": 9 - i}) for i, row in enumerate(rows)]
+    assert (choice.champion, choice.tied) == ("dynamic", ())  # however much smaller the file of another is
+    assert "its energy_mj is of few pairs, whose range claims nothing: measure in more windows" in choice.doubts
+    near = [rows[0], rows[1], drew("int8", 4.0, 0.55)]  # 0.495 to 0.605, which 0.45 to 0.55 meets
+    alike = [row.model_copy(update={"gzip_bytes": 9 - i}) for i, row in enumerate(near)]
     assert select(compare(*alike), "host-cpu", budget).champion == "int8"
     smallest = [rows[0], rows[1].model_copy(update={"gzip_bytes": 1})]
     choice = select(compare(*smallest), "host-cpu", budget)

@@ -40,7 +40,7 @@ def load_from(folder: Path) -> tuple["tf_keras.Model", ModelCard]:
     """
     import tf_keras as keras
 
-    from tasks.training import layers  # noqa: F401  # registered, for the models that have them
+    from tasks.training import attention, layers  # noqa: F401  # registered, for the models that have them
 
     path = folder / FILE
     card = read(ModelCard, folder / "card.json")

@@ -27,7 +27,8 @@ class RMSNormalization(keras.layers.Layer):  # type: ignore[misc]  # tf_keras sh
     def call(self, inputs: Any) -> Any:
         """Normalize `inputs`; the shape stays."""
         square = tf.reduce_mean(tf.math.square(inputs), self.axis, keepdims=True)
-        return inputs * tf.math.rsqrt(square + self.epsilon) * self.scale
+        # the scale first: one that came last would be folded into the matrices behind it, which then quantize worse
+        return inputs * self.scale * tf.math.rsqrt(square + self.epsilon)
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""

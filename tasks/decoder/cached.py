@@ -1,0 +1,80 @@
+"""A decoder that keeps what its layers made of a text: the same network with the same weights, upon caches."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tasks.decoder.network import LOGITS
+from tasks.errors import ModelError
+
+if TYPE_CHECKING:
+    import tf_keras
+
+KEYS, VALUES = "kv_cache_k_{}", "kv_cache_v_{}"  # as LiteRT-LM calls them; the number is the layer's
+
+
+def cached(model: "tf_keras.Model", length: int, room: int) -> "tf_keras.Model":
+    """The decoder called on tokens in a row, behind those that the caches hold.
+
+    Its layers are those of `model`, so what changes their weights changes both. It follows the model's graph as it is:
+    one that was compressed too.
+
+    Inputs, by name: `tokens` int32 [1, length], `input_pos` int32 [length], the place of each, one behind the other,
+    and for each layer i `kv_cache_k_i` and `kv_cache_v_i`, float32 [1, kv_heads, room, head_width], zeros in the
+    beginning. Outputs, by name: `logits` float32 [1, length, vocabulary], and the caches with the new tokens in place.
+    The last place must be less than `room`.
+
+    Raises:
+        ModelError: the model is no decoder of one input.
+    """
+    import tensorflow as tf
+    import tf_keras as keras
+
+    from tasks.training.attention import Attend, Places
+
+    if not any(isinstance(layer, Places) for layer in model.layers) or len(model.inputs) != 1:
+        raise ModelError(f"{model.name}: no decoder: it has no layer that counts the places of its tokens")
+    tokens = keras.Input(batch_shape=(1, length), dtype="int32", name="tokens")
+    places = keras.Input(batch_shape=(length,), dtype="int32", name="input_pos")
+    known = {id(model.inputs[0]): tokens}
+    inputs, outputs = {"tokens": tokens, "input_pos": places}, dict[str, Any]()
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if node.is_input:
+                continue
+            layer, given = node.layer, (node.call_args, node.call_kwargs)
+            args, kwargs = tf.nest.map_structure(partial(_standing_for, known), given)
+            if isinstance(layer, Places):
+                found = places[None]
+            elif isinstance(layer, Attend):
+                caches = _caches(layer, len(outputs) // 2, node, room)
+                found, *written = layer([*args[0], *caches.values()])
+                inputs |= caches
+                outputs |= dict(zip(caches, written, strict=True))
+            else:
+                found = layer(*args, **kwargs)
+            known |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(found), strict=True)
+    logits = known[id(model.get_layer(LOGITS).output)]
+    return keras.Model(inputs, {LOGITS: logits, **outputs}, name=f"{model.name}_{length}")
+
+
+def _standing_for(known: dict[int, Any], value: Any) -> Any:
+    return known.get(id(value), value)
+
+
+def _caches(layer: Any, number: int, node: Any, room: int) -> dict[str, Any]:
+    import tf_keras as keras
+
+    _, key, value, _ = node.call_args[0]
+    return {
+        name.format(number): keras.Input(
+            batch_shape=(1, layer.kv_heads, room, tensor.shape[-1] // layer.kv_heads), name=name.format(number)
+        )
+        for name, tensor in ((KEYS, key), (VALUES, value))
+    }
+
+
+def empty(model: "tf_keras.Model") -> dict[str, Any]:
+    """The caches of no text, for a model of `cached`: zeros."""
+    import tensorflow as tf
+
+    return {name: tf.zeros(tensor.shape) for name, tensor in model.input.items() if name.startswith("kv_cache")}

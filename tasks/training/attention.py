@@ -1,0 +1,193 @@
+"""Layers of decoders that tf_keras lacks, registered with it as `tercet>…`.
+
+What attends, and what depends on where a token stands, is given the places as a tensor. So one layer serves a whole
+window, whose places are 0, 1, 2 …, and the next tokens of a text of which a cache is kept.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+UNSEEN = -1e9  # added to the score of a key that a query may not look at
+
+
+@keras.saving.register_keras_serializable("tercet")
+class TokenEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # tf_keras ships no types
+    """A vector for each token and, of vectors, how well each token fits: one table both ways, as in Press and Wolf,
+    "Using the Output Embedding to Improve Language Models" (2017).
+
+    Integers [...] give float32 [..., width]; floats [..., width] give float32 [..., vocabulary].
+    """  # noqa: D205  # the source belongs to the first sentence
+
+    channel_rule = "fix"  # of tasks/channels/rules.py
+
+    def call(self, inputs: Any) -> Any:
+        """Look tokens up, or score them all."""
+        if inputs.dtype.is_integer:
+            return tf.gather(self.embeddings, inputs)
+        return tf.matmul(inputs, self.embeddings, transpose_b=True)
+
+
+@keras.saving.register_keras_serializable("tercet")
+class Places(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+    """Where the tokens of a window [batch, n] stand: int32 [1, n], from 0 on."""
+
+    channel_rule = "fix"  # of tasks/channels/rules.py
+
+    def call(self, inputs: Any) -> Any:
+        """Count."""
+        return tf.range(inputs.shape[1] or tf.shape(inputs)[1])[None]
+
+
+@keras.saving.register_keras_serializable("tercet")
+class PlaceEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # tf_keras ships no types
+    """A learnt vector for each place: int32 [1, n] gives float32 [1, n, width]. Its first `offset` rows are of none."""
+
+    channel_rule = "fix"  # of tasks/channels/rules.py
+
+    def __init__(self, input_dim: int, output_dim: int, offset: int = 0, **kwargs: Any) -> None:
+        super().__init__(input_dim, output_dim, **kwargs)
+        self.offset = offset
+
+    def call(self, inputs: Any) -> Any:
+        """Look places up."""
+        return tf.gather(self.embeddings, inputs + self.offset)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        return {**super().get_config(), "offset": self.offset}
+
+
+@keras.saving.register_keras_serializable("tercet")
+class SoftCap(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+    """cap · tanh(x / cap): no number is larger. Gemma Team, "Gemma 2" (2024)."""
+
+    channel_rule = "pass"  # of tasks/channels/rules.py
+
+    def __init__(self, cap: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cap = cap
+
+    def call(self, inputs: Any) -> Any:
+        """Cap `inputs`; the shape stays."""
+        return capped(inputs, self.cap)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        return {**super().get_config(), "cap": self.cap}
+
+
+@keras.saving.register_keras_serializable("tercet")
+class GeluTanh(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+    """GELU by its approximation with tanh: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016)."""
+
+    channel_rule = "pass"  # of tasks/channels/rules.py
+
+    def call(self, inputs: Any) -> Any:
+        """Bend `inputs`; the shape stays."""
+        return tf.nn.gelu(inputs, approximate=True)
+
+
+@keras.saving.register_keras_serializable("tercet")
+class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+    """Causal attention of grouped heads, with rotary places: it has no weights of its own.
+
+    Vaswani et al., "Attention Is All You Need" (2017); Ainslie et al., "GQA" (2023); Su et al., "RoFormer" (2021), its
+    pairs a half of the rotated numbers apart, as in GPT-NeoX.
+
+    It is called on one list: the queries [batch, n, heads · d], the keys and values [batch, n, kv_heads · d], the
+    places int32 [1, n], and gives [batch, n, heads · d]. With the caches of the keys and values behind them, float32
+    [1, kv_heads, room, d], n tokens in a row see all before them, and the caches with their own keys and values are
+    given too. A cache is read as it is, by products of four axes: a slice of it would be a copy, which costs more.
+
+    Args:
+        heads: of the queries.
+        kv_heads: of the keys and values; each serves as many queries.
+        frequencies: radians a place, one for each pair of numbers that is rotated; the numbers behind these are not.
+        scale: what the products of queries and keys are multiplied by.
+        cap: of the scaled products; None: none.
+        window: tokens that one sees, itself among them; None: all before it.
+    """
+
+    channel_rule = "fix"  # of tasks/channels/rules.py
+
+    def __init__(
+        self,
+        heads: int,
+        kv_heads: int,
+        frequencies: Sequence[float] = (),
+        scale: float = 1.0,
+        cap: float | None = None,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.kv_heads, self.frequencies = heads, kv_heads, list(frequencies)
+        self.scale, self.cap, self.window = scale, cap, window
+
+    def call(self, inputs: Any) -> Any:
+        """Attend."""
+        query, key, value, places, *caches = inputs
+        places = places[0]
+        query = self._rotated(_by_head(query, self.heads), places) * self.scale
+        key, value = self._rotated(_by_head(key, self.kv_heads), places), _by_head(value, self.kv_heads)
+        seen = places
+        if caches:
+            key, value = (_written(cache, rows, places) for cache, rows in zip(caches, (key, value), strict=True))
+            seen = tf.range(key.shape[2])
+        found = self._attended(query, key, value, self._mask(places, seen))
+        return [found, key, value] if caches else found
+
+    def _attended(self, query: Any, key: Any, value: Any, mask: Any) -> Any:
+        """The queries of a group one below the other: keys and values are read once for all of them, never repeated."""
+        batch, n, width = tf.shape(query)[0], query.shape[2] or tf.shape(query)[2], query.shape[3]
+        grouped = tf.reshape(query, [batch, self.kv_heads, (self.heads // self.kv_heads) * n, width])
+        scores = tf.matmul(grouped, key, transpose_b=True)
+        if self.cap is not None:
+            scores = capped(scores, self.cap)
+        found = tf.matmul(tf.nn.softmax(scores + mask), value)
+        found = tf.transpose(tf.reshape(found, [batch, self.heads, n, width]), [0, 2, 1, 3])
+        return tf.reshape(found, [batch, n, self.heads * width])
+
+    def _mask(self, places: Any, seen: Any) -> Any:
+        """What is added to the scores: [queries of a group, keys]."""
+        own = tf.tile(places, [self.heads // self.kv_heads])[:, None]
+        hidden = tf.cast(seen[None] > own, tf.float32)
+        if self.window is not None:
+            hidden += tf.cast(seen[None] <= own - self.window, tf.float32)
+        return hidden * UNSEEN
+
+    def _rotated(self, x: Any, places: Any) -> Any:
+        """Turn each pair of numbers [batch, heads, n, d] by its frequency times the place."""
+        half, width = len(self.frequencies), x.shape[3]
+        if not half:
+            return x
+        angles = tf.cast(places, tf.float32)[:, None] * tf.constant(self.frequencies, tf.float32)
+        cos, sin = tf.cos(angles), tf.sin(angles)
+        one, other, *rest = tf.split(x, [half, half] + [width - 2 * half] * (width > 2 * half), axis=3)
+        return tf.concat([one * cos - other * sin, other * cos + one * sin, *rest], axis=3)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        names = ("heads", "kv_heads", "frequencies", "scale", "cap", "window")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def capped(x: Any, cap: float) -> Any:
+    """Numbers bent so that none is larger than the cap."""
+    return tf.tanh(x / cap) * cap
+
+
+def _by_head(x: Any, heads: int) -> Any:
+    """[batch, n, heads · d] as [batch, heads, n, d]."""
+    n, width = x.shape[1] or tf.shape(x)[1], x.shape[2] // heads
+    return tf.transpose(tf.reshape(x, [tf.shape(x)[0], n, heads, width]), [0, 2, 1, 3])
+
+
+def _written(cache: Any, rows: Any, places: Any) -> Any:
+    """The cache with new rows from the first place on; rows past its end would be written earlier, without a word."""
+    from tensorflow.compiler.tf2xla.python import xla
+
+    return xla.dynamic_update_slice(cache, rows, tf.stack([0, 0, places[0], 0]))

@@ -1,0 +1,120 @@
+"""The decoder as a Keras model: it is saved, trained, compressed and converted as any other is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tasks.decoder import network
+from tasks.decoder.spec import Block, DecoderSpec
+from tasks.errors import ModelError
+
+keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+TURNS = (1.0, 0.1)
+SPEC = DecoderSpec(
+    vocabulary=20,
+    width=12,
+    hidden=16,
+    heads=4,
+    kv_heads=2,
+    head_width=6,
+    blocks=(Block(TURNS), Block((), window=3)),
+    room=32,
+    activation="gelu_tanh",
+    query_norm="head",
+    tied=True,
+    biases=frozenset({"query"}),
+    attention_scale=6**-0.5,
+    attention_cap=5.0,
+    logit_cap=4.0,
+    embedding_scale=2.0,
+    places=32,
+)
+TOKENS = np.random.default_rng(0).integers(0, 20, (3, 9)).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return network.build(SPEC, 9)
+
+
+@pytest.fixture(scope="module")
+def logits(model):
+    return model(TOKENS).numpy()
+
+
+@pytest.mark.parametrize("file", ["model.keras", "model.h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_saved_one_is_the_same(model, logits, tmp_path, file):
+    model.save(tmp_path / file)
+    again = keras.models.load_model(tmp_path / file, compile=False, safe_mode=True)
+    assert np.array_equal(again(TOKENS), logits)
+
+
+def test_its_weights_are_those_that_the_spec_names(model):
+    found = {name: value.shape for name, value in network.weights(model)}
+    assert found == SPEC.shapes()
+    assert model.count_params() == sum(int(np.prod(shape)) for shape in found.values()), "the tied table counts once"
+
+
+def test_no_token_sees_what_comes_later(model, logits):
+    changed = TOKENS.copy()
+    changed[:, 5:] = (changed[:, 5:] + 1) % 20
+    found = model(changed).numpy()
+    assert np.array_equal(found[:, :5], logits[:, :5])
+    assert not np.allclose(found[:, 5:], logits[:, 5:])
+
+
+def test_rotated_attention_goes_by_distance_alone():
+    """Without learnt places a text that stands later in the window is told the same."""
+    plain = network.build(replace(SPEC, places=None, blocks=(Block(TURNS),) * 2))
+    from tasks.decoder.cached import cached, empty
+
+    step = cached(plain, 9, 40)
+    first, later = (
+        step({"tokens": TOKENS[:1], "input_pos": np.arange(9, dtype=np.int32), **empty(step)})["logits"],
+        plain(TOKENS[:1]),
+    )
+    assert np.allclose(first, later, atol=1e-5)
+    assert np.allclose(later, plain(TOKENS[:1, :9]), atol=1e-6)
+    shorter = plain(TOKENS[:1, :4]).numpy()
+    assert np.allclose(later.numpy()[:, :4], shorter, atol=1e-5)
+
+
+def test_fill_takes_every_weight_once(model):
+    known = dict(network.weights(model))
+    with pytest.raises(ModelError, match=r"decoder: no weights of layer_1_up.weight"):
+        network.fill(model, [(name, value) for name, value in known.items() if name != "layer_1_up.weight"])
+    with pytest.raises(ModelError, match=r"no part is called 'more', or it came twice"):
+        network.fill(model, [*known.items(), ("more", known["norm.weight"])])
+
+
+def test_a_gradient_reaches_every_weight(model):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = keras.losses.sparse_categorical_crossentropy(
+            np.roll(TOKENS, -1, axis=1), model(TOKENS), from_logits=True
+        )
+        loss = tf.reduce_mean(loss)
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables), strict=True
+    ):
+        assert float(tf.reduce_max(tf.abs(tf.convert_to_tensor(gradient)))) > 0, variable.name
+
+
+def test_slim_takes_units_of_the_feed_forward_and_nothing_else(model, logits):
+    from tasks.channels import surgery
+    from tasks.channels.tracing import trace
+
+    channels = trace(model)
+    kept = channels.everything()
+    kept[channels.made["layer_0_up"][:6]] = False
+    slimmed = surgery.remove(model, channels, kept)
+    shapes = {name: value.shape for name, value in network.weights(slimmed)}
+    changed = {name for name, shape in SPEC.shapes().items() if shapes[name] != shape}
+    assert changed == {"layer_0_up.weight", "layer_0_gate.weight", "layer_0_down.weight"}
+    assert {group for block in channels.blocks for group in block.tolist()} == {
+        group for layer in (0, 1) for group in channels.made[f"layer_{layer}_up"].tolist()
+    }

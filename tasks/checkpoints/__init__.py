@@ -1,0 +1,1 @@
+"""Language models as others store them: folders of Hugging Face and GGUF files, read and written without their code."""

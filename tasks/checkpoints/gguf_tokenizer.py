@@ -1,0 +1,84 @@
+"""The tokenizer of a GGUF file as a tokenizer.json: byte-level BPE, which most models have since GPT-2."""
+
+from typing import Any
+
+from tasks.checkpoints.gguf import Gguf
+from tasks.errors import ModelError, suggest
+
+_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+PATTERNS = {  # by the name that llama.cpp gives to the way of parting a text; None: GPT-2's own
+    "gpt-2": None,
+    "smollm": None,
+    "llama-bpe": rf"{_SHORT}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}",
+    "qwen2": rf"{_SHORT}|{_WORDS}|\p{{N}}|{_REST}",
+}
+DIGITS_APART = ("smollm",)
+CONTROL, OWN = 3, 4  # kinds of tokens: those of the model's, and the user's
+
+
+def tokenizer(file: Gguf) -> Any:
+    """The `tokenizers.Tokenizer` that the file describes; `save` writes it as a tokenizer.json.
+
+    Raises:
+        ModelError: it has none, or one of another kind.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models
+
+    kind, parting = file.value("tokenizer.ggml.model"), file.value("tokenizer.ggml.pre", "gpt-2")
+    tokens, merges = file.value("tokenizer.ggml.tokens"), file.value("tokenizer.ggml.merges")
+    if kind != "gpt2" or not tokens or merges is None:
+        raise ModelError(
+            f"{file.path}: its tokenizer is {kind!r}; only byte-level BPE ('gpt2') is read from GGUF files"
+        )
+    if parting not in PATTERNS:
+        raise ModelError(
+            f"{file.path}: it parts texts by {parting!r}, not supported; {suggest(str(parting), PATTERNS)}"
+        )
+    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    numbers = {token: number for number, token in enumerate(tokens)}
+    made = Tokenizer(models.BPE(numbers, pairs))
+    made.pre_tokenizer, made.decoder = _parted(parting), decoders.ByteLevel()
+    kinds = file.value("tokenizer.ggml.token_type") or []
+    special = [
+        AddedToken(token, special=kind == CONTROL, normalized=False)
+        for token, kind in zip(tokens, kinds, strict=False)
+        if kind in (CONTROL, OWN)
+    ]
+    made.add_tokens(special)
+    first = file.value("tokenizer.ggml.bos_token_id")
+    if file.value("tokenizer.ggml.add_bos_token") and first is not None:
+        made.post_processor = _begun(tokens[first], first)
+    return made
+
+
+def _parted(name: str) -> Any:
+    from tokenizers import Regex, pre_tokenizers
+
+    pattern = PATTERNS[name]
+    bytewise = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
+    if name in DIGITS_APART:
+        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), bytewise])
+    if pattern is None:
+        return bytewise
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), bytewise])
+
+
+def _begun(token: str, number: int) -> Any:
+    from tokenizers.processors import TemplateProcessing
+
+    return TemplateProcessing(single=f"{token} $A", special_tokens=[(token, number)])
+
+
+def settings(file: Gguf) -> dict[str, Any]:
+    """What a tokenizer_config.json says: which tokens begin and end a text, and the template of a chat."""
+    tokens = file.value("tokenizer.ggml.tokens") or []
+    found: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    for name, key in (("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")):
+        number = file.value(f"tokenizer.ggml.{key}_token_id")
+        if isinstance(number, int) and 0 <= number < len(tokens):
+            found[name] = tokens[number]
+    if template := file.value("tokenizer.chat_template"):
+        found["chat_template"] = template
+    return found

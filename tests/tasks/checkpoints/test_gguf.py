@@ -1,0 +1,118 @@
+"""GGUF files: the same network as the folder's, blocks made floats again, the tokenizer, and what is damaged."""
+
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from tasks.checkpoints import gguf_tokenizer, load
+from tasks.errors import ModelError
+from tests import checkpoints
+
+
+def weights(source):
+    return dict(load.load(source).weights())
+
+
+def test_it_is_the_network_of_the_folder(gguf_file, tmp_path):
+    folder, file = load.load(checkpoints.make(tmp_path, "llama")), load.load(gguf_file())
+    assert file.spec == folder.spec
+    found, expected = dict(file.weights()), dict(folder.weights())
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert np.array_equal(found[name], value), name
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("Q8_0", 8), ("Q4_0", 4), ("Q4_1", 4), ("F16", 11), ("BF16", 8)])
+def test_blocks_are_floats_again(gguf_file, tmp_path, kind, bits):
+    """Within a step of the block's grid, and of its halves for the scale, of what they were."""
+    expected = weights(checkpoints.make(tmp_path, "llama"))
+    found = weights(gguf_file(kind))
+    for name, value in expected.items():
+        assert found[name].dtype == np.float32
+        assert np.abs(found[name] - value).max() <= 2.2 * np.abs(value).max() / 2**bits, name
+    assert any(not np.array_equal(found[name], value) for name, value in expected.items())
+
+
+def test_factors_slow_the_rotation(gguf_file, monkeypatch):
+    from tasks.checkpoints import gguf
+
+    path = gguf_file()
+    shapes, read = gguf.Gguf.shapes, gguf.Gguf.read
+    factors = np.array([1, 2, 4, 8], np.float32)
+    monkeypatch.setattr(gguf.Gguf, "shapes", lambda self: {**shapes(self), gguf.FACTORS: (4,)})
+    monkeypatch.setattr(gguf.Gguf, "read", lambda self, name: factors if name == gguf.FACTORS else read(self, name))
+    found = load.load(path).spec.blocks[0].frequencies
+    assert found == pytest.approx(10_000.0 ** (-np.arange(4) / 4) / factors, rel=1e-6)
+
+
+def test_its_tokenizer_parts_digits_and_joins_by_the_merges(gguf_file):
+    made = gguf_tokenizer.tokenizer(load.load(gguf_file()).tensors)
+    assert made.encode("lowlo12<end>").tokens == ["low", "lo", "1", "2", "<end>"]
+    assert made.decode(made.encode("low12").ids) == "low12"
+
+
+REFUSED = {
+    "an architecture": (
+        {"architecture": "mamba"},
+        "architecture 'mamba' is not supported of GGUF files; allowed: llama",
+    ),
+    "experts": ({"keys": [("expert_count", 8)]}, "a mixture of experts, which is not supported"),
+    "a window": ({"keys": [("attention.sliding_window", 8)]}, "a sliding window .8. is not supported of GGUF files"),
+    "tokens": ({"tokens": 97}, "97 tokens; the embedding has rows for 96"),
+    "a missing tensor": ({"drop": ["blk.1.ffn_up.weight"]}, "1 tensors are missing: blk.1.ffn_up.weight"),
+    "no embedding": ({"drop": ["token_embd.weight"]}, "'token_embd.weight' is missing"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_supported_is_refused_in_one_line(gguf_file, case):
+    changes, told = REFUSED[case]
+    path = gguf_file(**changes)
+    with pytest.raises(ModelError, match=told) as error:
+        load.load(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_one_that_is_cut_off_anywhere_is_refused(gguf_file):
+    path = gguf_file()
+    content = path.read_bytes()
+    for size in [0, 3, 4, 8, 20, *np.linspace(24, len(content) - 33, 25).astype(int)]:
+        path.write_bytes(content[:size])
+        with pytest.raises(ModelError, match=r"not a whole GGUF file \([\d,]+ bytes\)"):
+            load.load(path)
+
+
+def string(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+HEADER = b"GGUF" + struct.pack("<I", 3)
+HOSTILE = {
+    "entries": HEADER + struct.pack("<QQ", 0, 1 << 60),
+    "tensors": HEADER + struct.pack("<QQ", 1 << 60, 0),
+    "a list": HEADER + struct.pack("<QQ", 0, 1) + string("a") + struct.pack("<IIQ", 9, 4, 1 << 60),
+    "a list of lists": HEADER + struct.pack("<QQ", 0, 1) + string("a") + struct.pack("<IIQ", 9, 9, 1) * 3000,
+    "a text": HEADER + struct.pack("<QQ", 0, 1) + string("a") + struct.pack("<IQ", 8, 1 << 40),
+    "a tensor of 1 TB": HEADER + struct.pack("<QQ", 1, 0) + string("a") + struct.pack("<IQIQ", 1, 1 << 38, 0, 0),
+    "sizes that overflow": (
+        HEADER + struct.pack("<QQ", 1, 0) + string("a") + struct.pack("<IQQIQ", 2, 1 << 40, 1 << 40, 0, 0) + bytes(64)
+    ),
+    "axes": HEADER + struct.pack("<QQ", 1, 0) + string("a") + struct.pack("<I", 0xFFFFFFFF),
+    "no such type": HEADER + struct.pack("<QQ", 1, 0) + string("a") + struct.pack("<IQIQ", 1, 4, 999, 0) + bytes(64),
+    "another version": b"GGUF" + struct.pack("<IQQ", 77, 0, 0),
+    "another file": b"PK\x03\x04" + bytes(60),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_file_that_promises_what_it_has_not_is_refused_at_once(tmp_path, case):
+    path = tmp_path / "model.gguf"
+    path.write_bytes(HOSTILE[case])
+    before = time.process_time()
+    with pytest.raises(ModelError, match="not a whole GGUF file") as error:
+        load.load(path)
+    assert "\n" not in str(error.value)
+    assert time.process_time() - before < 2

@@ -1,0 +1,101 @@
+"""What is written is what transformers saves: the same tensors by the same names, whatever lay fused or turned."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tasks.checkpoints import config, load, names, write
+from tasks.decoder import network
+from tasks.errors import ModelError
+from tests import checkpoints
+
+pytest.importorskip("tf_keras", reason="the training stack is not installed")
+
+
+@pytest.mark.parametrize("name", [name for name in checkpoints.names() if not name.endswith("-old")])
+def test_joining_undoes_splitting(tmp_path, name):
+    folder = checkpoints.make(tmp_path, name)
+    source = load.load(folder)
+    weights = dict(source.weights())
+    original = load_file(folder / "model.safetensors")
+    assert {each.name for each in source.stored} == original.keys()
+    for each in source.stored:
+        found = each.join(weights)
+        assert found.dtype == np.float32
+        assert found.shape == original[each.name].shape
+        less_one = config.KINDS[source.config["model_type"]].names.minus_one
+        assert np.array_equal(found, original[each.name]) or (less_one and np.allclose(found, original[each.name]))
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory):
+    folder = checkpoints.make(tmp_path_factory.mktemp("llama"), "llama")
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {"a": 0, "b": 95}}}))
+    (folder / "modeling_llama.py").write_text("raise SystemExit")
+    source = load.load(folder)
+    return source, source.model(checkpoints.LENGTH)
+
+
+def test_a_compressed_model_comes_back_with_its_own_weights(llama, tmp_path):
+    source, model = llama
+    kernel = model.get_layer("layer_1_up").kernel
+    before = kernel.numpy()
+    kernel.assign(np.where(np.abs(before) < 0.2, 0, before))
+    write.write(model, source, tmp_path / "out")
+    kernel.assign(before)
+    again = load.load(tmp_path / "out")
+    assert again.spec == source.spec
+    assert again.config == {**source.config, "dtype": "float32"}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "config.json", "model.safetensors", "tokenizer.json",
+    ]  # fmt: skip
+    saved, original = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", source.path))
+    for name, value in original.items():
+        pruned = name == "model.layers.1.mlp.up_proj.weight"
+        expected = np.where(np.abs(value) < 0.2, 0, value) if pruned else value
+        assert np.array_equal(saved[name], expected), name
+
+
+def test_a_narrower_feed_forward_is_told_in_config(llama, tmp_path):
+    source, _ = llama
+    narrow = replace(source.spec, hidden=20)
+    model = network.build(narrow)
+    write.write(model, source, tmp_path / "out")
+    again = load.load(tmp_path / "out")
+    assert again.spec == narrow
+    assert again.config["intermediate_size"] == 20
+
+
+def test_what_config_has_no_word_for_is_refused(llama, tmp_path):
+    source, _ = llama
+    for changes, told in (
+        ({"gated": False}, "layer_0_gate.weight: none; a llama as that in .* has .48, 32.: the model's parts"),
+        ({"kv_heads": 4}, r"layer_0_key.weight: \[32, 32\]; a llama as that in .* has \[16, 32\]"),
+    ):
+        with pytest.raises(ModelError, match=told):
+            write.write(network.build(replace(source.spec, **changes)), source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gguf_file_becomes_a_folder_with_its_tokenizer(gguf_file, llama, tmp_path):
+    source = load.load(gguf_file())
+    write.write(source.model(), source, tmp_path / "out")
+    again = load.load(tmp_path / "out")
+    assert again.spec == source.spec
+    saved, original = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", llama[0].path))
+    assert saved.keys() == original.keys()
+    assert all(np.array_equal(saved[name], value) for name, value in original.items())
+    from tokenizers import Tokenizer
+
+    assert Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).encode("low1").tokens == ["low", "1"]
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["eos_token"] == "<end>"
+
+
+def test_every_kind_has_a_way_back():
+    for name, kind in config.KINDS.items():
+        found = [part for parts in kind.names.inside.values() for part in parts]
+        assert len(found) == len(set(found)), name
+        assert isinstance(kind.names, names.Names)

@@ -125,6 +125,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     search.add_argument("--trials", metavar="N", type=int, help="instead of the number in params.yaml")
     known = add("sensitivity", _sensitivity, "Show which layers of a variant lose most by being quantized.")
     known.add_argument("variant", help="its name in the section `quantize`")
+    saved = add("save", _save, "Write a language model as a folder of Hugging Face, which others load.")
+    saved.add_argument("model", help="baseline, or its name in the section `compress`")
+    saved.add_argument("folder", metavar="DIR", help="the folder to be made")
     add("compare", _compare, "Show the comparison of the last run.")
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
@@ -191,6 +194,15 @@ def _sensitivity(options: argparse.Namespace) -> int:
 
     quiet_libraries()
     sensitivity(options.variant)
+    return 0
+
+
+def _save(options: argparse.Namespace) -> int:
+    from flows.save import save
+    from flows.start.quiet import quiet_libraries
+
+    quiet_libraries()
+    print(save(options.model, Path(options.folder)))
     return 0
 
 

@@ -76,6 +76,7 @@ FAMILIES = Registry(
         "mobilenet_v2": "tasks.models.mobilenet_v2:FAMILY",
         "autoencoder": "tasks.models.autoencoder:FAMILY",
         "file": "tasks.models.file:FAMILY",
+        "decoder": "tasks.models.decoder:FAMILY",
     },
     ModelFamily,
 )

@@ -17,6 +17,7 @@ from tasks.params.models import (
     Autoencoder,
     Bow,
     Cnn,
+    Decoder,
     Dscnn,
     Family,
     File,
@@ -24,6 +25,7 @@ from tasks.params.models import (
     MobilenetV1,
     MobilenetV2,
     Resnet,
+    Sourced,
     Stored,
 )
 from tasks.params.prepare import Feature, Prepare
@@ -35,10 +37,10 @@ from tasks.records.figures import QUALITY
 from tasks.records.metrics import METRICS, USUAL, judging
 
 __all__ = [
-    "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Distill",
-    "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune", "Mlp",
-    "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName",
-    "Search", "Slim", "Stored", "Train", "Training", "check", "load", "read_yaml",
+    "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
+    "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
+    "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName",
+    "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -91,8 +93,10 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _only_a_file_needs_no_training(self) -> Self:
-        if self.train.epochs == 0 and self.model.family != "file":
-            raise ValueError("train.epochs: received 0; only a model of the family file is trained already")
+        if self.train.epochs == 0 and not isinstance(self.model, Sourced):
+            raise ValueError(
+                "train.epochs: received 0; only models of the families file and decoder are trained already"
+            )
         return self
 
     @model_validator(mode="after")

@@ -77,8 +77,14 @@ class Autoencoder(Section):
     latent: Count = 8
 
 
-class Stored(Section):
-    """A model of one's own, in a file: training is skipped (`epochs: 0`) or goes on from its weights."""
+class Sourced(Section):
+    """A model of one's own, in files: training is skipped (`epochs: 0`) or goes on from its weights."""
+
+    source: str  # where it lies
+
+
+class Stored(Sourced):
+    """One of Keras, or a LiteRT file."""
 
     source: str  # a .keras, .h5 or SavedModel of tf_keras, a .keras of Keras 3, or a .tflite
     layers: str | None = None  # a Python module that registers the file's own layers; it is imported, so it is run
@@ -91,7 +97,14 @@ class File(Stored):
     family: Literal["file"]
 
 
-Own = Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File
+class Decoder(Sourced):
+    """A language model."""
+
+    family: Literal["decoder"]
+    source: str  # a folder of Hugging Face with safetensors, or a .gguf file
+
+
+Own = Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File | Decoder
 if TYPE_CHECKING:
     Family = Own
 else:

@@ -8,7 +8,7 @@ from typing import Any
 from tasks import paths
 from tasks.errors import DataError, ParamsError, suggest
 from tasks.files import below, locked, sha256, write_json
-from tasks.params import Params, Stored
+from tasks.params import Params, Sourced
 from tasks.training import custom
 
 KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large ones are not read on every look
@@ -51,9 +51,10 @@ def models(params: Params) -> list[Path]:
         entries |= {f"compress.{name}": entry, f"compress.{name}.model": getattr(entry, "model", None)}
     found = []
     for key, entry in entries.items():
-        if isinstance(entry, Stored):
+        if isinstance(entry, Sourced):
             found += _below(Path(entry.source), f"{key}.source: {entry.source}")
-            found += custom.files(entry.layers) if entry.layers else []
+            layers = getattr(entry, "layers", None)
+            found += custom.files(layers) if layers else []
     return found
 
 

@@ -7,7 +7,7 @@ from tasks import files, paths, track
 from tasks.examples import dataset
 from tasks.foreign.adopt import keep
 from tasks.members import FAMILIES
-from tasks.params import BASELINE, File, Params
+from tasks.params import BASELINE, File, Params, Sourced
 from tasks.records import ModelCard
 from tasks.training import custom, fit, keras_files
 
@@ -37,7 +37,8 @@ def train(params: Params) -> None:
             patience=stopping.patience if stopping else None,
             on_epoch=on_epoch,
         )
-    epochs = fit.best_epoch(history) + 1 if stopping else len(history["loss"])
+    trained = len(history.get("loss", ()))
+    epochs = fit.best_epoch(history) + 1 if stopping and trained else trained
     card = ModelCard(
         model=BASELINE,
         parent=None,
@@ -53,13 +54,14 @@ def train(params: Params) -> None:
     with files.replaced_folder(paths.model(BASELINE)) as folder:
         keras_files.save(model, folder)
         card.save(folder / "card.json")
-    shutil.rmtree(checkpoint.parent)  # those that nothing resumes any more too
+    if trained:
+        shutil.rmtree(checkpoint.parent)  # those that nothing resumes any more too
 
 
 def _digest(params: Params) -> str:
     parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
     if paths.code("train").exists():
         parts.append(files.sha256(paths.code("train")))
-    if isinstance(params.model, File) and paths.source("model").exists():
+    if isinstance(params.model, Sourced) and paths.source("model").exists():
         parts.append(files.sha256(paths.source("model")))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -247,7 +247,7 @@ def test_a_batch_that_is_fixed_is_refused(prepared):
 
 
 def test_only_a_file_is_trained_already(project):
-    with pytest.raises(ParamsError, match="only a model of the family file is trained already"):
+    with pytest.raises(ParamsError, match="only models of the families file and decoder are trained already"):
         settings({"family": "cnn"})
 
 

@@ -121,7 +121,7 @@ FAULTS = {
     "section that is a list": ("train", [1], r"train: received \[1\]; input should be a valid dictionary.*"),
     "section that is empty": ("train", None, r"train: received None; input should be a valid dictionary.*"),
     "too small": ("train.epochs", -1, r"train\.epochs: received -1; input should be greater than or equal to 0"),
-    "untrained": ("train.epochs", 0, r"train\.epochs: received 0; only a model of the family file is trained already"),
+    "untrained": ("train.epochs", 0, r"train\.epochs: received 0; only models of the families file and decoder are .*"),
     "a teacher that is no ancestor": (
         "compress.pruned.teacher",
         "clustered",

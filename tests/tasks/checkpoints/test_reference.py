@@ -13,8 +13,8 @@ from tests import checkpoints
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 CLOSE = 2e-5
 ROOM = 40
-OLD = pytest.mark.slow  # other words for the same; `test_config.py` looks at each
-NAMES = [pytest.param(name, marks=OLD) if name.endswith("-old") else name for name in checkpoints.names()]
+MORE = ("-old", "-linear", "-sequential", "-parallel")  # of kinds that have a quick one
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name.endswith(MORE) else name for name in checkpoints.names()]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ TURNED = {
     },
     "opt": {"offset": lambda spec: replace(spec, offset=0)},
 }
-QUICK = ("epsilon", "no window", "exact gelu", "residual", "one theta", "offset", "no norm of heads")
+QUICK = ("epsilon", "no window", "exact gelu", "one theta", "offset")
 
 
 @pytest.mark.parametrize(

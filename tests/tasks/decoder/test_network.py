@@ -1,11 +1,10 @@
 """The decoder as a Keras model: it is saved, trained, compressed and converted as any other is."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from tasks.decoder import network
+from tasks.decoder.cached import cached, empty
 from tasks.decoder.spec import Block, DecoderSpec
 from tasks.errors import ModelError
 
@@ -67,19 +66,35 @@ def test_no_token_sees_what_comes_later(model, logits):
 
 
 def test_rotated_attention_goes_by_distance_alone():
-    """Without learnt places a text that stands later in the window is told the same."""
-    plain = network.build(replace(SPEC, places=None, blocks=(Block(TURNS),) * 2))
-    from tasks.decoder.cached import cached, empty
+    from tasks.training.attention import Attend
 
-    step = cached(plain, 9, 40)
-    first, later = (
-        step({"tokens": TOKENS[:1], "input_pos": np.arange(9, dtype=np.int32), **empty(step)})["logits"],
-        plain(TOKENS[:1]),
-    )
-    assert np.allclose(first, later, atol=1e-5)
-    assert np.allclose(later, plain(TOKENS[:1, :9]), atol=1e-6)
-    shorter = plain(TOKENS[:1, :4]).numpy()
-    assert np.allclose(later.numpy()[:, :4], shorter, atol=1e-5)
+    rng = np.random.default_rng(1)
+    query, key, value = (rng.normal(size=(2, 5, width)).astype(np.float32) for width in (24, 12, 12))
+    attend, places = Attend(4, 2, TURNS, window=3), np.arange(5, dtype=np.int32)[None]
+    here, later, farther = (attend([query, key, value, at]).numpy() for at in (places, places + 7, places * 2))
+    assert np.allclose(here, later, atol=1e-5)
+    assert not np.allclose(here, farther, atol=1e-2)
+
+
+def by_hand(query, key, value, turns):
+    """The attention of one head, number by number: complex numbers turned by place, and a softmax of what is seen."""
+    n, half = len(query), len(turns)
+    turned = [(x[:, :half] + 1j * x[:, half:]) * np.exp(1j * np.outer(np.arange(n), turns)) for x in (query, key)]
+    scores = (turned[0] @ turned[1].conj().T).real
+    rows = [np.exp(scores[i, : i + 1]) / np.exp(scores[i, : i + 1]).sum() @ value[: i + 1] for i in range(n)]
+    return np.array(rows)
+
+
+def test_attention_is_that_of_complex_numbers():
+    from tasks.training.attention import Attend
+
+    rng, turns = np.random.default_rng(2), (1.0, 0.3)
+    query, key, value = (rng.normal(size=(1, 6, heads * 4)).astype(np.float32) for heads in (4, 2, 2))
+    found = Attend(4, 2, turns)([query, key, value, np.arange(6, dtype=np.int32)[None]]).numpy()[0]
+    for head in range(4):
+        own, shared = slice(4 * head, 4 * head + 4), slice(4 * (head // 2), 4 * (head // 2) + 4)
+        expected = by_hand(query[0, :, own], key[0, :, shared], value[0, :, shared], turns)
+        assert np.allclose(found[:, own], expected, atol=1e-5)
 
 
 def test_fill_takes_every_weight_once(model):
@@ -88,6 +103,12 @@ def test_fill_takes_every_weight_once(model):
         network.fill(model, [(name, value) for name, value in known.items() if name != "layer_1_up.weight"])
     with pytest.raises(ModelError, match=r"no part is called 'more', or it came twice"):
         network.fill(model, [*known.items(), ("more", known["norm.weight"])])
+
+
+def test_only_a_decoder_has_a_form_with_caches():
+    x = keras.Input((4,), name="x")
+    with pytest.raises(ModelError, match=r"other: no decoder: it has no layer that counts the places of its tokens"):
+        cached(keras.Model(x, keras.layers.Dense(2)(x), name="other"), 1, 8)
 
 
 def test_a_gradient_reaches_every_weight(model):
@@ -115,6 +136,10 @@ def test_slim_takes_units_of_the_feed_forward_and_nothing_else(model, logits):
     shapes = {name: value.shape for name, value in network.weights(slimmed)}
     changed = {name for name, shape in SPEC.shapes().items() if shapes[name] != shape}
     assert changed == {"layer_0_up.weight", "layer_0_gate.weight", "layer_0_down.weight"}
+    step = cached(slimmed, 9, 12)  # it follows what the model has become
+    found = step({"tokens": TOKENS[:1], "input_pos": np.arange(9, dtype=np.int32), **empty(step)})
+    assert np.allclose(found["logits"], slimmed(TOKENS[:1]), atol=1e-5)
+    assert found["kv_cache_k_1"].shape == (1, 2, 12, 6)
     assert {group for block in channels.blocks for group in block.tolist()} == {
         group for layer in (0, 1) for group in channels.made[f"layer_{layer}_up"].tolist()
     }

@@ -55,7 +55,10 @@ def _as_it_is(source: Checkpoint, weights: Mapping[str, Array]) -> DecoderSpec:
     hidden = {value.shape[0] for name, value in weights.items() if name.endswith("_up.weight")}
     if len(hidden) > 1:
         told = ", ".join(map(str, sorted(hidden)))
-        raise ModelError(f"layers with feed-forwards of {told} units: a {CONFIG} has one number for all of them")
+        raise ModelError(
+            f"layers with feed-forwards of {told} units: a {CONFIG} has one number for all of them; "
+            "slim them alike, by its `widths`"
+        )
     spec = replace(source.spec, hidden=hidden.pop()) if hidden else source.spec
     wanted = spec.shapes()
     for name in sorted(wanted.keys() | weights.keys()):

@@ -69,7 +69,7 @@ def test_a_narrower_feed_forward_is_told_in_config(llama, tmp_path):
     assert again.config["intermediate_size"] == 20
 
 
-def test_what_config_has_no_word_for_is_refused(llama, tmp_path):
+def test_what_config_has_no_word_for_is_refused(llama, tmp_path, monkeypatch):
     source, _ = llama
     for changes, told in (
         ({"gated": False}, "layer_0_gate.weight: none; a llama as that in .* has .48, 32.: the model's parts"),
@@ -77,6 +77,11 @@ def test_what_config_has_no_word_for_is_refused(llama, tmp_path):
     ):
         with pytest.raises(ModelError, match=told):
             write.write(network.build(replace(source.spec, **changes)), source, tmp_path / "out")
+    weights = dict(source.weights())
+    weights |= {f"layer_1_{part}.weight": weights[f"layer_1_{part}.weight"][:20] for part in ("up", "gate")}
+    monkeypatch.setattr(network, "weights", lambda model: weights.items())
+    with pytest.raises(ModelError, match=r"layers with feed-forwards of 20, 48 units: a .* `widths`"):
+        write.write(None, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

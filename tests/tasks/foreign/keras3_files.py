@@ -20,8 +20,6 @@ from keras import layers
 
 from tasks.foreign import keras3_reader
 
-RNG = np.random.default_rng(0)
-
 
 def residual():
     x = inputs = layers.Input((8, 8, 1), name="pixels")
@@ -67,7 +65,7 @@ def recurrent():
 def two():
     a, b = layers.Input((3,), name="a"), layers.Input((5,), name="b")
     normal = layers.Normalization()
-    normal.adapt(RNG.normal(2, 3, (50, 3)).astype("float32"))
+    normal.adapt(np.random.default_rng(0).normal(2, 3, (50, 3)).astype("float32"))
     x = layers.Concatenate()([layers.Dense(4, activation="tanh")(normal(a)), layers.Dense(4, activation="mish")(b)])
     score = layers.Dense(3, name="score")(x)
     return keras.Model([a, b], {"label": layers.Dense(2, activation="softmax")(x), "score": score})
@@ -148,16 +146,17 @@ MORE = keras3_training.MODELS | keras3_operations.MODELS | keras3_layers.MODELS 
 
 
 def write(folder, name, model):
+    rng = np.random.default_rng(0)  # whichever models were made before
     for weight in model.weights:  # initial ones are zeros and ones, which hide what is exchanged
         if name in keras3_layers.DEEP:  # where such numbers would grow without end
-            weight.assign(weight + 0.02 * RNG.normal(size=weight.shape))
+            weight.assign(weight + 0.02 * rng.normal(size=weight.shape))
         elif "int" not in weight.dtype and "normalization" not in weight.path.split("/")[0].replace("batch_n", ""):
-            weight.assign(np.abs(RNG.normal(size=weight.shape)) * 0.3 + 0.1)
+            weight.assign(np.abs(rng.normal(size=weight.shape)) * 0.3 + 0.1)
     model.save(folder / f"{name}.keras")
     inputs = {}
     for tensor in model.inputs:
         shape = (4, *tensor.shape[1:])
-        drawn = RNG.integers(0, 30, shape) if tensor.dtype == "int32" else RNG.normal(size=shape)
+        drawn = rng.integers(0, 30, shape) if tensor.dtype == "int32" else rng.normal(size=shape)
         inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)
     given = list(inputs.values())
     stored = {f"in/{name}": array for name, array in inputs.items()}

@@ -7,8 +7,8 @@ import numpy as np
 from tasks import closure
 from tasks.bench.answers import Facts
 from tasks.bench.request import Artifact, Questions
-from tasks.bench.setup import Setup
-from tasks.errors import ParamsError, UnsupportedError
+from tasks.bench.setup import Setup, accepted
+from tasks.errors import ParamsError
 from tasks.examples import Examples, save_inputs
 from tasks.records import judged
 from tasks.records.metrics import METRICS, Kept
@@ -29,7 +29,8 @@ def questions(folder: Path, name: str, examples: Examples, metric: str | None = 
     inputs, targets = folder / f"{name}.npz", folder / f"{name}.targets.npz"
     save_inputs(inputs, examples)
     asked = {each: examples.targets[each] for each in (METRICS.load(metric).asks if metric else ())}
-    np.savez(targets, allow_pickle=False, **asked)
+    if asked:
+        np.savez(targets, allow_pickle=False, **asked)
     return Questions(inputs, metric, targets if asked else None)
 
 
@@ -58,8 +59,7 @@ def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Fact
         path = Path(folder, "kept.npz")
         ask = {**setup.ask("predict", artifact), "keep": keep}
         answer = setup.session.run(ask, files, {"outputs": path}, timeout_s=TIMEOUT_S)
-        if answer.status == "unsupported":
-            raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {answer.reason}")
+        accepted(artifact.card.variant, answer)
         assert answer.kept
         with np.load(path, allow_pickle=False) as arrays:
             return Kept(arrays["kept"], **vars(answer.kept)), answer.environment

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.bench.answers import Answer
 from tasks.bench.request import Artifact
 from tasks.bench.transport import Session
 from tasks.errors import UnsupportedError
@@ -48,6 +49,16 @@ class Setup:
             sides = {"inputs": card.inputs, "outputs": card.outputs}
             options |= {side: [tensor.model_dump() for tensor in tensors] for side, tensors in sides.items()}
         return {"action": action, "runtime": self.runtime, "scenario": card.scenario, "options": options}
+
+
+def accepted(variant: str, answer: Answer) -> None:
+    """Go on with an answer only where the runtime took the file.
+
+    Raises:
+        UnsupportedError: it refuses it.
+    """
+    if answer.status == "unsupported":
+        raise UnsupportedError(f"{variant}: the runtime refuses it: {answer.reason}")
 
 
 @dataclass(frozen=True)

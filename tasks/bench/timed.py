@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from tasks.bench import judging, levels, meter_csv, meters, shots, stats
-from tasks.bench.answers import Answer
 from tasks.bench.device import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result
-from tasks.bench.setup import Setup
+from tasks.bench.setup import Setup, accepted
 from tasks.bench.shots import Shot
 from tasks.bench.transport import Session
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.errors import DeviceError
 from tasks.intervals import turned
 from tasks.records import Energy, Flag, Measurement, Operator, Phase, Split
 from tasks.records.metrics import Kept
@@ -189,7 +188,7 @@ def _shot(
     answer = setup.session.run(
         ask, files | {"inputs": request.inputs}, {"samples": samples}, timeout_s=plan.timeout_s + plan.window_s
     )
-    _accepted(artifact.card.variant, answer)
+    accepted(artifact.card.variant, answer)
     with np.load(samples, allow_pickle=False) as arrays:
         return shots.taken(artifact.card.variant, answer, dict(arrays))
 
@@ -204,11 +203,6 @@ def _timeless(request: Request, taken: list[Shot]) -> Measurement:
         environment=taken[-1].answer.environment,
         details={"memory_kib": shots.memory_levels(taken), **taken[-1].answer.facts},
     )
-
-
-def _accepted(variant: str, answer: Answer) -> None:
-    if answer.status == "unsupported":
-        raise UnsupportedError(f"{variant}: the runtime refuses it: {answer.reason}")
 
 
 def _operators(request: Request, setup: Setup) -> tuple[Operator, ...]:

@@ -13,8 +13,8 @@ from tasks.bench.device import Device
 from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.bench.setup import Setup, Shipped
-from tasks.errors import DeviceError, UnsupportedError
+from tasks.bench.setup import Setup, Shipped, accepted
+from tasks.errors import DeviceError
 from tasks.records import Energy, Instructions
 
 RESOURCES = ("../runner/litert.py",)
@@ -90,8 +90,7 @@ def _count(request: Request, setup: Setup, artifact: Artifact) -> tuple[Answer, 
     """What the runner answered, and what the plugin counted."""
     files = {**setup.files(artifact), "inputs": request.inputs}
     response = setup.session.run({**setup.ask("count", artifact), "runs": RUNS}, files, {}, timeout_s=COUNT_S)
-    if response.status == "unsupported":
-        raise UnsupportedError(f"{artifact.card.variant}: the runtime refuses it: {response.reason}")
+    accepted(artifact.card.variant, response)
     counts = arm64.counts(response.marks or "")
     if len(counts.inferences) != response.runs:
         raise DeviceError(f"{artifact.card.variant}: {response.runs} inferences, {len(counts.inferences)} counted")

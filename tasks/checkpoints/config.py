@@ -42,31 +42,16 @@ REFUSED = {  # keys of any kind of model: the values that change nothing, and wh
 HARMLESS = {  # of training, generation and loading; nothing that is computed depends on them
     *("_name_or_path", "architectures", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "sep_token_id"),
     *("torch_dtype", "dtype", "transformers_version", "use_cache", "initializer_range", "init_std", "model_type"),
-    *(
-        "vocab_size",
-        "id2label",
-        "label2id",
-        "cache_implementation",
-        "hidden_dropout",
-        "layerdrop",
-        "classifier_dropout",
-    ),
+    *("vocab_size", "id2label", "label2id", "cache_implementation"),
+    *("hidden_dropout", "layerdrop", "classifier_dropout", "activation_dropout"),
     *("resid_pdrop", "embd_pdrop", "attn_pdrop", "embedding_dropout", "residual_dropout", "dropout", "is_decoder"),
     *("attention_dropout", "attention_bias", "mlp_bias", "use_bias", "use_qkv_bias", "enable_bias", "n_ctx"),
-    *(
-        "reorder_and_upcast_attn",
-        "task_specific_params",
-        "is_llama_config",
-        "transformers.js_config",
-        "activation_dropout",
-    ),
+    *("reorder_and_upcast_attn", "task_specific_params", "is_llama_config", "transformers.js_config"),
     *("original_max_position_embeddings", "prefix", "return_dict", "chunk_size_feed_forward", "problem_type"),
     *("output_attentions", "output_hidden_states", "_sliding_window_pattern", "output_past", "gradient_checkpointing"),
     *(f"summary_{what}" for what in ("type", "use_proj", "activation", "proj_to_labels", "first_dropout")),
 }
-MOST = (
-    1 << 12
-)  # layers, and numbers of a head: more is no model's, and would take memory before any tensor is looked at
+MOST = 1 << 12  # layers, and numbers of a head: more would take memory before any tensor is looked at
 log = logging.getLogger(__name__)
 
 
@@ -183,10 +168,8 @@ def spec(path: Path, values: Mapping[str, Any], vocabulary: int) -> DecoderSpec:
     keys = Keys(path, known.completed(values), known.aliases)
     _refuse(keys, known)
     width, heads = keys.count("hidden_size"), keys.count("num_attention_heads")
-    kv_heads, head_width = (
-        keys.count("num_key_value_heads", heads),
-        keys.count("head_dim", max(width // heads, 1), MOST),
-    )
+    kv_heads = keys.count("num_key_value_heads", heads)
+    head_width = keys.count("head_dim", max(width // heads, 1), MOST)
     layers = keys.count("num_hidden_layers", most=MOST)
     if heads % kv_heads:
         raise keys.wrong("num_key_value_heads", kv_heads, f"a divisor of the {heads} heads")

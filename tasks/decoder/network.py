@@ -45,10 +45,8 @@ class _Parts:
         from tasks.training.attention import PlaceEmbedding, Places, SoftCap, TokenEmbedding
 
         spec = self.spec
-        embedding, places = (
-            TokenEmbedding(spec.vocabulary, spec.width, name="embedding"),
-            Places(name="place_of_each")(tokens),
-        )
+        embedding = TokenEmbedding(spec.vocabulary, spec.width, name="embedding")
+        places = Places(name="place_of_each")(tokens)
         x = _scaled(embedding(tokens), spec.embedding_scale)
         if spec.places is not None:
             x = keras.layers.Add()([x, PlaceEmbedding(spec.places, spec.width, spec.offset, name="places")(places)])

@@ -25,6 +25,7 @@ from tasks.stages import benchmark
 from tasks.stages import compress as compression
 from tasks.stages import quantize as quantization
 from tasks.training import fit, keras_files
+from tests.least import SETTINGS
 from tests.phases import changed
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -34,14 +35,9 @@ SEARCH = {
     "training": {"epochs": 1, "batch_size": 16, "examples": 64},
 }
 VALUES = {
-    "name": "small",
+    **SETTINGS,
     "prepare": {"source": "digits"},
-    "model": {"family": "cnn"},
-    "train": {"epochs": 1},
-    "compress": {},
-    "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
     "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "full"}},
-    "bundle": {},
     "search": SEARCH,
 }
 POINT = {"scheme": "int8", "prune.sparsity": 0.5, "cluster.clusters": 8}

@@ -5,11 +5,12 @@ project's folder first. So Tercet's own are imported here from beside this file,
 """
 
 import importlib
+import os
+import signal
 import sys
-from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+# what is imported here is small: until `console` is called, Ctrl-C is answered in Python's own many lines
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120  # pathlib is not small
 try:
     importlib.import_module("flows")
     importlib.import_module("tasks")
@@ -18,13 +19,15 @@ finally:
 
 
 def console() -> None:
-    """The command `tercet`."""
+    """The command `tercet`, which Ctrl-C ends without a word until `tasks.signals` listens, and then with a line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else a shell's `&` has it ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from flows import cli
 
     cli.console()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """`tercet.pipeline`, the flow: imported only when it is asked for, with Prefect."""
     if name != "pipeline":
         raise AttributeError(f"module 'tercet' has no attribute {name!r}")

@@ -12,6 +12,7 @@ from pathlib import Path
 Command = Callable[[argparse.Namespace], int]
 MARK = "tercet stage"  # what a project's dvc.yaml says
 PRESET = "digits-cnn"  # of a new project
+WORKING = ("run", "search", "stage", "sensitivity", "save", "publish")  # by what they make, not by what they tell
 BYTECODE_BYTES = 2**28  # what all libraries, compiled, may come to
 PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -27,12 +28,15 @@ PREFECT = {  # unless the user has set them; another level of the console shows 
 def console() -> None:
     """The console script: `main`, and an end that leaves out the interpreter's teardown."""
     _spare_bytecode()
-    from flows.start import leave
+    from flows.start import leave, unread
     from tasks import signals
 
+    unread.stand_in()
     first = sys.argv[1] if sys.argv[1:] else ""
     who = " ".join(sys.argv[1:]) if first == "stage" else "tercet"
     signals.listen(who, f"`tercet {first}` goes on from here" if first in ("run", "search") else "")
+    if first in WORKING:
+        sys.stdout = unread.heedless(sys.stdout.fileno(), sys.stdout)
     code = [1]
     leave.at_once(code)
     try:
@@ -63,7 +67,8 @@ def main() -> int:
     try:
         if options.in_project is not None:
             _enter_project(needed=options.in_project)
-        return int(options.command(options))
+        code = int(options.command(options))
+        print(end="", flush=True)  # what is told has to arrive, too
     except TercetError as error:
         print(f"tercet: {error}", file=sys.stderr)
         return 1
@@ -73,6 +78,7 @@ def main() -> int:
     except OSError as error:  # a full disk, a folder that may only be read: the user's to mend as well
         print(f"tercet: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    return code
 
 
 def _parsed(words: list[str]) -> argparse.Namespace:

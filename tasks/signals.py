@@ -31,9 +31,9 @@ def listen(who: str, then: str = "") -> None:
     # a pipe that the interpreter writes each signal to: a handler would have to wait for the main thread
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # first: no signal is taken that nobody is told of
     _taken.extend(number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN)
     insist()
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     Thread(target=_watch, args=(reader, who, then), name="signals", daemon=True).start()
 
 

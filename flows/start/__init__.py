@@ -8,6 +8,7 @@
 | TensorFlow is imported meanwhile, and Keras 3 never | `flows.run`, `tasks.training.fit` | 2.3 more for Keras 3 |
 | a command ends without the interpreter's teardown | `leave` | 1.3 more |
 
-What libraries write past Python goes to a file, by `quiet`. Measured on an AMD EPYC with two virtual CPUs: medians of
-three fresh processes with compiled bytecode; dvc.lock once. `benchmarks/startup.py` has the waiting times.
+What libraries write past Python goes to a file, by `quiet`; what nobody reads any more goes nowhere, by `unread`.
+Measured on an AMD EPYC with two virtual CPUs: medians of three fresh processes with compiled bytecode; dvc.lock once.
+`benchmarks/startup.py` has the waiting times.
 """

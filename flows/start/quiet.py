@@ -5,6 +5,7 @@ import os
 import sys
 import traceback
 
+from flows.start.unread import heedless
 from tasks import paths
 from tasks.errors import TercetError
 
@@ -12,7 +13,7 @@ from tasks.errors import TercetError
 def quiet_libraries() -> None:
     """Send what libraries write past Python to standard error (TensorFlow: pages) to `.tercet/chatter.log`.
 
-    Their own switches silence only some of it. Python's `sys.stderr` keeps the terminal.
+    Their own switches silence only some of it. Python's `sys.stderr` keeps the terminal, for as long as it is there.
 
     Raises:
         TercetError: the file cannot be written.
@@ -32,7 +33,7 @@ def quiet_libraries() -> None:
     terminal = os.dup(2)
     with log:
         os.dup2(log.fileno(), 2)
-    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    sys.stderr = heedless(terminal, sys.stderr)
 
 
 def noted(error: Exception) -> str:

@@ -16,8 +16,12 @@ def console() -> "Console":
     """A console as wide as the terminal, or as `COLUMNS` says; of `PIPED` columns where there is neither."""
     from rich.console import Console
 
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # the error at hand, which the command answers; rich itself ends it with 1
+
     wide = PIPED if not sys.stdout.isatty() and "COLUMNS" not in os.environ else None
-    return Console(width=wide)
+    return Piped(width=wide)
 
 
 def show(out: "Console", table: "Table") -> None:

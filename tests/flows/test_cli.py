@@ -4,7 +4,6 @@ import errno
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -94,23 +93,6 @@ def test_what_a_first_word_is_answered(tmp_path, words, code, said):
     done = subprocess.run(**script(tmp_path, *words), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code
     assert re.search(said, done.stdout + done.stderr)
-
-
-def test_a_reader_that_has_had_enough_is_no_fault(tmp_path):
-    read, write = os.pipe()
-    os.close(read)
-    try:
-        done = subprocess.run(
-            **script(tmp_path, "doctor", PYTHONUNBUFFERED="1"),
-            stdout=write,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    finally:
-        os.close(write)
-    assert done.stderr == b""
-    assert done.returncode == 128 + signal.SIGPIPE
 
 
 def test_a_terminal_without_the_marks_is_no_fault(clone, tmp_path):

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -159,6 +160,34 @@ def test_what_nohup_ignores_stays_ignored(terminal, project):
     assert psutil.Process(started.pid).is_running()
     _, code = started.end(signal.SIGTERM)
     assert code == 143
+
+
+# Ctrl-C at the nth import, or whatever else an audit hook is told of, from the first line of the command on
+EARLY = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background command ignores it
+import tercet
+
+left = int(sys.argv.pop())
+def interrupt(event, _words):
+    global left
+    left -= event == "import"
+    if not left:
+        left = -1
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(20)
+sys.addaudithook(interrupt)
+tercet.console()
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 2, 4, 7, 12, 20, 40])
+def test_ctrl_c_while_the_command_begins_is_one_line_at_most(moment, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, "devices", str(moment)], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) in [(-signal.SIGINT, ""), (128 + signal.SIGINT, "tercet: interrupted\n")]
 
 
 EPOCHS = 30

@@ -103,7 +103,7 @@ def write(
         validation_drop=made.drop,
         sensitivity=made.sensitivity,
         distance=distance,
-        note=litert.unchanged(made.content, entry.scheme),
+        note=None if made.excluded else litert.left_wide(made.content, entry.scheme),
         converter=made.converter,
         stablehlo=_about(program, graph) if program else None,
         no_stablehlo=lacks,

@@ -25,10 +25,10 @@ from tasks import params, paths, records, track
 from tasks.bench import devices
 from tasks.errors import TercetError, TrackingError
 from tasks.params import BASELINE, Params
+from tasks.records.failures import REFUSALS, words
 from tasks.report import markdown
 from tasks.ship import champion
 from tasks.stages import call, sources
-from tasks.stages.failures import REFUSALS, words
 
 Future = PrefectFuture[Any]
 WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/stages.py

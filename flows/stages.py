@@ -17,7 +17,7 @@ from prefect.states import Completed
 
 from flows.start.dvc_bridge import Project
 from tasks.errors import TransientError
-from tasks.stages.failures import kept, words
+from tasks.records.failures import kept, words
 
 log = logging.getLogger(__name__)
 _tensorflow = Lock()  # its seeds and its graph are the process's: one such stage at a time

@@ -32,7 +32,7 @@ ASIDE = {  # modules, with what is below them, that every stage leaves out of it
     "tasks.closure": "what makes outputs old, not what is in them",
     "tasks.stages.code": "likewise",
     "tasks.errors": "what failures are called",
-    "tasks.stages.failures": "why a stage failed",
+    "tasks.records.failures": "why a stage failed",
     "tasks.files": "how bytes come to the disk, not which",
     "tasks.stages.sources": "its answers stand in out/sources",
     "tasks.params": "what it reads, with every default, stands beside the code as values",

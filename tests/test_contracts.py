@@ -55,11 +55,21 @@ def test_every_stage_is_in_the_graph_and_the_other_way_round():
         assert words[:3] == ["tercet", "stage", stage]
 
 
+def read_of_params(path):
+    """The sections of params.yaml that a file's functions read of all `params` that they are given."""
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    given = [each for each in functions if "params: Params" in ast.unparse(each.args)]
+    nodes = [node for function in given for node in ast.walk(function) if isinstance(node, ast.Attribute)]
+    return {node.attr for node in nodes if ast.unparse(node.value) == "params"} & set(Params.model_fields)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_no_parameter_that_it_does_not_depend_on(stage):
+    """Neither in its own file nor in the rooms that it hands `params` to."""
     declared = {str(param).split(".")[0] for param in definition(stage).get("params", [])}
-    attributes = re.findall(r"(?<![\w.])params\.([a-z]+)\b", module_file(stage).read_text())
-    read = set(attributes) & set(Params.model_fields)
+    run = closure.Reader().closure([STAGES[stage].partition(":")[0]]).files
+    files = {module_file(stage), *(ROOT / name for name in run if name.endswith(".py"))}
+    read = set().union(*map(read_of_params, files))
     assert read <= declared, f"{stage} reads {read}, dvc.yaml declares {declared}"
 
 

@@ -29,8 +29,8 @@ from tasks import dvc_lock, signals
 from tasks.dvc_lock import LOCK
 from tasks.errors import TercetError
 from tasks.files import replaced
+from tasks.records.failures import words
 from tasks.stages import call
-from tasks.stages.failures import words
 
 Outcome = Literal["ran", "restored", "up to date"]
 LET_GO_S = 1.0

@@ -38,7 +38,7 @@ def quiet_libraries() -> None:
 
 def noted(error: Exception) -> str:
     """One line for an error that nobody has foreseen, whose traceback goes where it is out of the way."""
-    from tasks.stages.failures import words
+    from tasks.records.failures import words
 
     try:
         with paths.CHATTER.open("a", encoding="utf-8") as log:

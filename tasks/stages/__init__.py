@@ -40,8 +40,8 @@ def call(stage: str, *keys: str) -> None:
     """
     from tasks import params
     from tasks.bench.locks import hold
+    from tasks.records import failures
     from tasks.registry import named
-    from tasks.stages import failures
 
     if stage not in STAGES:
         raise ParamsError(f"no stage is named {stage!r}; {suggest(stage, STAGES)}")

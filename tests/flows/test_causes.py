@@ -13,7 +13,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, te
 from flows import pipeline, stages, trials
 from tasks import params, paths
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
-from tasks.stages import STAGES, failures, report, sources
+from tasks.records import failures
+from tasks.stages import STAGES, report, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUSE = "train.tsv:3: sentence, one tab, label expected"

@@ -9,7 +9,8 @@ import pytest
 from tasks import paths
 from tasks.params import Params
 from tasks.records import Comparison
-from tasks.stages.report import page, report
+from tasks.report import page
+from tasks.stages.report import report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

@@ -9,12 +9,13 @@ from flows.views import table
 from tasks import paths
 from tasks.errors import ConversionError, DataError, InvalidError, ModelError, TercetError, UnsupportedError
 from tasks.params import Budget, Bundle, Params
-from tasks.records import Comparison, Row, read
+from tasks.records import Comparison, Row, failures, read
+from tasks.records.failures import Failure
 from tasks.records.figures import FIGURES, known
-from tasks.report import markdown
-from tasks.stages import failures
-from tasks.stages.failures import Failure
-from tasks.stages.report import advice, gather, page, report
+from tasks.report import advice, markdown, page
+from tasks.report.gather import gather
+from tasks.stages import sources
+from tasks.stages.report import report
 from tasks.track import contents
 
 FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
@@ -138,6 +139,14 @@ def test_a_lost_variant_has_the_reason_of_the_first_stage_that_failed(study: Pat
     (failure,) = gather(params).failures
     assert failure.endswith(": prepare: train.tsv:3: one tab expected")
     assert set(failure.split(": ")[0].split(", ")) == {"fp16", "int8"}
+
+
+@pytest.mark.parametrize("kind", sources.KINDS)
+def test_a_source_that_cannot_be_read_is_the_first_reason(kind: str, study: Path, params: Params) -> None:
+    paths.evaluation("int8").unlink()
+    failed("quantize", "int8", reason="an operator stays float")
+    failed("sources", kind, reason="no such file")
+    assert gather(params).failures == (f"int8: sources {kind}: no such file",)
 
 
 @pytest.mark.parametrize(

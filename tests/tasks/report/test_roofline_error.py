@@ -6,7 +6,8 @@ import pytest
 from tasks import paths
 from tasks.params import Params
 from tasks.records import Latency, Measurement
-from tasks.stages.report import report, roofline_error
+from tasks.report import roofline_error
+from tasks.stages.report import report
 from tests.phases import of_inference
 
 SHA = "0" * 64

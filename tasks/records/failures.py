@@ -1,13 +1,11 @@
 """Why a stage failed, kept under `.tercet/failures` until it succeeds: what the report tells of what is not there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from tasks import paths
 from tasks.errors import ConversionError, DataError, InvalidError, TercetError, UnsupportedError
-from tasks.params import Params
-from tasks.records import Record, read
-from tasks.stages import sources
+from tasks.records.base import Record, read
 
 # of a file that cannot be as its scheme promises, that no runtime takes, or whose answers are no numbers
 REFUSALS = (ConversionError, UnsupportedError, InvalidError)
@@ -58,17 +56,6 @@ def find(stage: str, *keys: str) -> Failure | None:
         return None
 
 
-def first(params: Params, variant: str) -> Failure | None:
-    """The first of the stages that an evaluated variant needs, in the order that they run, whose failure is known."""
-    model = params.quantize[variant].model
-    made = [model, *params.ancestors(model)][::-1][1:]  # without the baseline
-    line = [
-        ("code",),
-        *(("sources", kind) for kind in sources.KINDS),
-        ("prepare",),
-        ("train",),
-        *(("compress", name) for name in made),
-        ("quantize", variant),
-        ("evaluate", variant),
-    ]
-    return next((found for stage, *keys in line if (found := find(stage, *keys))), None)
+def first(stages: Iterable[tuple[str, ...]]) -> Failure | None:
+    """The first of some stages, each with its keys, whose failure is known."""
+    return next((found for stage, *keys in stages if (found := find(stage, *keys))), None)

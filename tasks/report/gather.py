@@ -1,0 +1,150 @@
+"""The records of a project, read and compared; of what is not there, the reason."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tasks import paths
+from tasks.errors import DataError
+from tasks.examples import Array, dataset
+from tasks.params import Params
+from tasks.quality import limits
+from tasks.records import (
+    ArtifactCard,
+    Comparison,
+    Evaluation,
+    Measurement,
+    ModelCard,
+    Row,
+    Split,
+    Subject,
+    failures,
+    read,
+)
+from tasks.records.metrics import METRICS
+from tasks.report import compare, roofline_error
+
+
+@dataclass
+class _Absent:
+    """Variants without a subject, by the reason or with it."""
+
+    lost: dict[str, list[str]] = field(default_factory=dict)  # what has failed: one reason may have taken many along
+    refused: dict[str, list[str]] = field(default_factory=dict)  # likewise what can never be made
+    unjudged: dict[str, str] = field(default_factory=dict)  # why, by the variant whose answers are no numbers
+
+
+def gather(params: Params) -> Comparison:
+    """Read the records of the variants and devices that `params` names; other files are ignored.
+
+    Raises:
+        DataError: a record is malformed, or an evaluation was made on other test data.
+    """
+    subjects, absent = _subjects(params)
+    truths: tuple[Array | None, Array | None] = (None, None)
+    try:
+        truths = _truth("test"), _truth("validation")
+    except DataError as error:  # evaluations may outlive the data that they were made on
+        if subjects:
+            absent.lost.setdefault(str(error), []).append("paired tests")
+    measurements = [_measurement(s.artifact, device, params) for device in params.benchmark.devices for s in subjects]
+    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *truths)
+    first = comparison.rows[0] if comparison.rows else None
+    if absent.unjudged:
+        rows = (*comparison.rows, *_unjudged(params, absent.unjudged))
+        comparison = comparison.model_copy(update={"rows": _in_order(rows, params)})
+    few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
+    errors = roofline_error.find(row.measurement for row in comparison.rows)
+    notes = (*comparison.notes, *few, *roofline_error.notes(errors))
+    told = {"failures": _told(absent.lost), "refused": _told(absent.refused), "notes": notes}
+    return comparison.model_copy(update=told)
+
+
+def subject(variant: str) -> Subject:
+    """A variant that is made and evaluated.
+
+    Raises:
+        DataError: it is not, or its evaluation is of another file.
+    """
+    artifact = read(ArtifactCard, paths.artifact(variant) / "card.json")
+    evaluation = read(Evaluation, paths.evaluation(variant))
+    if evaluation.artifact_sha256 != artifact.sha256:
+        raise DataError(f"{paths.evaluation(variant)}: evaluates an earlier artifact; evaluate again: `tercet run`")
+    model = read(ModelCard, paths.model(artifact.model) / "card.json")
+    return Subject(artifact=artifact, model=model, evaluation=evaluation)
+
+
+def _subjects(params: Params) -> tuple[list[Subject], _Absent]:
+    subjects, absent = [], _Absent()
+    for variant in params.quantize:
+        try:
+            subjects.append(subject(variant))
+        except DataError as error:  # a failed variant is told and does not hide the others
+            failed = failures.first(_needed(params, variant))
+            if failed and failed.stage == "evaluate" and failed.refused and _made(variant):
+                absent.unjudged[variant] = failed.reason
+                continue
+            told = absent.refused if failed and failed.refused else absent.lost
+            told.setdefault(failed.line if failed else str(error), []).append(variant)
+    return subjects, absent
+
+
+def _needed(params: Params, variant: str) -> Iterator[tuple[str, ...]]:
+    """The stages that an evaluated variant needs, with their keys, in the order that they run."""
+    model = params.quantize[variant].model
+    yield from (("code",), ("sources", "data"), ("sources", "model"), ("prepare",), ("train",))
+    for name in [model, *params.ancestors(model)][::-1][1:]:  # without the baseline
+        yield "compress", name
+    yield from (("quantize", variant), ("evaluate", variant))
+
+
+def _made(variant: str) -> bool:
+    return (paths.artifact(variant) / "card.json").exists()
+
+
+def _unjudged(params: Params, reasons: dict[str, str]) -> Iterator[Row]:
+    """The pairs of variants whose answers are no numbers: `invalid`, whatever a device measured of them."""
+    metric = METRICS.load(params.metric)
+    for variant, reason in reasons.items():
+        artifact = read(ArtifactCard, paths.artifact(variant) / "card.json")
+        model = read(ModelCard, paths.model(artifact.model) / "card.json")
+        for device in params.benchmark.devices:
+            measurement = _measurement(artifact, device, params)
+            if measurement.status != "unsupported":
+                measurement = measurement.model_copy(update={"status": "invalid", "reason": reason})
+            yield compare.unjudged(artifact, model, measurement, params.metric, metric)
+
+
+def _in_order(rows: Sequence[Row], params: Params) -> tuple[Row, ...]:
+    """Device by device, and there in the order of params.yaml."""
+    devices, variants = list(params.benchmark.devices), list(params.quantize)
+    return tuple(sorted(rows, key=lambda row: (devices.index(row.device), variants.index(row.variant))))
+
+
+def _told(reasons: dict[str, list[str]]) -> tuple[str, ...]:
+    return tuple(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+
+def _measurement(artifact: ArtifactCard, device: str, params: Params) -> Measurement:
+    """The pair's record, or one of status `error` that says why there is none."""
+    variant, sha256 = artifact.variant, artifact.sha256
+    path, failed = paths.benchmark(variant, device), failures.find("benchmark", variant, device)
+    reason = "not measured yet"
+    if path.exists():
+        measurement = read(Measurement, path)
+        if measurement.artifact_sha256 == sha256:
+            return measurement
+        reason = "the record is of an earlier artifact; measure again: `tercet run`"
+    return Measurement(
+        variant=variant,
+        device=device,
+        device_kind="unknown",
+        status="error",
+        reason=failed.reason if failed else reason,
+        mode=params.benchmark.protocol.mode,
+        artifact_sha256=sha256,
+    )
+
+
+def _truth(split: Split) -> Array | None:
+    """What quality is judged by on a split."""
+    return dataset.targets(split).get(dataset.LABEL)

@@ -25,9 +25,9 @@ from tasks.errors import ConversionError, DeviceError, TercetError, UnsupportedE
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Protocol, Quantize
 from tasks.process import told
+from tasks.quantize import variant as quantization
 from tasks.records import ArtifactCard, Record
 from tasks.scratch import scratch
-from tasks.stages import quantize as quantization
 
 if TYPE_CHECKING:
     import tf_keras

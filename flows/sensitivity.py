@@ -27,9 +27,9 @@ def sensitivity(variant: str) -> None:
     path = paths.artifact(variant) / "card.json"
     found = records.read(ArtifactCard, path).sensitivity if path.exists() else ()
     if not found:
-        from tasks.stages import quantize
+        from tasks.quantize.sensitivity import by_layer
 
-        found = quantize.sensitivity(settings, variant)
+        found = by_layer(settings, variant)
     scheme, count = settings.quantize[variant].scheme, found[0].n if found else 0
     console = terminal.console()
     console.print(Text(f"{variant}: each layer alone at {scheme}, on {count} validation examples", style="bold"))

@@ -28,6 +28,7 @@ from tasks.params import BASELINE, Params, Protocol
 from tasks.params.compress import Compress
 from tasks.params.search import Search
 from tasks.quality.score import grade, metric_of
+from tasks.quantize import variant as quantization
 from tasks.records import Measurement, Provenance, Row
 from tasks.records.figures import FIGURES, QUALITY, Figure, Value
 from tasks.records.metrics import METRICS
@@ -38,7 +39,6 @@ from tasks.search.stopping import Judge, PoorTrialError
 from tasks.ship import speed
 from tasks.stages import benchmark, code
 from tasks.stages import compress as compression
-from tasks.stages import quantize as quantization
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 QUICK = Protocol(mode="quick")

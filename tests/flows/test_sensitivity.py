@@ -8,8 +8,8 @@ import pytest
 
 from flows import cli, sensitivity
 from tasks import paths
+from tasks.quantize import sensitivity as found
 from tasks.records import ArtifactCard, Sensitivity
-from tasks.stages import quantize
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = (
@@ -55,7 +55,7 @@ def test_the_table_of_a_card_is_shown(tercet):
 
 def test_a_table_is_found_where_no_card_has_one(tercet, monkeypatch):
     asked = []
-    monkeypatch.setattr(quantize, "sensitivity", lambda settings, variant: asked.append(variant) or FOUND)
+    monkeypatch.setattr(found, "by_layer", lambda settings, variant: asked.append(variant) or FOUND)
     code, out, _ = tercet("sensitivity", "int8")
     assert (code, asked) == (0, ["int8"])
     assert "hidden" in out

@@ -9,9 +9,8 @@ from tasks.compress import kernels, masks
 from tasks.errors import ConversionError
 from tasks.examples import Arrays
 from tasks.params import Quantize
-from tasks.quantize import litert
+from tasks.quantize import litert, variant
 from tasks.records import ArtifactCard, read
-from tasks.stages import quantize
 from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -73,6 +72,6 @@ def test_the_entry_s_key_reaches_the_file(tmp_path):
         model = network(0.75)
         images = np.random.default_rng(0).normal(size=(8, 8, 8, 8)).astype(np.float32)
         tried = Arrays({model.input_names[0]: images}, {"label": np.zeros(8, np.int64)})
-        quantize.write(folder, "variant", entry, model, tried)
+        variant.write(folder, "variant", entry, model, tried)
         sizes[sparse] = read(ArtifactCard, folder / "card.json").bytes
     assert sizes[True] < 0.45 * sizes[False]

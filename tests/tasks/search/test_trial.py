@@ -17,13 +17,14 @@ from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cnn, Params, Quantize
+from tasks.quantize import variant as quantization
 from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio, Window, inference
 from tasks.search import bits, space, trial
 from tasks.search.front import Aims
 from tasks.search.stopping import Judge
 from tasks.stages import benchmark
 from tasks.stages import compress as compression
-from tasks.stages import quantize as quantization
+from tasks.stages.quantize import quantize
 from tasks.training import fit, keras_files
 from tests.least import SETTINGS
 from tests.phases import changed
@@ -188,7 +189,7 @@ def test_the_stages_make_of_the_written_entries_what_the_trial_made(workshop, re
     settings = Params.model_validate(values)
     for name, _ in done.models:
         compression.make(paths.model(name), name, settings.compress[name], paths.model, dataset.load("train"), None)
-    quantization.quantize(settings, done.variant)
+    quantize(settings, done.variant)
     made = (whole.folder / "0" / "artifact" / "model.tflite").read_bytes()
     assert (paths.artifact(done.variant) / "model.tflite").read_bytes() == made
 

@@ -7,12 +7,12 @@ from tasks import paths
 from tasks.examples import dataset
 from tasks.models import autoencoder
 from tasks.params import Params
+from tasks.quantize.variant import write
 from tasks.records import Evaluation, read
 from tasks.report.compare import score
 from tasks.ship import classify
 from tasks.stages.evaluate import evaluate
 from tasks.stages.prepare import prepare
-from tasks.stages.quantize import write
 from tasks.training import fit
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")

@@ -1,0 +1,139 @@
+"""A variant: what a model becomes at a scheme, the files that can be deployed and their card."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import files
+from tasks.errors import ConversionError, ParamsError
+from tasks.examples import Arrays, dataset
+from tasks.formats import sizes
+from tasks.formats.schemes import SCHEMES
+from tasks.params import Quantize
+from tasks.quality.score import Exam
+from tasks.quantize import as_is, aware, guard, litert, stablehlo
+from tasks.quantize.made import Made
+from tasks.records import ArtifactCard, Program
+from tasks.registry import named
+from tasks.training import fit, keras_files
+
+if TYPE_CHECKING:
+    import tf_keras
+
+FILE = "model.tflite"
+log = logging.getLogger(__name__)
+
+
+def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Path], metric: str | None = None) -> None:
+    """Write the variant that an entry of `quantize` asks for.
+
+    Args:
+        folder: where to; a kill leaves there what there was.
+        variant: its name.
+        entry: the model and the scheme.
+        place: where models lie, by name.
+        metric: what quality is, for `max_quality_drop`; None: what is usual for the data.
+
+    Raises:
+        ConversionError, ModelError: the model cannot be converted, or trained, as the entry asks.
+    """
+    if SCHEMES.load(entry.scheme).converts is None:
+        with files.replaced_folder(folder) as temporary:
+            as_is.write(temporary, variant, entry.model, place(entry.model), dataset.load("calibration").arrays())
+        return
+    fit.reset(entry.seed)
+    model, card = keras_files.load_from(place(entry.model))
+    if entry.aware_epochs:
+        model = aware.apply(model, card, entry, dataset.load("train"), dataset.load("validation"))
+    validation = Exam(dataset.load("validation"), metric) if entry.max_quality_drop is not None else None
+    with files.replaced_folder(folder) as temporary:
+        write(temporary, variant, entry, model, dataset.load("calibration").arrays(), validation)
+
+
+def write(
+    folder: Path,
+    variant: str,
+    entry: Quantize,
+    model: "tf_keras.Model",
+    calibration: Arrays,
+    validation: Exam | None = None,
+) -> None:
+    """Convert a Keras model into `folder`: the files of a variant and their card.
+
+    Args:
+        folder: an empty one.
+        variant: its name.
+        entry: how; quantization-aware training has happened already.
+        model: a Keras model.
+        calibration: examples that set the ranges of integer activations, and that the file is tried on.
+        validation: examples that decide which layers are excluded; for `max_quality_drop`.
+
+    Raises:
+        ConversionError: the model cannot be converted as the scheme promises, or the file does not answer as it must.
+        ParamsError: the entry names a layer that the artifact does not have.
+    """
+    made = _convert(variant, entry, model, calibration, validation)
+    distance = guard.check(made.content, entry.scheme, calibration, model)
+    graph = litert.inspect(made.content)
+    program, lacks = _program(model, entry.scheme, graph)
+    (folder / FILE).write_bytes(made.content)
+    if program:
+        (folder / stablehlo.FILE).write_bytes(program)
+    ArtifactCard(
+        variant=variant,
+        model=entry.model,
+        scheme=entry.scheme,
+        file=FILE,
+        sha256=hashlib.sha256(made.content).hexdigest(),
+        **sizes.of(made.content),
+        inputs=graph.inputs,
+        outputs=graph.outputs,
+        operators=graph.operators,
+        aware_epochs=entry.aware_epochs,
+        ranges=entry.ranges,
+        excluded=made.excluded,
+        allowed_drop=entry.max_quality_drop,
+        validation_drop=made.drop,
+        sensitivity=made.sensitivity,
+        distance=distance,
+        note=None if made.excluded else litert.left_wide(made.content, entry.scheme),
+        converter=made.converter,
+        stablehlo=_about(program, graph) if program else None,
+        no_stablehlo=lacks,
+        params=entry.known(),
+    ).save(folder / "card.json")
+
+
+def _convert(
+    variant: str, entry: Quantize, model: "tf_keras.Model", calibration: Arrays, validation: Exam | None
+) -> Made:
+    """The file, by what its scheme is converted by."""
+    converts = SCHEMES.load(entry.scheme).converts
+    assert converts  # a file that is taken as it is comes from no model
+    try:
+        made: Made = named(converts)(model, entry, calibration, validation)
+    except ParamsError as error:
+        raise ParamsError(f"quantize.{variant}.{error}") from None
+    return made
+
+
+def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple[bytes | None, str | None]:
+    """The variant's StableHLO, or why it has none: that keeps it from some devices, and from nothing else."""
+    try:
+        return stablehlo.convert(model, scheme, graph), None
+    except ConversionError as error:
+        if SCHEMES.load(scheme).stablehlo:
+            log.warning("it cannot run through PJRT: %s", error)
+        return None, str(error)
+
+
+def _about(program: bytes, graph: litert.Graph) -> Program:
+    return Program(
+        file=stablehlo.FILE,
+        sha256=hashlib.sha256(program).hexdigest(),
+        bytes=len(program),
+        inputs=tuple(tensor.name for tensor in graph.inputs),
+        outputs=tuple(tensor.name for tensor in graph.outputs),
+    )

@@ -20,6 +20,7 @@ from tasks.bench.locks import hold
 from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import Artifact, Made, made_in
 from tasks.closure import Reader
+from tasks.compress import model as compression
 from tasks.errors import DeviceError, TercetError, UnsupportedError
 from tasks.examples import Examples, dataset
 from tasks.examples.dataset import LABEL
@@ -38,7 +39,6 @@ from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import Judge, PoorTrialError
 from tasks.ship import speed
 from tasks.stages import benchmark, code
-from tasks.stages import compress as compression
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 QUICK = Protocol(mode="quick")

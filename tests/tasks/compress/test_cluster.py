@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.compress import cluster, kernels, masks
+from tasks.compress.model import preserved
 from tasks.errors import ModelError
 from tasks.params import Cluster
-from tasks.stages.compress import preserved
 from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")

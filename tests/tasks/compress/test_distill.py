@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from tasks.compress import distill
+from tasks.compress.model import answers, make
 from tasks.errors import ModelError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, TEACHER, Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cnn, Distill
 from tasks.records import ModelCard, read
-from tasks.stages.compress import answers, make
 from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tasks.compress import cluster, distill, finetune, prune
+from tasks.compress.model import preserved
 from tasks.examples import Arrays
 from tasks.examples.dataset import TEACHER, Spec, TensorSpec
 from tasks.models import cnn
 from tasks.params import Cluster, Cnn, Distill, Finetune, Prune
-from tasks.stages.compress import preserved
 from tasks.training import fit, keras_files
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.compress import kernels, prune
+from tasks.compress.model import preserved
 from tasks.errors import ModelError
 from tasks.params import Prune
-from tasks.stages.compress import preserved
 from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")

@@ -13,9 +13,9 @@ keras = pytest.importorskip("tf_keras", reason="the training stack is not instal
 from tasks.bench.predict import predict  # noqa: E402
 from tasks.channels import saliency, tracing  # noqa: E402
 from tasks.compress import sensitivity  # noqa: E402
+from tasks.compress.model import answers  # noqa: E402
 from tasks.params import Slim, Training  # noqa: E402
 from tasks.quantize import litert  # noqa: E402
-from tasks.stages.compress import answers  # noqa: E402
 from tasks.training import fit  # noqa: E402
 
 COUNT, BATCH, CLASSES = 300, 16, 3

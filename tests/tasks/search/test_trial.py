@@ -12,6 +12,7 @@ import pytest
 
 from tasks import paths
 from tasks.bench.request import Result, made_in
+from tasks.compress import model as compression
 from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import Spec, TensorSpec
@@ -23,7 +24,6 @@ from tasks.search import bits, space, trial
 from tasks.search.front import Aims
 from tasks.search.stopping import Judge
 from tasks.stages import benchmark
-from tasks.stages import compress as compression
 from tasks.stages.quantize import quantize
 from tasks.training import fit, keras_files
 from tests.least import SETTINGS

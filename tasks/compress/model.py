@@ -1,0 +1,101 @@
+"""A model of `compress`: what its method makes of its parent, with the card of what came of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks import files
+from tasks.compress import masks
+from tasks.examples import Examples, dataset
+from tasks.examples.dataset import TEACHER
+from tasks.examples.feed import feed, own_words
+from tasks.members import METHODS
+from tasks.params import Compress, Distill, Stored
+from tasks.records import Code, Layer, ModelCard
+from tasks.training import custom, fit, keras_files
+
+if TYPE_CHECKING:
+    import tf_keras
+
+CLUSTERED = 256  # a kernel of so few values, each shared by two or more of its weights that are not zero, was clustered
+
+
+def make(
+    folder: Path,
+    model: str,
+    entry: Compress,
+    place: Callable[[str], Path],
+    train: Examples,
+    on_epoch: fit.OnEpoch,
+) -> None:
+    """Write the model that an entry of `compress` asks for.
+
+    Args:
+        folder: where to; a kill leaves there what there was.
+        model: its name.
+        entry: the method and its parameters.
+        place: where models lie, by name: the parent, and the teacher if there is one.
+        train: what it is fitted to.
+        on_epoch: called with each epoch and its metrics.
+
+    Raises:
+        ModelError: the method cannot be applied.
+    """
+    fit.reset(entry.seed)
+    method = METHODS.load(entry.method)
+    if method.write is not None:
+        method.write(folder, model, entry)
+        return
+    assert method.apply is not None, entry.method
+    parent, parent_card = keras_files.load_from(place(entry.parent))
+    more: dict[str, Any] = {}
+    if entry.teacher is not None:
+        teacher = keras_files.load_from(place(entry.teacher))[0]
+        train = train.also({TEACHER: answers(teacher, train)})
+        more = {"teacher": teacher} if method.hinted else {}
+    result, history = method.apply(parent, entry, train, dataset.load("validation"), on_epoch, **more)
+    layers = keras_files.layers(result)
+    card = ModelCard(
+        model=model,
+        parent=entry.parent,
+        method=entry.method,
+        parameters=result.count_params(),
+        epochs=entry.epochs,
+        total_epochs=entry.epochs + (0 if _anew(entry) else parent_card.total_epochs),
+        layers=layers,
+        preserves=preserved(layers),
+        history={name: tuple(values) for name, values in history.items()},
+        code=_code(entry, parent_card),
+        params={entry.method: entry.known()},
+    )
+    with files.replaced_folder(folder) as temporary:
+        keras_files.save(result, temporary)
+        card.save(temporary / "card.json")
+
+
+def _anew(entry: Compress) -> bool:
+    """Whether a student has new weights and learns from the labels alone, so that nothing was trained before it."""
+    return isinstance(entry, Distill) and entry.model is not None and not entry.teacher_weight
+
+
+def _code(entry: Compress, parent: ModelCard) -> Code | None:
+    """The module that the new model's layers come from: its parent's, unless it is a student from another file."""
+    student = entry.model if isinstance(entry, Distill) else None
+    return custom.code(student.layers) if isinstance(student, Stored) else parent.code
+
+
+def answers(teacher: "tf_keras.Model", examples: Examples) -> Any:
+    """What a teacher says of each example: float32 [n, classes], probabilities."""
+    with own_words():
+        return teacher.predict(feed(examples), verbose=0)
+
+
+def preserved(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """What a later method must keep, read off the largest kernel rather than off what was asked for."""
+    largest = max(layers, key=lambda layer: layer.parameters)
+    found = []
+    if largest.sparsity > masks.PRUNED:
+        found.append("sparsity")
+    if largest.unique_values <= min(CLUSTERED, largest.parameters * (1 - largest.sparsity) / 2):
+        found.append("clusters")
+    return tuple(found)

@@ -26,7 +26,7 @@ from machine import record
 from peer_tools import LITERT, OPENVINO, Maker
 
 from tasks import params, paths
-from tasks.bench import devices, locks, timed, transport
+from tasks.bench import devices, locks, pair, timed, transport
 from tasks.bench.kinds import openvino
 from tasks.bench.predict import predict
 from tasks.bench.request import Artifact, Questions, Request, Result, made_in
@@ -36,7 +36,6 @@ from tasks.params import BASELINE, Params, Protocol
 from tasks.quality.score import score
 from tasks.quantize import litert
 from tasks.records import ArtifactCard, Measurement, Ratio, Split
-from tasks.stages import benchmark
 from tasks.training import fit, keras_files
 
 PROTOCOL = Protocol(mode="full", windows=6, window_s=1.0)
@@ -80,7 +79,7 @@ def make(name: str, maker: Maker, device: str, reference: Artifact, folder: Path
 def point(tool: str, artifact: Artifact, reference: Artifact, device: str) -> Point:
     """Score an artifact on the test split, and measure it on a device."""
     foreign = artifact.path.suffix == ".xml"
-    measure = _measure_unread if foreign else benchmark.measure
+    measure = _measure_unread if foreign else pair.measure
     found = measure(artifact, reference, device, PROTOCOL, ("test",)).measurement
     examples = dataset.load("test").arrays()
     if found.scores:
@@ -109,11 +108,11 @@ def point(tool: str, artifact: Artifact, reference: Artifact, device: str) -> Po
 def _measure_unread(
     artifact: Artifact, reference: Artifact, device: str, protocol: Protocol, splits: tuple[Split, ...]
 ) -> Result:
-    """As `benchmark.measure`, for a file that LiteRT cannot read, so that the two cannot be compared."""
+    """As `pair.measure`, for a file that LiteRT cannot read, so that the two cannot be compared."""
     examples = dataset.load(splits[-1]).arrays()
     with TemporaryDirectory(prefix="tercet-inputs-") as folder:
         files = {name: Path(folder, f"{name}.npz") for name in ("timed", "split")}
-        np.savez(files["timed"], allow_pickle=False, **{k: v[: benchmark.EXAMPLES] for k, v in examples.inputs.items()})
+        np.savez(files["timed"], allow_pickle=False, **{k: v[: pair.EXAMPLES] for k, v in examples.inputs.items()})
         np.savez(files["split"], allow_pickle=False, **examples.inputs)
         found = devices.load(device)
         request = Request(artifact, reference, found, protocol, files["timed"], {splits[-1]: Questions(files["split"])})

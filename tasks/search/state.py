@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from tasks import files, paths
+from tasks import files, paths, track
 from tasks.bench import devices as catalog
+from tasks.bench import pair
 from tasks.bench.locks import hold
 from tasks.bench.request import made_in
 from tasks.bench.runner import machine
@@ -25,7 +26,7 @@ from tasks.search.records import Found, Trial
 from tasks.search.stopping import Judge
 from tasks.search.study import Study
 from tasks.search.trial import Lane, Workshop, device_quality, quality
-from tasks.stages import benchmark, code
+from tasks.stages import code
 
 HOME = paths.STATE / "search"
 log = logging.getLogger(__name__)
@@ -151,9 +152,8 @@ class State:
         qualities = {QUALITY: quality(reference, metric)}
         for each in asked:
             if each.of == QUALITY and each.device is not None and each.key not in qualities:
-                result = benchmark.measure(
-                    reference, reference, each.device, workshop.protocol, ("validation",), metric
-                )
+                protocol, device = workshop.protocol, each.device
+                result = pair.measure(reference, reference, device, protocol, ("validation",), metric, track.settle)
                 ran = result.measurement.status == "ok"  # where it cannot run there, it counts as it runs here
                 qualities[each.key] = (
                     device_quality(reference, result.measurement, metric) if ran else qualities[QUALITY]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks import paths
-from tasks.bench import devices
+from tasks import paths, track
+from tasks.bench import devices, pair
 from tasks.bench.judging import kept, questions
 from tasks.bench.locks import hold
 from tasks.bench.predict import Kernels, litert
@@ -38,7 +38,7 @@ from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import Judge, PoorTrialError
 from tasks.ship import speed
-from tasks.stages import benchmark, code
+from tasks.stages import code
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 QUICK = Protocol(mode="quick")
@@ -226,7 +226,8 @@ def _measure(workshop: Workshop, made: Made, device: str, folder: Path, progress
     for _ in range(TRIES if here else 1):
         # nothing of this process trains while the machine is measured; others are kept off by the machine's lock
         with progress.timed("benchmark"), workshop.lane("compress" if here else "benchmark"):
-            result = benchmark.measure(made, workshop.reference, device, workshop.protocol, ("validation",), metric)
+            reference, protocol = workshop.reference, workshop.protocol
+            result = pair.measure(made, reference, device, protocol, ("validation",), metric, track.settle)
         measured = result.measurement
         if measured.status != "invalid":
             break

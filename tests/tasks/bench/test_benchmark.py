@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks import paths
-from tasks.bench import locks, openssh
+from tasks.bench import locks, openssh, pair
 from tasks.bench.kinds import litert
 from tasks.bench.request import Request, Result
 from tasks.errors import DataError, DeviceError
@@ -101,7 +101,7 @@ def test_a_pair_makes_each_split_ready_once_and_no_more_of_it_than_is_asked(
     monkeypatch.setattr(dataset, "load", load)
     monkeypatch.setattr(litert, "KIND", replace(litert.KIND, measure=answered, own_kernels=own))
     scores = [(score.split, score.value) for score in measured(params, "float32", "host-cpu").scores]
-    assert loaded == ([("validation",), ("test",)] if own else [("test", benchmark.EXAMPLES)])
+    assert loaded == ([("validation",), ("test",)] if own else [("test", pair.EXAMPLES)])
     assert scores == ([("validation", 1.0), ("test", 1.0)] if own else [])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tasks import paths
+from tasks.bench import pair
 from tasks.bench.request import Result, made_in
 from tasks.compress import model as compression
 from tasks.errors import ConversionError, ParamsError
@@ -23,7 +24,6 @@ from tasks.records import Energy, Latency, Measurement, ModelCard, Ratio, Window
 from tasks.search import bits, space, trial
 from tasks.search.front import Aims
 from tasks.search.stopping import Judge
-from tasks.stages import benchmark
 from tasks.stages.quantize import quantize
 from tasks.training import fit, keras_files
 from tests.least import SETTINGS
@@ -104,7 +104,7 @@ def workshop(made, project, reads, monkeypatch):
     fit.reset(0)
     settings = Params.model_validate(VALUES)
     lanes = Lanes()
-    monkeypatch.setattr(benchmark, "measure", lanes.measure)
+    monkeypatch.setattr(pair, "measure", lanes.measure)
     return trial.Workshop(
         settings, settings.search, project / "study", project / "models", "root",
         made_in(paths.artifact("fp32")), ("host-cpu",), lanes,
@@ -128,7 +128,7 @@ class Lanes:
             yield
             self.held.pop()
 
-    def measure(self, made, reference, device, protocol, splits, metric):
+    def measure(self, made, reference, device, protocol, splits, metric, _settle):
         self.measured.append((list(self.held), protocol.mode, splits))
         return Result(
             Measurement(
@@ -255,7 +255,7 @@ def test_latencies_of_a_study_are_ratios_to_what_its_reference_cost_at_first(wor
         latency = Latency(provenance="measured", ms_p50=0.02 * machine[0])
         return Result(changed(measurement, reference="fp32", windows=windows, latency=latency))
 
-    monkeypatch.setattr(benchmark, "measure", measure)
+    monkeypatch.setattr(pair, "measure", measure)
 
     def latency(number, variant):
         plan = space.Plan((), variant, Quantize(model="baseline", scheme="float32"))
@@ -277,11 +277,11 @@ def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_o
         return Result(result.measurement.model_copy(update=fields))
 
     plan = plan_of(workshop, chain="baseline")
-    monkeypatch.setattr(benchmark, "measure", partial(busy, trial.TRIES - 1))
+    monkeypatch.setattr(pair, "measure", partial(busy, trial.TRIES - 1))
     assert trial.carry_out(workshop, 0, plan, None).status == "ok"
     assert spoilt == [True] * (trial.TRIES - 1) + [False]
     del spoilt[:]
-    monkeypatch.setattr(benchmark, "measure", partial(busy, 99))
+    monkeypatch.setattr(pair, "measure", partial(busy, 99))
     done = trial.carry_out(workshop, 1, plan, None)
     assert (done.status, done.reason) == ("failed", "host-cpu: invalid: the machine is too busy")
     assert len(spoilt) == trial.TRIES

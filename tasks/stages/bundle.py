@@ -1,28 +1,10 @@
-"""Ship a device's champion: a folder that classifies raw inputs with nothing but numpy and the runtime."""
-
-import shutil
-from pathlib import Path
+"""Stage `bundle`: pack a device's champion, or say why there is none."""
 
 from tasks import files, paths, records
-from tasks.bench import devices, shipping
-from tasks.bench.request import made_in
 from tasks.errors import DataError, UnsupportedError
-from tasks.examples import images, preprocess
-from tasks.params import Budget, Params
-from tasks.records import Comparison, Row
-from tasks.records.figures import Value, known
-from tasks.ship import champion, classify
-from tasks.ship.champion import Choice
-from tasks.ship.manifest import Found, Manifest, Program, Quality
-
-README = """\
-{name}: {row.variant} for {row.device}.
-Install: pip install numpy {packages} (Python 3.11 or later).
-Classify: python classify.py INPUT; `python classify.py --help` says what INPUT may be. It checks every file first.
-{runs}
-manifest.json holds the budget, the figures, their provenance and the program that they are of; SHA256SUMS the digest of
-every file (`sha256sum -c SHA256SUMS`): against damage, not against forgery.
-"""
+from tasks.params import Params
+from tasks.records import Comparison
+from tasks.ship import champion, pack
 
 
 def bundle(params: Params, device: str) -> None:
@@ -42,82 +24,7 @@ def bundle(params: Params, device: str) -> None:
         try:
             choice = champion.select(comparison, device, budget)
             row = next(row for row in comparison.rows if (row.variant, row.device) == (choice.champion, device))
-            manifest = _manifest(choice, budget, row, _fill(folder, params.name, row), folder)
+            manifest = pack.manifest(choice, budget, row, pack.fill(folder, params.name, row), folder)
         except UnsupportedError as error:
-            manifest = _empty(device, budget, str(error))
-        manifest.save(folder / classify.MANIFEST)
-        listed = {classify.MANIFEST: files.sha256(folder / classify.MANIFEST), **manifest.files}
-        lines = [f"{digest}  {name}\n" for name, digest in sorted(listed.items())]
-        files.write_text(folder / classify.SUMS, "".join(lines))
-
-
-def _fill(folder: Path, name: str, row: Row) -> Program:
-    """Everything but the manifest and the digests."""
-    artifact = made_in(paths.artifact(row.variant))
-    if artifact.card.sha256 != row.measurement.artifact_sha256:
-        was = row.measurement.artifact_sha256
-        raise DataError(f"{artifact.path}: sha256 {was} was measured; received {artifact.card.sha256}: `tercet run`")
-    shipped = shipping.ships(artifact, devices.load(row.device), folder)
-    described = paths.DATA / "preprocess.json"
-    shutil.copyfile(described, folder / described.name)
-    reads_images = any(entry["kind"] == "image" for entry in preprocess.read(described)["inputs"].values())
-    for script in (preprocess, classify, *([images] if reads_images else [])):
-        source = Path(str(script.__file__))
-        shutil.copyfile(source, folder / source.name)
-    packages = " ".join(f'"{package}"' for package in shipped.requires)
-    files.write_text(folder / "README.txt", README.format(name=name, row=row, packages=packages, runs=shipped.runs))
-    program = folder / shipped.file
-    about = {name: value for name, value in vars(shipped).items() if name not in ("runs", "code")}
-    return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about)
-
-
-def _manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder: Path) -> Manifest:
-    measured = row.measurement
-    return Manifest(
-        device=choice.device,
-        variant=choice.champion,
-        reason=choice.reason,
-        doubts=choice.doubts,
-        budget=budget,
-        within_budget=choice.within_budget,
-        distances=choice.distances,
-        artifact_sha256=measured.artifact_sha256,
-        program=program,
-        quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
-        figures={key: _found(value) for key, value in known(row).items()},
-        kernels=measured.kernels,
-        stand_in=measured.stand_in,
-        files={
-            path.relative_to(folder).as_posix(): files.sha256(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
-        versions=_versions(),
-    )
-
-
-def _found(value: Value) -> Found:
-    return Found(**{name: getattr(value, name) for name in Found.model_fields})
-
-
-def _empty(device: str, budget: Budget, reason: str) -> Manifest:
-    return Manifest(
-        device=device,
-        variant=None,
-        reason=reason,
-        budget=budget,
-        within_budget=False,
-        distances={},
-        artifact_sha256=None,
-        program=None,
-        quality=None,
-        figures=None,
-        files={},
-        versions=_versions(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    """Tercet's own, where it is installed; the runtime's stands with the program."""
-    known = devices.installed("tercet")
-    return {"tercet": known} if known else {}
+            manifest = pack.empty(device, budget, str(error))
+        pack.seal(folder, manifest)

@@ -1,0 +1,116 @@
+"""A bundle: a folder that classifies raw inputs with nothing but numpy and the runtime."""
+
+import shutil
+from pathlib import Path
+
+from tasks import files, paths
+from tasks.bench import devices, shipping
+from tasks.bench.request import made_in
+from tasks.errors import DataError
+from tasks.examples import images, preprocess
+from tasks.params import Budget
+from tasks.records import Row
+from tasks.records.figures import Value, known
+from tasks.ship import classify
+from tasks.ship.champion import Choice
+from tasks.ship.manifest import Found, Manifest, Program, Quality
+
+README = """\
+{name}: {row.variant} for {row.device}.
+Install: pip install numpy {packages} (Python 3.11 or later).
+Classify: python classify.py INPUT; `python classify.py --help` says what INPUT may be. It checks every file first.
+{runs}
+manifest.json holds the budget, the figures, their provenance and the program that they are of; SHA256SUMS the digest of
+every file (`sha256sum -c SHA256SUMS`): against damage, not against forgery.
+"""
+
+
+def fill(folder: Path, name: str, row: Row) -> Program:
+    """Write all of a bundle but its manifest and the digests.
+
+    Args:
+        folder: where to.
+        name: of the project.
+        row: the champion's pair.
+
+    Raises:
+        DataError: the artifact is missing, or is not the one that was measured.
+    """
+    artifact = made_in(paths.artifact(row.variant))
+    if artifact.card.sha256 != row.measurement.artifact_sha256:
+        was = row.measurement.artifact_sha256
+        raise DataError(f"{artifact.path}: sha256 {was} was measured; received {artifact.card.sha256}: `tercet run`")
+    shipped = shipping.ships(artifact, devices.load(row.device), folder)
+    described = paths.DATA / "preprocess.json"
+    shutil.copyfile(described, folder / described.name)
+    reads_images = any(entry["kind"] == "image" for entry in preprocess.read(described)["inputs"].values())
+    for script in (preprocess, classify, *([images] if reads_images else [])):
+        source = Path(str(script.__file__))
+        shutil.copyfile(source, folder / source.name)
+    packages = " ".join(f'"{package}"' for package in shipped.requires)
+    files.write_text(folder / "README.txt", README.format(name=name, row=row, packages=packages, runs=shipped.runs))
+    program = folder / shipped.file
+    about = {name: value for name, value in vars(shipped).items() if name not in ("runs", "code")}
+    return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about)
+
+
+def manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder: Path) -> Manifest:
+    """What is shipped, why, and what it costs, with the digest of every file in the filled folder."""
+    measured = row.measurement
+    return Manifest(
+        device=choice.device,
+        variant=choice.champion,
+        reason=choice.reason,
+        doubts=choice.doubts,
+        budget=budget,
+        within_budget=choice.within_budget,
+        distances=choice.distances,
+        artifact_sha256=measured.artifact_sha256,
+        program=program,
+        quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
+        figures={key: _found(value) for key, value in known(row).items()},
+        kernels=measured.kernels,
+        stand_in=measured.stand_in,
+        files={
+            path.relative_to(folder).as_posix(): files.sha256(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        },
+        versions=_versions(),
+    )
+
+
+def empty(device: str, budget: Budget, reason: str) -> Manifest:
+    """Why nothing is shipped to a device."""
+    return Manifest(
+        device=device,
+        variant=None,
+        reason=reason,
+        budget=budget,
+        within_budget=False,
+        distances={},
+        artifact_sha256=None,
+        program=None,
+        quality=None,
+        figures=None,
+        files={},
+        versions=_versions(),
+    )
+
+
+def seal(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest, and the digests of it and of every other file."""
+    manifest.save(folder / classify.MANIFEST)
+    listed = {classify.MANIFEST: files.sha256(folder / classify.MANIFEST), **manifest.files}
+    lines = [f"{digest}  {name}\n" for name, digest in sorted(listed.items())]
+    files.write_text(folder / classify.SUMS, "".join(lines))
+
+
+def _found(value: Value) -> Found:
+    return Found(**{name: getattr(value, name) for name in Found.model_fields})
+
+
+def _versions() -> dict[str, str]:
+    """Tercet's own, where it is installed; the runtime's stands with the program."""
+    known = devices.installed("tercet")
+    return {"tercet": known} if known else {}

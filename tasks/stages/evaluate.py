@@ -1,7 +1,6 @@
-"""Evaluate a variant: the quality of the artifact itself, by the runtime that is timed."""
+"""Stage `evaluate`: the quality of the artifact itself, by the runtime that is timed."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +12,9 @@ from tasks.examples import dataset
 from tasks.examples.dataset import LABEL
 from tasks.formats import tflite
 from tasks.params import Params
+from tasks.quality import confusion
 from tasks.quality.score import grade, metric_of
-from tasks.records import ClassFigures, Evaluation, Split
+from tasks.records import Evaluation, Split
 from tasks.records.metrics import METRICS
 from tasks.scratch import scratch
 
@@ -44,17 +44,17 @@ def evaluate(params: Params, variant: str) -> None:
                 runtime = where["runtime"]
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
     truth, names = examples["test"].targets[LABEL], dataset.spec().classes
-    confusion = np.zeros((0, 0), np.int64)
+    counts = np.zeros((0, 0), np.int64)
     if test.predictions:
-        confusion = confusion_matrix(truth, np.array(test.predictions), len(names))
+        counts = confusion.matrix(truth, np.array(test.predictions), len(names))
     Evaluation(
         variant=variant,
         artifact_sha256=artifact.card.sha256,
         runtime=runtime,
         scores=tuple(scores),
         naive=METRICS.load(test.metric).naive(dataset.targets("train")[LABEL], truth),
-        classes=class_figures(confusion, names) if test.predictions else (),
-        confusion=tuple(tuple(int(n) for n in row) for row in confusion),
+        classes=confusion.figures(counts, names) if test.predictions else (),
+        confusion=tuple(tuple(int(n) for n in row) for row in counts),
     ).save(paths.evaluation(variant))
 
 
@@ -68,22 +68,3 @@ def kernels_for(artifact: Path) -> tuple[Kernels, ...]:
     ends = (file.main.tensors[i].dtype for i in file.main.outputs)
     integer = all(dtype.startswith("int") for dtype in ends) and "float32" not in file.dtypes()
     return ("default", "reference") if integer else ("default",)
-
-
-def confusion_matrix(true: Any, predicted: Any, classes: int) -> Any:
-    """Counts [classes, classes]: rows are true classes, columns predicted ones."""
-    return np.bincount(true * classes + predicted, minlength=classes * classes).reshape(classes, classes)
-
-
-def class_figures(confusion: Any, names: tuple[str, ...]) -> tuple[ClassFigures, ...]:
-    """Precision and recall of each class, null where they have no denominator."""
-    predicted, true = confusion.sum(axis=0), confusion.sum(axis=1)
-    return tuple(
-        ClassFigures(
-            name=name,
-            n=int(true[i]),
-            precision=float(confusion[i, i] / predicted[i]) if predicted[i] else None,
-            recall=float(confusion[i, i] / true[i]) if true[i] else None,
-        )
-        for i, name in enumerate(names)
-    )

@@ -1,0 +1,62 @@
+"""`card.json` of prepared data: their inputs, classes, counts and digests; and what is to be told of them."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.examples import Examples
+from tasks.examples.dataset import LABEL, Source, tensor_spec
+from tasks.files import sha256
+from tasks.params import Prepare
+
+SHOWN = 10  # names of classes in a message
+log = logging.getLogger(__name__)
+
+
+def tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
+    """Warn of the classes that no model can learn, or that none is judged on."""
+    for name, lack in (("train", "no model can learn them"), ("test", "no model is judged on them")):
+        present = np.unique(splits[name].targets[LABEL])
+        absent = [each for number, each in enumerate(classes) if number not in present]
+        if absent:
+            shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
+            log.warning("prepare: the %s split has no example of %s: %s", name, shown, lack)
+
+
+def of(
+    source: Source, splits: dict[str, Examples], described: dict[str, Any], params: Prepare, folder: Path
+) -> dict[str, Any]:
+    """What prepared data are.
+
+    Args:
+        source: where they come from.
+        splits: their examples, by the split's name.
+        described: the preprocessing, as `preprocess.json` has it.
+        params: how they were prepared.
+        folder: what has been written of them, all of which the card has the digests of.
+    """
+    ready = {name: tensor_spec(entry) for name, entry in described["inputs"].items()}
+    written = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        "schema_version": 1,
+        "source": params.source,
+        "kind": " and ".join(sorted(set(source.kinds.values()))),
+        "inputs": {name: {"shape": list(spec.shape), "dtype": spec.dtype} for name, spec in ready.items()},
+        "classes": list(source.classes),
+        "counts": {name: len(examples) for name, examples in splits.items()},
+        "class_counts": {name: _class_counts(examples, source.classes) for name, examples in splits.items()},
+        "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
+        "origin": source.origin,
+        "seed": params.seed,
+    }
+
+
+def _class_counts(examples: Examples, classes: tuple[str, ...]) -> dict[str, int]:
+    """How many examples are of each class, or have each label."""
+    label = examples.targets[LABEL]
+    if not classes:
+        return {}
+    counts = label.sum(axis=0) if label.ndim > 1 else np.bincount(label, minlength=len(classes))
+    return dict(zip(classes, counts.tolist(), strict=True))

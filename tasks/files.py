@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -213,3 +213,33 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON says; None where it is not there, or not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def hashes(paths: Iterable[Path], known: Path) -> dict[str, str]:
+    """The SHA-256 of files, in hex, by their paths.
+
+    Args:
+        paths: files that are there.
+        known: a file that keeps what was found, by size and time: large ones are not read on every look.
+    """
+    before: dict[str, list[Any]] = read_json(known) or {}
+    new, found = {}, {}
+    for path in sorted(paths):
+        key, stat = str(path.resolve()), path.stat()
+        size, time, value = before.get(key, (None, None, None))
+        if (size, time) != (stat.st_size, stat.st_mtime_ns):
+            value = sha256(path)
+            new[key] = [stat.st_size, stat.st_mtime_ns, value]
+        found[path.as_posix()] = str(value)
+    if new:
+        with locked(known):  # others look side by side, and none may lose what another adds
+            write_json(known, (read_json(known) or {}) | new)
+    return found

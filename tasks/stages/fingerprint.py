@@ -1,12 +1,8 @@
 """Stage `fingerprint`: write down what a device's figures hang from, so that a change of it makes them old."""
 
-import json
-from pathlib import Path
-from typing import Any
-
 from tasks import paths
 from tasks.bench import devices
-from tasks.files import write_json
+from tasks.files import read_json, write_json
 from tasks.params import Params
 
 
@@ -18,12 +14,5 @@ def fingerprint(params: Params, device: str) -> None:  # noqa: ARG001 - every st
     """
     path = paths.fingerprint(device)
     value = devices.fingerprint(devices.load(device))
-    if value != _written(path):
+    if value != read_json(path):
         write_json(path, value)
-
-
-def _written(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # not there, or not whole
-        return None

@@ -1,13 +1,12 @@
 """Stage `sources`: write down what from outside a stage hangs from, so that a change of it makes its output old."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tasks import paths
 from tasks.errors import DataError, ParamsError, suggest
-from tasks.files import below, locked, sha256, write_json
+from tasks.files import below, hashes, read_json, write_json
 from tasks.params import Params, Sourced
 from tasks.training import custom
 
@@ -27,17 +26,17 @@ def sources(params: Params, kind: str) -> None:
     if kind not in KINDS:
         raise ParamsError(f"no kind of source is named {kind!r}; {suggest(kind, KINDS)}")
     path, value = paths.source(kind), KINDS[kind](params)
-    if value != _read(path):
+    if value != read_json(path):
         write_json(path, value)
 
 
 def _of_data(params: Params) -> dict[str, str]:
     given = params.prepare.path
-    return _hashes(_below(Path(given), f"prepare.path: {given}") if given else [])
+    return hashes(_below(Path(given), f"prepare.path: {given}") if given else [], KNOWN)
 
 
 def _of_models(params: Params) -> dict[str, str]:
-    return _hashes(models(params))
+    return hashes(models(params), KNOWN)
 
 
 def models(params: Params) -> list[Path]:
@@ -64,29 +63,6 @@ def _below(path: Path, told: str) -> list[Path]:
     if not path.is_dir():
         raise DataError(f"{told}: no such file or folder")
     return [file for file in below(path) if file.is_file()]
-
-
-def _hashes(files: list[Path]) -> dict[str, str]:
-    known: dict[str, list[Any]] = _read(KNOWN) or {}
-    new, found = {}, {}
-    for file in sorted(files):
-        key, stat = str(file.resolve()), file.stat()
-        size, time, value = known.get(key, (None, None, None))
-        if (size, time) != (stat.st_size, stat.st_mtime_ns):
-            value = sha256(file)
-            new[key] = [stat.st_size, stat.st_mtime_ns, value]
-        found[file.as_posix()] = str(value)
-    if new:
-        with locked(KNOWN):  # both kinds are looked at side by side, and neither may lose what the other adds
-            write_json(KNOWN, (_read(KNOWN) or {}) | new)
-    return found
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # not there, or not whole
-        return None
 
 
 KINDS: dict[str, Callable[[Params], dict[str, Any]]] = {

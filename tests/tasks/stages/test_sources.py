@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from tasks import paths
+from tasks import files, paths
 from tasks.errors import DataError, ModelError, ParamsError
 from tasks.stages import sources
 from tests import least
@@ -32,8 +32,8 @@ def test_two_looks_at_once_lose_nothing_of_each_other(project, monkeypatch):
     for name in ("raw", "a.keras"):
         (project / name).write_bytes(name.encode())
     params, both = settings("raw", {"family": "file", "source": "a.keras"}), Barrier(2, timeout=30)
-    sha256 = sources.sha256
-    monkeypatch.setattr(sources, "sha256", lambda path: (both.wait(), sha256(path))[1])  # each has read what is known
+    sha256 = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: (both.wait(), sha256(path))[1])  # each has read what is known
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda kind: sources.sources(params, kind), sources.KINDS))
     known = json.loads(sources.KNOWN.read_text())
@@ -79,8 +79,8 @@ def test_models_and_the_modules_of_their_layers_are_in_it(project):
 
 def test_a_file_is_read_once_until_it_changes(project, monkeypatch):
     read = []
-    real = sources.sha256
-    monkeypatch.setattr(sources, "sha256", lambda path: read.append(path.name) or real(path))
+    real = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: read.append(path.name) or real(path))
     file = project / "raw" / "x"
     file.parent.mkdir()
     file.write_bytes(b"1")

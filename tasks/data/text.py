@@ -1,7 +1,8 @@
 """A text, in a file or in the `.txt` files of a folder: the token that follows is to be told from those before it.
 
-Tokens are bytes, or the characters of UTF-8. A window begins where the one before it ends, and the last part of the
-text judges the first. The files of a folder stand one behind the other, in the order of their names.
+That is the one behind a window or, where the task is language, each of its tokens from those before it. Tokens are
+bytes, or the characters of UTF-8. A window begins where the one before it ends, and the last part of the text judges
+the first. The files of a folder stand one behind the other, in the order of their names.
 """
 
 from hashlib import sha256
@@ -12,8 +13,8 @@ import numpy as np
 from tasks.data import sizes
 from tasks.errors import DataError
 from tasks.examples import Array, preprocess
-from tasks.examples.dataset import LABEL, Source
-from tasks.examples.tokens import windows
+from tasks.examples.dataset import LABEL, TEXT_BYTES, Source
+from tasks.examples.tokens import every_place, windows
 from tasks.files import below
 from tasks.members import DataSource
 from tasks.params import Prepare
@@ -46,9 +47,18 @@ def load(params: Prepare) -> Source:
         raise DataError(
             f"{params.path}: more than {params.length} tokens, prepare.length, expected; received {len(ids)}"
         )
-    examples = windows(INPUT, ids, params.length, LABEL)
+    if params.task == "language":
+        sizes = np.array([_bytes(each, params) for each in classes], np.uint8)
+        examples = every_place(INPUT, ids, params.length, LABEL, {TEXT_BYTES: sizes})
+    else:
+        examples = windows(INPUT, ids, params.length, LABEL)
     origin = {Path(str(params.path)).name: sha256(content).hexdigest()}
     return Source({INPUT: "tokens"}, examples, None, tuple(classes), origin)
+
+
+def _bytes(token: str, params: Prepare) -> int:
+    """How many bytes of the file a token stands for."""
+    return 1 if params.tokens == "bytes" else len(token.encode())
 
 
 def _files(params: Prepare) -> list[Path]:

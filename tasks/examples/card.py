@@ -8,6 +8,7 @@ import numpy as np
 
 from tasks.examples import Examples
 from tasks.examples.dataset import LABEL, Source, tensor_spec
+from tasks.examples.tokens import Tokens, counts
 from tasks.files import sha256
 from tasks.params import Prepare
 
@@ -54,9 +55,10 @@ def of(
 
 
 def _class_counts(examples: Examples, classes: tuple[str, ...]) -> dict[str, int]:
-    """How many examples are of each class, or have each label."""
+    """How many examples are of each class, or have each label; of a text, how often each token is told."""
     label = examples.targets[LABEL]
     if not classes:
         return {}
-    counts = label.sum(axis=0) if label.ndim > 1 else np.bincount(label, minlength=len(classes))
-    return dict(zip(classes, counts.tolist(), strict=True))
+    several = label.ndim > 1 and not isinstance(examples, Tokens)
+    found = label.sum(axis=0) if several else counts(label, len(classes))
+    return dict(zip(classes, found.tolist(), strict=True))

@@ -13,17 +13,19 @@ from tasks.examples import Array, Arrays, Examples, preprocess, tokens
 from tasks.examples.files import Files, load_index, save_index
 from tasks.examples.tokens import Tokens
 
-Task = Literal["classification", "reconstruction", "regression", "multilabel"]
+Task = Literal["classification", "reconstruction", "regression", "multilabel", "language"]
 TASKS: dict[str, Task] = {  # by the kind of the target "label" in preprocess.json
     "class": "classification",
     "anomaly": "reconstruction",
     "value": "regression",
     "labels": "multilabel",
+    "tokens": "language",
 }
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that quality is of
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
 BY = "(split)"  # the target that prepare splits by, times or groups; it is not written
+TEXT_BYTES = "(bytes)"  # the target that says how many bytes a window's next tokens stand for, where all are told
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
 INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
@@ -42,8 +44,9 @@ class Source:
     their own, int64 [n], or values, float32 [n, ...].
 
     Of several labels at once the target "label" holds 0 or 1 for each of `classes`, int64 [n, classes]; of a
-    regression it holds values, float32 [n] or [n, values], and there are no classes. Where the examples are split by
-    time or by group, the target `BY` has those, [n].
+    regression it holds values, float32 [n] or [n, values], and there are no classes. Of a text of which every token is
+    told it holds the next token at each place, unsigned integers [n, length], and `TEXT_BYTES` the bytes that these
+    stand for, int64 [n]. Where the examples are split by time or by group, the target `BY` has those, [n].
     """
 
     kinds: dict[str, Kind]  # of each input
@@ -152,13 +155,13 @@ def load_raw(split: str) -> Arrays | Files | Tokens:
     Raises:
         DataError: no such split, or `prepare` has not written it.
     """
-    found = targets(split)
-    inputs = _described()["inputs"]
+    found, described = _stored(split), _described()
+    inputs = described["inputs"]
     for name, entry in inputs.items():
         if (path := paths.DATA / split / INDEX.format(name)).exists():
             return Files(name, _index(path), tuple(entry["shape"]), found)
         if (paths.DATA / split / tokens.IDS.format(name)).exists():
-            return _tokens(split, name, entry, found)
+            return _tokens(split, name, entry, found, LABEL if _task(described) == "language" else None)
     return Arrays({name: _input(split, name, entry) for name, entry in inputs.items()}, found)
 
 
@@ -168,9 +171,8 @@ def targets(split: str) -> dict[str, Array]:
     Raises:
         DataError: no such split, or `prepare` has not written it.
     """
-    if split not in SPLITS:
-        raise DataError(f"no split is named {split!r}; {suggest(split, SPLITS)}")
-    return {name: _array(f"{split}/targets.{name}.npy") for name in _described()["targets"]}
+    stored = _stored(split)
+    return load_raw(split).targets if _task(_described()) == "language" else stored
 
 
 def save(folder: Path, examples: Examples) -> None:
@@ -180,7 +182,8 @@ def save(folder: Path, examples: Examples) -> None:
     the index is.
     """
     folder.mkdir()
-    arrays = {f"targets.{name}": array for name, array in examples.targets.items()}
+    stored = examples.stored if isinstance(examples, Tokens) else examples.targets
+    arrays = {f"targets.{name}": array for name, array in stored.items()}
     if isinstance(examples, Tokens):
         tokens.save(folder, examples)
     elif isinstance(examples, Files):
@@ -236,6 +239,14 @@ def _described() -> dict[str, Any]:
         raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
 
 
+def _stored(split: str) -> dict[str, Array]:
+    """The targets that have a file: the tokens of a text are looked up in its own."""
+    if split not in SPLITS:
+        raise DataError(f"no split is named {split!r}; {suggest(split, SPLITS)}")
+    described = _described()["targets"]
+    return {name: _array(f"{split}/targets.{name}.npy") for name in described if described[name]["kind"] != "tokens"}
+
+
 def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
     array = _array(f"{split}/inputs.{name}.npy")
     if entry["kind"] != "text" and "values" not in entry:
@@ -245,9 +256,9 @@ def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
     return np.array(texts, object).reshape(-1, *entry.get("shape", ()))
 
 
-def _tokens(split: str, name: str, entry: Mapping[str, Any], found: dict[str, Array]) -> Tokens:
+def _tokens(split: str, name: str, entry: Mapping[str, Any], found: dict[str, Array], following: str | None) -> Tokens:
     try:
-        return tokens.load(paths.DATA / split, name, entry["shape"][0], found)
+        return tokens.load(paths.DATA / split, name, entry["shape"][0], found, following)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{paths.DATA / split}: not whole: {error}; delete {paths.DATA} and run `tercet run`") from None
 

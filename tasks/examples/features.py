@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, Examples, batches, dataset, first, preprocess
-from tasks.examples.dataset import BY, LABEL, Source
+from tasks.examples.dataset import BY, LABEL, TEXT_BYTES, Source
 from tasks.examples.tokens import Tokens
 from tasks.params import Feature, Prepare
 
@@ -36,9 +36,12 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
             continue
         highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
         inputs[name] = describe(name, kind, train, params, highest)
-    targets = {name: _describe_target(values) for name, values in source.train.targets.items() if name != BY}
+    told = source.train.targets
+    targets = {name: _describe_target(told[name]) for name in told if name not in (BY, LABEL, TEXT_BYTES)}
+    if TEXT_BYTES in told:
+        targets[TEXT_BYTES] = {"kind": "bytes"}
     if params.task == "regression":
-        targets[LABEL] |= values(train.targets[LABEL])
+        targets[LABEL] = _describe_target(told[LABEL]) | values(train.targets[LABEL])
     else:
         judged = next(kind for kind, task in dataset.TASKS.items() if task == params.task)
         targets[LABEL] = {"kind": judged, "classes": list(source.classes)}

@@ -60,11 +60,13 @@ def own_words() -> Iterator[None]:
 
 def _reader(examples: Examples, targets: dict[str, Array] | None) -> Callable[[Any], Any]:
     """A function of example numbers, a tensor [batch], that gives the inputs there, and the targets if any."""
-    read = _from_memory(examples.inputs) if isinstance(examples, Arrays) else _when_asked(examples)
-    if targets is None:
-        return read
-    answers = _from_memory(targets)
-    return lambda indices: (read(indices), answers(indices))
+    if isinstance(examples, Arrays):
+        read = _from_memory(examples.inputs)
+        answers = _from_memory(targets) if targets else None
+    else:
+        read = _when_asked(lambda indices: examples.take(indices).arrays().inputs, first(examples, 1).inputs)
+        answers = _when_asked(_rows(targets), targets) if targets else None
+    return (lambda indices: (read(indices), answers(indices))) if answers else read
 
 
 def _from_memory(arrays: dict[str, Array]) -> Callable[[Any], Any]:
@@ -74,17 +76,20 @@ def _from_memory(arrays: dict[str, Array]) -> Callable[[Any], Any]:
     return lambda indices: {name: tf.gather(tensor, indices) for name, tensor in tensors.items()}
 
 
-def _when_asked(examples: Examples) -> Callable[[Any], Any]:
+def _rows(arrays: dict[str, Array]) -> Callable[[Array], dict[str, Array]]:
+    return lambda indices: {name: array[indices] for name, array in arrays.items()}
+
+
+def _when_asked(look_up: Callable[[Array], dict[str, Array]], described: dict[str, Array]) -> Callable[[Any], Any]:
+    """What is looked up, some rows at a time, in what may lie in files: its types and shapes are as described."""
     import tensorflow as tf
 
-    described = first(examples, 1).inputs
-
-    def inputs(indices: Array) -> list[Array]:
-        found = examples.take(indices.astype(np.int64)).arrays().inputs
+    def rows(indices: Array) -> list[Array]:
+        found = look_up(indices.astype(np.int64))
         return [found[name] for name in described]
 
     def read(indices: Any) -> dict[str, Any]:
-        found = tf.numpy_function(inputs, [indices], [array.dtype for array in described.values()])
+        found = tf.numpy_function(rows, [indices], [array.dtype for array in described.values()])
         named = dict(zip(described, found, strict=True))
         for name, tensor in named.items():  # which numpy functions do not tell
             tensor.set_shape([None, *described[name].shape[1:]])

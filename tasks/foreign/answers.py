@@ -122,6 +122,23 @@ def numbers(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model
     return model
 
 
+def scores(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
+    """The model, if it gives a score of each token at each place of a window.
+
+    Raises:
+        ModelError: it does not.
+    """
+    (tensor,) = spec.inputs.values()
+    wanted, shapes = (*tensor.shape, spec.answers), [tuple(each.shape[1:]) for each in model.outputs]
+    if shapes != [wanted]:
+        raise ModelError(f"{source}: gives {shapes}; a score of each token at each place is expected, {list(wanted)}")
+    (answer,) = of(model, examples(model, spec), source)
+    _check_finite(answer, model.output_names[0], source)
+    if answer.min() >= 0 and np.abs(answer.sum(axis=-1) - 1).max() <= NEAR:
+        raise ModelError(f"{source}: gives probabilities; the scores before the softmax are expected")
+    return model
+
+
 def _other(shape: tuple[int | None, ...], inputs: list[tuple[int, ...]]) -> str:
     """What another output than of classes may be meant for."""
     if shape in inputs:

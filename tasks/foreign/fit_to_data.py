@@ -44,6 +44,8 @@ def adapt(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model":
     model = _with_outputs_by_name(model)
     if spec.task == "reconstruction":
         return answers.reconstruction(model, spec, source)
+    if spec.task == "language":
+        return answers.scores(model, spec, source)
     model = answers.further(answers.on_one_axis(model), spec, source)
     if spec.task in ("regression", "multilabel"):
         return answers.numbers(model, spec, source)

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def build(params: Decoder, spec: "Spec") -> "tf_keras.Model":
-    """Read the model in `params.source` with its weights, and have it tell the token that follows a window.
+    """Read the model in `params.source` with its weights, and have it tell what the data ask for.
 
-    Input: int32 [batch, length], tokens. Output: float32 [batch, vocabulary], probabilities. The layer `logits` gives
-    the scores of every token at every place of the window.
+    Input: int32 [batch, length], tokens. Output, where the task is language: float32 [batch, length, vocabulary], the
+    scores of every token at each place of the window. Else of the token that follows it, [batch, vocabulary], the
+    probabilities; the layer `logits` has those scores.
 
     Raises:
         ModelError: the checkpoint is not supported or not whole, or the data are not windows of its tokens.
@@ -27,7 +28,8 @@ def build(params: Decoder, spec: "Spec") -> "tf_keras.Model":
 
     checkpoint = load.load(Path(params.source))
     (name, tensor), *others = spec.inputs.items()
-    if others or tensor.vocabulary_size is None or len(tensor.shape) != 1 or spec.task != "classification":
+    tasks = ("classification", "language")
+    if others or tensor.vocabulary_size is None or len(tensor.shape) != 1 or spec.task not in tasks:
         raise ModelError(
             f"family decoder takes one input of tokens, and tells the next one; the data has {', '.join(spec.inputs)} "
             f"for {spec.task}"
@@ -40,6 +42,8 @@ def build(params: Decoder, spec: "Spec") -> "tf_keras.Model":
             f"{params.source}: made for {checkpoint.spec.room:,} tokens; a window of the data has {tensor.shape[0]:,}"
         )
     model = checkpoint.model(tensor.shape[0], name)
+    if spec.task == "language":
+        return model
     last = keras.layers.Reshape((rows,))(keras.layers.Cropping1D((tensor.shape[0] - 1, 0))(model.output))
     answers = keras.layers.Activation("softmax", name="probabilities")(last)
     return keras.Model(model.input, answers, name="decoder")

@@ -118,6 +118,16 @@ class Params(Section):
                     raise ValueError(f"search: a goal of quality has {allowed} or max_drop; received {wrong}")
         return self
 
+    @model_validator(mode="after")
+    def _no_teacher_tells_every_token(self) -> Self:
+        for name, entry in self.compress.items() if self.prepare.task == "language" else ():
+            if entry.teacher is not None:
+                raise ValueError(
+                    f"compress.{name}.teacher: received {entry.teacher!r}; the task language has no teacher, whose "
+                    "answers to every token would not fit into memory"
+                )
+        return self
+
     @property
     def metric(self) -> str:
         """What quality is: a key of METRICS."""

@@ -48,8 +48,9 @@ class Prepare(Section):
     height: Pixels | None = None
     width: Pixels | None = None
     channels: Literal[1, 3] | None = None  # folder: null is 1 where every image is grey, else 3
-    # reconstruction: of what is normal, class 0; regression: values; multilabel: any number of labels at once
-    task: Literal["classification", "reconstruction", "regression", "multilabel"] = "classification"
+    # reconstruction: of what is normal, class 0; regression: values; multilabel: any number of labels at once;
+    # language: every token of a text from those before it
+    task: Literal["classification", "reconstruction", "regression", "multilabel", "language"] = "classification"
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
@@ -75,6 +76,8 @@ class Prepare(Section):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
         if self.task in ("regression", "multilabel") and self.source in CLASSES_ALONE:
             raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
+        if self.task == "language" and self.source != "text":
+            raise ValueError(f"the task language is of the source text; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tasks.examples import Array
+from tasks.examples.dataset import LABEL
 from tasks.intervals import paired_drop_bound
 from tasks.records import Paired
 from tasks.records.metrics import Metric
@@ -65,7 +66,7 @@ METRIC = Metric(
     value=accuracy,
     interval=lambda predicted, truth: wilson(int((predicted == truth).sum()), len(truth)),
     paired=mcnemar,
-    naive=lambda train, truth: float((truth == most_frequent(train)).mean()),
+    naive=lambda train, here: float((here[LABEL] == most_frequent(train[LABEL])).mean()),
     counts=True,
     epoch="accuracy",
     interval_by="Wilson",

@@ -122,7 +122,7 @@ METRIC = Metric(
     value=lambda errors, truth: auc(errors, _anomalous(truth)),
     interval=_hanley_mcneil,
     paired=_paired,
-    naive=lambda _train, _truth: 0.5,
+    naive=lambda _train, _here: 0.5,
     interval_by="Hanley and McNeil",
     paired_by="DeLong’s test",
 )
@@ -133,7 +133,7 @@ MACRO = Metric(
     value=macro,
     interval=_interval,
     paired=_macro_paired,
-    naive=lambda _train, _truth: 0.5,
+    naive=lambda _train, _here: 0.5,
     interval_by="DeLong",
     paired_by="DeLong’s test",
 )

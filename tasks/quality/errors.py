@@ -31,9 +31,9 @@ def _root_paired(variant: Array, reference: Array, _truth: Array) -> Paired:
     return resample.mean_paired((reference - variant) / (both or 1.0))
 
 
-def _constant(keep: Callable[[Any, Mapping[str, Array]], Array], answer: Any, truth: Array) -> float:
+def _constant(keep: Callable[[Any, Mapping[str, Array]], Array], answer: Any, here: Mapping[str, Array]) -> float:
     """The mean error of who always gives one answer."""
-    return float(keep(np.broadcast_to(answer, truth.shape), {LABEL: truth}).mean())
+    return float(keep(np.broadcast_to(answer, here[LABEL].shape), here).mean())
 
 
 MAE = Metric(
@@ -45,7 +45,7 @@ MAE = Metric(
     value=lambda errors, _truth: float(errors.mean()),
     interval=lambda errors, _truth: _above_zero(resample.mean_interval(errors)),
     paired=lambda variant, reference, _truth: resample.mean_paired(reference - variant),
-    naive=lambda train, truth: _constant(absolute, np.median(train, axis=0), truth),
+    naive=lambda train, here: _constant(absolute, np.median(train[LABEL], axis=0), here),
 )
 RMSE = Metric(
     task="regression",
@@ -56,5 +56,5 @@ RMSE = Metric(
     value=lambda errors, _truth: _root(float(errors.mean())),
     interval=lambda errors, _truth: _roots(resample.mean_interval(errors)),
     paired=_root_paired,
-    naive=lambda train, truth: _root(_constant(squared, train.mean(axis=0), truth)),
+    naive=lambda train, here: _root(_constant(squared, train[LABEL].mean(axis=0), here)),
 )

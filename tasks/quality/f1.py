@@ -3,6 +3,7 @@
 import numpy as np
 
 from tasks.examples import Array
+from tasks.examples.dataset import LABEL
 from tasks.quality import resample
 from tasks.quality.accuracy import most_frequent
 from tasks.quality.resample import Statistic
@@ -43,5 +44,5 @@ METRIC = Metric(
     value=macro_f1,
     interval=lambda predicted, truth: resample.interval(_weighted(predicted, truth), len(truth)),
     paired=lambda variant, reference, truth: resample.paired(_gain(variant, reference, truth), len(truth)),
-    naive=lambda train, truth: macro_f1(np.full(len(truth), most_frequent(train)), truth),
+    naive=lambda train, here: macro_f1(np.full(len(here[LABEL]), most_frequent(train[LABEL])), here[LABEL]),
 )

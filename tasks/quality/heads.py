@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from tasks.errors import ModelError
 from tasks.examples import Array
-from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEACHER
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEACHER, TEXT_BYTES
 
 if TYPE_CHECKING:
     import tf_keras
+
+
+Kind = Literal["classes", "labels", "values", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class Head:
     place: int  # among the model's outputs
     target: str
     # what the target holds: class numbers, of which the output gives probabilities that sum to 1; 0 or 1 for each of
-    # several labels, of which it gives each one's probability; or values
-    kind: Literal["classes", "labels", "values"]
+    # several labels, of which it gives each one's probability; values; or the next token at each place of a window, of
+    # which it gives scores, whose softmax the probabilities are
+    kind: Kind
 
 
 def judged(targets: Iterable[str]) -> str:
@@ -36,12 +40,13 @@ def find(model: "tf_keras.Model", targets: Mapping[str, Array]) -> tuple[Head, .
 
     Args:
         model: its outputs are float32 [batch, ...].
-        targets: class numbers [n], labels [n, labels] (integers, 0 or 1) or values [n, ...] (floats), by name.
+        targets: class numbers [n], labels [n, labels] (integers, 0 or 1), values [n, ...] (floats) or next tokens
+            [n, length], by name.
 
     Raises:
         ModelError: no output has a target, or one has not the shape that its target asks for.
     """
-    known = targets.keys() - {TEACHER}
+    known = targets.keys() - {TEACHER, TEXT_BYTES}
     if RECONSTRUCTION in known:
         known -= {LABEL}  # it judges the reconstruction and is never learned
     names, wanted = list(model.output_names), judged(known)
@@ -54,24 +59,31 @@ def find(model: "tf_keras.Model", targets: Mapping[str, Array]) -> tuple[Head, .
             f"{model.name}: no output has a target of its name: the outputs are {', '.join(names)}, "
             f"the targets {', '.join(sorted(known))}; name an output after the target that it is to learn"
         )
-    return tuple(_head(model, place, target, targets[target]) for place, target in pairs)
+    return tuple(_head(model, place, target, targets[target], _kind(target, targets)) for place, target in pairs)
 
 
-def _head(model: "tf_keras.Model", place: int, target: str, values: Array) -> Head:
-    shape, kind = tuple(model.outputs[place].shape[1:]), _kind(values)
+def _head(model: "tf_keras.Model", place: int, target: str, values: Array, kind: Kind) -> Head:
+    shape = tuple(model.outputs[place].shape[1:])
     where = f"{model.name}: output {model.output_names[place]!r} gives {list(shape)}; "
     if kind == "classes":
         least = int(values.max()) + 1
         if len(shape) != 1 or shape[0] is None or shape[0] < max(least, 2):
             raise ModelError(f"{where}the target {target!r} asks for the probabilities of {least} classes, [{least}]")
+    elif kind == "tokens":
+        least, places = int(values.max()) + 1, values.shape[1:]
+        if len(shape) != 2 or shape[:1] != places or shape[1] is None or shape[1] < least:
+            raise ModelError(f"{where}each next token asks for the scores of {least} tokens, {[*places, least]}")
     elif _plain(shape) != _plain(values.shape[1:]):
         raise ModelError(f"{where}the target {target!r} is {list(values.shape[1:])}: they must be of one shape")
     return Head(place, target, kind)
 
 
-def _kind(values: Array) -> Literal["classes", "labels", "values"]:
+def _kind(target: str, targets: Mapping[str, Array]) -> Kind:
+    values = targets[target]
     if values.dtype.kind not in "iu":
         return "values"
+    if target == LABEL and TEXT_BYTES in targets:
+        return "tokens"
     return "classes" if values.ndim == 1 else "labels"
 
 

@@ -49,6 +49,33 @@ def squared(outputs: Array, targets: Targets) -> Array:
     return found
 
 
+def nats_and_bytes(outputs: Array, targets: Targets) -> Array:
+    """What the true tokens of each window cost, and the bytes that they stand for: float64 [n, 2]."""
+    return np.stack([_nats(outputs, targets["label"]), targets["(bytes)"]], axis=1)
+
+
+def nats_and_tokens(outputs: Array, targets: Targets) -> Array:
+    """What the true tokens of each window cost, and how many they are: float64 [n, 2]."""
+    nats = _nats(outputs, targets["label"])
+    return np.stack([nats, np.full(len(nats), targets["label"].shape[1])], axis=1)
+
+
+def _nats(outputs: Array, truth: Array) -> Array:
+    """Minus the log of the softmax of scores [n, length, vocabulary] at the true tokens, added up: float64 [n]."""
+    if outputs.ndim != 3 or outputs.shape[:2] != truth.shape:
+        raise ValueError(
+            f"{list(outputs.shape[1:])} is answered to each window; a score of every token at each of its "
+            f"{truth.shape[1]} places expected"
+        )
+    if truth.size and truth.max() >= outputs.shape[2]:
+        raise ValueError(f"{outputs.shape[2]} tokens have a score; the text has the token {truth.max()}")
+    scores = outputs.astype(np.float64)
+    scores -= scores.max(axis=2, keepdims=True)
+    true = np.take_along_axis(scores, truth[:, :, None].astype(np.int64), axis=2)[:, :, 0]
+    nats: Array = (np.log(np.exp(scores).sum(axis=2)) - true).sum(axis=1)
+    return nats
+
+
 def _differences(outputs: Array, targets: Targets) -> Array:
     """Of each example, float64 [n, values]: one number may be [n] or [n, 1]."""
     given, wanted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (outputs, targets["label"]))

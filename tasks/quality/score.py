@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.errors import DataError, ParamsError
 from tasks.examples import Array, Examples
-from tasks.examples.dataset import LABEL, RECONSTRUCTION
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEXT_BYTES
 from tasks.records import Paired, Score, Split
 from tasks.records.metrics import METRICS, USUAL, Kept, judging
 from tasks.registry import named
@@ -123,6 +123,8 @@ def task_of(examples: Examples) -> str:
     """What the data asks, by its targets: a key of USUAL."""
     if RECONSTRUCTION in examples.targets:
         return "reconstruction"
+    if TEXT_BYTES in examples.targets:
+        return "language"
     truth = examples.targets[LABEL]
     if truth.dtype.kind == "f":
         return "regression"

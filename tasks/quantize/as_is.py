@@ -99,6 +99,8 @@ def _check_answer(model: str, graph: litert.Graph, spec: Spec) -> None:
     wanted: tuple[int, ...] = (spec.answers,)
     if spec.task == "reconstruction":
         wanted = next(iter(spec.inputs.values())).shape
+    if spec.task == "language":
+        wanted = (*next(iter(spec.inputs.values())).shape, spec.answers)
     if [answer.shape for answer in answers] != [wanted]:
         shapes = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in graph.outputs)
         raise ModelError(

@@ -3,7 +3,7 @@
 Their files are in the room `quality`; here is what they are and how they are found, as params.yaml names them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tasks.records import Paired
 
     Array = NDArray[Any]
+    Targets = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ USUAL = {  # by the task of the data: what quality is where params.yaml names no
     "reconstruction": "auc",
     "regression": "rmse",
     "multilabel": "macro-auc",
+    "language": "bits-per-byte",
 }
 
 
@@ -65,7 +67,7 @@ class Metric:
     function takes outputs float32 [n, ...] and the targets that the metric asks for, by name, of as many examples; a
     ValueError of it says that such outputs cannot be judged. The truth is the target `label` of the split: class
     numbers [n], of a reconstruction 0 for what is normal; 0 or 1 for each of several labels [n, labels]; values
-    [n, ...].
+    [n, ...]; of a text the next token at each place [n, length].
 
     A drop, wherever one is limited, is a difference of two values in the metric's own unit, towards what is worse: of
     an accuracy how far it is below the reference's, of an error how far above.
@@ -79,7 +81,7 @@ class Metric:
     value: "Callable[[Array, Array], float]"  # of what was kept, and the truth
     interval: "Callable[[Array, Array], tuple[float, float]]"  # likewise: of 95 %
     paired: "Callable[[Array, Array, Array], Paired]"  # of a variant's, the reference's, and the truth
-    naive: "Callable[[Array, Array], float]"  # of the truth in training, and here: who never looks at an example
+    naive: "Callable[[Targets, Targets], float]"  # of the targets in training, and here: who never looks at an example
     counts: bool = False  # it is a share of examples, so that a limit is worth so many of them
     epoch: str | None = None  # what Keras calls it after an epoch of training, where it does
     interval_by: str = "bootstrap"  # the method, for people
@@ -96,6 +98,8 @@ METRICS = Registry(
         "macro-auc": "tasks.quality.auc:MACRO",
         "mae": "tasks.quality.errors:MAE",
         "rmse": "tasks.quality.errors:RMSE",
+        "bits-per-byte": "tasks.quality.perplexity:BITS",
+        "perplexity": "tasks.quality.perplexity:PERPLEXITY",
     },
     Metric,
 )

@@ -175,6 +175,8 @@ def classify(source: str) -> Iterator[dict[str, Any]]:
 
 def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
     """What is printed of one model-ready example and the model's output for it."""
+    import numpy as np
+
     if target["kind"] == "value":
         return {"value": output.tolist()[0] if output.size == 1 else output.tolist()}
     if target["kind"] == "labels":
@@ -182,6 +184,9 @@ def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
         return {"labels": [name for name, score in scores.items() if score >= EVEN], "scores": scores}
     if target["kind"] == "anomaly":
         return {"error": float(((output - example) ** 2).mean())}
+    if target["kind"] == "tokens":  # scores of every token at each place: it is told what follows the text
+        likely = np.exp(output[-1] - output[-1].max())
+        output = likely / likely.sum()
     index = int(output.argmax())
     return {"label": target["classes"][index], "index": index, "score": float(output[index])}
 

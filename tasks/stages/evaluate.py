@@ -52,7 +52,7 @@ def evaluate(params: Params, variant: str) -> None:
         artifact_sha256=artifact.card.sha256,
         runtime=runtime,
         scores=tuple(scores),
-        naive=METRICS.load(test.metric).naive(dataset.targets("train")[LABEL], truth),
+        naive=METRICS.load(test.metric).naive(dataset.targets("train"), examples["test"].targets),
         classes=confusion.figures(counts, names) if test.predictions else (),
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
     ).save(paths.evaluation(variant))

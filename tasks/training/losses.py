@@ -20,13 +20,23 @@ if TYPE_CHECKING:
 
 Targets = dict[str, Array]
 Loss = Callable[[Any, Any], Any]
-LOSSES = {
+METRICS: dict[str, list[str]] = {"classes": ["accuracy"], "labels": ["binary_accuracy"], "values": [], "tokens": []}
+TINY = 1e-30  # added to a probability before its logarithm
+
+
+def next_tokens(y_true: Any, y_pred: Any) -> Any:
+    """The cross-entropy of next tokens, integers [batch, length], from their scores [batch, length, vocabulary]."""
+    import tf_keras as keras
+
+    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+
+
+LOSSES: dict[str, str | Loss] = {
     "classes": "sparse_categorical_crossentropy",
     "labels": "binary_crossentropy",
     "values": "mean_squared_error",
+    "tokens": next_tokens,
 }
-METRICS: dict[str, list[str]] = {"classes": ["accuracy"], "labels": ["binary_accuracy"], "values": []}
-TINY = 1e-30  # added to a probability before its logarithm
 
 
 @dataclass(frozen=True)
@@ -50,9 +60,9 @@ def objective(
     """Choose the losses and shape the targets.
 
     `tasks.quality.heads` says which target an output learns. Class numbers are learned by cross-entropy from
-    probabilities, each of several labels by its binary cross-entropy, values by mean squared error. Where the data has
-    a teacher's answers and `params` ask for them, they are learned beside the target: see `taught_classes` and
-    `taught_plain`.
+    probabilities, each of several labels by its binary cross-entropy, values by mean squared error, the next tokens of
+    a text by their cross-entropy from scores, the mean over all places. Where the data has a teacher's answers and
+    `params` ask for them, they are learned beside the target: see `taught_classes` and `taught_plain`.
 
     Args:
         model: what is fitted.
@@ -115,12 +125,12 @@ def taught_classes(weight: float, temperature: float) -> Loss:
     return taught
 
 
-def taught_plain(weight: float, loss: str) -> Loss:
+def taught_plain(weight: float, loss: str | Loss) -> Loss:
     """The loss weight * loss(teacher, student) + (1 - weight) * loss(target, student), per example.
 
     Args:
         weight: of the teacher against the target, from 0 to 1.
-        loss: Keras's name of the plain one.
+        loss: the plain one, or Keras's name of it.
 
     Returns:
         A Keras loss of `y_true` float32 [batch, 2, ...], the target and the teacher's answer, and `y_pred` float32
@@ -152,7 +162,7 @@ def _targets(model: "tf_keras.Model", found: tuple[Head, ...], examples: Example
     for head in found:
         values, shape = examples.targets[head.target], model.outputs[head.place].shape[1:]
         targets[model.output_names[head.place]] = (
-            values if head.kind == "classes" else values.reshape(len(values), *shape)
+            values if head.kind in ("classes", "tokens") else values.reshape(len(values), *shape)
         )
     return targets
 

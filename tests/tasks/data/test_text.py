@@ -1,5 +1,6 @@
 """A text as windows of tokens: what they are, where they are parted, and that a model learns what follows."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -56,6 +57,63 @@ def test_the_last_part_judges_and_all_are_mapped_into_memory(project):
     assert (
         np.concatenate([each.inputs["text"] for each in batches(splits["train"], 7)]) == parts[0].inputs["text"]
     ).all()
+
+
+@pytest.mark.parametrize("tokens", ["bytes", "characters"])
+def test_every_token_is_told_from_the_same_row_of_tokens(project, tokens):
+    (project / "text.txt").write_text(TEXT, encoding="utf-8")
+    splits = prepared(tokens=tokens, task="language", calibration=5)
+    row = TEXT.encode() if tokens == "bytes" else TEXT
+    classes, at = dataset.spec().classes, 0
+    assert (dataset.spec().task, dataset.spec().further) == ("language", {})
+    for name in ("train", "validation", "test"):
+        part = splits[name]
+        told = part.targets["label"]
+        assert np.shares_memory(told, part.ids), "no second copy"
+        assert (told[:, :-1] == part.arrays().inputs["text"][:, 1:]).all()
+        assert (told == dataset.targets(name)["label"]).all()
+        said = [[classes[token] for token in window] for window in told]
+        for window, size in zip(said, part.targets["(bytes)"], strict=True):
+            text = "".join(window)
+            plain = row[at + 1 : at + 1 + LENGTH]
+            assert text == (plain.decode("latin-1") if tokens == "bytes" else plain)
+            assert size == len(plain if tokens == "bytes" else plain.encode())
+            at += LENGTH
+    assert at + LENGTH >= len(row) - 1
+    few = splits["calibration"].arrays()
+    pairs = {(x.tobytes(), y.astype(np.int32).tobytes()) for x, y in _rows(splits["train"].arrays())}
+    assert {(x.tobytes(), y.astype(np.int32).tobytes()) for x, y in _rows(few)} <= pairs
+    assert splits["calibration"].ids.size == 5 * (LENGTH + 1)
+
+
+def _rows(examples):
+    return zip(examples.inputs["text"], examples.targets["label"], strict=True)
+
+
+def test_keras_is_fed_what_is_told(project):
+    pytest.importorskip("tf_keras", reason="the training stack is not installed")
+    from tasks.examples.feed import epochs, feed
+
+    (project / "text.txt").write_text(TEXT)
+    train = prepared(task="language")["train"]
+    batches_of = [*feed(train, {"label": train.targets["label"]}, 7)]
+    inputs, told = (
+        np.concatenate([each.numpy() for each in found])
+        for found in zip(*[(x["text"], y["label"]) for x, y in batches_of], strict=True)
+    )
+    assert (inputs == train.arrays().inputs["text"]).all()
+    assert (told == train.targets["label"]).all()
+    for x, y in epochs(train, {"label": train.targets["label"]}, 7, 0, range(1)):
+        assert (x["text"][:, 1:].numpy() == y["label"][:, :-1].numpy()).all()
+
+
+def test_the_card_counts_the_tokens_that_are_told(project):
+    (project / "text.txt").write_text(TEXT)
+    splits = prepared(task="language")
+    counted = json.loads((dataset.paths.DATA / "card.json").read_text())["class_counts"]["test"]
+    told = bytes(splits["test"].targets["label"].ravel())
+    assert sum(counted.values()) == len(told)
+    assert counted["a"] == told.count(b"a")
 
 
 def test_a_text_of_a_users_is_numbered_as_the_windows_are(project):

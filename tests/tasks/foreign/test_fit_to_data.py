@@ -148,3 +148,15 @@ def test_a_reconstruction_has_the_shape_of_the_input():
     assert adapt(same, spec, "file").input_names == ["image"]
     with pytest.raises(ModelError, match=r"gives \[\(6, 6, 1\)\]; a reconstruction has the shape of the input"):
         adapt(keras.Model(inputs, keras.layers.Conv2D(1, 3)(inputs)), spec, "file")
+
+
+def test_where_every_token_is_told_each_place_has_its_scores():
+    spec = Spec({"text": TensorSpec((6,), "int32", 50)}, tuple(map(str, range(50))), "language")
+    inputs = keras.Input((None,), dtype="int32")
+    embedded = keras.layers.Embedding(50, 4)(inputs)
+    found = adapt(keras.Model(inputs, keras.layers.Dense(50)(embedded)), spec, "file")
+    assert (found.input_names, found.output_shape) == (["text"], (None, 6, 50))
+    with pytest.raises(ModelError, match=r"gives \[\(6, 7\)\]; a score of each token at each place .*\[6, 50\]"):
+        adapt(keras.Model(inputs, keras.layers.Dense(7)(embedded)), spec, "file")
+    with pytest.raises(ModelError, match="gives probabilities; the scores before the softmax are expected"):
+        adapt(keras.Model(inputs, keras.layers.Dense(50, "softmax")(embedded)), spec, "file")

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 
 from tasks import paths
 from tasks.checkpoints import load
 from tasks.errors import ModelError, ParamsError
+from tasks.examples import dataset
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import decoder
 from tasks.params import Params, check
@@ -19,6 +21,7 @@ from tasks.stages.prepare import prepare
 from tasks.stages.quantize import quantize
 from tasks.stages.sources import sources
 from tasks.stages.train import train
+from tasks.training import fit
 from tests import checkpoints
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -88,6 +91,54 @@ def test_it_is_saved_as_others_load_it(texts, monkeypatch):
         save.save("baseline", Path("made"))
     with pytest.raises(ParamsError, match=r"no model is named 'pruned'; allowed: baseline\."):
         save.save("pruned", Path("other"))
+
+
+@pytest.fixture
+def text(project):
+    checkpoints.make(project, "smollm2")
+    words = np.random.default_rng(5).choice(["to be", "or", "not", "ähm", "that is", "the question"], 1200)
+    (project / "text.txt").write_text(" ".join(words), encoding="utf-8")
+    return project
+
+
+def told(params):
+    """The same settings, where every character of the text is to be told."""
+    section = {"source": "text", "path": "text.txt", "task": "language", "tokens": "characters", "length": LENGTH}
+    return check(Params, params.model_dump() | {"prepare": section}, Path("params.yaml"))
+
+
+def test_every_token_is_told_by_the_file_as_by_the_checkpoint(text):
+    params = told(settings())
+    prepare(params)
+    train(params)
+    quantize(params, "fp32")
+    evaluate(params, "fp32")
+    evaluation, model = read(Evaluation, paths.evaluation("fp32")), load.load(Path("smollm2")).model()
+    for score in evaluation.scores:
+        examples = dataset.load(score.split)
+        scores, label = model(examples.arrays().inputs["text"]).numpy(), examples.targets["label"]
+        chosen = log_softmax(scores.astype(np.float64), axis=2).reshape(label.size, -1)
+        nats = -chosen[np.arange(label.size), label.ravel()]
+        size = sum(len(dataset.spec().classes[token].encode()) for token in label.ravel())
+        assert (score.metric, score.n, score.predictions) == ("bits-per-byte", len(label), ())
+        assert score.value == pytest.approx(nats.sum() / np.log(2) / size, rel=1e-5)
+        assert score.low < score.value < score.high
+        if score.split == "test":
+            assert evaluation.naive is not None
+            assert 2 < evaluation.naive < score.value, "random weights know less than how often each character is there"
+
+
+def test_what_it_learns_is_the_mean_over_all_places(text):
+    params = told(settings(epochs=1, learning_rate=0.01, batch_size=64))
+    prepare(params)
+    fit.reset(0)
+    made, examples = decoder.build(params.model, dataset.spec()), dataset.load("validation")
+    history = fit.fit(made, dataset.load("train"), examples, params.train, label="train")
+    chances = log_softmax(made.predict(examples.arrays().inputs["text"], verbose=0).astype(np.float64), axis=2)
+    label = examples.targets["label"].astype(int)
+    expected = -np.take_along_axis(chances, label[:, :, None], axis=2).mean()
+    assert history["val_loss"] == [pytest.approx(expected, rel=1e-4)]
+    assert expected < history["loss"][0]
 
 
 @pytest.mark.slow

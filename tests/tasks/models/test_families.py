@@ -7,8 +7,8 @@ from tasks.errors import ModelError
 from tasks.examples import Arrays
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.members import FAMILIES
-from tasks.models import autoencoder, cnn, mobilenet_v1, mobilenet_v2, resnet
-from tasks.params import Autoencoder, Cnn, Dscnn, MobilenetV1, MobilenetV2, Resnet
+from tasks.models import autoencoder, cnn, mlp, mobilenet_v1, mobilenet_v2, resnet
+from tasks.params import Autoencoder, Cnn, Dscnn, Mlp, MobilenetV1, MobilenetV2, Resnet
 from tasks.quantize import layers, litert, stablehlo
 from tasks.training import fit
 
@@ -115,6 +115,8 @@ def test_data_of_another_kind_is_refused():
         resnet.build(section, spec(8, 8, 1, task="reconstruction"))
     with pytest.raises(ModelError, match="the task reconstruction"):
         autoencoder.build(Autoencoder(family="autoencoder"), spec(8))
+    with pytest.raises(ModelError, match=r"answers once a window; .* use `decoder`"):
+        mlp.build(Mlp(family="mlp"), spec(8, task="language"))
 
 
 SMALL = {

@@ -127,6 +127,16 @@ FAULTS = {
         "clustered",
         r"compress\.pruned\.teacher: received 'clustered'; allowed: baseline\.?",
     ),
+    "a task of another source": (
+        "prepare.task",
+        "language",
+        "prepare: the task language is of the source text; received source 'digits'",
+    ),
+    "a metric of another task": (
+        "evaluate",
+        {"metric": "perplexity"},
+        "evaluate.metric: 'perplexity' is of language; of classification there are accuracy, f1",
+    ),
     "not a share": ("compress.pruned.sparsity", 80, r"compress\.pruned\.sparsity: received 80; .* be less than 1"),
     "seed below zero": ("train.seed", -5, r"train\.seed: received -5; input should be greater than or equal to 0"),
     "seed of the data": ("prepare.seed", -5, r"prepare\.seed: received -5; input should be greater.*"),
@@ -221,6 +231,12 @@ def test_a_fault_is_told_by_its_key(path, value, expected, project, values):
     put(values, path, value)
     text = message(values)
     assert re.fullmatch(expected + r"\??( \(and \d+ more\))?", text), text
+
+
+def test_a_teacher_of_every_token_is_refused(project, values):
+    values["prepare"] = {"source": "text", "path": "text.txt", "task": "language"}
+    values["compress"]["pruned"]["teacher"] = "baseline"
+    assert message(values).startswith("compress.pruned.teacher: received 'baseline'; the task language has no teacher")
 
 
 def test_every_whole_number_has_an_upper_bound():

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn import metrics as theirs
 
 from tasks.errors import DataError, InvalidError, ParamsError
 from tasks.examples import Arrays
-from tasks.examples.dataset import LABEL, RECONSTRUCTION
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEXT_BYTES
 from tasks.quality.score import Exam, paired, score
 from tasks.records import gain
 from tasks.records.metrics import METRICS, USUAL, judging
@@ -23,7 +24,19 @@ JUDGES: dict[str, Any] = {  # of the truth and the outputs of `answered`
     "macro-auc": lambda y, out: theirs.roc_auc_score(y, out, average="macro"),
     "mae": lambda y, out: theirs.mean_absolute_error(y, out),
     "rmse": lambda y, out: theirs.root_mean_squared_error(y, out[:, 0]),
+    "bits-per-byte": lambda y, out: nats(y, out) * y.size / bytes_of(y).sum() / np.log(2),
+    "perplexity": lambda y, out: np.exp(nats(y, out)),
 }
+
+
+def bytes_of(tokens: Any) -> Any:
+    """A made-up number of bytes for each window."""
+    return (1 + tokens % 3).sum(axis=1).astype(np.int64)
+
+
+def nats(tokens: Any, scores: Any) -> float:
+    """The mean of a token."""
+    return theirs.log_loss(tokens.ravel(), softmax(scores.astype(np.float64), axis=2).reshape(-1, 5), labels=range(5))
 
 
 def answered(task: str, seed: int, noise: float = 1.0) -> tuple[NDArray[np.float32], Arrays]:
@@ -39,6 +52,10 @@ def answered(task: str, seed: int, noise: float = 1.0) -> tuple[NDArray[np.float
     elif task == "multilabel":
         targets[LABEL] = np.stack([np.arange(N) % 2, np.arange(N) % 5 == 0], axis=1).astype(np.int64)
         outputs = targets[LABEL] + noise * rng.normal(size=(N, 2))
+    elif task == "language":
+        targets[LABEL] = rng.integers(0, 5, (N, 6)).astype(np.uint8)
+        targets[TEXT_BYTES] = bytes_of(targets[LABEL])
+        outputs = 2 * np.eye(5)[targets[LABEL]] + noise * rng.normal(size=(N, 6, 5))
     else:
         targets[LABEL] = rng.normal(size=N).astype(np.float32)
         outputs = (targets[LABEL] + noise * rng.normal(size=N))[:, None]
@@ -79,7 +96,7 @@ def test_what_looks_at_no_example_is_as_good_as_the_naive_baseline(name: str) ->
     judge = METRICS.load(name)
     _, examples = answered(judge.task, 2)
     _, train = answered(judge.task, 3)
-    truth, known = examples.targets[LABEL], train.targets[LABEL]
+    known = train.targets[LABEL]
     constant: Any = {
         "accuracy": np.eye(3)[np.full(N, np.bincount(known.astype(int).ravel()).argmax() if known.ndim == 1 else 0)]
         if judge.task == "classification"
@@ -89,7 +106,11 @@ def test_what_looks_at_no_example_is_as_good_as_the_naive_baseline(name: str) ->
     }
     constant["f1"] = constant["accuracy"]
     constant["auc"], constant["macro-auc"] = np.ones((N, 4)), np.ones((N, 2))
-    assert judge.naive(known, truth) == pytest.approx(score(constant[name], examples, "default", "test", name).value)
+    often = np.bincount(known.astype(int).ravel(), minlength=5) + 1.0 if judge.task == "language" else np.ones(1)
+    constant["bits-per-byte"] = constant["perplexity"] = np.broadcast_to(np.log(often), (N, 6, 5))
+    assert judge.naive(train.targets, examples.targets) == pytest.approx(
+        score(constant[name], examples, "default", "test", name).value
+    )
 
 
 def test_each_task_has_its_usual_metric() -> None:
@@ -113,6 +134,13 @@ def test_a_metric_of_another_kind_of_data_is_refused_with_those_that_judge_it() 
     outputs, examples = answered("regression", 0)
     with pytest.raises(InvalidError, match="2 values are answered for each example; 1 expected"):
         score(np.repeat(outputs, 2, axis=1), examples, "default", "test")
+    outputs, examples = answered("language", 0)
+    with pytest.raises(
+        InvalidError, match=r"\[5\] is answered to each window; a score of every token at each of its 6"
+    ):
+        score(outputs[:, -1], examples, "default", "test")
+    with pytest.raises(InvalidError, match="4 tokens have a score; the text has the token 4"):
+        score(outputs[:, :, :4], examples, "default", "test")
 
 
 def test_answers_to_other_data_are_not_compared() -> None:

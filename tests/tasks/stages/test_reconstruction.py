@@ -71,3 +71,9 @@ def test_a_bundle_prints_labels_by_name_and_values_as_they_are():
     }
     assert classify.answer({"kind": "value"}, None, np.array([2.5])) == {"value": 2.5}
     assert classify.answer({"kind": "value"}, None, np.array([2.5, 1.0])) == {"value": [2.5, 1.0]}
+
+
+def test_a_bundle_tells_what_follows_a_text_by_the_scores_of_its_last_place():
+    scores = np.log([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]).astype(np.float32) + 3
+    told = classify.answer({"kind": "tokens", "classes": ["a", "b", "c"]}, None, scores)
+    assert told == {"label": "c", "index": 2, "score": pytest.approx(0.6)}

@@ -34,8 +34,10 @@ def _check_code(name: str, *keys: str) -> None:
     """
     was, now = code.written(), code.everything(params.load())
     for of in {name, ".".join((name, *keys[-1:]))} & now.keys():
-        if was.get(of) != now[of]:
-            why = "; ".join(code.causes({of: was.get(of, {})}, {of: now[of]})) or "its settings changed"
+        if of not in was:
+            raise TercetError(f"{paths.code(of)}: not there, or not whole: `tercet run` writes it, or `dvc repro code`")
+        if was[of] != now[of]:
+            why = "; ".join(code.causes({of: was[of]}, {of: now[of]})) or "its settings changed"
             raise TercetError(
                 f"{paths.code(of)} is of other code: {why}; `tercet run` writes it anew, or `dvc repro --force code`"
             )

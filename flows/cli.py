@@ -76,7 +76,8 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, a folder that may only be read: the user's to mend as well
-        print(f"tercet: {type(error).__name__}: {error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"tercet: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     return code
 
@@ -128,12 +129,12 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     search = add(
         "search", _search, "Search for what serves the devices of the section `search` best; it goes on where it was."
     )
-    search.add_argument("--trials", metavar="N", type=int, help="instead of the number in params.yaml")
+    search.add_argument("--trials", metavar="N", type=_count, help="instead of the number in params.yaml")
     known = add("sensitivity", _sensitivity, "Show which layers of a variant lose most by being quantized.")
     known.add_argument("variant", help="its name in the section `quantize`")
     saved = add("save", _save, "Write a language model as a folder of Hugging Face, which others load.")
     saved.add_argument("model", help="baseline, or its name in the section `compress`")
-    saved.add_argument("folder", metavar="DIR", help="the folder to be made")
+    saved.add_argument("folder", metavar="DIR", type=_folder, help="the folder to be made")
     add("compare", _compare, "Show the comparison of the last run.")
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
@@ -208,7 +209,7 @@ def _save(options: argparse.Namespace) -> int:
     from flows.start.quiet import quiet_libraries
 
     quiet_libraries()
-    print(save(options.model, Path(options.folder)))
+    print(save(options.model, options.folder))
     return 0
 
 
@@ -260,9 +261,15 @@ def _ui(options: argparse.Namespace) -> int:
 
 
 def _folder(text: str) -> Path:
-    if not text:  # a variable of the shell that is not set; it would be this folder
-        raise argparse.ArgumentTypeError("received ''; the name of a folder is expected")
+    if not text.strip():  # a variable of the shell that is not set; it would be this folder
+        raise argparse.ArgumentTypeError(f"received {text!r}; the name of a folder is expected")
     return Path(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"received {text!r}; a number from 1 is expected")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -47,7 +47,8 @@ def init(folder: Path, preset: str) -> str:
     for name in GIVEN:  # the last of them is what makes it a project
         Path(name).parent.mkdir(exist_ok=True)
         files.write_text(Path(name), paths.packaged(Path(name)).read_text(encoding="utf-8"))
-    first = "" if Path.cwd() == before else f"cd {shlex.quote(str(folder))}: "
+    named = f"./{folder}" if str(folder).startswith("-") else str(folder)  # `cd -` goes elsewhere
+    first = "" if Path.cwd() == before else f"cd {shlex.quote(named)}: "
     return f"{Path.cwd()} is a Tercet project now\n{first}{used}"
 
 
@@ -60,7 +61,8 @@ def _need_git() -> None:
 
 
 def _ignore(lines: list[str]) -> None:
-    present = IGNORED.read_text(encoding="utf-8") if IGNORED.exists() else ""
-    if missing := [line for line in lines if line not in present.splitlines()]:
-        gap = "" if present.endswith("\n") or not present else "\n"
-        files.write_text(IGNORED, present + gap + "\n".join(missing) + "\n")
+    present = IGNORED.read_bytes() if IGNORED.exists() else b""  # of whatever encoding
+    if missing := [line for line in lines if line.encode() not in present.splitlines()]:
+        gap = b"" if present.endswith(b"\n") or not present else b"\n"
+        with files.replaced(IGNORED) as temporary:
+            temporary.write_bytes(present + gap + "\n".join([*missing, ""]).encode())

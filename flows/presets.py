@@ -17,8 +17,8 @@ def use(name: str, *, force: bool) -> str:
     """
     preset = find(name)
     if paths.PARAMS.exists() and not force:
-        present = paths.PARAMS.read_text(encoding="utf-8")
-        if present not in {path.read_text(encoding="utf-8") for path in paths.listed(paths.PRESETS).values()}:
+        present = paths.PARAMS.read_bytes()  # of whatever encoding
+        if present not in {path.read_bytes() for path in paths.listed(paths.PRESETS).values()}:
             raise ParamsError(f"{paths.PARAMS} has changes of yours; keep a copy and say `tercet use {name} --force`")
     return put(preset)
 

@@ -56,6 +56,4 @@ def _settings(trials: int | None) -> Params:
             raise UnsupportedError(f"search: device {name} cannot be used here: {reason}")
     if trials is None:
         return settings
-    if trials < 1:
-        raise ParamsError(f"--trials: received {trials}; at least 1 is needed")
     return settings.model_copy(update={"search": settings.search.model_copy(update={"trials": trials})})

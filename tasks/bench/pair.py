@@ -13,6 +13,7 @@ from tasks.bench.setup import NO_STATE
 from tasks.errors import InvalidError, UnsupportedError
 from tasks.examples import Examples, dataset, first, save_inputs
 from tasks.examples.dataset import LABEL
+from tasks.formats.schemes import SCHEMES
 from tasks.params import Protocol
 from tasks.quality.score import grade, metric_of
 from tasks.records import Split
@@ -76,7 +77,7 @@ def _attempt(request: Request) -> Result:
     try:
         result = kind.measure(request)
     except UnsupportedError as error:
-        return Result(request.result(status="unsupported", reason=str(error)))
+        return Result(request.result(status="unsupported", reason=_refusal(request, str(error))))
     except InvalidError as error:
         return Result(request.result(status="invalid", reason=str(error)))
     measurement = result.measurement
@@ -84,6 +85,16 @@ def _attempt(request: Request) -> Result:
         times = {"began_ms": began_ms, "ended_ms": time.time_ns() // 1_000_000}
         measurement = measurement.model_copy(update=times)
     return replace(result, measurement=measurement)
+
+
+def _refusal(request: Request, said: str) -> str:
+    """Why a pair cannot run: first whether it is for its scheme, then in the words of who refused it."""
+    card, runtime = request.artifact.card, getattr(request.device, "runtime", request.device.kind)
+    known = KINDS.load(runtime).schemes
+    if not known or card.scheme in known or SCHEMES.load(card.scheme).converts is None:
+        return said
+    said = said.removeprefix(f"{card.variant}: ")
+    return f"{card.scheme} is none of the schemes that {runtime} is known to run ({', '.join(known)}): {said}"
 
 
 def _graded(result: Result, examples: Mapping[Split, Examples], metric: str) -> Result:

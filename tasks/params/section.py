@@ -51,7 +51,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; `tercet use digits-cnn` writes a params.yaml to start from") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        said = str(error).replace('in "<unicode string>", line', "at line")
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(said.split())}") from None
     except RecursionError:
         raise ParamsError(f"{path}: not valid YAML: it is nested too deeply") from None
     except OSError as error:  # a folder, or a file that may not be read

@@ -36,8 +36,8 @@ def read(kind: type[R], path: Path) -> R:
         ) from None
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(str(step) for step in fault["loc"])
+        said = ": ".join(filter(None, [".".join(str(step) for step in fault["loc"]), fault["msg"]]))
         raise DataError(
-            f"{path}: not a {kind.__name__} of schema {SCHEMA_VERSION}: {where}: {fault['msg']}; "
+            f"{path}: not a {kind.__name__} of schema {SCHEMA_VERSION}: {said}; "
             "another version of Tercet may have written it: `tercet run`"
         ) from None

@@ -48,7 +48,7 @@ def call(stage: str, *keys: str) -> None:
     function = named(STAGES[stage])
     names = list(inspect.signature(function).parameters)[1:]
     if len(names) != len(keys):
-        raise ParamsError(f"stage {stage} takes {len(names)} keys ({', '.join(names)}); received {len(keys)}")
+        raise ParamsError(f"stage {stage} takes {' and '.join(names) or 'no key'}; received {' '.join(keys) or 'none'}")
     given = params.load()
     for name, key in zip(names, keys, strict=True):
         if name in NAMED and key not in NAMED[name](given):

@@ -67,7 +67,7 @@ def test_what_nobody_foresaw_is_one_line_and_the_traceback_is_kept(called, monke
         (("benchmark", "int8", "rp2040"), "no device of params.yaml is 'rp2040'; allowed: ethos-u55-128, host-cpu"),
         (("bundle", "host"), "no device of params.yaml is 'host'"),
         (("fingerprint", "host"), "no device of params.yaml is 'host'"),
-        (("quantize",), "stage quantize takes 1 keys"),
+        (("quantize",), "stage quantize takes variant; received none"),
     ],
 )
 def test_a_key_that_params_has_not_is_told(called, monkeypatch, words, said):

@@ -45,7 +45,6 @@ def project_of(project):
     ("text", "words", "said"),
     [
         ("", [], "params.yaml: there is no section `search`; the least of one: search: {objectives: "),
-        (SEARCH, ["--trials", "0"], "--trials: received 0; at least 1 is needed"),
         (SEARCH.replace("ethos-u55-128", "ethos-u55-12"), [], "device: received 'ethos-u55-12'; allowed: "),
         (SEARCH.replace("chains", "chain"), [], "params.yaml: search.chain: unknown key; allowed: "),
     ],

@@ -37,6 +37,7 @@ class Kind:
     generates: bool = False  # it runs what keeps a state from call to call, too
     own_kernels: bool = False  # accuracy there is not the evaluation's: it answers validation and test itself
     dense: bool = False  # zeros and shared weights cost there what any others cost
+    schemes: tuple[str, ...] = ()  # known to run there; where another is refused, the reason begins with them
     estimates: str | None = None  # the scheme that a latency is estimated at without running anything
 
     @property

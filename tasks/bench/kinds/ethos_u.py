@@ -261,4 +261,12 @@ def _first_refusal(report: Report) -> str:
     return f"{operator}: {reason}{more}"
 
 
-KIND = Kind(schema=EthosU, package="ethos-u-vela", probe=probe, measure=measure, ships=ships, estimates="int8")
+KIND = Kind(
+    schema=EthosU,
+    package="ethos-u-vela",
+    probe=probe,
+    measure=measure,
+    ships=ships,
+    schemes=("int8", "int16x8"),
+    estimates="int8",
+)

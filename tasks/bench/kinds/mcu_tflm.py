@@ -130,4 +130,5 @@ KIND = Kind(
     ships=ships,
     own_kernels=True,
     dense=True,
+    schemes=("float32", "int8", "int16x8"),
 )

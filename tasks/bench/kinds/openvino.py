@@ -40,4 +40,5 @@ KIND = Kind(
     here=True,
     own_kernels=True,
     dense=True,
+    schemes=("float32", "float16", "dynamic", "int8"),
 )

@@ -1,3 +1,4 @@
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from tasks import paths
 from tasks.bench import locks, openssh, pair
-from tasks.bench.kinds import litert
+from tasks.bench.kinds import KINDS, litert
 from tasks.bench.request import Request, Result
 from tasks.errors import DataError, DeviceError
 from tasks.examples import dataset
@@ -16,6 +17,8 @@ from tasks.params import Params
 from tasks.quality.score import keep
 from tasks.records import Latency, Measurement, read
 from tasks.stages import benchmark
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +60,24 @@ def test_an_estimate_has_no_samples_and_the_same_bytes_each_time(params: Params)
 
 def test_what_cannot_run_is_a_result(params: Params) -> None:
     record = measured(params, "float32", "ethos-u55-128")
-    assert record.status == "unsupported"
-    assert record.reason is not None
-    assert record.latency is None
+    assert (record.status, record.latency) == ("unsupported", None)
+    told = (
+        "float32 is none of the schemes that ethos-u is known to run (int8, int16x8): nothing runs on the accelerator: "
+    )
+    assert record.reason
+    assert record.reason.startswith(told)
+
+
+def test_what_a_runtime_is_known_to_run_it_runs_operator_by_operator() -> None:
+    cells = json.loads((ROOT / "infra" / "support.json").read_text())["cells"]
+    kinds = {"tflite-micro": "mcu-tflm", "ethos-u55": "ethos-u", "ethos-u85": "ethos-u"}
+    seen: dict[str, set[str]] = {}
+    for cell in cells:
+        kind = kinds.get(cell["runtime"], cell["runtime"])
+        if cell["scheme"] in KINDS.load(kind).schemes:
+            assert cell["outcome"] in ("runs", "not converted"), cell
+            seen.setdefault(kind, set()).add(cell["scheme"])
+    assert seen == {name: set(KINDS.load(name).schemes) for name in KINDS if KINDS.load(name).schemes}
 
 
 def test_answers_that_are_no_numbers_make_the_pair_invalid_and_keep_its_figures(

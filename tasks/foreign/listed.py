@@ -172,7 +172,6 @@ VALUES = frozenset({
 
 # refused with a sentence of their own
 READERS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization", "DenseFeatures", "SequenceFeatures"})
-SAVED_MODELS = frozenset({"TFSMLayer", "KerasLayer", "TensorFlowOpLayer"})
 TFMOT = {  # the wrappers of TensorFlow Model Optimization, and what takes them off
     "PruneLowMagnitude": "tfmot.sparsity.keras.strip_pruning",
     "ClusterWeights": "tfmot.clustering.keras.strip_clustering",
@@ -181,4 +180,18 @@ TFMOT = {  # the wrappers of TensorFlow Model Optimization, and what takes them 
     "QuantizeWrapperV2": None,
     "QuantizeAnnotate": None,
     "QuantizeLayer": None,
+}
+CALLS = "calls a SavedModel, which has no layers to compress: build the model with the layers themselves"
+INSTEAD = {  # what comes of older or other versions of Keras, or of TensorFlow Hub, and what to build in its place
+    "TensorFlowOpLayer": "is an operator of a graph, as TensorFlow before 2.4 has kept it: save the model with layers "
+    "in its place",
+    "CuDNNGRU": "runs on NVIDIA GPUs alone: build the model with GRU(reset_after=True), whose load_weights takes those "
+    "of an .h5 file, and save that",
+    "CuDNNLSTM": "runs on NVIDIA GPUs alone: build the model with LSTM, whose load_weights takes those of an .h5 file, "
+    "and save that",
+    "UnifiedGRU": "is what TensorFlow 1.14 calls GRU(reset_after=True): build the model with that, load its weights, "
+    "and save it",
+    "UnifiedLSTM": "is what TensorFlow 1.14 calls LSTM: build the model with that, load its weights, and save it",
+    "KerasLayer": CALLS,
+    "TFSMLayer": CALLS,
 }

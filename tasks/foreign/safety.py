@@ -229,6 +229,8 @@ class _Reader:
             return self.refusal(layer, f"it was quantized by Keras ({kind}); save the float model, before `quantize`")
         if kind in listed.TFMOT:
             return self.refusal(layer, f"({kind}) is a wrapper of TensorFlow Model Optimization: {_stripped(kind)}")
+        if kind in listed.INSTEAD and title == name:
+            return self.refusal(layer, f"({kind}) {listed.INSTEAD[kind]}, or convert it to .tflite", "layer")
         ours = _of_keras(module) and title in (name, f"Custom>{name}")
         if self.keras3 and ours and module and role == "layer":
             what = "operation" if str(module).startswith("keras.src.ops.") else "layer"

@@ -210,6 +210,25 @@ def test_wrappers_of_tfmot_come_with_the_way_to_take_them_off(kind, way):
         read("model.h5")
 
 
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        ("TensorFlowOpLayer", "is an operator of a graph, as TensorFlow before 2.4 has kept it: save the model with"),
+        ("CuDNNGRU", r"runs on NVIDIA GPUs alone: build the model with GRU\(reset_after=True\)"),
+        ("CuDNNLSTM", "runs on NVIDIA GPUs alone: build the model with LSTM,"),
+        ("UnifiedLSTM", "is what TensorFlow 1.14 calls LSTM: build the model with that"),
+        ("KerasLayer", "calls a SavedModel, which has no layers to compress: build the model with the layers"),
+    ],
+)
+def test_layers_of_older_or_other_versions_are_not_taken_for_ones_own(kind, way):
+    save(small(), "model.h5")
+    config = described("model.h5")
+    config["config"]["layers"][1]["class_name"] = kind
+    describe("model.h5", config)
+    with pytest.raises(ModelError, match=rf"layer 'dense' \({kind}\) {way}.*, or convert it to \.tflite$"):
+        read("model.h5")
+
+
 # The lists
 
 

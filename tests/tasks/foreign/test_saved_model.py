@@ -61,6 +61,33 @@ def test_an_older_saved_model_is_the_same_model(build):
     assert [layer.name for layer in found.layers] == [layer.name for layer in model.layers]
 
 
+def test_a_functional_model_has_another_name_before_tensorflow_2_3():
+    """It is a "Model" there, models within it too, and a Sequential has its input's shape in its first layer."""
+    inner = keras.Sequential([keras.layers.Dense(4, "relu", input_shape=(3,)), keras.layers.BatchNormalization()])
+    x = inputs = keras.Input((3,))
+    model = save(keras.Model(inputs, keras.layers.Dense(2)(keras.Model(x, inner(x))(inputs))), "folder")
+    describe("folder", _renamed(described("folder")))
+    older()
+    examples = np.random.default_rng(0).random((5, 3), np.float32)
+    np.testing.assert_array_equal(read("folder")(examples).numpy(), model(examples).numpy())
+
+
+def _renamed(value):
+    """A description as TensorFlow 2.2 has it."""
+    if isinstance(value, list):
+        return [_renamed(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _renamed(each) for key, each in value.items() if key not in ("module", "registered_name")}
+    if found.get("class_name") == "Functional":
+        found["class_name"] = "Model"
+    if found.get("class_name") == "Sequential":
+        start, first, *rest = found["config"]["layers"]
+        first["config"]["batch_input_shape"] = start["config"]["batch_input_shape"]
+        found["config"]["layers"] = [first, *rest]
+    return found
+
+
 def test_an_older_saved_model_is_read_as_carefully():
     save(small(), "folder")
     config = described("folder")

@@ -2,8 +2,10 @@
 
 Signatures `prefill…` take a part of a prompt, `decode` takes one token. Their inputs are `tokens` `[1, n]`, `input_pos`
 `[n]`, where these stand in the text, and the state: what the call before gave under the same name. Where prefill gives
-no scores of the next token, the last token of a prompt goes through decode. The state never leaves the runtime: one
-set of buffers is the input and the output of a call where the file writes it in place, else two take turns.
+no scores of the next token, the last token of a prompt goes through decode. What is left of a prompt is filled up to a
+prefill's length where each token has a place of its own in the state: what stands behind a token is not seen by it, and
+is written over by what follows. The state never leaves the runtime: one set of buffers is the input and the output of a
+call where the file writes it in place, else two take turns.
 """
 
 from math import prod
@@ -65,8 +67,10 @@ class Call:
         ]
 
     def write(self, tokens: Any) -> None:
-        """Set the tokens that it takes."""
-        self._tokens.write(np.asarray(tokens, self._dtype).reshape(1, -1))
+        """Set the tokens that it takes; zeros stand for those that are missing behind them."""
+        filled = np.zeros((1, self.length), self._dtype)
+        filled[0, : len(tokens)] = tokens
+        self._tokens.write(filled)
 
     def run(self) -> None:
         """Make the call; the state is then what it gave."""
@@ -93,7 +97,7 @@ class Model:
         self._buffer = self._compiled.create_output_buffer_by_name(DECODE, name)
         self.room: int | None = decode["places"]  # for tokens, in the state; null where it does not say
         self.inputs: dict[str, Any] = {"tokens": None}
-        self._parts: list[Call] = []
+        self._parts: list[tuple[Call, int]] = []  # and how many tokens of a prompt it takes
         self.decoded: list[int] = []  # the text after a prompt, where one was made
 
     def call(self, signature: str, place: int) -> Call:
@@ -105,30 +109,36 @@ class Model:
         """Every prompt, and the calls that take prompts of this length.
 
         Raises:
-            RefusedError: no prefill has a length that goes into it.
+            RefusedError: the prompts are empty, longer than the room, or of tokens that the model does not know.
         """
         (tokens,) = columns.values()
         if tokens.ndim != 2:
             raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
-        places, n = 0, tokens.shape[1]
-        if n != sum(part.length for part in self._parts):
-            self._parts = []
-            for signature in parts(self._about, n):
-                self._parts.append(self.call(signature, places))
-                places += self._parts[-1].length
+        n, known = tokens.shape[1], prod(self._scores["shape"])
+        if n == 0:
+            raise RefusedError("an empty prompt; one token at least is needed, behind which the next one is told")
+        if self.room is not None and n > self.room:
+            raise RefusedError(f"its state has room for {self.room} tokens; a prompt has {n}")
+        if (strange := tokens[(tokens < 0) | (tokens >= known)]).size:
+            raise RefusedError(f"a prompt has the token {strange[0]}; the model knows {known}, from 0 on")
+        if n != sum(count for _, count in self._parts):
+            self._parts, place = [], 0
+            for signature, count in parts(self._about, n):
+                self._parts.append((self.call(signature, place), count))
+                place += count
         return [[("tokens", row)] for row in tokens]
 
     def put(self, example: Example) -> None:
         """Put a prompt in place, with nothing before it."""
         ((_, tokens),) = example
-        for part in self._parts:
-            part.write(tokens[: part.length])
-            tokens = tokens[part.length :]
+        for part, count in self._parts:
+            part.write(tokens[:count])
+            tokens = tokens[count:]
         self.state.restore()
 
     def invoke(self) -> None:
         """Take the prompt in."""
-        for part in self._parts:
+        for part, _ in self._parts:
             part.run()
 
     def read(self) -> list[Any]:
@@ -146,9 +156,10 @@ class Model:
         return {about["name"]: scores}
 
     def facts(self) -> dict[str, Any]:
-        """How the state is kept."""
+        """How the state is kept, and by which calls a prompt is taken in."""
         kept = "in place" if self._in_place else "in two sets of buffers, by turns"
-        return {"state_kept": kept, "decoded": self.decoded}
+        taken = [f"{part.name} ({count} of {part.length})" for part, count in self._parts]
+        return {"state_kept": kept, "prompt_calls": taken, "decoded": self.decoded}
 
     def operators(self) -> list[dict[str, Any]]:
         """Nothing: the runtime does not tell."""
@@ -192,22 +203,29 @@ class Decoding:
         self._next.run()
 
 
-def parts(about: dict[str, dict[str, Any]], n: int) -> list[str]:
-    """The signatures that take a prompt of n tokens, call by call: the longest prefill that goes into it.
+def parts(about: dict[str, dict[str, Any]], n: int) -> list[tuple[str, int]]:
+    """The signatures that take a prompt of n tokens, call by call, and how many of its tokens each takes.
 
-    Raises:
-        RefusedError: none does.
+    As often as it goes into the prompt the longest prefill, then the next; what is left is filled up to the shortest
+    prefill that covers it, else taken token by token.
     """
-    found: dict[int, list[str]] = {}
-    for name, signature in about.items():
+    prefills = [signature for name, signature in about.items() if name.startswith(PREFILL)]
+    found: list[tuple[str, int]] = []
+    for signature in sorted(prefills, key=length, reverse=True):
         last = 0 if gives_scores(signature) else 1
-        times, rest = divmod(n - last, length(signature))
-        if name.startswith(PREFILL) and n > last and not rest:
-            found[length(signature)] = [name] * times + [DECODE] * last
-    if not found:
-        told = ", ".join(f"{name} takes {length(each)}" for name, each in about.items() if name.startswith(PREFILL))
-        raise RefusedError(f"prompts of {n} tokens, into which no prefill goes: {told}")
-    return found[max(found)]
+        left = n - sum(count for _, count in found)
+        found += [(signature["name"], length(signature))] * ((left - last) // length(signature))
+    place = sum(count for _, count in found)
+    if n - place > 2 and (filled := _filled(prefills, place, n - place - 1)):
+        found.append((filled["name"], n - place - 1))
+        place = n - 1
+    return found + [(DECODE, 1)] * (n - place)
+
+
+def _filled(prefills: list[dict[str, Any]], place: int, left: int) -> dict[str, Any] | None:
+    """The shortest prefill that takes what is left, and no place beyond the state's end, where nothing is written."""
+    fitting = [each for each in prefills if left <= length(each) and place + length(each) <= (each["places"] or 0)]
+    return min(fitting, key=length, default=None)
 
 
 def length(signature: dict[str, Any]) -> int:

@@ -105,20 +105,21 @@ def test_every_round_is_the_same_text_with_the_scores_by_hand(language_models: d
         np.testing.assert_allclose(model.read()[0], scores_by_hand(kind, PROMPTS[1]), rtol=0, atol=2e-5)
 
 
-def test_a_prompt_is_taken_in_by_as_many_calls_as_it_needs(asks: Build) -> None:
-    twice = np.concatenate([PROMPTS, PROMPTS[::-1]], axis=1)
-    request = asks("attending", "predict", twice)
+@pytest.mark.parametrize("n", [1, 3, 2 * PROMPT])
+def test_a_prompt_is_taken_in_by_as_many_calls_as_it_needs(asks: Build, n: int) -> None:
+    prompts = np.concatenate([PROMPTS, PROMPTS[::-1]], axis=1)[:, :n]
+    request = asks("attending", "predict", prompts)
     run(request)
     with np.load(request["outputs"]) as found:
-        expected = [scores_by_hand("attending", prompt) for prompt in twice]
+        expected = [scores_by_hand("attending", prompt) for prompt in prompts]
         np.testing.assert_allclose(found["logits"], expected, rtol=0, atol=2e-5)
 
 
 def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
-    answer = run(asks("attending", "predict", PROMPTS[:, :3]))
-    assert (answer.status, answer.reason) == (
-        "unsupported", f"prompts of 3 tokens, into which no prefill goes: prefill takes {PROMPT}",
-    )  # fmt: skip
+    answer = run(asks("attending", "predict", np.concatenate([PROMPTS] * 3, axis=1)))
+    assert (answer.status, answer.reason) == ("unsupported", "its state has room for 12 tokens; a prompt has 15")
+    answer = run(asks("attending", "predict", PROMPTS + WORDS))
+    assert answer.reason == f"a prompt has the token {PROMPTS[0, 0] + WORDS}; the model knows {WORDS}, from 0 on"
     answer = run(asks("attending", "time", np.concatenate([PROMPTS, PROMPTS], axis=1)))
     assert answer.status == "unsupported"
     assert answer.reason == "its state has room for 12 tokens; a prompt of 10 and 6 new ones are more"

@@ -12,11 +12,28 @@ if TYPE_CHECKING:
 KEYS, VALUES = "kv_cache_k_{}", "kv_cache_v_{}"  # as LiteRT-LM calls them; the number is the layer's
 
 
+def is_decoder(model: "tf_keras.Model") -> bool:
+    """Whether there is a form of a model with caches: a layer of it counts the places of its tokens."""
+    return _places(model) is not None
+
+
+def limit(model: "tf_keras.Model") -> int | None:
+    """How many tokens a decoder was made for; None: it does not say."""
+    places = _places(model)
+    return None if places is None else places.room
+
+
+def _places(model: "tf_keras.Model") -> Any:
+    from tasks.training.attention import Places
+
+    return next((layer for layer in model.layers if isinstance(layer, Places)), None)
+
+
 def cached(model: "tf_keras.Model", length: int, room: int) -> "tf_keras.Model":
     """The decoder called on tokens in a row, behind those that the caches hold.
 
-    Its layers are those of `model`, so what changes their weights changes both. It follows the model's graph as it is:
-    one that was compressed too.
+    Its layers are those of `model`, so what changes their weights changes both. It follows the model's graph as it is,
+    one that was compressed too, up to the scores: what is made of these, such as the answer of a window, it leaves out.
 
     Inputs, by name: `tokens` int32 [1, length], `input_pos` int32 [length], the place of each, one behind the other,
     and for each layer i `kv_cache_k_i` and `kv_cache_v_i`, float32 [1, kv_heads, room, head_width], zeros in the
@@ -31,8 +48,9 @@ def cached(model: "tf_keras.Model", length: int, room: int) -> "tf_keras.Model":
 
     from tasks.training.attention import Attend, Places
 
-    if not any(isinstance(layer, Places) for layer in model.layers) or len(model.inputs) != 1:
+    if not is_decoder(model) or len(model.inputs) != 1:
         raise ModelError(f"{model.name}: no decoder: it has no layer that counts the places of its tokens")
+    model = keras.Model(model.input, model.get_layer(LOGITS).output, name=model.name)
     tokens = keras.Input(batch_shape=(1, length), dtype="int32", name="tokens")
     places = keras.Input(batch_shape=(length,), dtype="int32", name="input_pos")
     known = {id(model.inputs[0]): tokens}
@@ -53,7 +71,7 @@ def cached(model: "tf_keras.Model", length: int, room: int) -> "tf_keras.Model":
             else:
                 found = layer(*args, **kwargs)
             known |= zip(map(id, tf.nest.flatten(node.outputs)), tf.nest.flatten(found), strict=True)
-    logits = known[id(model.get_layer(LOGITS).output)]
+    logits = known[id(model.output)]
     return keras.Model(inputs, {LOGITS: logits, **outputs}, name=f"{model.name}_{length}")
 
 

@@ -46,7 +46,7 @@ class _Parts:
 
         spec = self.spec
         embedding = TokenEmbedding(spec.vocabulary, spec.width, name="embedding")
-        places = Places(name="place_of_each")(tokens)
+        places = Places(spec.room, name="place_of_each")(tokens)
         x = _scaled(embedding(tokens), spec.embedding_scale)
         if spec.places is not None:
             x = keras.layers.Add()([x, PlaceEmbedding(spec.places, spec.width, spec.offset, name="places")(places)])

@@ -7,6 +7,8 @@ from tasks.registry import Registry
 
 Precision = Literal["float32", "float16", "int8"]
 INTEGERS = ("ranges",)  # keys of `quantize` that schemes of integers share
+CACHES = ("prefill", "room")  # of those that a decoder with its caches is made at
+WEIGHTS = ("bits", *CACHES)
 LAYERS = ("exclude", "max_quality_drop", "bits")
 
 
@@ -54,7 +56,7 @@ FLOAT32 = Scheme(
     activations="float32",
     apart=1e-4,
     converts=TENSORFLOW,
-    takes=("sparse",),
+    takes=("sparse", *CACHES),
     precisions=("float32",),
     unit=2.0**-23,
     stablehlo="float32",
@@ -65,6 +67,7 @@ FLOAT16 = Scheme(  # of weights, which hardware without halves expands
     activations="float32",
     apart=1e-3,
     converts=TENSORFLOW,
+    takes=CACHES,
     precisions=("float16", "float32"),
     unit=2.0**-11,
     stablehlo="float16",
@@ -74,7 +77,7 @@ DYNAMIC = Scheme(
     activations="dynamic",
     apart=0.1,
     converts=EITHER,
-    takes=("bits",),
+    takes=WEIGHTS,
     layered=True,
     precisions=("int8", "float32"),
 )
@@ -88,9 +91,9 @@ INT8 = Scheme(
     precisions=("int8",),
 )
 INT16X8 = Scheme(weights=8, activations="int16", apart=5e-3, converts=EITHER, takes=INTEGERS, layered=True)
-INT8_WEIGHTS = Scheme(weights=8, activations="float32", apart=1e-3, converts=AI_EDGE, takes=("bits",), layered=True)
-INT4_WEIGHTS = Scheme(weights=4, activations="float32", apart=1e-3, converts=AI_EDGE, takes=("bits",), layered=True)
-INT4_DYNAMIC = Scheme(weights=4, activations="dynamic", apart=0.1, converts=AI_EDGE, takes=("bits",), layered=True)
+INT8_WEIGHTS = Scheme(weights=8, activations="float32", apart=1e-3, converts=AI_EDGE, takes=WEIGHTS, layered=True)
+INT4_WEIGHTS = Scheme(weights=4, activations="float32", apart=1e-3, converts=AI_EDGE, takes=WEIGHTS, layered=True)
+INT4_DYNAMIC = Scheme(weights=4, activations="dynamic", apart=0.1, converts=AI_EDGE, takes=WEIGHTS, layered=True)
 AS_IS = Scheme(weights=None, activations="float32", apart=0.1, converts=None, reference=True)
 
 SCHEMES = Registry(

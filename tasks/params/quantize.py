@@ -4,11 +4,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.formats.schemes import SCHEMES, taking
+from tasks.formats.schemes import CACHES, SCHEMES, taking
 from tasks.params.section import Count, Name, Natural, Section, Seed
 
 SchemeName = Annotated[str, AfterValidator(SCHEMES.checked)]
-KEYS = ("aware_epochs", "ranges", "exclude", "max_quality_drop", "bits", "sparse")  # that mean nothing at some schemes
+KEYS = (
+    "aware_epochs",
+    "ranges",
+    "exclude",
+    "max_quality_drop",
+    "bits",
+    "sparse",
+    *CACHES,
+)  # that mean nothing at some schemes
 
 
 class Quantize(Section):
@@ -25,6 +33,8 @@ class Quantize(Section):
         default_factory=dict
     )  # weights of the layers named here, where they differ from the scheme's
     sparse: bool = False  # float32: zeros are not stored; kernels that use it are Arm's
+    prefill: tuple[Count, ...] = ()  # decoders: tokens of a prompt that one call takes; none: those of a window
+    room: Count | None = None  # decoders: tokens that the caches hold; none: a window's, and some behind them
     aware_epochs: Natural = 0  # quantization-aware training before the conversion
     aware_learning_rate: Annotated[float, Field(gt=0)] = 0.0001
     batch_size: Count = 64

@@ -15,12 +15,11 @@ from tasks.formats import tflite
 def look_up(content: bytes) -> bytes:
     """The same float32 LiteRT file with every GATHER of rows of a constant table made an EMBEDDING_LOOKUP."""
     model = tflite.objects(content)
-    graph = model.subgraphs[0]
-    operators = [made for operator in graph.operators for made in _rewritten(model, graph, operator)]
-    if len(operators) == len(graph.operators):
-        return content
-    graph.operators = operators
-    return tflite.pack(model)
+    before = sum(len(graph.operators) for graph in model.subgraphs)
+    for graph in model.subgraphs:
+        graph.operators = [made for operator in graph.operators for made in _rewritten(model, graph, operator)]
+    after = sum(len(graph.operators) for graph in model.subgraphs)
+    return content if after == before else tflite.pack(model)
 
 
 def _rewritten(model: Any, graph: Any, operator: Any) -> list[Any]:

@@ -4,9 +4,10 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from tasks.scratch import scratch
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
     import tf_keras
 
     from tasks.examples import Arrays
@@ -82,21 +84,10 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", 
         ConversionError: the converter refuses, an operator of an integer variant stays float, or no weight has
             zeros enough to be stored sparse.
     """
-    import tensorflow as tf
-    from tensorflow.lite.python.convert import ConverterError
-
     one, static = batch_of_one(model), SCHEMES.load(scheme).static
     if static and _looping(model):  # a loop crashes the converter's calibration, and this process with it
         refuse_loops(model, convert(model, "float32", None), scheme)
-    with _quiet(), scratch("converter") as folder:
-        try:
-            converter = _converter(one, folder)
-            _set(converter, scheme, calibration, sparse=sparse)
-            content: bytes = converter.convert()
-        except (ConverterError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-            if full := files.no_space(error):  # it may pass, and a refusal does not
-                raise TercetError(f"scheme {scheme}: {full}") from None
-            raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
+    content = converted(partial(_converter, one), scheme, calibration, sparse=sparse)
     if static:
         operators = layers.read(content, layers.names(model), tuple(model.output_names), model.name)
         layers.refuse_floats([operator for operator in operators if operator.floats], scheme)
@@ -105,6 +96,39 @@ def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", 
             f"scheme {scheme}, sparse: no weight of the model has zeros enough to be stored sparse; prune the model "
             "first, or leave out sparse"
         )
+    return content
+
+
+def converted(
+    build: "Callable[[Path], tf.lite.TFLiteConverter]",
+    scheme: str,
+    calibration: "Arrays | None" = None,
+    *,
+    sparse: bool = False,
+) -> bytes:
+    """What TensorFlow's converter makes at a scheme.
+
+    Args:
+        build: gives a converter, and may write into a folder what that reads.
+        scheme: see `convert`, and what else is given.
+        calibration: see there.
+        sparse: see there.
+
+    Raises:
+        ConversionError: the converter refuses.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import ConverterError
+
+    with _quiet(), scratch("converter") as folder:
+        try:
+            converter = build(folder)
+            _set(converter, scheme, calibration, sparse=sparse)
+            content: bytes = converter.convert()
+        except (ConverterError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            if full := files.no_space(error):  # it may pass, and a refusal does not
+                raise TercetError(f"scheme {scheme}: {full}") from None
+            raise ConversionError(f"scheme {scheme}: the converter refused: {_reason(str(error))}") from None
     return content
 
 

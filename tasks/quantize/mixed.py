@@ -95,7 +95,7 @@ def build(job: Job, excluded: Collection[str] = ()) -> bytes:
             stays float.
         ParamsError: `bits` name a layer that the artifact does not have.
     """
-    rules = _rules(job.numbers)
+    rules = rules_of(job.numbers)
     four = []
     for name, bits in job.bits.items():
         named = [operator for operator in layers.of(job.operators, name, "bits") if operator.weights]
@@ -195,7 +195,7 @@ def sqnr_db(signal: dict[str, Array], other: dict[str, Array]) -> float | None:
     return 10 * math.log10(power / noise) if noise and power else None
 
 
-def _rules(numbers: Numbers) -> list[Rule]:
+def rules_of(numbers: Numbers) -> list[Rule]:
     """A scheme: what has no kernel of 4 bits takes 8, and rows of tables are read as they are stored."""
     steps = [Numbers(8, numbers.activations), numbers]
     rules = [Rule(step) for step in dict.fromkeys(steps)]

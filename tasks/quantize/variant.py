@@ -13,9 +13,9 @@ from tasks.formats import sizes
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Quantize
 from tasks.quality.score import Exam
-from tasks.quantize import as_is, aware, guard, litert, stablehlo
+from tasks.quantize import as_is, aware, guard, language, litert, stablehlo
 from tasks.quantize.made import Made
-from tasks.records import ArtifactCard, Program
+from tasks.records import ArtifactCard, Program, Signature
 from tasks.registry import named
 from tasks.training import fit, keras_files
 
@@ -46,6 +46,7 @@ def make(folder: Path, variant: str, entry: Quantize, place: Callable[[str], Pat
     fit.reset(entry.seed)
     model, card = keras_files.load_from(place(entry.model))
     if entry.aware_epochs:
+        _check(variant, entry, model)
         model = aware.apply(model, card, entry, dataset.load("train"), dataset.load("validation"))
     validation = Exam(dataset.load("validation"), metric) if entry.max_quality_drop is not None else None
     with files.replaced_folder(folder) as temporary:
@@ -75,9 +76,10 @@ def write(
         ParamsError: the entry names a layer that the artifact does not have.
     """
     made = _convert(variant, entry, model, calibration, validation)
-    distance = guard.check(made.content, entry.scheme, calibration, model)
-    graph = litert.inspect(made.content)
-    program, lacks = _program(model, entry.scheme, graph)
+    described = language.described if language.writes(model) else _described
+    graph, calls, answering = described(made.content, model)
+    distance = guard.check(made.content, entry.scheme, calibration, answering, calls)
+    program, lacks = (None, language.NO_PROGRAM) if calls else _program(model, entry.scheme, graph)
     (folder / FILE).write_bytes(made.content)
     if program:
         (folder / stablehlo.FILE).write_bytes(program)
@@ -90,6 +92,7 @@ def write(
         **sizes.of(made.content),
         inputs=graph.inputs,
         outputs=graph.outputs,
+        signatures=calls,
         operators=graph.operators,
         aware_epochs=entry.aware_epochs,
         ranges=entry.ranges,
@@ -112,11 +115,26 @@ def _convert(
     """The file, by what its scheme is converted by."""
     converts = SCHEMES.load(entry.scheme).converts
     assert converts  # a file that is taken as it is comes from no model
+    _check(variant, entry, model)
+    if language.writes(model):
+        return language.make(model, entry)
     try:
         made: Made = named(converts)(model, entry, calibration, validation)
     except ParamsError as error:
         raise ParamsError(f"quantize.{variant}.{error}") from None
     return made
+
+
+def _check(variant: str, entry: Quantize, model: "tf_keras.Model") -> None:
+    try:
+        language.check(model, entry)
+    except ParamsError as error:
+        raise ParamsError(f"quantize.{variant}.{error}") from None
+
+
+def _described(content: bytes, model: "tf_keras.Model") -> tuple[litert.Graph, tuple[Signature, ...], "tf_keras.Model"]:
+    """What a file takes and gives where its model answers each example by itself, its signatures and the model."""
+    return litert.inspect(content), (), model
 
 
 def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple[bytes | None, str | None]:

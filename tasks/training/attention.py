@@ -32,13 +32,25 @@ class TokenEmbedding(keras.layers.Embedding):  # type: ignore[misc]  # tf_keras 
 
 @keras.saving.register_keras_serializable("tercet")
 class Places(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
-    """Where the tokens of a window [batch, n] stand: int32 [1, n], from 0 on."""
+    """Where the tokens of a window [batch, n] stand: int32 [1, n], from 0 on.
+
+    Args:
+        room: places that the model was made for; None: it does not say.
+    """
 
     channel_rule = "fix"  # of tasks/channels/rules.py
+
+    def __init__(self, room: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.room = room
 
     def call(self, inputs: Any) -> Any:
         """Count."""
         return tf.range(inputs.shape[1] or tf.shape(inputs)[1])[None]
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        return {**super().get_config(), "room": self.room}
 
 
 @keras.saving.register_keras_serializable("tercet")

@@ -1,6 +1,7 @@
 """The family `decoder` through the stages: a checkpoint is taken over, converted, judged by the next token."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import decoder
 from tasks.params import Params, check
 from tasks.params.models import Decoder
-from tasks.records import Evaluation, ModelCard, read
+from tasks.records import Evaluation, Measurement, ModelCard, read
+from tasks.stages.benchmark import benchmark
 from tasks.stages.evaluate import evaluate
 from tasks.stages.prepare import prepare
 from tasks.stages.quantize import quantize
@@ -26,6 +28,7 @@ from tests import checkpoints
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 LENGTH = 10
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def settings(**train_keys):
@@ -38,7 +41,11 @@ def settings(**train_keys):
             "train": {"epochs": 0, **train_keys},
             "compress": {},
             "quantize": {"fp32": {"model": "baseline", "scheme": "float32"}},
-            "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "quick"}},
+            "benchmark": {
+                "reference": "fp32",
+                "devices": ["host-cpu", "roofline-raspberry-pi-5"],
+                "protocol": {"mode": "quick", "windows": 2, "window_s": 0.02, "new_tokens": 4},
+            },
             "bundle": {},
         },
         Path("params.yaml"),
@@ -72,6 +79,19 @@ def test_a_checkpoint_goes_through_the_stages(texts):
         tokens = np.load(paths.DATA / score.split / "inputs.tokens.npy")
         expected = model(tokens).numpy()[:, -1].argmax(axis=1)
         assert np.array_equal(score.predictions, expected)
+    shutil.copytree(ROOT / paths.DEVICES, paths.DEVICES)
+    for device in params.benchmark.devices:
+        benchmark(params, "fp32", device)
+    found, other = (read(Measurement, paths.benchmark("fp32", device)) for device in params.benchmark.devices)
+    assert list(found.phases) == ["prefill", "decode"]
+    assert [phase.volume for phase in found.phases.values()] == [LENGTH, 1]
+    assert found.details["state_kept"] == "in place"
+    assert found.details["prompt_calls"] == [f"prefill_{LENGTH} ({LENGTH - 1} of {LENGTH})", "decode (1 of 1)"]
+    text = list(np.load(paths.DATA / "test" / "inputs.tokens.npy")[0])
+    for token in found.details["decoded"]:
+        assert token == model(np.array([text])).numpy()[0, -1].argmax()
+        text.append(token)
+    assert other.status == "unsupported", "what keeps no state between calls"
 
 
 def test_it_is_saved_as_others_load_it(texts, monkeypatch):

@@ -1,0 +1,151 @@
+"""Decoders as LiteRT files with their caches, called as LiteRT-LM calls them.
+
+One file has, with the same weights: `prefill_16` and so on, which take so many tokens of a prompt and give no scores;
+`decode`, which takes one token and gives the scores of the next; `score_128`, which gives those of every place of a
+window. The caches are inputs and outputs of each.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.decoder.cached import cached, is_decoder, limit
+from tasks.decoder.network import LOGITS
+from tasks.errors import ConversionError, ParamsError
+from tasks.formats import tflite
+from tasks.formats.schemes import CACHES, SCHEMES, taking
+from tasks.quantize import ai_edge, embedding, litert, mixed, signatures
+from tasks.quantize.made import Made
+from tasks.records import Signature
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from tasks.params import Quantize
+
+BEHIND = 128  # tokens that the caches hold behind a window, where nobody says how many
+NO_PROGRAM = "a file that keeps a state from call to call has no StableHLO yet"
+
+
+def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
+    """Convert a decoder as `entry` says.
+
+    Args:
+        model: that `check` has let pass.
+        entry: its section of params.yaml.
+
+    Raises:
+        ConversionError: a converter refuses.
+    """
+    build = partial(_converter, model, *plan(model, entry))
+    if not SCHEMES.load(entry.scheme).layered:
+        return Made(litert.converted(build, entry.scheme), litert.converter())
+    content = quantized(litert.converted(build, "float32"), entry.scheme)
+    return Made(content, f"{litert.converter()}, {ai_edge.converter()}")
+
+
+def quantized(content: bytes, scheme: str) -> bytes:
+    """The float32 file of a decoder at a scheme of integer weights; all signatures read the same.
+
+    Raises:
+        ConversionError: ai-edge-quantizer refuses.
+    """
+    return ai_edge.quantize(embedding.look_up(content), mixed.rules_of(ai_edge.numbers(scheme)))
+
+
+def writes(model: "tf_keras.Model") -> bool:
+    """Whether it is a decoder that tells the token behind its window, which is what a text is written by."""
+    return is_decoder(model) and len(model.outputs) == 1 and len(model.outputs[0].shape) == 2
+
+
+def check(model: "tf_keras.Model", entry: "Quantize") -> None:
+    """Refuse what such a decoder is not made with, and of any other model what is a decoder's alone.
+
+    Raises:
+        ConversionError: the window of a decoder is open.
+        ParamsError: the scheme, or a key of the entry, is none for the model.
+    """
+    if not writes(model):
+        if given := [key for key in CACHES if getattr(entry, key)]:
+            raise ParamsError(
+                f"{given[0]}: {entry.model!r} does not tell the token behind a text, and keeps nothing; leave it out"
+            )
+        return
+    if "room" not in SCHEMES.load(entry.scheme).takes:
+        raise ParamsError(
+            f"scheme: {entry.model!r} is a decoder, and {entry.scheme} has no form of one with its caches; use "
+            f"{', '.join(taking('room'))}"
+        )
+    for key in ("bits", "sparse"):
+        if getattr(entry, key):
+            raise ParamsError(f"{key}: {entry.model!r} is a decoder, whose layers are all alike; leave it out")
+    if model.input_shape[1] is None:
+        raise ConversionError(f"input of the shape {model.input_shape}; only the first axis may be open")
+    plan(model, entry)
+
+
+def plan(model: "tf_keras.Model", entry: "Quantize") -> tuple[tuple[int, ...], int]:
+    """How many tokens each prefill takes, and how many the caches hold: a multiple of each of these.
+
+    So a part of a prompt that is filled up to a prefill's length never reaches beyond the caches, where it would be
+    written earlier, without a word.
+
+    Raises:
+        ParamsError: there is no such room.
+    """
+    window, most = model.input_shape[1], limit(model) or math.inf
+    lengths = tuple(sorted(set(entry.prefill or (window,))))
+    step = math.lcm(*lengths)
+    room = entry.room or min(-(-(window + BEHIND) // step), most // step) * step
+    told = f"a multiple of {', '.join(map(str, lengths))} (prefill), at least {window} (the window)"
+    if most < math.inf:
+        told += f", at most {most} (what the model was made for)"
+    if room % step or not window <= room <= most:
+        said = f"room: received {room}" if entry.room else "room: there is none to choose"
+        raise ParamsError(f"{said}; it is {told}; choose another, or other lengths of prefill")
+    return lengths, int(room)
+
+
+def _converter(model: "tf_keras.Model", lengths: Sequence[int], room: int, folder: Path) -> Any:
+    """TensorFlow's converter, of a SavedModel in `folder` with all signatures."""
+    import tensorflow as tf
+
+    window = model.input_shape[1]
+    named = {**{f"prefill_{n}": n for n in lengths}, "decode": 1, f"score_{window}": window}
+    forms = {n: cached(model, n, room) for n in sorted(set(named.values()))}
+    saved = tf.Module()
+    saved.kept = model.variables
+    calls = {name: _call(forms[n], scores=not name.startswith("prefill")) for name, n in named.items()}
+    tf.saved_model.save(saved, str(folder), signatures=calls)
+    return tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(calls))
+
+
+def _call(form: "tf_keras.Model", *, scores: bool) -> Any:
+    """A function of the named inputs of a decoder with its caches; without scores it computes none."""
+    import tensorflow as tf
+
+    def call(**given: Any) -> dict[str, Any]:
+        found: dict[str, Any] = form(given, training=False)
+        return {name: tensor for name, tensor in found.items() if scores or name != LOGITS}
+
+    described = {name: tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in form.input.items()}
+    return tf.function(call, autograph=False).get_concrete_function(**described)
+
+
+def described(content: bytes, model: "tf_keras.Model") -> tuple[litert.Graph, tuple[Signature, ...], "tf_keras.Model"]:
+    """What a file of `make` takes and gives, its signatures, and a Keras model that has the same answers.
+
+    An answer are the scores of the token behind a window, float32 [vocabulary].
+    """
+    import tf_keras as keras
+
+    calls = signatures.read(tflite.parse(content))
+    tokens, scores = signatures.language(model.name, calls)
+    tokens = tokens.model_copy(update={"shape": tuple(model.input_shape[1:])})
+    logits = model.get_layer(LOGITS).output
+    last = keras.layers.Reshape(scores.shape)(keras.layers.Cropping1D((logits.shape[1] - 1, 0))(logits))
+    graph = replace(litert.inspect(content), inputs=(tokens,), outputs=(scores,))
+    return graph, calls, keras.Model(model.input, last, name=model.name)

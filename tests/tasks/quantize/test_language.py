@@ -1,0 +1,220 @@
+"""A decoder as one LiteRT file with its caches: the graph that makes it fast, its answers, its sizes, its refusals."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from tasks.bench.runner import language as runner
+from tasks.bench.runner.arrays import RefusedError
+from tasks.decoder import network
+from tasks.decoder.spec import Block, DecoderSpec
+from tasks.errors import ParamsError
+from tasks.formats import tflite
+from tasks.params import Quantize
+from tasks.quantize import language, signatures
+
+keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+WINDOW, ROOM, PREFILL, WORDS, WIDTH = 12, 24, (4, 8), 256, 64
+SPEC = DecoderSpec(
+    vocabulary=WORDS, width=WIDTH, hidden=96, heads=4, kv_heads=2, head_width=16, blocks=(Block((1.0, 0.1)),), room=32,
+    attention_scale=0.25, tied=True,
+)  # fmt: skip
+TEXT = np.random.default_rng(0).integers(0, WORDS, ROOM).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    built = network.build(SPEC, WINDOW)
+    last = keras.layers.Reshape((WORDS,))(keras.layers.Cropping1D((WINDOW - 1, 0))(built.output))
+    built = keras.Model(built.input, keras.layers.Softmax()(last), name="decoder")
+    rng = np.random.default_rng(1)
+    built.set_weights([rng.normal(1 if w.ndim == 1 else 0, 0.2, w.shape) for w in built.get_weights()])
+    return built
+
+
+def entry(scheme="float32", **keys):
+    return Quantize(model="baseline", scheme=scheme, **keys)
+
+
+@pytest.fixture(scope="module")
+def content(model):
+    return language.make(model, entry(prefill=PREFILL, room=ROOM)).content
+
+
+@pytest.fixture(scope="module")
+def logits(model):
+    """What Keras says at each place of the text, which it is told whole: no cache, no signature."""
+    whole = network.build(SPEC)
+    whole.set_weights(model.get_weights())
+    return whole(TEXT[None]).numpy()[0]
+
+
+@pytest.fixture(scope="module")
+def driver(content, tmp_path_factory):
+    path = tmp_path_factory.mktemp("decoder") / "model.tflite"
+    path.write_bytes(content)
+    calls = [call.model_dump() for call in signatures.read(tflite.load(path))]
+    return runner.Model(str(path), {"kernels": "default", "threads": 1, "signatures": calls})
+
+
+def test_the_graph_of_every_signature_is_one_that_is_fast(content):
+    file = tflite.parse(content)
+    assert {signature.name for signature in file.signatures} == {"prefill_4", "prefill_8", "decode", f"score_{WINDOW}"}
+    for signature in file.signatures:
+        graph = file.graphs[signature.graph]
+        caches = {place for name, place in signature.inputs.items() if name.startswith("kv_cache")}
+        written = {place for name, place in signature.outputs.items() if name.startswith("kv_cache")}
+        assert len(caches) == len(written) == 2
+        for operator in graph.operators:
+            if caches & set(operator.inputs):
+                assert operator.kind == "DYNAMIC_UPDATE_SLICE", "it is written in place"
+            if written & set(operator.inputs):
+                assert operator.kind == "BATCH_MATMUL", "a slice of it would be a copy"
+        assert all(ROOM in graph.tensors[place].shape for place in caches)
+        assert ("logits" in signature.outputs) is (not signature.name.startswith("prefill"))
+        if "logits" in signature.outputs:
+            n = 1 if signature.name == "decode" else WINDOW
+            assert graph.tensors[signature.outputs["logits"]].shape == (1, n, WORDS)
+            kinds = Counter(operator.kind for operator in graph.operators)
+            assert (kinds["BATCH_MATMUL"], kinds["RSQRT"], kinds["SIN"], kinds["COS"]) == (2, 3, 1, 1)
+
+
+def test_weights_are_stored_once_as_the_model_has_them(content, model):
+    """By all signatures, the embedding as the head; a scale of a norm that were folded would change the matrices."""
+    objects = tflite.objects(content)
+    stored = [np.frombuffer(buffer.data, "<f4") for buffer in objects.buffers if _length(buffer) >= 4 * 64 * 32]
+    kernels = [w for w in model.get_weights() if w.size >= 64 * 32]
+    assert len(stored) == len(kernels)
+    for kernel in kernels:
+        sought = (kernel.astype("f4"), kernel.T.astype("f4"))
+        assert any(np.array_equal(one, other.ravel()) for one in stored for other in sought)
+
+
+def _length(buffer):
+    return 0 if buffer.data is None else len(buffer.data)
+
+
+def test_with_caches_it_answers_as_keras_does_without(driver, logits):
+    """Prompts of every length, by all the ways that they are divided in, and then token by token, in place."""
+    assert driver.facts()["state_kept"] == "in place"
+    for n in (1, 2, 3, 5, 9, WINDOW, 17, ROOM):
+        (prompt,) = driver.prepare({"tokens": TEXT[None, :n]})
+        driver.put(prompt)
+        driver.invoke()
+        np.testing.assert_allclose(driver.read()[0], logits[n - 1], rtol=0, atol=1e-4)
+    (prompt,) = driver.prepare({"tokens": TEXT[None, :6]})
+    driver.put(prompt)
+    driver.invoke()
+    for place in range(6, ROOM):
+        call = driver.call("decode", place)
+        call.write(TEXT[place : place + 1])
+        call.run()
+        np.testing.assert_allclose(driver.read()[0], logits[place], rtol=0, atol=1e-4)
+
+
+def test_the_scores_of_a_window_are_those_of_keras(content, logits):
+    from ai_edge_litert.interpreter import Interpreter
+
+    score = Interpreter(model_content=content).get_signature_runner(f"score_{WINDOW}")
+    caches = {name: np.zeros(about["shape"], "f4") for name, about in score.get_input_details().items() if "kv" in name}
+    places = np.arange(WINDOW, dtype=np.int32)
+    found = score(tokens=TEXT[None, :WINDOW], input_pos=places, **caches)["logits"]
+    np.testing.assert_allclose(found[0], logits[:WINDOW], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("n", "calls"),
+    [
+        (1, ["decode (1 of 1)"]),
+        (2, ["decode (1 of 1)"] * 2),
+        (4, ["prefill_4 (3 of 4)", "decode (1 of 1)"]),
+        (9, ["prefill_8 (8 of 8)", "decode (1 of 1)"]),
+        (WINDOW, ["prefill_8 (8 of 8)", "prefill_4 (3 of 4)", "decode (1 of 1)"]),
+        (ROOM, ["prefill_8 (8 of 8)"] * 2 + ["prefill_4 (4 of 4)", "prefill_4 (3 of 4)", "decode (1 of 1)"]),
+    ],
+)
+def test_the_record_says_by_which_calls_a_prompt_is_taken_in(driver, n, calls):
+    driver.prepare({"tokens": TEXT[None, :n]})
+    assert driver.facts()["prompt_calls"] == calls
+
+
+def test_nothing_is_written_beyond_the_end():
+    """Of any lengths of prefill and any room: what is filled up stays in it, and every token is taken once."""
+    rng = np.random.default_rng(2)
+    for _ in range(300):
+        lengths, room, scores = rng.integers(1, 20, rng.integers(1, 4)), int(rng.integers(1, 60)), rng.integers(0, 2)
+        about = {f"prefill_{n}": _signature(f"prefill_{n}", int(n), room, scores) for n in lengths}
+        about["decode"] = _signature("decode", 1, room, True)
+        n, place = int(rng.integers(1, room + 1)), 0
+        calls = runner.parts(about, n)
+        for name, count in calls:
+            assert 0 < count <= runner.length(about[name])
+            assert place + runner.length(about[name]) <= room
+            place += count
+        assert place == n
+        name, count = calls[-1]
+        assert runner.gives_scores(about[name])
+        summed = {name: {**signature, "places": None} for name, signature in about.items()}
+        assert all(count == runner.length(summed[name]) for name, count in runner.parts(summed, n)), "no fill in a sum"
+        assert count == runner.length(about[name]), "scores are those of the last token"
+
+
+def _signature(name, length, room, scores):
+    outputs = [{"name": "kv"}] + [{"name": "logits"}] * bool(scores)
+    inputs = [{"name": "tokens", "shape": (1, length)}, {"name": "kv"}]
+    return {"name": name, "inputs": inputs, "outputs": outputs, "state": {"kv": "kv"}, "places": room}
+
+
+@pytest.mark.parametrize(
+    ("prompts", "told"),
+    [
+        (np.zeros((1, 0), np.int32), "an empty prompt; one token at least is needed"),
+        (np.zeros((1, ROOM + 1), np.int32), f"has room for {ROOM} tokens; a prompt has {ROOM + 1}"),
+        (np.array([[1, WORDS]]), f"a prompt has the token {WORDS}; the model knows {WORDS}, from 0 on"),
+        (np.array([[-1, 1]]), "a prompt has the token -1"),
+    ],
+)
+def test_a_prompt_that_it_cannot_take_is_refused(driver, prompts, told):
+    with pytest.raises(RefusedError, match=told):
+        driver.prepare({"tokens": prompts})
+
+
+def test_every_signature_reads_the_same_integers(content):
+    """A byte each, stored once: what is left beside the weights is the graphs, which the float32 file has too."""
+    found = language.quantized(content, "dynamic")
+    for graph in tflite.parse(found).graphs:
+        products = [graph.tensors[op.inputs[1]] for op in graph.operators if op.kind == "FULLY_CONNECTED"]
+        assert {tensor.dtype for tensor in products} == {"int8"}
+        (table,) = (graph.tensors[op.inputs[1]] for op in graph.operators if op.kind == "EMBEDDING_LOOKUP")
+        assert (table.dtype, table.shape, len(table.scales)) == ("int8", (WORDS, WIDTH), WORDS)
+    weights = sum(int(np.prod(shape)) for shape in SPEC.shapes().values() if len(shape) > 1)
+    stored = [sum(map(_length, tflite.objects(each).buffers)) for each in (content, found)]
+    assert 0.95 * 3 * weights < stored[0] - stored[1] <= 3 * weights
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"scheme": "int8"}, r"scheme: 'baseline' is a decoder, and int8 has no form of one .* use float32, float16, "),
+        ({"scheme": "int16x8"}, "int16x8 has no form of one with its caches"),
+        ({"sparse": True}, "sparse: 'baseline' is a decoder"),
+        ({"scheme": "dynamic", "bits": {"head": 4}}, "bits: 'baseline' is a decoder"),
+        ({"room": 26, "prefill": (4, 8)}, r"room: received 26; it is a multiple of 4, 8 \(prefill\), at least 12 "),
+        ({"room": 8, "prefill": (8,)}, "room: received 8"),
+        ({"room": 40, "prefill": (8,)}, "room: received 40; .* at most 32"),
+        ({"prefill": (7, 11)}, "room: there is none to choose; it is a multiple of 7, 11"),
+    ],
+)
+def test_what_a_decoder_is_not_made_with_is_told(model, keys, told):
+    with pytest.raises(ParamsError, match=told):
+        language.check(model, entry(**keys))
+
+
+def test_the_room_is_a_multiple_of_every_prefill_and_no_more_than_the_model_was_made_for(model):
+    assert language.plan(model, entry()) == ((12,), 24)
+    assert language.plan(model, entry(prefill=(8, 4, 8))) == ((4, 8), 32)
+    other = keras.Sequential([keras.layers.Dense(1, input_shape=(3,))])
+    with pytest.raises(ParamsError, match="room: 'baseline' does not tell the token behind"):
+        language.check(other, entry(room=8))

@@ -37,7 +37,7 @@ def model(project):
     return keras.models.load_model(keras_files.FILE, compile=False)
 
 
-@pytest.mark.parametrize("method", ["finetune", "prune"])
+@pytest.mark.parametrize("method", [pytest.param("finetune", marks=pytest.mark.slow), "prune"])
 def test_layers_stay_what_they_are_in_training(model, method):
     apply, params = {
         "finetune": (finetune.apply, Finetune(method="finetune", **TRAINING)),

@@ -44,6 +44,7 @@ def made(folder, write_data):
     return make
 
 
+@pytest.mark.slow
 def test_a_graph_of_operations_becomes_integers(run_case, made):
     source, right, _ = made("operations")
     case = run_case(source, quantize={"fp32": FP32, "int8": INT8}, until="evaluate")
@@ -51,6 +52,7 @@ def test_a_graph_of_operations_becomes_integers(run_case, made):
     assert case.quality("int8") > right - 0.1
 
 
+@pytest.mark.slow
 def test_recurrent_layers_of_an_older_keras_3(run_case, made):
     """keras #20128, #21663: their initializer had another name."""
     source, right, _ = made("recurrent")

@@ -1,6 +1,7 @@
 """A network of more weights than ai-edge-quantizer leaves within the flatbuffer, on a microcontroller."""
 
 import numpy as np
+import pytest
 
 from tests.cases.drawn import held, quarters
 
@@ -9,6 +10,7 @@ INT8 = {"model": "baseline", "scheme": "int8"}
 OUTSIDE = 256 << 10  # bytes of weights from which on it writes them behind the flatbuffer
 
 
+@pytest.mark.slow
 def test_weights_of_256_kib_reach_a_microcontroller_by_every_way_to_int8(run_case, write_data):
     """tflite-micro #3196: its kernels found no weights in such a file, answered 21 %, and nothing was said."""
     import tf_keras as keras

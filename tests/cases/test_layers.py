@@ -79,6 +79,7 @@ def test_integers_answer_as_the_keras_model(body):
     assert as_integers(network(body), examples()) < 0.1
 
 
+@pytest.mark.slow
 def test_slopes_are_slimmed_with_their_channels_and_become_integers():
     from tasks.compress import slim
     from tasks.params import Slim

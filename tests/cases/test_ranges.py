@@ -1,6 +1,7 @@
 """One scale for all numbers of a tensor: what it loses is told."""
 
 import numpy as np
+import pytest
 
 from tests.cases.drawn import quarters
 
@@ -8,6 +9,7 @@ FP32 = {"model": "baseline", "scheme": "float32"}
 INT8 = {"model": "baseline", "scheme": "int8"}
 
 
+@pytest.mark.slow
 def test_features_of_six_scales_lose_as_int8_what_their_one_scale_cannot_hold(run_case, write_data):
     """tensorflow #51501, #53069: the smallest feature, which tells the class, is less than one step of the input."""
     import tf_keras as keras
@@ -32,6 +34,7 @@ def test_features_of_six_scales_lose_as_int8_what_their_one_scale_cannot_hold(ru
     assert case.card("artifacts", "int8")["distance"] > 0.3
 
 
+@pytest.mark.slow
 def test_what_one_loud_channel_costs_is_told_and_saved_by_exclusion(run_case, write_data):
     """tensorflow #23352, #56739: one channel 3,000 times the others, which the next layer takes back."""
     import tf_keras as keras

@@ -1,6 +1,7 @@
 """Networks of unusual structure through compression and int8: steps, mappings, a dead layer."""
 
 import numpy as np
+import pytest
 
 FP32 = {"model": "baseline", "scheme": "float32"}
 INT8 = {"model": "baseline", "scheme": "int8"}
@@ -26,6 +27,7 @@ def expected(model, x, label):
     return np.mean(model.predict(x[held], verbose=0).argmax(-1) == label[held])
 
 
+@pytest.mark.slow
 def test_a_network_for_each_step_is_pruned_and_made_of_integers(run_case, write_data):
     import tf_keras as keras
 
@@ -45,6 +47,7 @@ def test_a_network_for_each_step_is_pruned_and_made_of_integers(run_case, write_
     assert min(case.quality("int8"), case.quality("pruned")) > right - 0.15
 
 
+@pytest.mark.slow
 def test_outputs_in_a_mapping_are_learned_and_kept_by_their_names(run_case, write_data):
     import tf_keras as keras
 
@@ -76,6 +79,7 @@ def test_outputs_in_a_mapping_are_learned_and_kept_by_their_names(run_case, writ
         assert {tensor["name"] for tensor in case.card("artifacts", name)["outputs"]} == {"label", "mean"}
 
 
+@pytest.mark.slow
 def test_channels_of_a_layer_that_answers_nothing_are_the_first_to_go(run_case, write_data):
     import tf_keras as keras
 

@@ -50,6 +50,7 @@ def answers(project):
     return run
 
 
+@pytest.mark.slow
 def test_a_table_is_trained_compressed_measured_and_shipped(run_case, project, answers):
     write(project / "things.csv", rows())
     case = run_case(

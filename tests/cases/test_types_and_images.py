@@ -40,7 +40,7 @@ def fitted(model, x, label):
 @pytest.mark.parametrize(
     ("policy", "file"),
     [
-        ("mixed_float16", "model.keras"),
+        pytest.param("mixed_float16", "model.keras", marks=pytest.mark.slow),
         ("float64", "model.h5"),
         pytest.param("mixed_float16", "model.h5", marks=pytest.mark.slow),  # as the two others together
     ],
@@ -72,7 +72,7 @@ def test_halves_and_doubles_are_converted_as_float32(run_case, write_data, polic
     assert case.quality("int8") >= expected - 0.1
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("dtype", [np.uint8, pytest.param(np.int32, marks=pytest.mark.slow)])
 def test_bytes_reach_a_model_that_scales_them_and_a_bundle_takes_them(run_case, write_data, project, dtype):
     import tf_keras as keras
 
@@ -94,6 +94,7 @@ def test_bytes_reach_a_model_that_scales_them_and_a_bundle_takes_them(run_case, 
     assert np.mean(indices == model.predict(x[:20].astype(np.float32), verbose=0).argmax(-1)) >= 0.9
 
 
+@pytest.mark.slow
 def test_colour_images_as_bytes_train_a_family(run_case, write_data):
     x, label = images(120)
     write_data({"photo": x}, label)
@@ -106,6 +107,7 @@ def test_colour_images_as_bytes_train_a_family(run_case, write_data):
     assert case.quality("fp32") > 0.6  # chance is 0.25
 
 
+@pytest.mark.slow
 def test_the_image_tutorial_is_slimmed_and_quantized(run_case, write_data):
     """keras #19108: augmentation within the model."""
     import tf_keras as keras

@@ -195,6 +195,7 @@ def test_a_prefect_server_that_is_away_is_one_line(clone):
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
+@pytest.mark.slow
 def test_outputs_return_from_the_default_remote(clone):
     """As on another machine: fingerprints and the files from outside are its own, so they are looked at there."""
     before = clone.hashes("out")

@@ -78,6 +78,7 @@ def surroundings(project, monkeypatch):
     return project
 
 
+@pytest.mark.slow
 def test_one_that_came_up_behind_a_proxy_is_asked_past_it(surroundings, server):
     prefect_server.past_proxies()
     with urllib.request.urlopen(f"{server.address}/admin/version", timeout=60) as answer:
@@ -224,6 +225,7 @@ def test_a_users_server_shows_name_and_log_of_a_run_and_that_it_was_cancelled(se
     assert re.fullmatch(r"smoke \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", run["name"])
 
 
+@pytest.mark.slow
 def test_a_users_server_that_hangs_while_it_is_told_holds_nobody_up(server, project):
     with run_on(server, project) as process:
         os.kill(server._process.pid, signal.SIGSTOP)  # it takes connections, and answers none

@@ -93,7 +93,9 @@ print(*sorted(path for _, _, files in os.walk(os.environ["TMPDIR"]) for path in 
 """
 
 
-@pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"], ids=["ends", "is killed"])
+@pytest.mark.parametrize(
+    "end", [pytest.param("", marks=pytest.mark.slow), "os.kill(os.getpid(), 9)"], ids=["ends", "is killed"]
+)
 def test_tensorflow_leaves_no_rewritten_code_for_good(end: str, temporary: Path) -> None:
     module = temporary / "rewrites.py"  # it rewrites what it can read in a file
     module.write_text(REWRITTEN.format(end=end))

@@ -127,6 +127,7 @@ def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
         run({**asks("attending", "time"), "scenario": "serve"})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crowded")
 def test_another_machine_says_the_same_text(
     board: Any, language_models: dict[str, Path], described: Callable[[str], Artifact], tmp_path: Path

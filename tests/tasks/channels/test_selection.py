@@ -138,6 +138,7 @@ datasheet: none
 """
 
 
+@pytest.mark.slow
 def test_a_devices_estimate_is_a_budget(project):
     (project / "infra" / "devices").mkdir(parents=True)
     (project / "infra" / "devices" / "slow.yaml").write_text(DEVICE)

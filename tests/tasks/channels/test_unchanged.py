@@ -136,7 +136,7 @@ def transfer_tutorial():
     return keras.Model(i, layers.Dense(2, activation="softmax")(x))
 
 
-@pytest.mark.parametrize("build", [augmentation_tutorial, transfer_tutorial])
+@pytest.mark.parametrize("build", [augmentation_tutorial, pytest.param(transfer_tutorial, marks=pytest.mark.slow)])
 def test_the_official_tutorials_are_slimmed(build):
     model = build()
     count, side = 16, model.input_shape[1]

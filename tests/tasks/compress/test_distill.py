@@ -102,6 +102,7 @@ def unexplained(student, teacher, data):
     return np.mean((y - x @ np.linalg.lstsq(x, y, rcond=None)[0]) ** 2)
 
 
+@pytest.mark.slow
 def test_features_come_to_resemble_the_teachers_and_leave_no_trace(teacher):
     train, validation = examples(320), examples(40, seed=1)
     train.targets[TEACHER] = answers(teacher, train)

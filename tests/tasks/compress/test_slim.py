@@ -173,7 +173,10 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("name", ["resnet-8", "ds-cnn", pytest.param("mobilenet-v2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("resnet-8", marks=pytest.mark.slow), "ds-cnn", pytest.param("mobilenet-v2", marks=pytest.mark.slow)],
+)
 def test_the_reference_families_lose_half_their_products(architectures, name):
     build, family = FAMILIES[name]
     model = build(family, SPEC)
@@ -315,6 +318,7 @@ def test_nothing_to_remove_is_said():
         shrink(model, train, keep=0.5)
 
 
+@pytest.mark.slow
 def test_zeros_and_frozen_statistics_stay_and_training_goes_on(architectures):
     model = network()
     architectures.randomize(model)

@@ -136,6 +136,7 @@ def test_a_layer_that_is_on_no_list_is_named_and_the_way_out_is_said(path):
         read(path)
 
 
+@pytest.mark.slow
 def test_what_keras_3_exports_for_serving_has_no_layers(files):
     with pytest.raises(ModelError, match=r"no SavedModel of tf_keras .*save the model as \.keras, or convert it"):
         read(files / "exported")

@@ -113,6 +113,7 @@ def renamed(source, target, **names):
             new.writestr(member, content)
 
 
+@pytest.mark.slow
 def test_an_initializer_by_the_name_it_had_until_keras_3_6(files, tmp_path):
     renamed(files / "recurrent.keras", tmp_path / "old.keras", Orthogonal="OrthogonalInitializer")
     new, old = (read(path) for path in (files / "recurrent.keras", tmp_path / "old.keras"))

@@ -212,6 +212,7 @@ def test_a_layer_that_cannot_be_trained_aware_is_an_error(images):
         aware.apply(model, card_of_a_model(), entry, images, images)
 
 
+@pytest.mark.slow
 def test_an_embedding_stays_as_it_is_in_aware_training_and_becomes_integers():
     fit.reset(0)
     model = bow.build(

@@ -63,6 +63,7 @@ def test_where_there_is_nothing_sparse_it_is_told():
         litert.convert(network(0.05), "float32", None, sparse=True)
 
 
+@pytest.mark.slow
 def test_the_entry_s_key_reaches_the_file(tmp_path):
     sizes = {}
     for sparse in (False, True):

@@ -165,6 +165,7 @@ def test_a_trial_has_every_figure_and_reads_no_test_example(workshop, reads):
     assert workshop.lane.measured == [(["compress"], "quick", ("validation",))]
 
 
+@pytest.mark.slow
 def test_chains_that_begin_alike_train_their_beginning_once(workshop, monkeypatch):
     trained = []
     make = compression.make
@@ -233,6 +234,7 @@ def test_what_goes_wrong_is_a_result_with_its_reason(workshop, monkeypatch):
     assert (workshop.folder / "1" / "trial.json").exists()
 
 
+@pytest.mark.slow
 def test_latencies_of_a_study_are_ratios_to_what_its_reference_cost_at_first(workshop, monkeypatch):
     whole, machine = workshop.lane.measure, [1.0]  # how slow it is
     window = {

@@ -87,6 +87,7 @@ def largest(folder: Path) -> int:
     return max((path.stat().st_size for path in folder.glob("*.db")), default=0)
 
 
+@pytest.mark.slow
 def test_a_new_database_has_nothing_whatever_the_ledger_says(store: Store, params: Params) -> None:
     track.publish(params)
     shutil.move("mlflow.db", "mlflow.db.damaged")
@@ -110,7 +111,14 @@ def damage_steps(file: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Unnamed CHECK constraint")  # of the steps that go on where they cannot
-@pytest.mark.parametrize("damage", [damage_tables, damage_steps, lambda file: file.write_bytes(b"no database" * 99)])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_tables,
+        pytest.param(damage_steps, marks=pytest.mark.slow),
+        lambda file: file.write_bytes(b"no database" * 99),
+    ],
+)
 def test_a_damaged_database_is_told_with_its_mend_which_works(
     store: Store, params: Params, damage: Callable[[Path], None]
 ) -> None:

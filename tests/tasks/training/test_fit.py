@@ -144,7 +144,7 @@ def stage(project, monkeypatch, units, killed_in=None):
     return epochs
 
 
-@pytest.mark.parametrize("changed", ["files", "libraries", None])
+@pytest.mark.parametrize("changed", ["files", pytest.param("libraries", marks=pytest.mark.slow), None])
 def test_a_checkpoint_of_other_code_is_neither_resumed_nor_kept(changed, project, monkeypatch):
     hangs_from = {"files": {"tasks/stages/train.py": "0"}, "libraries": {"tensorflow": "2"}}
     write_json(paths.code("train"), hangs_from)

@@ -154,6 +154,7 @@ def test_without_being_asked_for_a_teacher_nobody_listens():
     assert untaught[0]["val_accuracy"][-1] > 0.8
 
 
+@pytest.mark.slow
 def test_two_taught_runs_give_the_same_bits_wrapped_for_pruning_too():
     import tensorflow_model_optimization as tfmot
 
@@ -248,6 +249,7 @@ def test_an_autoencoder_learns_its_input_whatever_its_output_is_called(name):
     assert history["loss"][-1] < history["loss"][0]
 
 
+@pytest.mark.slow
 def test_an_output_that_a_wrapper_renames_learns_what_it_learned_before():
     """As quantization-aware training does to every layer: two heads, in the order of the outputs."""
     made, train = model(*heads()), examples(place=place)

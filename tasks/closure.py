@@ -50,6 +50,8 @@ SHAPELESS = {  # libraries, or modules of them, that read, draw, wait and tell; 
     "psutil", "pydantic", "rich", "tqdm", "yaml",
 }  # fmt: skip
 
+CALLED = {"PIL": "pillow", "ethosu": "ethos-u-vela"}  # modules by the distribution that brings them
+
 
 @dataclass(frozen=True)
 class Closure:
@@ -211,6 +213,7 @@ def home(module: str) -> Path:
 @cache
 def distribution(name: str) -> str:
     """The distribution that a module is imported from, by its name as installers write it."""
+    name = CALLED.get(name, name)
     if installed(name) is None:  # it has another name, and looking through all takes long
         name = next(iter(packages_distributions().get(name, ())), name)
     return name.replace("_", "-")

@@ -39,9 +39,11 @@ def parse(content: bytes) -> Source:
                 if isinstance(each, ast.Dict) and (row := registry(each)):
                     registries.append(row)
                     each.keys, each.values = [], []
-    words: list[str] = []
-    _write(tree, words)
-    return Source(digest(*words), _imports(tree), registries, _targets(tree), literals["RESOURCES"], literals["USES"])
+    said = _Said()
+    said.take(tree)
+    targets = sorted(text for text in said.strings if TARGET.fullmatch(text))
+    imports = sorted(said.imports)
+    return Source(digest(*said.words), imports, registries, targets, literals["RESOURCES"], literals["USES"])
 
 
 def registry(node: ast.Dict) -> dict[str, str]:
@@ -56,42 +58,40 @@ def registry(node: ast.Dict) -> dict[str, str]:
     return row if whole else {}
 
 
-def _targets(tree: ast.AST) -> list[str]:
-    said = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    return sorted(text for text in said if TARGET.fullmatch(text))
+class _Said:
+    """A syntax tree as words: every field that has something, but for what only people read; gathered in one walk."""
 
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.imports: set[tuple[int, str, str]] = set()
+        self.strings: set[str] = set()
 
-def _imports(tree: ast.AST) -> list[tuple[int, str, str]]:
-    found: dict[tuple[int, str, str], None] = {}
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
+    def take(self, node: Any) -> None:
+        """Add a node, a list of nodes or a value, with all that is below."""
+        if isinstance(node, list):
+            for each in node:
+                self.take(each)
+        elif not isinstance(node, ast.AST):
+            self.words.append(repr(node))
+            if isinstance(node, str):
+                self.strings.add(node)
+        elif not _is_for_people(node):
+            self._take_fields(node)
+
+    def _take_fields(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
-            found |= {(0, alias.name, ""): None for alias in node.names}
+            self.imports |= {(0, alias.name, "") for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {(node.level, node.module or "", alias.name): None for alias in node.names}
-        elif not _is_typing(node):
-            waiting += ast.iter_child_nodes(node)
-    return sorted(found)
-
-
-def _write(node: Any, words: list[str]) -> None:
-    """A syntax tree as words: every field that has something, but for what only people read."""
-    if isinstance(node, list):
-        for each in node:
-            _write(each, words)
-    elif not isinstance(node, ast.AST):
-        words.append(repr(node))
-    elif not _is_for_people(node):
-        words += ("(", type(node).__name__)
+            self.imports |= {(node.level, node.module or "", alias.name) for alias in node.names}
+        self.words += ("(", type(node).__name__)
         for name in node._fields:
             value = getattr(node, name, None)
             if isinstance(node, ast.Raise) and name == "exc":
                 value = _without_words(value)
             if value is not None and value != [] and name != "ctx":
-                words.append(name)
-                _write(value, words)
-        words.append(")")
+                self.words.append(name)
+                self.take(value)
+        self.words.append(")")
 
 
 def _is_for_people(node: ast.AST) -> bool:

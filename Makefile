@@ -1,5 +1,5 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
-# test-slow: what takes minutes    lock: resolve the dependencies anew
+# test-slow: what takes long    lock: resolve the dependencies anew
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed

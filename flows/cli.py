@@ -1,6 +1,7 @@
 """`tercet`: the command. It imports nothing heavy before it knows what to do."""
 
 import argparse
+import codecs
 import io
 import os
 import shlex
@@ -8,6 +9,8 @@ import signal
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
+
+from flows.views import marks
 
 Command = Callable[[argparse.Namespace], int]
 MARK = "tercet stage"  # what a project's dvc.yaml says
@@ -58,9 +61,10 @@ def _spare_bytecode() -> None:
 
 def main() -> int:
     """Run one command; an error of the user's is one line and exit code 1."""
+    codecs.register_error("tercet", marks.plainly)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to fail
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="tercet")
     options = _parsed(sys.argv[1:])
     from tasks.errors import TercetError
 

@@ -35,6 +35,6 @@ def stand_in() -> None:
 
 
 def heedless(descriptor: int, like: TextIO) -> TextIO:
-    """A text stream, by lines and in the encoding of another one, that a reader who has had enough does not break."""
+    """A text stream, by lines and encoded like another one, that a reader who has had enough does not break."""
     file = io.BufferedWriter(_Heedless(descriptor, "w", closefd=False))
-    return io.TextIOWrapper(file, encoding=like.encoding, errors="replace", line_buffering=True)
+    return io.TextIOWrapper(file, encoding=like.encoding, errors=like.errors, line_buffering=True)

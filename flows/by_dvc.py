@@ -4,8 +4,10 @@ import logging
 
 from flows.start.quiet import noted, quiet_libraries
 from tasks import dvc_lock, params, paths
+from tasks.code.causes import causes, written
+from tasks.code.hangs import everything
 from tasks.errors import TercetError
-from tasks.stages import call, code
+from tasks.stages import call
 
 
 def stage(name: str, *keys: str) -> None:
@@ -32,12 +34,12 @@ def _check_code(name: str, *keys: str) -> None:
     Raises:
         TercetError: `out/code` says something else of this stage than there is.
     """
-    was, now = code.written(), code.everything(params.load())
+    was, now = written(), everything(params.load())
     for of in {name, ".".join((name, *keys[-1:]))} & now.keys():
         if of not in was:
             raise TercetError(f"{paths.code(of)}: not there, or not whole: `tercet run` writes it, or `dvc repro code`")
         if was[of] != now[of]:
-            why = "; ".join(code.causes({of: was[of]}, {of: now[of]})) or "its settings changed"
+            why = "; ".join(causes({of: was[of]}, {of: now[of]})) or "its settings changed"
             raise TercetError(
                 f"{paths.code(of)} is of other code: {why}; `tercet run` writes it anew, or `dvc repro --force code`"
             )

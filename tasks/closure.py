@@ -30,6 +30,7 @@ KNOWN = paths.STATE / "parsed.json"  # of files by their content: parsing all ta
 ASIDE = {  # modules, with what is below them, that every stage leaves out of its closure, and why
     "tasks.bench.locks": "who waits for whom",
     "tasks.closure": "what makes outputs old, not what is in them",
+    "tasks.code": "likewise",
     "tasks.stages.code": "likewise",
     "tasks.errors": "what failures are called",
     "tasks.records.failures": "why a stage failed",

@@ -14,6 +14,7 @@ from tasks.bench.locks import hold
 from tasks.bench.request import made_in
 from tasks.bench.runner import machine
 from tasks.closure import Reader
+from tasks.code import hangs
 from tasks.errors import DataError
 from tasks.members import FAMILIES
 from tasks.params import BASELINE, Params
@@ -26,7 +27,6 @@ from tasks.search.records import Found, Trial
 from tasks.search.stopping import Judge
 from tasks.search.study import Study
 from tasks.search.trial import Lane, Workshop, device_quality, quality
-from tasks.stages import code
 
 HOME = paths.STATE / "search"
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def _made_by(params: Params, search: Search, devices: Sequence[str]) -> list[obj
     """The code, the libraries, the processor and the devices that a trial's figures hang from."""
     found = [catalog.load(name) for name in devices]
     methods = {method for chain in search.chains for method in chain} | {e.method for e in params.compress.values()}
-    named = methods | {params.metric, *FAMILIES, *search.schemes}.union(*map(code.members, found))
+    named = methods | {params.metric, *FAMILIES, *search.schemes}.union(*map(hangs.members, found))
     closure = Reader().closure(["tasks.search.trial"], named)
     return [asdict(closure), machine.processor(), *map(catalog.fingerprint, found)]
 

@@ -20,6 +20,7 @@ from tasks.bench.locks import hold
 from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import Artifact, Made, made_in
 from tasks.closure import Reader
+from tasks.code import hangs
 from tasks.compress import model as compression
 from tasks.errors import DeviceError, TercetError, UnsupportedError
 from tasks.examples import Examples, dataset
@@ -38,7 +39,6 @@ from tasks.search.records import Status, Trial
 from tasks.search.space import Plan, digest, settings
 from tasks.search.stopping import Judge, PoorTrialError
 from tasks.ship import speed
-from tasks.stages import code
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 QUICK = Protocol(mode="quick")
@@ -73,7 +73,7 @@ class Workshop:
             return paths.model(BASELINE)
         names = [each for each, _ in plan.models]
         entries = [entry for _, entry in plan.models[: names.index(name) + 1]]
-        chain = [[settings(entry), code.compress(entry, self.reader)] for entry in entries]
+        chain = [[settings(entry), hangs.compress(entry, self.reader)] for entry in entries]
         return self.models / digest([self.root, self.search.training.examples, chain])
 
 

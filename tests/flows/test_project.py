@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from tasks import params
-from tasks.stages import code
+from tasks.code.causes import written
+from tasks.code.hangs import everything
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 600.0
@@ -110,7 +111,7 @@ def test_a_project_in_an_empty_folder(installed, mine, monkeypatch, tmp_path):
     # what it says of code is what the repository says: a project that changes from one to the other runs nothing again
     installed.run(mine, "tercet", "stage", "code")
     monkeypatch.chdir(mine)
-    assert code.written() == code.everything(params.load())
+    assert written() == everything(params.load())
 
 
 def test_a_prefect_worker_finds_the_flow_and_no_module_of_the_users(installed, mine):

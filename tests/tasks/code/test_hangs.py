@@ -7,6 +7,7 @@ import pytest
 
 from tasks import closure, params, paths
 from tasks.bench.runner import machine
+from tasks.code import hangs
 from tasks.stages import code
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,11 +40,11 @@ def settings():
 
 def edited(copy, file, old, new):
     """The names of what is old after an edit."""
-    before = code.everything(settings())
+    before = hangs.everything(settings())
     text = (copy / file).read_text()
     assert old in text
     (copy / file).write_text(text.replace(old, new, 1))
-    return stale(before, code.everything(settings()))
+    return stale(before, hangs.everything(settings()))
 
 
 def stale(before, after):
@@ -51,7 +52,7 @@ def stale(before, after):
 
 
 def of(stage):
-    return {name for name in code.everything(settings()) if name.partition(".")[0] == stage}
+    return {name for name in hangs.everything(settings()) if name.partition(".")[0] == stage}
 
 
 def test_an_edit_of_a_target_makes_its_kinds_measurements_old_and_no_other(copy):
@@ -82,9 +83,9 @@ def test_an_edit_of_a_docstring_makes_nothing_old(copy):
 
 
 def test_a_default_that_changes_makes_old_what_left_it_out(copy):
-    before = code.everything(settings())
+    before = hangs.everything(settings())
     train = settings().train.model_copy(update={"batch_size": settings().train.batch_size + 1})
-    assert stale(before, code.everything(settings().model_copy(update={"train": train}))) == {"train", "report"}
+    assert stale(before, hangs.everything(settings().model_copy(update={"train": train}))) == {"train", "report"}
 
 
 @pytest.mark.parametrize(
@@ -99,35 +100,35 @@ def test_a_default_that_changes_makes_old_what_left_it_out(copy):
     ],
 )
 def test_another_version_of_a_library_makes_old_what_it_shapes(copy, monkeypatch, library, stages):
-    before, installed = code.everything(settings()), closure.installed
+    before, installed = hangs.everything(settings()), closure.installed
     monkeypatch.setattr(closure, "installed", lambda name: "9.9" if name == library else installed(name))
-    found = stale(before, code.everything(settings()))
+    found = stale(before, hangs.everything(settings()))
     assert found == {name for name in before if stages & {name.partition(".")[0], name.partition(".")[2]}}
 
 
 def test_an_evaluation_hangs_from_the_processor(copy, monkeypatch):
-    before = code.everything(settings())
+    before = hangs.everything(settings())
     monkeypatch.setattr(machine, "processor", lambda: {"machine": "aarch64", "cpu": "other"})
-    assert stale(before, code.everything(settings())) == {"evaluate"}
+    assert stale(before, hangs.everything(settings())) == {"evaluate"}
 
 
 def test_a_model_shaped_by_an_estimate_hangs_from_its_device(copy):
     path = paths.device("ethos-u55-128")
     slim = {"method": "slim", "parent": "baseline", "epochs": 1, "keep": 0.5, "budget": "latency", "device": path.stem}
     entry = params.Slim(**slim)
-    before = code.compress(entry, closure.Reader())
+    before = hangs.compress(entry, closure.Reader())
     assert "tasks/bench/stats.py" not in before["files"]
     path.write_text(path.read_text().replace("accelerator: ethos-u55-128", "accelerator: ethos-u55-256"))
-    assert code.compress(entry, closure.Reader())["devices"] != before["devices"]
+    assert hangs.compress(entry, closure.Reader())["devices"] != before["devices"]
     alone = entry.model_copy(update={"budget": "parameters", "device": None})
-    assert "devices" not in code.compress(alone, closure.Reader())
+    assert "devices" not in hangs.compress(alone, closure.Reader())
 
 
 def test_files_are_written_where_they_say_something_new_and_the_cause_is_told(copy, caplog):
     caplog.set_level("INFO", logger="tasks")
     code.code(settings())
     written = {path.name: path.read_text() for path in paths.CODE.iterdir()}
-    assert {Path(name).stem for name in written} == set(code.everything(settings()))
+    assert {Path(name).stem for name in written} == set(hangs.everything(settings()))
     stamps = {path: path.stat().st_mtime_ns for path in paths.CODE.iterdir()}
     code.code(settings())
     assert stamps == {path: path.stat().st_mtime_ns for path in paths.CODE.iterdir()}

@@ -86,6 +86,7 @@ def _of_classes(
     """The model with probabilities of the classes as one of its outputs."""
     name = model.output_names[place]
     told = f"{source}: output {name!r}"
+    _check_floats(model.outputs[place], told)
     shape, inputs = tuple(model.outputs[place].shape[1:]), [tensor.shape for tensor in spec.inputs.values()]
     single = shape == (1,) and len(classes) == 2
     if shape != (len(classes),) and not single:
@@ -109,6 +110,7 @@ def numbers(model: "tf_keras.Model", spec: Spec, source: str) -> "tf_keras.Model
     if len(names) > 1 and LABEL not in names:
         raise ModelError(f"{source}: gives {', '.join(names)}; of several outputs the one that is judged is {LABEL!r}")
     place = names.index(LABEL) if len(names) > 1 else 0
+    _check_floats(model.outputs[place], f"{source}: output {names[place]!r}")
     shape = tuple(model.outputs[place].shape[1:])
     if shape != (spec.answers,):
         raise ModelError(f"{source}: gives {list(shape)}; the {spec.task} of the data asks for [{spec.answers}]")
@@ -236,6 +238,14 @@ def _free(model: "tf_keras.Model", name: str) -> str:
     """A name that none of the model's layers has."""
     taken = {layer.name for layer in model.layers}
     return next(each for each in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if each not in taken)
+
+
+def _check_floats(tensor: Any, told: str) -> None:
+    if not tensor.dtype.is_floating:
+        raise ModelError(
+            f"{told} gives {tensor.dtype.name}: an answer that was chosen already, as by argmax or a threshold; save "
+            "the model without that step, up to the probabilities, logits or values that it is chosen by"
+        )
 
 
 def _check_finite(answer: Array, name: str, source: str) -> None:

@@ -161,6 +161,16 @@ REFUSED = {
         r"gives \[1\]; .* ask for \[4\]: one number an example, as of a regression; in scope",
     ),
     "another number of classes": (lambda: network(layers.Dense(5)), TWO, r"gives \[5\]; .* ask for \[2\]; in scope"),
+    "a class by argmax": (
+        lambda: network(layers.Dense(2, "softmax"), lambda x: tf.argmax(x, -1)),
+        TWO,
+        r"gives int64: an answer that was chosen already, as by argmax .*; save the model without that step",
+    ),
+    "labels by a threshold": (
+        lambda: network(layers.Dense(2, "sigmoid"), lambda x: x > 0.5),
+        replace(TWO, task="multilabel"),
+        r"gives bool: an answer that was chosen already",
+    ),
     "an autoencoder": (
         lambda: network(layers.Dense(64), layers.Reshape((8, 8, 1))),
         TWO,

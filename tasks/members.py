@@ -77,6 +77,7 @@ FAMILIES = Registry(
         "autoencoder": "tasks.models.autoencoder:FAMILY",
         "file": "tasks.models.file:FAMILY",
         "decoder": "tasks.models.decoder:FAMILY",
+        "transformer": "tasks.models.transformer:FAMILY",
     },
     ModelFamily,
 )

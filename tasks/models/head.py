@@ -19,7 +19,9 @@ def answer(x: Any, spec: "Spec") -> Any:
     import tf_keras as keras
 
     if spec.task == "language":
-        raise ModelError("this family answers once a window; where every token is told (task language) use `decoder`")
+        raise ModelError(
+            "this family answers once a window; where every token is told (task language) use `transformer`"
+        )
     if spec.values is not None:  # steps of an optimizer are small: the last layer learns numbers around 0 and 1
         scale, mean = (list(each) if len(each) > 1 else each[0] for each in (spec.values.scale, spec.values.mean))
         return keras.layers.Rescaling(scale, mean, name="values")(keras.layers.Dense(spec.answers)(x))

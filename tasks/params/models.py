@@ -1,8 +1,8 @@
 """The families of `model`."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.members import FAMILIES
 from tasks.params.chosen import Chosen
@@ -104,7 +104,27 @@ class Decoder(Sourced):
     source: str  # a folder of Hugging Face with safetensors, or a .gguf file
 
 
-Own = Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File | Decoder
+class Transformer(Section):
+    """A language model of one's own sizes, a decoder as Qwen3 is."""
+
+    family: Literal["transformer"]
+    layers: Count = 4
+    width: Count = 128
+    heads: Count = 4  # each has width / heads numbers
+    kv_heads: Count | None = None  # each serves as many of the heads; null: one for each
+    feed_forward: Count | None = None  # its units; null: 8/3 of the width, rounded up to a multiple of 8
+    tied: bool = False  # the embedding gives the scores too
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width: a multiple of twice the heads expected, {2 * self.heads}; received {self.width}")
+        if self.kv_heads and self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads: a divisor of the heads expected, {self.heads}; received {self.kv_heads}")
+        return self
+
+
+Own = Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File | Decoder | Transformer
 if TYPE_CHECKING:
     Family = Own
 else:

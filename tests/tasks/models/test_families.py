@@ -115,7 +115,7 @@ def test_data_of_another_kind_is_refused():
         resnet.build(section, spec(8, 8, 1, task="reconstruction"))
     with pytest.raises(ModelError, match="the task reconstruction"):
         autoencoder.build(Autoencoder(family="autoencoder"), spec(8))
-    with pytest.raises(ModelError, match=r"answers once a window; .* use `decoder`"):
+    with pytest.raises(ModelError, match=r"answers once a window; .* use `transformer`"):
         mlp.build(Mlp(family="mlp"), spec(8, task="language"))
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from flows import given
 from flows.alone import alone
@@ -120,8 +121,13 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
         server.wait()
     else:
         check(str(url))
-    # nobody reads what a server of one's own has kept
-    own = {PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False} if server else {}
+    own: dict[Any, Any] = {}
+    if server:  # nobody reads what a server of one's own has kept
+        from prefect.events.clients import NullEventsClient
+        from prefect.events.worker import EventsWorker
+
+        own = {PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}
+        EventsWorker.set_client_override(NullEventsClient)
     try:
         with temporary_settings(own):
             start()

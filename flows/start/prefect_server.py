@@ -31,7 +31,9 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HOME = paths.STATE / "prefect"
 MOST_BYTES = 2**26  # of the database of runs that nobody will look at again
-SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+SETTINGS = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"} | {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "0" for name in ("EVENT_PERSISTER", "TASK_RUN_RECORDER", "TRIGGERS")
+}
 
 
 def past_proxies() -> None:

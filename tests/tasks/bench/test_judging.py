@@ -21,7 +21,7 @@ from tasks.bench.runner.arrays import Example
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError, InvalidError, UnsupportedError
 from tasks.examples import Arrays
-from tasks.examples.dataset import LABEL, RECONSTRUCTION
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEXT_BYTES
 from tasks.quality.score import grade, keep, score
 from tasks.records import ArtifactCard, Tensor
 from tasks.records.metrics import METRICS, Metric
@@ -36,6 +36,10 @@ TASKS = {  # by the task that a metric judges: what is answered to `n` examples,
     "reconstruction": lambda rng, n: (
         rng.normal(size=(n, 9, 7)).astype("f4"),
         {LABEL: rng.integers(0, 2, n), RECONSTRUCTION: rng.normal(size=(n, 9, 7)).astype("f4")},
+    ),
+    "language": lambda rng, n: (
+        rng.normal(size=(n, 6, 11)).astype("f4"),
+        {LABEL: rng.integers(0, 11, (n, 6)), TEXT_BYTES: rng.integers(6, 12, n)},
     ),
 }
 

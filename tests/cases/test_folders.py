@@ -38,7 +38,8 @@ def scores(variant):
     return [(score.split, score.kernels, score.value, score.outputs_sha256) for score in found]
 
 
-@pytest.mark.parametrize(("channels", "until"), [pytest.param(3, "bundle", marks=pytest.mark.slow), (1, "evaluate")])
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "until"), [(3, "bundle"), (1, "evaluate")])
 def test_the_figures_of_a_folder_are_those_of_arrays(run_case, project, channels, until):
     images, labels = photos(project / "photos", channels)
     shared = {"validation": 0.2, "calibration": 20, "normalize": "standard"}

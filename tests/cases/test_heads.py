@@ -27,6 +27,7 @@ def images(count, classes, seed=0):
     return x.astype(np.float32), label
 
 
+@pytest.mark.slow
 def test_one_sigmoid_unit_tells_two_classes(run_case, write_data):
     import tf_keras as keras
 

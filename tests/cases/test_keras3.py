@@ -60,6 +60,7 @@ def test_recurrent_layers_of_an_older_keras_3(run_case, made):
     assert case.quality("fp32") == right > 0.9
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_training_on(run_case, made):
     from_keras3 = {"epochs": 15, "learning_rate": 0.002, "batch_size": 32}  # as keras3_models.py trains on
     source, right, arrays = made("dropout")

@@ -37,13 +37,10 @@ def fitted(model, x, label):
     return np.mean(model.predict(x[held(len(x))], verbose=0).argmax(-1) == label[held(len(x))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "file"),
-    [
-        pytest.param("mixed_float16", "model.keras", marks=pytest.mark.slow),
-        ("float64", "model.h5"),
-        pytest.param("mixed_float16", "model.h5", marks=pytest.mark.slow),  # as the two others together
-    ],
+    [("mixed_float16", "model.keras"), ("float64", "model.h5"), ("mixed_float16", "model.h5")],
 )
 def test_halves_and_doubles_are_converted_as_float32(run_case, write_data, policy, file):
     """tensorflow #46380, #40930: the converter has no kernels for them."""

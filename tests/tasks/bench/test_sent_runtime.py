@@ -94,6 +94,7 @@ def product(described: Any, tmp_path: Path) -> tuple[Artifact, Questions, np.nda
     return Artifact(card, two.path), Questions(tmp_path / "inputs.npz"), a * b
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("crowded")
 def test_a_runtime_from_outside_is_sent_and_measured_here_and_there(
     abacus: str, board: Any, product: tuple[Artifact, Questions, np.ndarray]

@@ -179,6 +179,7 @@ def test_chains_that_begin_alike_train_their_beginning_once(workshop, monkeypatc
     assert trained == [plans[0].models[0][0], plans[1].models[1][0]]
 
 
+@pytest.mark.slow
 def test_the_stages_make_of_the_written_entries_what_the_trial_made(workshop, reads):
     every = workshop.search.training.model_copy(update={"examples": None})
     whole = trial.Workshop(**{**vars(workshop), "search": workshop.search.model_copy(update={"training": every})})

@@ -181,17 +181,18 @@ def test_a_prompt_that_it_cannot_take_is_refused(driver, prompts, told):
         driver.prepare({"tokens": prompts})
 
 
-def test_every_signature_reads_the_same_integers(content):
-    """A byte each, stored once: what is left beside the weights is the graphs, which the float32 file has too."""
-    found = language.quantized(content, "dynamic")
+@pytest.mark.parametrize(("scheme", "dtype", "size"), [("dynamic", "int8", 1), ("int4-dynamic", "int4", 0.5)])
+def test_every_signature_reads_the_same_integers(content, scheme, dtype, size):
+    """Stored once: what is left beside the weights is the graphs, which the float32 file has too."""
+    found = language.quantized(content, scheme)
     for graph in tflite.parse(found).graphs:
         products = [graph.tensors[op.inputs[1]] for op in graph.operators if op.kind == "FULLY_CONNECTED"]
-        assert {tensor.dtype for tensor in products} == {"int8"}
+        assert {tensor.dtype for tensor in products} == {dtype}
         (table,) = (graph.tensors[op.inputs[1]] for op in graph.operators if op.kind == "EMBEDDING_LOOKUP")
-        assert (table.dtype, table.shape, len(table.scales)) == ("int8", (WORDS, WIDTH), WORDS)
+        assert (table.dtype, table.shape, len(table.scales)) == (dtype, (WORDS, WIDTH), WORDS)
     weights = sum(int(np.prod(shape)) for shape in SPEC.shapes().values() if len(shape) > 1)
     stored = [sum(map(_length, tflite.objects(each).buffers)) for each in (content, found)]
-    assert 0.95 * 3 * weights < stored[0] - stored[1] <= 3 * weights
+    assert 0.95 * (4 - size) * weights < stored[0] - stored[1] <= (4 - size) * weights
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 WORKING = ("residual", "sequential", "transformer", "two", "nested", "shapes")
 REFUSED = {"shapes": r"CONV_3D.* stayed float32, .*`exclude: \[.*use scheme dynamic"}  # as integers
-APART = {"nested": 0.6}  # with logits in the hundreds: a step of theirs moves a probability
+APART = {  # what integers may be off by, of what the answers spread over; 0.15 elsewhere
+    "nested": 0.6,  # with logits in the hundreds: a step of theirs moves a probability
+    "transformer": 0.35,  # with probabilities from 0.11 to 0.34 alone, so that 0.035 is a quarter
+}
 
 
 def answered(content, examples, expected):

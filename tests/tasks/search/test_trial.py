@@ -293,7 +293,7 @@ def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_o
 @pytest.mark.slow
 def test_the_layers_whose_bits_are_searched_are_those_that_take_4(workshop):
     search = workshop.search.model_copy(update={"schemes": ("float32", "int8-weights"), "bits": (4, 8)})
-    found = bits.table(search)
+    found = bits.table(search, "accuracy")
     _, card = keras_files.load_from(paths.model("baseline"))
     for layer in card.layers:
         entry = Quantize(model="baseline", scheme="int8-weights", bits={layer.name: 4})
@@ -308,7 +308,7 @@ def test_the_layers_whose_bits_are_searched_are_those_that_take_4(workshop):
         assert found[layer.name].drop == pytest.approx(alone, abs=2 / 40)  # the other layers have 8 bits there
     assert found
     with pytest.raises(ParamsError, match=r"^search\.bits: received schemes \['float16'\]"):
-        bits.table(search.model_copy(update={"schemes": ("float16",)}))
+        bits.table(search.model_copy(update={"schemes": ("float16",)}), "accuracy")
 
 
 def test_the_training_examples_are_evenly_drawn(workshop):

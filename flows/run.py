@@ -10,6 +10,7 @@ from typing import Any
 
 from flows import given
 from flows.alone import alone
+from flows.start import garbage
 from flows.start.prefect_server import Server, check, past_proxies
 from flows.start.quiet import quiet_libraries
 from flows.tidy import tidy
@@ -30,6 +31,7 @@ def run() -> int:
     """
     quiet_libraries()
     log_to_terminal()
+    garbage.leave()
     with alone("tercet run"):
         return _run()
 
@@ -114,8 +116,11 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
         server = None
     if tensorflow:
         # while the server comes up in a process of its own, TensorFlow is imported in this one
-        threading.Thread(target=fit.import_tensorflow, daemon=True).start()
+        threading.Thread(target=_import_tensorflow, daemon=True).start()
     import flows.stages  # noqa: F401  # imports Prefect's flows: likewise
+
+    if not tensorflow:
+        garbage.look()
 
     if server:
         server.wait()
@@ -134,6 +139,13 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
     except TercetError as error:
         return error
     return None
+
+
+def _import_tensorflow() -> None:
+    try:
+        fit.import_tensorflow()
+    finally:
+        garbage.look()
 
 
 def _publish(settings: params.Params) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
+from flows.start import garbage
 from tasks import paths, redact
 from tasks.errors import TercetError
 
@@ -156,10 +157,12 @@ def serve(listening: int, caller: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != caller:
             raise SystemExit("the caller has ended")
+    garbage.leave()
     import uvicorn
+    from prefect.server.api.server import create_app
 
-    app = "prefect.server.api.server:create_app"
-    config = uvicorn.Config(app, factory=True, log_level="error", lifespan="on")
+    config = uvicorn.Config(create_app(), log_level="error", lifespan="on")
+    garbage.look()
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[socket.socket(fileno=listening)])
 

@@ -52,7 +52,8 @@ def test_one_sigmoid_unit_tells_two_classes(run_case, write_data):
     assert {"loss", "val_loss", "accuracy", "val_accuracy"} == set(case.card("models", "more")["history"])
 
 
-@pytest.mark.parametrize("spatial", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("spatial", [False, True])
 def test_an_autoencoder_is_trained_on_its_input(run_case, write_data, spatial):
     """tensorflow #47068: whose only output had any name was trained on the class number."""
     import tf_keras as keras

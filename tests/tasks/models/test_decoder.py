@@ -127,6 +127,7 @@ def told(params):
     return check(Params, params.model_dump() | {"prepare": section}, Path("params.yaml"))
 
 
+@pytest.mark.slow
 def test_every_token_is_told_by_the_file_as_by_the_checkpoint(text):
     params = told(settings())
     prepare(params)
@@ -148,6 +149,7 @@ def test_every_token_is_told_by_the_file_as_by_the_checkpoint(text):
             assert 2 < evaluation.naive < score.value, "random weights know less than how often each character is there"
 
 
+@pytest.mark.slow
 def test_what_it_learns_is_the_mean_over_all_places(text):
     params = told(settings(epochs=1, learning_rate=0.01, batch_size=64))
     prepare(params)

@@ -160,7 +160,7 @@ def test_text_takes_token_numbers_and_quantizes():
     assert np.abs(run(content, tokens) - expected).max() < 0.02
 
 
-@pytest.mark.parametrize("kept", [(), ("sparsity",)])
+@pytest.mark.parametrize("kept", [pytest.param((), marks=pytest.mark.slow), ("sparsity",)])
 def test_aware_training_keeps_what_its_parent_had(images, kept):
     fit.reset(0)
     spec = Spec({"image": TensorSpec((12, 12, 1), "float32")}, CLASSES)

@@ -49,7 +49,7 @@ def test_two_runs_give_the_same_bits():
     assert not equal(run(params)[0], run(params.model_copy(update={"seed": 1}))[0])  # the seed orders the batches
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+@pytest.mark.parametrize("optimizer", [pytest.param("momentum", marks=pytest.mark.slow), "adamw"])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, optimizer):
     params = Training(epochs=4, batch_size=16, optimizer=optimizer, schedule="cosine", learning_rate=0.01)
     whole, history = run(params, checkpoint=tmp_path / "whole")

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from tasks.stages import sources
 
@@ -146,7 +147,8 @@ def test_an_edit_makes_old_what_the_code_shapes_and_a_docstring_nothing(clone, o
     said = clone.run("tercet", "run")
     name = file.relative_to(clone.root).as_posix()
     assert f"code: {name} changed (benchmark.{device}, bundle.{device})" in said
-    measured = {f"benchmark {variant} @ {device}" for variant in VARIANTS}
+    variants = yaml.safe_load((clone.root / "params.yaml").read_text())["quantize"]  # another test may have added one
+    measured = {f"benchmark {variant} @ {device}" for variant in variants}
     assert outcomes(said)["ran"] == measured | {"code", f"bundle {device}"}
     lock = (clone.root / "dvc.lock").read_bytes()
     assert "Running stage" not in clone.run("dvc", "repro")

@@ -182,7 +182,9 @@ def matmul(x1: Any, x2: Any) -> Any:
 
 
 def dot(x1: Any, x2: Any) -> Any:
-    """The product over the last axis of the first and the last but one of the second."""
+    """The product over the last axis of the first and the last but one of the second; with a number, its multiple."""
+    if any(not is_tensor(x) and np.ndim(x) == 0 for x in (x1, x2)):
+        return tf.math.multiply(*alike(x1, x2))
     if len(x2.shape) > 2:
         raise ValueError("the second of the two has more than two axes; use einsum")
     return matmul(x1, x2)
@@ -210,7 +212,13 @@ def moments(x: Any, *, axes: Any, keepdims: bool = False, synchronized: bool = F
 
 def cumulated(operator: Callable[..., Any]) -> Callable[..., Any]:
     """An operator on each number and those before it."""
-    return lambda x, axis, dtype=None: operator(x if dtype is None else as_type(x, dtype), axis)
+
+    def call(x: Any, axis: int | None = None, dtype: str | None = None) -> Any:
+        if axis is None:
+            raise ValueError("to go through all numbers of all examples is not supported; give an axis")
+        return operator(x if dtype is None else as_type(x, dtype), axis)
+
+    return call
 
 
 def activation(name: str) -> Callable[[Any], Any]:

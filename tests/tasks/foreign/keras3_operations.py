@@ -27,6 +27,7 @@ FAMILIES = {  # of a series: 6 steps of 4 channels
         lambda x: ops.round(x, 1), lambda x: ops.trunc(x), lambda x: ops.reciprocal(ops.abs(x) + 0.5),
         lambda x: ops.hypot(x, 1 - x), lambda x: ops.cumsum(x, axis=1), lambda x: ops.matmul(x, np.ones((4, 3))),
         lambda x: ops.matmul(x, ops.transpose(x, (0, 2, 1))), lambda x: ops.dot(x, np.eye(4)),
+        lambda x: ops.dot(0.5, ops.dot(x, 3)),
         lambda x: ops.einsum("btc,bsc->bts", x, x), lambda x: ops.tensordot(x, np.ones((4, 2)), axes=1),
         lambda x: ops.normalize(x), lambda x: ops.normalize(x, axis=1), lambda x: ops.norm(x, axis=-1),
         lambda x: ops.norm(x, ord=2, axis=1, keepdims=True),

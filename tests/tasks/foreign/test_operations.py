@@ -37,6 +37,12 @@ def test_operations_answer_as_in_keras_3(made, name, tmp_path):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=tensor.name)
 
 
+@pytest.mark.parametrize("name", ["Cumsum", "Cumprod"])
+def test_what_goes_through_all_examples_is_refused(name):
+    with pytest.raises(ValueError, match="all numbers of all examples is not supported; give an axis"):
+        operations.TABLE[name](keras.Input((6, 4)))
+
+
 def test_what_a_file_may_name_is_what_the_table_has():
     assert operations.TABLE.keys() == listed.KERAS3_OPERATIONS
     assert all(keras.saving.get_registered_object(f"tercet>{name}").__name__ == name for name in listed.KERAS3_LAYERS)

@@ -357,9 +357,12 @@ def test_a_count_repeats_and_the_described_processor_chooses_the_kernels(
     emulator: Callable[[str], arm64.Emulated], request_of: Callable[..., dict[str, Any]]
 ) -> None:
     request = request_of("int8", "count", runs=5)
+    # as a measurement does, have it answer before: a process that compiles Python's bytecode counts 12,009 to 12,025
+    # instructions where each that finds it takes 12,006
+    answers(emulator("cortex-a76"), request | {"action": "predict"})
     once, twice, older = (ask(emulator(cpu), request) for cpu in ("cortex-a76", "cortex-a76", "cortex-a72"))
     counts, again, plain = (arm64.counts(response.marks) for response in (once, twice, older))
-    np.testing.assert_allclose(again.inferences, counts.inferences, rtol=3e-4)
+    assert again.inferences == counts.inferences
     assert "asimddp" in once.environment["features"]
     assert "asimddp" not in older.environment["features"]
     assert min(counts.dots) > 0

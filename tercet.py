@@ -34,3 +34,7 @@ def __getattr__(name: str) -> object:
     from flows.pipeline import pipeline
 
     return pipeline
+
+
+if __name__ == "__main__":  # `python -m tercet`
+    console()

@@ -68,9 +68,10 @@ def test_help_answers_at_once(words, tmp_path):
     assert min(took) < ANSWERS_IN_S
 
 
+@pytest.mark.parametrize("start", [["-c", "from flows.cli import console; console()"], ["-m", "tercet"]])
 @pytest.mark.parametrize(("words", "expected"), [(["--help"], 0), (["devises"], 2), (["devices"], 1)])
-def test_the_console_script_ends_with_the_commands_own_code(words, expected, tmp_path):
-    command = [sys.executable, "-c", "from flows.cli import console; console()", *words]
+def test_the_console_script_ends_with_the_commands_own_code(start, words, expected, tmp_path):
+    command = [sys.executable, *start, *words]
     assert subprocess_of(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode == expected
 
 

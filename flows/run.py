@@ -51,6 +51,7 @@ def _run() -> int:
         print(f"{len(stale)} stages to look at", file=sys.stderr)
         failure = _flow(sorted(stale), server)
     else:
+        garbage.look()
         _publish(settings)
         print("everything is up to date: no stage to run", file=sys.stderr)
     if table.exists():

@@ -49,3 +49,18 @@ def test_it_is_looked_for_again_whatever_becomes_of_the_import(monkeypatch):
     with pytest.raises(ImportError):
         run._import_tensorflow()
     assert gc.isenabled()
+
+
+def test_it_is_looked_for_again_where_there_is_nothing_to_run(monkeypatch, tmp_path):
+    published = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run.params, "load", lambda: None)
+    monkeypatch.setattr(run.given, "check", lambda settings: None)
+    monkeypatch.setattr(run, "_check_devices", lambda settings: None)
+    monkeypatch.setattr("flows.stale.look", lambda settings: set())
+    monkeypatch.setattr(run, "_publish", lambda settings: published.append(gc.isenabled()))
+    monkeypatch.setattr(run, "tidy", lambda settings: None)
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9")
+    garbage.leave()
+    assert run._run() == 0
+    assert published == [True]

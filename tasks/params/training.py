@@ -12,9 +12,11 @@ class Training(Section):
 
     epochs: Count
     batch_size: Count = 64
-    optimizer: Literal["sgd", "momentum", "adam", "adamw", "rmsprop"] = "adam"
+    optimizer: Literal["sgd", "momentum", "adam", "adamw", "muon", "rmsprop"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     schedule: Literal["constant", "cosine", "exponential", "step"] = "constant"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0  # in so much of all steps the rate climbs to it
+    clip: Annotated[float, Field(gt=0)] | None = None  # the gradients' norm, all of them together, is never more
     weight_decay: Annotated[float, Field(ge=0)] = 0.004  # adamw only
     seed: Seed = 0
 

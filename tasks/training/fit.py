@@ -27,6 +27,7 @@ from tasks.errors import ModelError
 from tasks.examples.feed import epochs, feed, own_words
 from tasks.scratch import scratch
 from tasks.training.losses import objective
+from tasks.training.optimizers import optimizer
 
 if TYPE_CHECKING:
     import tf_keras
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, dict[str, float]], None]
-MOMENTUM = 0.9
 log = logging.getLogger(__name__)
 
 
@@ -95,7 +95,7 @@ def fit(
         model: takes the inputs of `train` by name; `tasks.quality.heads` says which targets its outputs learn.
         train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
-        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, seed.
+        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, clipping, seed.
         label: names the progress bar.
         callbacks: further Keras callbacks.
         checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
@@ -111,7 +111,7 @@ def fit(
         return {}
     steps = math.ceil(len(train) / params.batch_size)
     aim = objective(model, train, validation, params, heads)
-    model.compile(_optimizer(params, steps), loss=aim.losses, metrics=aim.metrics)
+    model.compile(optimizer(params, steps * params.epochs, model), loss=aim.losses, metrics=aim.metrics)
     model.optimizer.build(model.trainable_variables)
     history: History = _resume(model, checkpoint) if checkpoint else {}
     done = len(history.get("loss", []))
@@ -142,39 +142,6 @@ def best_epoch(history: History) -> int:
 def _exhausted(history: History, patience: int | None) -> bool:
     losses = history.get("val_loss", [])
     return patience is not None and bool(losses) and len(losses) - 1 - best_epoch(history) >= patience
-
-
-def _optimizer(params: "Training", steps: int) -> Any:
-    import tf_keras as keras
-
-    rate = _learning_rate(params, steps * params.epochs)
-    match params.optimizer:
-        case "sgd":
-            return keras.optimizers.SGD(rate)
-        case "momentum":
-            return keras.optimizers.SGD(rate, momentum=MOMENTUM)
-        case "adam":
-            return keras.optimizers.Adam(rate)
-        case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=params.weight_decay)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(rate)
-
-
-def _learning_rate(params: "Training", steps: int) -> Any:
-    """Cosine falls to 0, exponential to a hundredth; step falls tenfold at half and at three quarters."""
-    import tf_keras as keras
-
-    schedules, rate = keras.optimizers.schedules, params.learning_rate
-    match params.schedule:
-        case "constant":
-            return rate
-        case "cosine":
-            return schedules.CosineDecay(rate, steps)
-        case "exponential":
-            return schedules.ExponentialDecay(rate, steps, 0.01)
-        case "step":
-            return schedules.PiecewiseConstantDecay([steps // 2, steps * 3 // 4], [rate, rate / 10, rate / 100])
 
 
 def _after_epoch(

@@ -58,6 +58,7 @@ SOURCES = Registry(
         "idx": "tasks.data.idx:SOURCE",
         "keras": "tasks.data.keras:SOURCE",
         "npz": "tasks.data.npz:SOURCE",
+        "pydoc": "tasks.data.pydoc:SOURCE",
         "text": "tasks.data.text:SOURCE",
         "tsv": "tasks.data.tsv:SOURCE",
     },

@@ -39,21 +39,26 @@ def load(params: Prepare) -> Source:
     Raises:
         DataError: there is none, it is no UTF-8, or it is too short for a window.
     """
-    content = b"".join(_content(path) for path in _files(params))
+    return windows_of(b"".join(_content(path) for path in _files(params)), Path(str(params.path)).name, params)
+
+
+def windows_of(content: bytes, name: str, params: Prepare) -> Source:
+    """The windows of a text that is called so.
+
+    Raises:
+        DataError: it is no UTF-8, or too short for a window.
+    """
     ids, classes = np.frombuffer(content, np.uint8), [chr(number) for number in range(preprocess.BYTES)]
     if params.tokens == "characters":
-        ids, classes = _characters(content, params)
+        ids, classes = _characters(content, name)
     if len(ids) <= params.length:
-        raise DataError(
-            f"{params.path}: more than {params.length} tokens, prepare.length, expected; received {len(ids)}"
-        )
+        raise DataError(f"{name}: more than {params.length} tokens, prepare.length, expected; received {len(ids)}")
     if params.task == "language":
         sizes = np.array([_bytes(each, params) for each in classes], np.uint8)
         examples = every_place(INPUT, ids, params.length, LABEL, {TEXT_BYTES: sizes})
     else:
         examples = windows(INPUT, ids, params.length, LABEL)
-    origin = {Path(str(params.path)).name: sha256(content).hexdigest()}
-    return Source({INPUT: "tokens"}, examples, None, tuple(classes), origin)
+    return Source({INPUT: "tokens"}, examples, None, tuple(classes), {name: sha256(content).hexdigest()})
 
 
 def _bytes(token: str, params: Prepare) -> int:
@@ -76,12 +81,12 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _characters(content: bytes, params: Prepare) -> tuple[Array, list[str]]:
+def _characters(content: bytes, name: str) -> tuple[Array, list[str]]:
     """The numbers of the characters, as small as they may be, and the characters in the order of their numbers."""
     try:
         points = preprocess.code_points(content.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise DataError(f"{params.path}: UTF-8 expected; received the byte 0x{content[error.start]:02x}") from None
+        raise DataError(f"{name}: UTF-8 expected; received the byte 0x{content[error.start]:02x}") from None
     known, numbers = np.unique(points, return_inverse=True)
     small = next(kind for kind in SMALLEST if len(known) <= np.iinfo(kind).max)
     return numbers.astype(small), [chr(point) for point in known]

@@ -12,7 +12,7 @@ NEEDED = {
     "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "npz": ("path",), "text": ("path",),
     "tsv": ("path",), "keras": ("dataset",),
 }  # fmt: skip
-CLASSES_ALONE = ("digits", "folder", "idx", "keras", "text", "tsv")  # they tell no values
+CLASSES_ALONE = ("digits", "folder", "idx", "keras", "pydoc", "text", "tsv")  # they tell no values
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
 
@@ -40,7 +40,7 @@ class Split(Section):
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
-    source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "text", "tsv"]
+    source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "pydoc", "text", "tsv"]
     path: str | None = None  # folder, idx, npz, tsv: the folder; csv, text: the folder or the file
     target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
@@ -56,7 +56,7 @@ class Prepare(Section):
     normalize: Normalize = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
     length: Count = 64  # text: tokens of a sentence, or of a window
-    tokens: Literal["bytes", "characters"] = "bytes"  # of the source text
+    tokens: Literal["bytes", "characters"] = "bytes"  # of the sources pydoc and text
     features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input; csv: of the column
     split: Split = Split()
     validation: Share = 0.1  # of the training split
@@ -76,8 +76,8 @@ class Prepare(Section):
             raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
         if self.task in ("regression", "multilabel") and self.source in CLASSES_ALONE:
             raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
-        if self.task == "language" and self.source != "text":
-            raise ValueError(f"the task language is of the source text; received source {self.source!r}")
+        if self.task == "language" and self.source not in ("pydoc", "text"):
+            raise ValueError(f"the task language is of the sources pydoc and text; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):

@@ -114,7 +114,7 @@ FAULTS = {
     "unknown source": (
         "prepare.source",
         "mnist",
-        r"prepare\.source: received 'mnist'; allowed: csv, digits, folder, idx, keras, npz, text, tsv\.",
+        r"prepare\.source: received 'mnist'; allowed: csv, digits, folder, idx, keras, npz, pydoc, text, tsv\.",
     ),
     "source without its path": ("prepare.source", "idx", r"prepare: source 'idx' needs the key 'path'"),
     "wrong type": ("train.epochs", "two", r"train\.epochs: received 'two'; input should be a valid integer.*"),
@@ -130,7 +130,7 @@ FAULTS = {
     "a task of another source": (
         "prepare.task",
         "language",
-        "prepare: the task language is of the source text; received source 'digits'",
+        "prepare: the task language is of the sources pydoc and text; received source 'digits'",
     ),
     "a metric of another task": (
         "evaluate",

@@ -22,7 +22,11 @@ Kernels = Literal["default", "reference"]
 
 
 def predict(
-    artifact: Path, examples: Examples, kernels: Kernels = "default", calls: Sequence[Signature] = ()
+    artifact: Path,
+    examples: Examples,
+    kernels: Kernels = "default",
+    calls: Sequence[Signature] = (),
+    asked: str | None = None,
 ) -> tuple[dict[str, Array], str]:
     """What a LiteRT file answers.
 
@@ -32,6 +36,7 @@ def predict(
         kernels: the runtime's own choice, or its portable reference kernels.
         calls: the file's signatures, where it has several; where one keeps a state, an example is a prompt, and the
             answer are the scores of the token after it.
+        asked: the signature that takes the example whole instead, whose answer are the scores at every place.
 
     Returns:
         The outputs, float32 [n, ...] by name, in the file's order, and the runtime's name and version.
@@ -44,7 +49,7 @@ def predict(
         inputs, outputs = Path(folder, "inputs.npz"), Path(folder, "outputs.npz")
         save_inputs(inputs, examples)
         stateful = any(call.state for call in calls)
-        told = {"signatures": [call.model_dump() for call in calls]} if stateful else {}
+        told = {"signatures": [call.model_dump() for call in calls], "asked": asked} if stateful else {}
         request = {
             "action": "predict",
             "runtime": "language" if stateful else "litert",

@@ -44,6 +44,7 @@ class Setup:
             if self.generates is None:
                 raise UnsupportedError(f"{card.variant}: {NO_STATE}")
             options["signatures"] = [signature.model_dump() for signature in card.signatures]
+            options["asked"] = card.asked if action == "predict" else None
             return {"action": action, "runtime": self.generates, "scenario": card.scenario, "options": options}
         if self.describe:
             sides = {"inputs": card.inputs, "outputs": card.outputs}

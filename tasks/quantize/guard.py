@@ -35,6 +35,7 @@ def check(
     examples: Arrays,
     model: "tf_keras.Model | None" = None,
     calls: Sequence[Signature] = (),
+    asked: str | None = None,
 ) -> float | None:
     """Ask a file for some examples, one after the other, there and back.
 
@@ -44,6 +45,7 @@ def check(
         examples: model-ready ones, of which the first 24 are asked.
         model: what it was made from; None: it came as a file.
         calls: its signatures, where it has several.
+        asked: the one whose scores are the answer; see `predict`.
 
     Returns:
         How far the answers lie from the model's, as the root mean square over the answers' spread; of several outputs
@@ -56,7 +58,7 @@ def check(
     n = min(len(examples), TRIED)
     there = np.arange(n)
     tried = examples.take(there)
-    found = answers(content, examples.take(np.concatenate([there, there[::-1]])), calls)
+    found = answers(content, examples.take(np.concatenate([there, there[::-1]])), calls, asked)
     for name, array in found.items():
         _check_finite(f"scheme {scheme}: output {name!r}", array[:n])
         _check_memory(name, array[:n], array[n:][::-1])
@@ -73,7 +75,7 @@ def check(
     return max(apart(given[name], array) for name, array in expected.items())
 
 
-def answers(content: bytes, examples: Examples, calls: Sequence[Signature] = ()) -> Answers:
+def answers(content: bytes, examples: Examples, calls: Sequence[Signature] = (), asked: str | None = None) -> Answers:
     """What LiteRT answers by a file: the outputs, float32 [n, ...], by name.
 
     Raises:
@@ -83,7 +85,7 @@ def answers(content: bytes, examples: Examples, calls: Sequence[Signature] = ())
         file = Path(folder, "model.tflite")
         file.write_bytes(content)
         try:
-            return predict(file, examples, calls=calls)[0]
+            return predict(file, examples, calls=calls, asked=asked)[0]
         except (DeviceError, UnsupportedError) as error:
             raise ConversionError(f"LiteRT does not run the file: {str(error).removeprefix(f'{file}: ')}") from None
 

@@ -57,8 +57,13 @@ def quantized(content: bytes, scheme: str) -> bytes:
 
 
 def writes(model: "tf_keras.Model") -> bool:
-    """Whether it is a decoder that tells the token behind its window, which is what a text is written by."""
-    return is_decoder(model) and len(model.outputs) == 1 and len(model.outputs[0].shape) == 2
+    """Whether it is a decoder that tells the next token, behind its window or at each place: a text is written so."""
+    return is_decoder(model) and len(model.outputs) == 1 and len(model.outputs[0].shape) in (2, 3)
+
+
+def everywhere(model: "tf_keras.Model") -> str | None:
+    """The signature that answers for a decoder which is asked at every place of its window; None: another model."""
+    return f"score_{model.input_shape[1]}" if writes(model) and len(model.outputs[0].shape) == 3 else None
 
 
 def check(model: "tf_keras.Model", entry: "Quantize") -> None:
@@ -138,7 +143,8 @@ def _call(form: "tf_keras.Model", *, scores: bool) -> Any:
 def described(content: bytes, model: "tf_keras.Model") -> tuple[litert.Graph, tuple[Signature, ...], "tf_keras.Model"]:
     """What a file of `make` takes and gives, its signatures, and a Keras model that has the same answers.
 
-    An answer are the scores of the token behind a window, float32 [vocabulary].
+    An answer are the scores of the token behind a window, float32 [vocabulary], or, of a decoder that is asked at every
+    place, those of each next token, float32 [length, vocabulary].
     """
     import tf_keras as keras
 
@@ -146,6 +152,10 @@ def described(content: bytes, model: "tf_keras.Model") -> tuple[litert.Graph, tu
     tokens, scores = signatures.language(model.name, calls)
     tokens = tokens.model_copy(update={"shape": tuple(model.input_shape[1:])})
     logits = model.get_layer(LOGITS).output
+    if everywhere(model):
+        scores = scores.model_copy(update={"shape": tuple(logits.shape[1:])})
+        graph = replace(litert.inspect(content), inputs=(tokens,), outputs=(scores,))
+        return graph, calls, keras.Model(model.input, logits, name=model.name)
     last = keras.layers.Reshape(scores.shape)(keras.layers.Cropping1D((logits.shape[1] - 1, 0))(logits))
     graph = replace(litert.inspect(content), inputs=(tokens,), outputs=(scores,))
     return graph, calls, keras.Model(model.input, last, name=model.name)

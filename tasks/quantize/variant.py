@@ -78,7 +78,7 @@ def write(
     made = _convert(variant, entry, model, calibration, validation)
     described = language.described if language.writes(model) else _described
     graph, calls, answering = described(made.content, model)
-    distance = guard.check(made.content, entry.scheme, calibration, answering, calls)
+    distance = guard.check(made.content, entry.scheme, calibration, answering, calls, language.everywhere(model))
     program, lacks = (None, language.NO_PROGRAM) if calls else _program(model, entry.scheme, graph)
     (folder / FILE).write_bytes(made.content)
     if program:

@@ -112,6 +112,13 @@ class Runnable(Record):
         """How it is driven: by one call for each example, or as what writes a text and keeps a state meanwhile."""
         return "generate" if any(signature.state for signature in self.signatures) else "single"
 
+    @property
+    def asked(self) -> str | None:
+        """The signature that answers an example at every one of its places; null where one answer is for the whole."""
+        if self.scenario == "single" or len(self.outputs[0].shape) == 1:
+            return None
+        return f"score_{self.inputs[0].shape[0]}"
+
 
 class ArtifactCard(Runnable):
     """`out/artifacts/<variant>/card.json`: a file that can be deployed."""

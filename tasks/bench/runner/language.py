@@ -84,7 +84,8 @@ GIVEN = ("tokens", "input_pos")
 class Model:
     """An artifact in the runtime; `arrays` documents the interface. Its inference is a prompt, up to its first scores.
 
-    `options`: `kernels` and `threads`, as of LiteRT; `signatures`, as the artifact's card has them.
+    `options`: `kernels` and `threads`, as of LiteRT; `signatures`, as the artifact's card has them; `asked`: null, or
+    the signature that takes a prompt whole and tells the scores at each of its places, which are then the answer.
     """
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
@@ -92,9 +93,10 @@ class Model:
         self._compiled, decode = _compiled(path, options), self._about[DECODE]
         self._in_place = all(signature["in_place"] for signature in self._about.values())
         self.state = State(self._compiled, decode, in_place=self._in_place)
-        (self._scores,) = (tensor for tensor in decode["outputs"] if tensor["name"] not in decode["state"])
-        name = self._scores["name"]
-        self._buffer = self._compiled.create_output_buffer_by_name(DECODE, name)
+        self._asked = options.get("asked") or DECODE
+        told = self._about[self._asked]
+        (self._scores,) = (tensor for tensor in told["outputs"] if tensor["name"] not in told["state"])
+        self._buffer = self._compiled.create_output_buffer_by_name(self._asked, self._scores["name"])
         self.room: int | None = decode["places"]  # for tokens, in the state; null where it does not say
         self.inputs: dict[str, Any] = {"tokens": None}
         self._parts: list[tuple[Call, int]] = []  # and how many tokens of a prompt it takes
@@ -114,7 +116,7 @@ class Model:
         (tokens,) = columns.values()
         if tokens.ndim != 2:
             raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
-        n, known = tokens.shape[1], prod(self._scores["shape"])
+        n, known = tokens.shape[1], self._scores["shape"][-1]
         if n == 0:
             raise RefusedError("an empty prompt; one token at least is needed, behind which the next one is told")
         if self.room is not None and n > self.room:
@@ -123,7 +125,8 @@ class Model:
             raise RefusedError(f"a prompt has the token {strange[0]}; the model knows {known}, from 0 on")
         if n != sum(count for _, count in self._parts):
             self._parts, place = [], 0
-            for signature, count in parts(self._about, n):
+            whole = self._asked != DECODE
+            for signature, count in [(self._asked, n)] if whole else parts(self._about, n):
                 self._parts.append((self.call(signature, place), count))
                 place += count
         return [[("tokens", row)] for row in tokens]
@@ -142,7 +145,7 @@ class Model:
             part.run()
 
     def read(self) -> list[Any]:
-        """The scores of the next token, in this machine's memory; the state stays where it is."""
+        """The scores of the next token, or at each place, in this machine's memory; the state stays where it is."""
         return [self._buffer.read(prod(self._scores["shape"]), np.dtype(self._scores["dtype"]))]
 
     def decoding(self, prompt: Example, new_tokens: int) -> "Decoding":
@@ -150,9 +153,11 @@ class Model:
         return Decoding(self, prompt, new_tokens)
 
     def floats(self, rows: list[list[Any]]) -> Arrays:
-        """What `read` gave for each of n prompts, as a float32 array `[n, vocabulary]` by output name."""
+        """What `read` gave for each of n prompts, by output name: float32 `[n, vocabulary]`, or of each place too."""
         about = self._scores
         scores = dequantize(np.stack([row[0] for row in rows]), about["scale"] or 0.0, about["zero_point"] or 0)
+        if self._asked != DECODE:
+            scores = scores.reshape(len(rows), *about["shape"][1:])
         return {about["name"]: scores}
 
     def facts(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tasks.errors import ParamsError
 from tasks.formats import tflite
 from tasks.params import Quantize
 from tasks.quantize import language, signatures
+from tasks.records.artifacts import Runnable
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 WINDOW, ROOM, PREFILL, WORDS, WIDTH = 12, 24, (4, 8), 256, 64
@@ -122,6 +123,30 @@ def test_the_scores_of_a_window_are_those_of_keras(content, logits):
     places = np.arange(WINDOW, dtype=np.int32)
     found = score(tokens=TEXT[None, :WINDOW], input_pos=places, **caches)["logits"]
     np.testing.assert_allclose(found[0], logits[:WINDOW], rtol=0, atol=1e-4)
+
+
+def test_asked_at_every_place_it_tells_what_keras_does(content, logits, model, tmp_path):
+    """By one call a window, each as if nothing had been asked before; the card says which signature that is."""
+    (tmp_path / "model.tflite").write_bytes(content)
+    everywhere = keras.Model(model.input, model.get_layer(network.LOGITS).output, name="decoder")
+    assert (language.everywhere(everywhere), language.everywhere(model)) == (f"score_{WINDOW}", None)
+    graph, calls, answering = language.described(content, everywhere)
+    card = Runnable(
+        variant="v", scheme="float32", sha256="", inputs=graph.inputs, outputs=graph.outputs, signatures=calls
+    )
+    assert card.outputs[0].shape == (WINDOW, WORDS)
+    told = {"signatures": [call.model_dump() for call in calls], "asked": card.asked}
+    asked = runner.Model(str(tmp_path / "model.tflite"), {"kernels": "default", "threads": 1, **told})
+    windows = np.stack([TEXT[:WINDOW], TEXT[WINDOW:], TEXT[:WINDOW]])
+    rows = []
+    for window in asked.prepare({"tokens": windows}):
+        asked.put(window)
+        asked.invoke()
+        rows.append(asked.read())
+    (found,) = asked.floats(rows).values()
+    np.testing.assert_allclose(found, answering(windows).numpy(), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found[0], logits[:WINDOW], rtol=0, atol=1e-4)
+    assert np.array_equal(found[0], found[2])
 
 
 @pytest.mark.parametrize(

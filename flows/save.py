@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tasks import params, paths
 from tasks.errors import ModelError, ParamsError, suggest
+from tasks.packages import located
 from tasks.params import BASELINE, Decoder
 
 
@@ -27,7 +28,7 @@ def save(model: str, folder: Path) -> str:
     from tasks.checkpoints import load, write
     from tasks.training import keras_files
 
-    source = load.load(Path(settings.model.source))
+    source = load.load(located(settings.model.source))
     network, _ = keras_files.load(model)
     write.write(network, source, folder)
     return f"{folder}: {model}, as others load it ({', '.join(sorted(path.name for path in folder.iterdir()))})"

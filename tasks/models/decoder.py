@@ -1,12 +1,12 @@
 """A language model from a checkpoint: see `tasks.checkpoints` and `tasks.decoder`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.checkpoints import load
 from tasks.errors import ModelError
 from tasks.members import ModelFamily
 from tasks.models.tokens import telling, window
+from tasks.packages import located
 from tasks.params.models import Decoder
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def build(params: Decoder, spec: "Spec") -> "tf_keras.Model":
     Raises:
         ModelError: the checkpoint is not supported or not whole, or the data are not windows of its tokens.
     """
-    checkpoint = load.load(Path(params.source))
+    checkpoint = load.load(located(params.source))
     name, tensor, classes = window(spec, params.family)
     rows = checkpoint.spec.vocabulary
     if classes > rows:

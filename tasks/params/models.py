@@ -101,7 +101,7 @@ class Decoder(Sourced):
     """A language model."""
 
     family: Literal["decoder"]
-    source: str  # a folder of Hugging Face with safetensors, or a .gguf file
+    source: str  # a folder of Hugging Face with safetensors, a .gguf file, or `package:NAME`, which carries one
 
 
 class Transformer(Section):

@@ -7,6 +7,7 @@ from typing import Any
 from tasks import paths
 from tasks.errors import DataError, ParamsError, suggest
 from tasks.files import below, hashes, read_json, write_json
+from tasks.packages import PACKAGE, located
 from tasks.params import Params, Sourced
 from tasks.training import custom
 
@@ -36,11 +37,13 @@ def _of_data(params: Params) -> dict[str, str]:
 
 
 def _of_models(params: Params) -> dict[str, str]:
-    return hashes(models(params), KNOWN)
+    found = models(params)
+    known = hashes(found.values(), KNOWN)
+    return {name: known[path.as_posix()] for name, path in sorted(found.items())}
 
 
-def models(params: Params) -> list[Path]:
-    """The files of the models of one's own, and of the modules of their layers.
+def models(params: Params) -> dict[str, Path]:
+    """The files of the models of one's own, and of the modules of their layers, by what every machine calls them.
 
     Raises:
         DataError, ModelError: one is not there.
@@ -48,13 +51,23 @@ def models(params: Params) -> list[Path]:
     entries: dict[str, Any] = {"model": params.model}
     for name, entry in params.compress.items():
         entries |= {f"compress.{name}": entry, f"compress.{name}.model": getattr(entry, "model", None)}
-    found = []
+    found: dict[str, Path] = {}
     for key, entry in entries.items():
         if isinstance(entry, Sourced):
-            found += _below(Path(entry.source), f"{key}.source: {entry.source}")
+            found |= _files(key, entry.source)
             layers = getattr(entry, "layers", None)
-            found += custom.files(layers) if layers else []
+            found |= {path.as_posix(): path for path in (custom.files(layers) if layers else [])}
     return found
+
+
+def _files(key: str, source: str) -> dict[str, Path]:
+    try:
+        path = located(source)
+    except DataError as error:
+        raise DataError(f"{key}.source: {error}") from None
+    if source.startswith(PACKAGE):
+        return {f"{source}/{path.name}": path}
+    return {each.as_posix(): each for each in _below(path, f"{key}.source: {source}")}
 
 
 def _below(path: Path, told: str) -> list[Path]:

@@ -26,6 +26,7 @@ ELEMENTWISE = {
     *("QUANTIZE", "DEQUANTIZE", "CAST"),
 }
 LOOKUPS = {"GATHER", "GATHER_ND", "EMBEDDING_LOOKUP"}  # read what they pick, not the whole table
+WRITE = "DYNAMIC_UPDATE_SLICE"  # moves the part that it writes; the rest stays where it is
 # what these take hangs from their steps, or from code that the file does not hold
 UNCOUNTED = {
     *("WHILE", "IF", "CUSTOM", "CALL", "CONV_3D", "CONV_3D_TRANSPOSE", "SVDF", "RNN", "LSTM", "STABLEHLO_WHILE"),
@@ -48,8 +49,8 @@ class Operator:
     output_bytes: int  # activations written
 
 
-def read(path: Path) -> tuple[Operator, ...]:
-    """The operators of a file's main graph, in order.
+def read(path: Path, signature: str | None = None) -> tuple[Operator, ...]:
+    """The operators of a file's main graph, or of one of its signatures, in order.
 
     A constant that is only widened (float16 weights under DEQUANTIZE) counts with its stored bytes where it is used: a
     runtime does that once, when it loads the file.
@@ -58,13 +59,14 @@ def read(path: Path) -> tuple[Operator, ...]:
         UnsupportedError: an operator whose work the file does not tell, or a damaged file.
     """
     try:
-        return _read(path)
+        return _read(tflite.load(path), signature)
     except tflite.DAMAGED as error:
         raise UnsupportedError(f"its graph is damaged: {type(error).__name__}: {error}") from None
 
 
-def _read(path: Path) -> tuple[Operator, ...]:
-    graph = tflite.load(path).main
+def _read(file: tflite.File, signature: str | None) -> tuple[Operator, ...]:
+    places = {found.name: found.graph for found in file.signatures}
+    graph = file.main if signature is None else file.graphs[places[signature]]
     tensors = list(graph.tensors)
     found = []
     for node in graph.operators:
@@ -85,6 +87,9 @@ def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], opt
     weight_bytes = sum(tensor.stored for tensor in given if tensor.stored is not None)
     if kind in LOOKUPS:
         weight_bytes = min(weight_bytes, _bytes([out]))
+    activations = [tensor for tensor in given if tensor.stored is None]
+    if kind == WRITE:
+        activations, outputs = activations[1:], activations[1:2]
     return Operator(
         kind=kind,
         name=out.name,
@@ -92,7 +97,7 @@ def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], opt
         macs=macs,
         operations=2 * macs or _operations(kind, given, out, options),
         weight_bytes=weight_bytes,
-        input_bytes=_bytes(tensor for tensor in given if tensor.stored is None),
+        input_bytes=_bytes(activations),
         output_bytes=_bytes(outputs),
     )
 

@@ -6,23 +6,26 @@ peak rate of the variant's precision, nor before its bytes have crossed the memo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from tasks.bench import shipping
 from tasks.bench.device import Device, Watts
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.runner import language
 from tasks.bench.setup import Shipped
 from tasks.errors import UnsupportedError
 from tasks.formats import cost
 from tasks.formats.schemes import SCHEMES, Precision
 from tasks.params.section import Name
-from tasks.records import Energy, Latency, Operator
+from tasks.records import Energy, Latency, Operator, Phase
+from tasks.records.figures import DECODE, INFERENCE, PREFILL
 
 STAND_IN = "LiteRT's default kernels on the host"
 VIEWS = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}  # move nothing
@@ -64,7 +67,7 @@ class Cost:
 
 
 def measure(request: Request) -> Result:
-    """Predict the latency as a range, and from it the energy.
+    """Predict the latency of each phase as a range, and from it the energy.
 
     Raises:
         UnsupportedError: the datasheet has no figure for the variant's precision, or an operator cannot be counted.
@@ -72,18 +75,42 @@ def measure(request: Request) -> Result:
     device = request.device
     assert isinstance(device, Roofline)
     used = precision(request.artifact.card.scheme, device)
-    found = costs(cost.read(request.artifact.path), device, used)
-    latency = predict(found, device)
+    phases: dict[str, Phase] = {}
+    for phase, calls, volume, unit in _phases(request):
+        found = [one for call in calls for one in costs(cost.read(request.artifact.path, call), device, used)]
+        latency, details = predict(found, device), _details(found, device, used)
+        phases[phase] = Phase(
+            unit=unit,
+            volume=volume,
+            latency=latency,
+            energy=energy(latency, device),
+            details={"bound": details["bound"]},
+        )
     measurement = request.result(
         status="ok",
-        latency=latency,
-        energy=energy(latency, device),
+        phases=phases,
         operators=[Operator(name=c.operator.name, kind=c.operator.kind, ran_on=None, ms=c.ms) for c in found],
         stand_in=STAND_IN,
         environment={"datasheet": device.datasheet},
-        details=_details(found, device, used),
+        details=details,
     )
     return Result(measurement)
+
+
+def _phases(request: Request) -> Iterator[tuple[str, list[str | None], int, str]]:
+    """Each phase, the signatures that it calls one after the other, and how many of its unit that makes.
+
+    A token behind a prompt costs the same at every place: all that the caches have room for is read.
+    """
+    card = request.artifact.card
+    if card.scenario == "single":
+        yield INFERENCE, [None], 1, "inference"
+        return
+    with np.load(request.inputs) as prompts:
+        (n,) = {prompts[name].shape[1] for name in prompts.files}
+    about = {signature.name: signature.model_dump() for signature in card.signatures if signature.state}
+    yield PREFILL, [name for name, _ in language.parts(about, n)], n, "token"
+    yield DECODE, [language.DECODE], 1, "token"
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
@@ -172,4 +199,4 @@ def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, ob
     }
 
 
-KIND = Kind(schema=Roofline, measure=measure, ships=ships, estimates="float32")
+KIND = Kind(schema=Roofline, measure=measure, ships=ships, estimates="float32", generates=True)

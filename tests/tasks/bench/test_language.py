@@ -9,14 +9,14 @@ import pytest
 
 from tasks.bench import devices, transport
 from tasks.bench.answers import Answer
-from tasks.bench.kinds import ssh
+from tasks.bench.kinds import roofline, ssh
 from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import language as runner
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.formats import tflite
 from tasks.params import Protocol
 from tasks.quantize import signatures
-from tests.language import PROMPT, WORDS, scores_by_hand, text_by_hand
+from tests.language import PLACES, PROMPT, WIDTH, WORDS, scores_by_hand, text_by_hand
 
 Build = Callable[..., dict[str, Any]]
 KINDS = ["attending", "decaying"]
@@ -41,6 +41,14 @@ def asks(language_models: dict[str, Path], request_of: Build) -> Build:
         return request_of(kind, action, {"tokens": prompts}, **fields, new_tokens=6, **more)
 
     return build
+
+
+def own(path: Path, described: Callable[[str], Artifact]) -> Artifact:
+    """A file of several signatures, with its card."""
+    calls = signatures.read(tflite.load(path))
+    tokens, scores = signatures.language("own", calls)
+    update = {"variant": "own", "inputs": (tokens,), "outputs": (scores,), "signatures": calls}
+    return Artifact(described("float32").card.model_copy(update=update), path)
 
 
 def run(request: dict[str, Any]) -> Answer:
@@ -127,18 +135,30 @@ def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
         run({**asks("attending", "time"), "scenario": "serve"})
 
 
+def test_a_datasheet_predicts_a_prompt_and_a_token(
+    language_models: dict[str, Path], described: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    one = own(language_models["attending"], described)
+    np.savez(tmp_path / "inputs.npz", tokens=PROMPTS)
+    device = devices.load("roofline-raspberry-pi-5")
+    measured = roofline.measure(Request(one, one, device, Protocol(mode="quick"), tmp_path / "inputs.npz")).measurement
+    prefill, decode = measured.phases["prefill"], measured.phases["decode"]
+    assert (prefill.unit, prefill.volume, decode.volume) == ("token", PROMPT, 1)
+    # scores over all places, what they weigh, and a score of each word behind the last token
+    assert measured.details["macs"] == 2 * PLACES * WIDTH + WIDTH * WORDS
+    assert prefill.latency
+    assert decode.latency
+    assert decode.latency.ms_low
+    assert prefill.latency.ms_low
+    assert 1 < prefill.latency.ms_low / decode.latency.ms_low < PROMPT
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("crowded")
 def test_another_machine_says_the_same_text(
     board: Any, language_models: dict[str, Path], described: Callable[[str], Artifact], tmp_path: Path
 ) -> None:
-    path = language_models["attending"]
-    calls = signatures.read(tflite.load(path))
-    tokens, scores = signatures.language("own", calls)
-    card = described("float32").card.model_copy(
-        update={"variant": "own", "inputs": (tokens,), "outputs": (scores,), "signatures": calls}
-    )
-    one, device = Artifact(card, path), devices.load("board")
+    one, device = own(language_models["attending"], described), devices.load("board")
     np.savez(tmp_path / "inputs.npz", tokens=PROMPTS)
     protocol = Protocol(mode="quick", windows=1, window_s=0.02, new_tokens=6)
     splits: dict[Any, Any] = {"test": Questions(tmp_path / "inputs.npz")}

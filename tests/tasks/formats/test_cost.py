@@ -136,3 +136,9 @@ def test_a_pool_reads_its_window_for_each_output(tmp_path: Path) -> None:
 def test_what_cannot_be_counted_is_named(golden: Path) -> None:
     with pytest.raises(UnsupportedError, match="CUSTOM"):
         cost.read(golden / "custom.tflite")
+
+
+def test_a_part_that_is_written_moves_alone(tmp_path: Path) -> None:
+    path = one_operator(tmp_path, "DYNAMIC_UPDATE_SLICE", [(1, 12, 4), (1, 1, 4), (3,), (1, 12, 4)], set())
+    (found,) = cost.read(path)
+    assert (found.input_bytes, found.output_bytes) == (4 * (4 + 3), 4 * 4)

@@ -124,6 +124,7 @@ class Answer:
     operators: tuple[Operator, ...] = ()  # `profile`
     runs: int | None = None  # `count`
     marks: str | None = None  # likewise, by the emulator that counted
+    read_gb_s: float | None = None  # `bandwidth`
     schema: int = SCHEMA
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.bench import judging, levels, meter_csv, meters, shots, stats
+from tasks.bench import bound, judging, levels, meter_csv, meters, shots, stats
 from tasks.bench.device import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result
@@ -70,6 +70,7 @@ def measure(request: Request, setup: Setup) -> Result:
     stretches = [stretch for shot in taken for stretch in shot.phases.values()]
     fault = next((fault for stretch in stretches if (fault := stretch.fault(starved=starved))), None)
     phases = {name: _phase(name, taken, request.variant, setup) for name in mine[-1].phases}
+    phases = bound.told(request, setup, phases)
     paired = any(phase.ratio for phase in phases.values())
     measurement = request.result(
         status="invalid" if fault else "ok",

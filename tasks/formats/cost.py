@@ -5,7 +5,7 @@ Counted exactly are the products of convolutions, dense layers and matrix produc
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,35 @@ def read(path: Path, signature: str | None = None) -> tuple[Operator, ...]:
         return _read(tflite.load(path), signature)
     except tflite.DAMAGED as error:
         raise UnsupportedError(f"its graph is damaged: {type(error).__name__}: {error}") from None
+
+
+def reads(path: Path, signature: str, state: Collection[str]) -> int:
+    """The bytes that one call of a signature reads at least: each constant and each state once.
+
+    A constant that is only widened counts as wide as it is made when the file is loaded: that is what the kernels read.
+
+    Args:
+        path: the file.
+        signature: its name.
+        state: inputs that the call before has left.
+
+    Raises:
+        UnsupportedError: the file is damaged.
+    """
+    try:
+        file = tflite.load(path)
+        (call,) = (found for found in file.signatures if found.name == signature)
+        graph = file.graphs[call.graph]
+        found = {call.inputs[name]: _bytes([graph.tensors[call.inputs[name]]]) for name in state}
+        for node in graph.operators:
+            for place in node.inputs:
+                if place >= 0 and (stored := graph.tensors[place].stored) is not None:
+                    if node.kind in LOOKUPS or node.kind == "DEQUANTIZE":
+                        stored = _bytes(graph.made(node.outputs))
+                    found[place] = max(found.get(place, 0), stored)
+    except tflite.DAMAGED as error:
+        raise UnsupportedError(f"its graph is damaged: {type(error).__name__}: {error}") from None
+    return sum(found.values())
 
 
 def _read(file: tflite.File, signature: str | None) -> tuple[Operator, ...]:

@@ -7,6 +7,11 @@ from tasks.records import Control, Measurement, Row, Subject, notation
 from tasks.report.causes import causes
 
 UNSTEADY = "too unsteady to tell a change"
+LIMITS = {
+    "bandwidth": "bandwidth-bound, so fewer bytes make it faster",
+    "caches": "much of it comes from caches",
+    "compute": "its arithmetic or its calls take longer than its bytes",
+}
 SIGNIFICANT = 0.05  # the p-value of the metric's paired test, raised by Holm for all variants of the device
 
 
@@ -34,7 +39,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
         clauses += [f"against {reference}: {', '.join(details)}"] if other else details
         clauses += [_control(row, row.control)] if row.control else []
     text = "; ".join(clauses)
-    reasons = [*causes(row, device, subject), *_flags(row)]
+    reasons = [*causes(row, device, subject), *_bound(m), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
 
 
@@ -108,6 +113,16 @@ def _size(subject: Subject, base: Subject) -> str:
     raw = notation.factor(base.artifact.bytes / subject.artifact.bytes)
     packed = notation.factor(base.artifact.gzip_bytes / subject.artifact.gzip_bytes)
     return f"file {raw}" if raw == packed else f"file {raw}, {packed} under gzip"
+
+
+def _bound(m: Measurement) -> list[str]:
+    """What limits a token, where it was measured how fast the memory is."""
+    about = m.told_by.details
+    if "memory_gb_s" not in about:
+        return []
+    share = about["read_gb_s"] / about["memory_gb_s"]
+    told = f"a token reads {about['read_gb_s']:.3g} GB/s, {share:.0%} of what this memory gives"
+    return [f"{told}: {LIMITS[about['bound']]}"]
 
 
 def _flags(row: Row) -> list[str]:

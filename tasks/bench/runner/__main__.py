@@ -19,6 +19,8 @@ prepared.
 
 `look` needs `action` and `runtime` alone, and gives no figures: the environment is in every response.
 
+`bandwidth` tells how fast the memory here is read by the runtime's `threads`; it needs no model.
+
 `profile` tells what ran each operator, and for how long where the runtime can say so, outside of any window.
 
 `count` adds `runs`: so many inferences after the first, each between two marks for an emulator that counts
@@ -49,7 +51,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: els
 
 import numpy as np  # noqa: E402
 
-from . import SCHEMA, arrays, counters, keeping, machine  # noqa: E402
+from . import SCHEMA, arrays, counters, keeping, machine, memory  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
 from .scenarios import SCENARIOS, Phase  # noqa: E402
 
@@ -178,7 +180,19 @@ def count(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
     return {"runs": request["runs"], "facts": model.facts()}
 
 
-ACTIONS = {"predict": predict, "time": measure, "profile": profile, "count": count, "look": look}
+def bandwidth(request: dict[str, Any], _runtime: Any) -> dict[str, Any]:
+    """What the memory gives."""
+    return {"read_gb_s": memory.read_gb_s(request["options"]["threads"])}
+
+
+ACTIONS = {
+    "predict": predict,
+    "time": measure,
+    "profile": profile,
+    "count": count,
+    "bandwidth": bandwidth,
+    "look": look,
+}
 
 
 def load(request: dict[str, Any], runtime: Any) -> tuple[Model, list[Example]]:

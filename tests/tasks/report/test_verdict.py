@@ -198,3 +198,19 @@ def test_predicted_ranges_are_compared_end_with_end(make: SimpleNamespace) -> No
     assert speed.outcome(int8, reference) == "faster"
     assert "(1.07–2.00)" in int8.verdict
     assert speed.outcome(fp16, reference) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ("bandwidth", "A token reads 9.1 GB/s, 83% of what this memory gives: bandwidth-bound, so fewer bytes make it"),
+        ("caches", "83% of what this memory gives: much of it comes from caches."),
+        ("compute", "83% of what this memory gives: its arithmetic or its calls take longer than its bytes."),
+    ],
+)
+def test_what_limits_a_token_is_told_of_the_reference_too(make: SimpleNamespace, bound: str, told: str) -> None:
+    about = {"bytes_read": 1, "read_gb_s": 9.1, "memory_gb_s": 11.0, "bound": bound}
+    measured = make.on_host("fp32", "host-cpu")
+    phases = {name: phase.model_copy(update={"details": about}) for name, phase in measured.phases.items()}
+    (row,) = make.comparison([measured.model_copy(update={"phases": phases})]).rows
+    assert told in row.verdict

@@ -1,0 +1,43 @@
+"""What limits the writing of a text: each token reads every weight and the whole cache, so often the memory does."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.bench.request import Request
+from tasks.bench.setup import Setup
+from tasks.formats import cost
+from tasks.records import Phase
+from tasks.records.figures import DECODE
+
+BANDWIDTH_S = 120.0
+MOST = 0.6  # of what the memory gives, from which on it is the memory that limits
+CACHED = 1.1  # of it, from which on much was never read from there
+
+
+def told(request: Request, setup: Setup, phases: Mapping[str, Phase]) -> dict[str, Phase]:
+    """The phases, of which that of a token tells what it reads, how fast, and how fast this memory is read.
+
+    Where another processor computes, from memory of its own, nothing is told.
+
+    Raises:
+        DeviceError: the runner crashed or did not end.
+    """
+    card, decode = request.artifact.card, phases.get(DECODE)
+    if decode is None or decode.latency is None or setup.offloads:
+        return dict(phases)
+    (call,) = (signature for signature in card.signatures if signature.name == DECODE)
+    asked, files = setup.ask("bandwidth", request.artifact), setup.files(request.artifact)
+    answer = setup.session.run(asked, files, {}, timeout_s=BANDWIDTH_S)
+    if not answer.read_gb_s:
+        return dict(phases)
+    count = cost.reads(request.artifact.path, DECODE, call.state.values())
+    gb_s, most = count / decode.latency.ms_p50 / 1e6, answer.read_gb_s
+    about: dict[str, Any] = {"bytes_read": count, "read_gb_s": gb_s, "memory_gb_s": most, "bound": _bound(gb_s / most)}
+    return {**phases, DECODE: decode.model_copy(update={"details": {**decode.details, **about}})}
+
+
+def _bound(share: float) -> str:
+    """What limits a token that reads at such a share of what the memory gives."""
+    if share >= CACHED:
+        return "caches"
+    return "bandwidth" if share >= MOST else "compute"

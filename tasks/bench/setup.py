@@ -10,7 +10,7 @@ from tasks.bench.request import Artifact
 from tasks.bench.transport import Session
 from tasks.errors import UnsupportedError
 
-NO_STATE = "a file that keeps a state from call to call, as a language model does, runs through LiteRT alone"
+NO_STATE = "a file that keeps a state from call to call, as a language model does, runs through LiteRT and PJRT alone"
 
 
 @dataclass(frozen=True)

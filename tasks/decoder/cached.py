@@ -60,7 +60,7 @@ def cached(model: "tf_keras.Model", length: int, room: int) -> "tf_keras.Model":
             if node.is_input:
                 continue
             layer, given = node.layer, (node.call_args, node.call_kwargs)
-            args, kwargs = tf.nest.map_structure(partial(_standing_for, known), given)
+            args, kwargs = tf.nest.map_structure(partial(standing_for, known), given)
             if isinstance(layer, Places):
                 found = places[None]
             elif isinstance(layer, Attend):
@@ -75,7 +75,8 @@ def cached(model: "tf_keras.Model", length: int, room: int) -> "tf_keras.Model":
     return keras.Model(inputs, {LOGITS: logits, **outputs}, name=f"{model.name}_{length}")
 
 
-def _standing_for(known: dict[int, Any], value: Any) -> Any:
+def standing_for(known: dict[int, Any], value: Any) -> Any:
+    """What is known of a tensor of the graph, by its id; anything else is itself."""
     return known.get(id(value), value)
 
 

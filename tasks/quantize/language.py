@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.decoder.cached import cached, is_decoder, limit
 from tasks.decoder.network import LOGITS
+from tasks.decoder.portable import Network, Numbers
 from tasks.errors import ConversionError, ParamsError
 from tasks.formats import tflite
 from tasks.formats.schemes import CACHES, SCHEMES, taking
-from tasks.quantize import ai_edge, embedding, litert, mixed, signatures
+from tasks.quantize import ai_edge, embedding, litert, mixed, packing, programs, signatures
 from tasks.quantize.made import Made
 from tasks.records import Signature
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from tasks.params import Quantize
 
 BEHIND = 128  # tokens that the caches hold behind a window, where nobody says how many
-NO_PROGRAM = "a file that keeps a state from call to call has no StableHLO yet"
+PROGRAMS = "model.stablehlo.zip"
+GENERATED = 32  # tokens that one call of the program `generate` tells
 
 
 def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
@@ -54,6 +56,32 @@ def quantized(content: bytes, scheme: str) -> bytes:
         ConversionError: ai-edge-quantizer refuses.
     """
     return ai_edge.quantize(embedding.look_up(content), mixed.rules_of(ai_edge.numbers(scheme)))
+
+
+def programs_of(model: "tf_keras.Model", entry: "Quantize") -> bytes:
+    """The same decoder as programs of StableHLO, for one text at a time; see `packing`.
+
+    Weights of 32 bits are computed with as they are; of 16 bits they are bfloat16, as language models are trained in,
+    whose range no activation leaves; integers are multiplied in bfloat16.
+
+    Raises:
+        ConversionError: the scheme has no such programs, or a layer none of their form.
+    """
+    scheme = SCHEMES.load(entry.scheme)
+    if scheme.activations != "float32" or scheme.weights is None:
+        able = [name for name in taking("room") if SCHEMES.load(name).activations == "float32"]
+        raise ConversionError(f"scheme {entry.scheme} has no StableHLO of a decoder; {', '.join(able)} have")
+    numbers = {32: Numbers(), 16: Numbers("bfloat16")}.get(
+        scheme.weights, Numbers("bfloat16", scheme.weights, scheme.block)
+    )
+    (lengths, room), window, network = plan(model, entry), model.input_shape[1], Network(model, numbers)
+    found = {f"prefill_{n}": programs.prefill(network, 1, room, n) for n in lengths}
+    found |= {
+        "decode": programs.decode(network, 1, room),
+        f"generate_{GENERATED}": programs.generate(network, 1, room, GENERATED),
+        f"score_{window}": programs.score(network, 1, window),
+    }
+    return packing.pack(network, found, 1, room)
 
 
 def writes(model: "tf_keras.Model") -> bool:

@@ -1,5 +1,7 @@
 """Keras models to StableHLO, which PJRT runs on processors, GPUs and TPUs: the same network at batch 1, in floats."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +37,8 @@ def convert(model: "tf_keras.Model", scheme: str, graph: "Graph") -> bytes:
     if numbers is None:
         able = " and ".join(name for name in SCHEMES if SCHEMES.load(name).stablehlo)
         raise ConversionError(f"scheme {scheme} has no StableHLO; {able} have")
-    return _portable(*_module(batch_of_one(_half(model) if numbers == "float16" else model), graph))
+    content, weights = _module(batch_of_one(_half(model) if numbers == "float16" else model), graph)
+    return portable(content, partial(_embed, weights=weights))
 
 
 def _half(model: "tf_keras.Model") -> "tf_keras.Model":
@@ -43,7 +46,7 @@ def _half(model: "tf_keras.Model") -> "tf_keras.Model":
     try:
         half = model.__class__.from_config(_halved(model.get_config()))
     except (NotImplementedError, TypeError, ValueError) as error:
-        raise ConversionError(f"scheme float16: the model cannot be built in it: {_first_line(error)}") from None
+        raise ConversionError(f"scheme float16: the model cannot be built in it: {first_line(error)}") from None
     weights = model.get_weights()
     for variable, weight in zip(half.weights, weights, strict=True):
         if variable.dtype == "float16" and np.abs(weight).max(initial=0) > LARGEST_HALF:
@@ -87,7 +90,7 @@ def _module(model: "tf_keras.Model", graph: "Graph") -> tuple[bytes, list[Any]]:
         variables = {id(variable.handle): variable for variable in model.variables}
         weights: list[Any] = [np.asarray(variables.get(id(kept), kept).numpy()) for kept in traced.captured_inputs]
     except (tf.errors.OpError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise ConversionError(f"no StableHLO: the converter refused: {_first_line(error)}") from None
+        raise ConversionError(f"no StableHLO: the converter refused: {first_line(error)}") from None
     return content, weights
 
 
@@ -98,8 +101,12 @@ def _outside(dtype: Any) -> Any:
     return tf.float32 if dtype.is_floating else dtype
 
 
-def _portable(content: bytes, weights: list[Any]) -> bytes:
-    """A module's portable artifact: with its weights, and without what hangs from names and places in our code."""
+def portable(content: bytes, change: "Callable[[ir.Module], None]") -> bytes:
+    """A changed module's portable artifact, without what hangs from names and places in our code.
+
+    Raises:
+        ConversionError: an operator is none of StableHLO's.
+    """
     from jaxlib.mlir import ir, passmanager
     from jaxlib.mlir._mlir_libs import _jax_mlir_ext
     from jaxlib.mlir.dialects import stablehlo
@@ -112,21 +119,22 @@ def _portable(content: bytes, weights: list[Any]) -> bytes:
         stablehlo.register_dialect(context)
         try:
             module = ir.Module.parse(content)
-            _embed(module, weights)
+            change(module)
+            module.operation.walk(_strip)
             del module.operation.attributes["sym_name"]  # it counts the functions that TensorFlow has traced
             passmanager.PassManager.parse(PASSES).run(module.operation)
             artifact: bytes = stablehlo.serialize_portable_artifact(module, VERSION)
         except (ir.MLIRError, ValueError) as error:
-            raise ConversionError(f"no StableHLO: {_first_line(error)}") from None
+            raise ConversionError(f"no StableHLO: {first_line(error)}") from None
     return artifact
 
 
 def _embed(module: "ir.Module", weights: list[Any]) -> None:
-    """Make constants of a module's last arguments, and drop what XLA's own dialect notes beside the operations."""
+    """Make constants of a module's last arguments."""
     from jaxlib.mlir import ir
     from jaxlib.mlir.dialects import stablehlo
 
-    main = next(function for function in module.body if ir.StringAttr(function.attributes["sym_name"]).value == "main")
+    main = main_of(module)
     block = main.regions[0].blocks[0]
     first = len(block.arguments) - len(weights)
     constants = [ir.DenseElementsAttr.get(weight) for weight in weights]
@@ -137,12 +145,19 @@ def _embed(module: "ir.Module", weights: list[Any]) -> None:
             argument.replace_all_uses_with(stablehlo.constant(constant))
     for _ in weights:
         block.erase_argument(first)
-    module.operation.walk(_strip)
     kind = ir.FunctionType(ir.TypeAttr(main.attributes["function_type"]).value)
     main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(kind.inputs[:first], kind.results))
 
 
+def main_of(module: "ir.Module") -> Any:
+    """The function that a program runs."""
+    from jaxlib.mlir import ir
+
+    return next(function for function in module.body if ir.StringAttr(function.attributes["sym_name"]).value == "main")
+
+
 def _strip(operation: "ir.Operation") -> "ir.WalkResult":
+    """Drop what XLA's own dialect notes beside the operations."""
     from jaxlib.mlir import ir
 
     for name in [name for name in operation.attributes if name.startswith("mhlo.")]:
@@ -150,6 +165,7 @@ def _strip(operation: "ir.Operation") -> "ir.WalkResult":
     return ir.WalkResult.ADVANCE
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error that says something."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -79,10 +79,11 @@ def write(
     described = language.described if language.writes(model) else _described
     graph, calls, answering = described(made.content, model)
     distance = guard.check(made.content, entry.scheme, calibration, answering, calls, language.everywhere(model))
-    program, lacks = (None, language.NO_PROGRAM) if calls else _program(model, entry.scheme, graph)
+    program, lacks = _program(model, entry, graph)
+    beside = language.PROGRAMS if calls else stablehlo.FILE
     (folder / FILE).write_bytes(made.content)
     if program:
-        (folder / stablehlo.FILE).write_bytes(program)
+        (folder / beside).write_bytes(program)
     ArtifactCard(
         variant=variant,
         model=entry.model,
@@ -103,7 +104,7 @@ def write(
         distance=distance,
         note=None if made.excluded else litert.left_wide(made.content, entry.scheme),
         converter=made.converter,
-        stablehlo=_about(program, graph) if program else None,
+        stablehlo=_about(beside, program, graph) if program else None,
         no_stablehlo=lacks,
         params=entry.known(),
     ).save(folder / "card.json")
@@ -137,19 +138,21 @@ def _described(content: bytes, model: "tf_keras.Model") -> tuple[litert.Graph, t
     return litert.inspect(content), (), model
 
 
-def _program(model: "tf_keras.Model", scheme: str, graph: litert.Graph) -> tuple[bytes | None, str | None]:
+def _program(model: "tf_keras.Model", entry: Quantize, graph: litert.Graph) -> tuple[bytes | None, str | None]:
     """The variant's StableHLO, or why it has none: that keeps it from some devices, and from nothing else."""
     try:
-        return stablehlo.convert(model, scheme, graph), None
+        if language.writes(model):
+            return language.programs_of(model, entry), None
+        return stablehlo.convert(model, entry.scheme, graph), None
     except ConversionError as error:
-        if SCHEMES.load(scheme).stablehlo:
+        if SCHEMES.load(entry.scheme).stablehlo:
             log.warning("it cannot run through PJRT: %s", error)
         return None, str(error)
 
 
-def _about(program: bytes, graph: litert.Graph) -> Program:
+def _about(file: str, program: bytes, graph: litert.Graph) -> Program:
     return Program(
-        file=stablehlo.FILE,
+        file=file,
         sha256=hashlib.sha256(program).hexdigest(),
         bytes=len(program),
         inputs=tuple(tensor.name for tensor in graph.inputs),

@@ -16,7 +16,7 @@ from tasks.bench.transport import Local, Session
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import sha256
 
-RESOURCES = ("../runner/pjrt.py",)
+RESOURCES = ("../runner/pjrt.py", "../runner/pjrt_language.py", "../runner/language.py")
 TPU_NODES = ("accel*", "vfio/[0-9]*")  # under /dev
 
 
@@ -56,6 +56,7 @@ def setup(device: Accelerated, session: Session) -> Setup:
         watts_per_core=device.watts_per_core,
         model=program,
         describe=True,
+        generates="pjrt_language",
         offloads=device.platform != "cpu",
     )
 
@@ -127,6 +128,7 @@ KIND = Kind(
     setup=setup,
     ships=shipping.processor,
     here=True,
+    generates=True,
     own_kernels=True,
     dense=True,
 )

@@ -55,7 +55,7 @@ from . import SCHEMA, arrays, counters, keeping, machine, memory  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
 from .scenarios import SCENARIOS, Phase  # noqa: E402
 
-RUNTIMES = ("litert", "language", "onnxruntime", "openvino", "pjrt", "tflm")
+RUNTIMES = ("litert", "language", "onnxruntime", "openvino", "pjrt", "pjrt_language", "tflm")
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 PLACINGS, PLACING_S = 20, 0.02
 MARK, EMPTY, INFERENCE = 0x5EED, 0, 1  # a mark is getpriority(MARK, what stands between this pair)

@@ -3,8 +3,8 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
-from zipfile import ZipFile
+from typing import Any, BinaryIO, Literal, Protocol
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
@@ -72,18 +72,27 @@ def mapped(path: str) -> Arrays:
     found = {}
     with ZipFile(path) as archive, Path(path).open("rb") as file:
         for member in archive.infolist():
-            if member.compress_type:
-                raise ValueError(f"{path}: it is compressed, so it cannot be mapped")
             with archive.open(member) as content:
                 header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
                 shape, by_columns, dtype = header[np.lib.format.read_magic(content)](content)
-                file.seek(member.header_offset + LOCAL_HEADER - 4)
-                names: int = sum(struct.unpack("<HH", file.read(4)))  # the member's, and what else its header holds
-                start = member.header_offset + LOCAL_HEADER + names + content.tell()
+                start = place_of(file, member) + content.tell()
             order: Literal["F", "C"] = "F" if by_columns else "C"
             array = np.memmap(path, dtype, "r", start, shape, order) if 0 not in shape else np.empty(shape, dtype)
             found[member.filename.removesuffix(".npy")] = np.asarray(array)
     return found
+
+
+def place_of(file: BinaryIO, member: ZipInfo) -> int:
+    """Where a member of a zip file begins in it.
+
+    Raises:
+        ValueError: it is compressed.
+    """
+    if member.compress_type:
+        raise ValueError(f"{file.name}: {member.filename} is compressed, so it cannot be mapped")
+    file.seek(member.header_offset + LOCAL_HEADER - 4)
+    names: int = sum(struct.unpack("<HH", file.read(4)))  # the member's, and what else its header holds
+    return member.header_offset + LOCAL_HEADER + names
 
 
 def match(arrays: Arrays, names: list[str]) -> Arrays:

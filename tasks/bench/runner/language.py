@@ -114,15 +114,7 @@ class Model:
             RefusedError: the prompts are empty, longer than the room, or of tokens that the model does not know.
         """
         (tokens,) = columns.values()
-        if tokens.ndim != 2:
-            raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
-        n, known = tokens.shape[1], self._scores["shape"][-1]
-        if n == 0:
-            raise RefusedError("an empty prompt; one token at least is needed, behind which the next one is told")
-        if self.room is not None and n > self.room:
-            raise RefusedError(f"its state has room for {self.room} tokens; a prompt has {n}")
-        if (strange := tokens[(tokens < 0) | (tokens >= known)]).size:
-            raise RefusedError(f"a prompt has the token {strange[0]}; the model knows {known}, from 0 on")
+        n = checked(tokens, self.room, self._scores["shape"][-1])
         if n != sum(count for _, count in self._parts):
             self._parts, place = [], 0
             whole = self._asked != DECODE
@@ -206,6 +198,24 @@ class Decoding:
     def invoke(self) -> None:
         """Take one token in."""
         self._next.run()
+
+
+def checked(tokens: Any, room: int | None, known: int) -> int:
+    """How long prompts are that a model takes.
+
+    Raises:
+        RefusedError: they are empty, longer than the room, or of tokens that the model does not know.
+    """
+    if tokens.ndim != 2:
+        raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
+    n: int = tokens.shape[1]
+    if n == 0:
+        raise RefusedError("an empty prompt; one token at least is needed, behind which the next one is told")
+    if room is not None and n > room:
+        raise RefusedError(f"its state has room for {room} tokens; a prompt has {n}")
+    if (strange := tokens[(tokens < 0) | (tokens >= known)]).size:
+        raise RefusedError(f"a prompt has the token {strange[0]}; the model knows {known}, from 0 on")
+    return n
 
 
 def parts(about: dict[str, dict[str, Any]], n: int) -> list[tuple[str, int]]:

@@ -28,6 +28,61 @@ LIBRARIES = (
 )
 
 
+class Reached:
+    """The first device of a platform ("cpu", "cuda" or "tpu"), or the processor by so many threads."""
+
+    def __init__(self, platform: str, threads: int) -> None:
+        self._platform, self._client = platform, _client(platform, threads)
+
+        from jaxlib import xla_client
+
+        self.device = self._client.devices()[0]
+        self._devices = xla_client.DeviceList((self.device,))
+        self._sharding, self._transfer = _on(self.device), xla_client.batched_device_put
+
+    def compiled(self, content: bytes, flags: dict[str, Any] | None = None) -> Any:
+        """A portable artifact as a program, with flags of XLA's own.
+
+        Raises:
+            RefusedError: the compiler refuses it.
+        """
+        from jaxlib import xla_client
+
+        options = xla_client.CompileOptions()
+        options.env_option_overrides = list((flags or {}).items())
+        try:
+            return self._client.compile_and_load(content, self._devices, options)
+        except RuntimeError as error:
+            raise RefusedError(one_line(error)) from None
+
+    def put(self, value: Any) -> Any:
+        """Bring an array to the device, and wait until it is there."""
+        about = SimpleNamespace(shape=value.shape, dtype=value.dtype, ndim=value.ndim, weak_type=False)
+        # `enable_x64`: types as they are
+        array = self._transfer(about, self._sharding, [value], [self.device], enable_x64=True)
+        return array.block_until_ready()
+
+    def facts(self) -> dict[str, Any]:
+        """The most memory that the device's allocator gave out, and what the GPU says of itself."""
+        memory = self.device.memory_stats() or {}  # a processor's device does not say
+        found: dict[str, Any] = {f"device_{key}": memory[key] for key in ("peak_bytes_in_use",) if key in memory}
+        if self._platform == "cuda":
+            found["environment"] = {"plugin": installed_plugin(self._platform)}
+            with suppress(GpuError):
+                found["environment"] |= Gpu().facts()
+        return found
+
+
+def run(program: Any, arguments: list[Any]) -> list[Any]:
+    """Start a program; its results, which are there once they are read."""
+    return [each for (each,) in program.execute_sharded(arguments).disassemble_into_single_device_arrays()]
+
+
+def read(array: Any) -> Any:
+    """An array of the device in this machine's memory, once it is there."""
+    return array._single_device_array_to_np_array_did_copy()[0]
+
+
 class Model(Described):
     """An artifact in the runtime; `arrays` documents the interface.
 
@@ -35,18 +90,11 @@ class Model(Described):
     """
 
     def __init__(self, path: str, options: dict[str, Any]) -> None:
-        content = Path(path).read_bytes()
-        self._platform = options["platform"]
-        client = _client(self._platform, options["threads"])
+        self._reached = Reached(options["platform"], options["threads"])
+        self._program = self._reached.compiled(Path(path).read_bytes())
 
         from jaxlib import xla_client
 
-        self._device = client.devices()[0]
-        devices = xla_client.DeviceList((self._device,))
-        try:
-            self._program = client.compile_and_load(content, devices, xla_client.CompileOptions())
-        except RuntimeError as error:
-            raise RefusedError(one_line(error)) from None
         (network,) = self._program.hlo_modules()
         shape = xla_client.XlaComputation(network.as_serialized_hlo_module_proto()).program_shape()
         taken, given = shape.parameter_shapes(), shape.result_shape()
@@ -55,8 +103,7 @@ class Model(Described):
         super().__init__(options, inputs, outputs)
         self._shapes = dict(zip(self.inputs, (one.dimensions() for one in taken), strict=True))
         self._arguments: list[Any] = [None] * len(inputs)
-        self._results: Any = None
-        self._sharding, self._transfer = _on(self._device), xla_client.batched_device_put
+        self._results: list[Any] = []
 
     def prepare(self, columns: Arrays) -> list[Example]:
         """Every example, batch of one, in the model's types.
@@ -72,28 +119,19 @@ class Model(Described):
     def put(self, example: Example) -> None:
         """Bring one example to the device, and wait until it is there."""
         for index, value in example:
-            about = SimpleNamespace(shape=value.shape, dtype=value.dtype, ndim=value.ndim, weak_type=False)
-            # `enable_x64`: types as they are
-            array = self._transfer(about, self._sharding, [value], [self._device], enable_x64=True)
-            self._arguments[index] = array.block_until_ready()
+            self._arguments[index] = self._reached.put(value)
 
     def invoke(self) -> None:
         """Start one inference; `read` waits for its end."""
-        self._results = self._program.execute_sharded(self._arguments).disassemble_into_single_device_arrays()
+        self._results = run(self._program, self._arguments)
 
     def read(self) -> list[Any]:
         """The outputs, in this machine's memory."""
-        return [array._single_device_array_to_np_array_did_copy()[0] for (array,) in self._results]
+        return [read(array) for array in self._results]
 
     def facts(self) -> dict[str, Any]:
-        """The most memory that the device's allocator gave out, and what the GPU says of itself."""
-        memory = self._device.memory_stats() or {}  # a processor's device does not say
-        found: dict[str, Any] = {f"device_{key}": memory[key] for key in ("peak_bytes_in_use",) if key in memory}
-        if self._platform == "cuda":
-            found["environment"] = {"plugin": installed_plugin(self._platform)}
-            with suppress(GpuError):
-                found["environment"] |= Gpu().facts()
-        return found
+        """What the device says of itself."""
+        return self._reached.facts()
 
     def operators(self) -> list[dict[str, Any]]:
         """Nothing: the runtime does not tell what of a compiled program took how long."""

@@ -1,0 +1,359 @@
+"""A decoder as a function of its weights: what programs are traced from that bring no numbers of their own.
+
+It follows the graph of the Keras model, a compressed one too, so no second definition can drift from the first. Only
+the form is another one, for the sake of hardware that waits for memory: matrices are `[outputs, inputs]`, those that
+read the same numbers are one, and what a norm divides by is multiplied into the product behind it, which so need not
+wait for it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.decoder import attending
+from tasks.decoder.cached import KEYS, VALUES, is_decoder, standing_for
+from tasks.decoder.network import LOGITS
+from tasks.errors import ConversionError
+
+if TYPE_CHECKING:
+    import tf_keras
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Any]  # by the names of weights, or of caches
+Arithmetic = Literal["float32", "bfloat16", "float16"]
+
+
+VECTORS = {"RMSNormalization": {"": "scale"}, "LayerNormalization": {".gamma": "gamma", ".beta": "beta"}}
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a decoder computes in, and what its matrices are stored as."""
+
+    arithmetic: Arithmetic = "float32"
+    bits: int | None = None  # of each number of a matrix, integers of 8 or 4; None: as it is computed
+    block: int | None = None  # of them in a row that share a scale; None: a whole row
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An argument of all programs."""
+
+    shape: tuple[int, ...]
+    dtype: str  # float32, bfloat16, float16, int8 or int4
+    value: Callable[[], Array]  # in that shape: float32, or integers as int8
+    looked_up: bool = False  # only single rows of it are read
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        bits = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8, "int4": 4}[self.dtype]
+        return int(np.prod(self.shape)) * bits // 8
+
+
+@dataclass(frozen=True)
+class Normed:
+    """x · factor, not yet multiplied: the factor is one number a token."""
+
+    x: Any
+    factor: Any
+
+    def whole(self) -> Any:
+        """The product, in the type of x."""
+        import tensorflow as tf
+
+        return tf.cast(tf.cast(self.x, tf.float32) * self.factor, self.x.dtype)
+
+
+@contextmanager
+def numberless() -> Iterator[None]:
+    """Within it a Keras model is built without memory for its weights: their values cannot be read."""
+    import tensorflow as tf
+    from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
+
+    def shaped(_next: Any, **about: Any) -> Any:
+        return UninitializedVariable(
+            shape=about["shape"], dtype=about["dtype"], name=about["name"], trainable=about["trainable"]
+        )
+
+    with tf.variable_creator_scope(shaped):
+        yield
+
+
+class Network:
+    """A decoder's graph, and the weights that it takes, in their order.
+
+    Args:
+        model: of one input; its scores come from a layer called `logits`.
+        numbers: that it computes with.
+        attend: how tokens attend, instead of `attending.plain`.
+
+    Raises:
+        ConversionError: it is no decoder, or a layer with weights has no such form.
+    """
+
+    def __init__(self, model: "tf_keras.Model", numbers: Numbers, attend: Any = attending.plain) -> None:
+        import tf_keras as keras
+
+        if not is_decoder(model) or len(model.inputs) != 1:
+            raise ConversionError(f"{model.name}: no decoder: it has no layer that counts the places of its tokens")
+        whole = keras.Model(model.input, model.get_layer(LOGITS).output, name=model.name)
+        self.numbers, self._attend = numbers, attend
+        self._input, self._output = id(whole.inputs[0]), id(whole.output)
+        depths = sorted(whole._nodes_by_depth, reverse=True)
+        self._nodes = [node for depth in depths for node in whole._nodes_by_depth[depth] if not node.is_input]
+        self._products = _products(self._nodes)
+        self._same: dict[str, Any] = {}  # layers without weights, in the arithmetic
+        self.weights: dict[str, Weight] = {}
+        for node in self._nodes:
+            self._declare(node)
+        self.attends = [node for node in self._nodes if _kind(node.layer) == "Attend"]
+        head = next(node.layer for node in self._nodes[::-1] if node.layer.weights)
+        self.vocabulary = int(whole.output.shape[-1])
+        self._head = head.name
+
+    def caches(self, batch: int, room: int) -> dict[str, tuple[int, ...]]:
+        """The shape of each layer's caches by their names: [batch, kv_heads, room, head_width]."""
+        found: dict[str, tuple[int, ...]] = {}
+        for number, node in enumerate(self.attends):
+            _, key, value, _ = node.call_args[0]
+            for name, tensor in ((KEYS, key), (VALUES, value)):
+                heads = node.layer.kv_heads
+                found[name.format(number)] = (batch, heads, room, tensor.shape[-1] // heads)
+        return found
+
+    def run(
+        self, tokens: Any, places: Any, weights: Tensors, caches: Tensors, pick: Any = None, *, fresh: bool = False
+    ) -> tuple[Any, dict[str, Any]]:
+        """Scores float32 [batch, n, vocabulary] of int32 tokens [batch, n], and the caches with them.
+
+        Args:
+            tokens: in a row.
+            places: int32 [n], where they stand.
+            weights: by name.
+            caches: of the tokens before, by name; none: these are the first ones, and nothing is kept of them.
+            pick: of all tokens one, int32 []: only its scores are told, [batch, 1, vocabulary].
+            fresh: these are the first ones whatever the caches hold, which are written alone.
+        """
+        import tensorflow as tf
+
+        known: dict[int, Any] = {self._input: tokens}
+        products: dict[int, Any] = {}
+        written: dict[str, Any] = {}
+        for node in self._nodes:
+            layer = node.layer
+            given = (node.call_args, node.call_kwargs)
+            args, kwargs = tf.nest.map_structure(partial(standing_for, known), given)
+            if _kind(layer) == "Attend":
+                number = self.attends.index(node)
+                query, key, value = attending.turned(layer, [_whole(each) for each in args[0][:3]], places)
+                for name, rows in ((KEYS, key), (VALUES, value)) if caches else ():
+                    written[name.format(number)] = attending.written(caches[name.format(number)], rows, places)
+                if caches and not fresh:
+                    key, value = (written[name.format(number)] for name in (KEYS, VALUES))
+                found = self._attend(layer, query, key, value, places)
+                if node is self.attends[-1] and pick is not None:  # from here on tokens do not meet
+                    found, known = _one(found, pick), {k: _one(value, pick) for k, value in known.items()}
+                    products.clear()
+            elif _kind(layer) == "Dense":
+                found = self._dense(layer, id(node.call_args[0]), args[0], weights, products)
+            else:
+                found = self._other(layer, args, kwargs, places, weights)
+            known |= zip(map(id, tf.nest.flatten(node.outputs)), [found], strict=True)
+        return tf.cast(known[self._output], tf.float32), written
+
+    def _declare(self, node: Any) -> None:
+        """Note the weights of a layer, where they are not known."""
+        layer, kind = node.layer, _kind(node.layer)
+        if kind == "Dense":
+            parts = self._products[id(node.call_args[0])]
+            if layer is parts[0]:
+                self._matrix(_joined(parts), [part.kernel for part in parts], turned=True)
+                if any(part.use_bias for part in parts):
+                    sizes = [int(part.kernel.shape[1]) for part in parts]
+                    self._vector(f"{_joined(parts)}.bias", sum(sizes), partial(_biases, parts))
+        elif kind == "TokenEmbedding":
+            tied = not node.call_args[0].dtype.is_integer
+            self._matrix(layer.name, [layer.embeddings], turned=False, looked_up=not tied)
+        elif kind in VECTORS:
+            for name, attribute in VECTORS[kind].items():
+                variable = getattr(layer, attribute)
+                if variable is not None:
+                    self._vector(f"{layer.name}{name}", int(variable.shape[0]), variable.numpy)
+        elif kind == "PlaceEmbedding":
+            table = layer.embeddings
+            self.weights[layer.name] = Weight(tuple(table.shape), self.numbers.arithmetic, table.numpy, looked_up=True)
+        elif layer.weights:
+            raise ConversionError(f"{layer.name}: a layer {kind} has no form whose weights come as arguments")
+
+    def _vector(self, name: str, size: int, value: Callable[[], Array]) -> None:
+        self.weights[name] = Weight((size,), "float32", value)
+
+    def _matrix(self, name: str, variables: list[Any], *, turned: bool, looked_up: bool = False) -> None:
+        """The matrices of variables below each other, and their scales where they are integers."""
+        shapes = [tuple(variable.shape) for variable in variables]
+        rows, width = (sum(shape[turned] for shape in shapes), shapes[0][not turned])
+        read, numbers = partial(_rows, variables, turned=turned), self.numbers
+        if numbers.bits is None:
+            self.weights[name] = Weight((rows, width), numbers.arithmetic, read, looked_up)
+            return
+        block = numbers.block if numbers.block and width % numbers.block == 0 else width
+        integers = partial(_integers, read, block, numbers.bits)
+        self.weights[name] = Weight((rows, width), f"int{numbers.bits}", lambda: integers()[0], looked_up)
+        self.weights[f"{name}.scale"] = Weight((rows, width // block), "float32", lambda: integers()[1], looked_up)
+
+    def _dense(self, layer: Any, source: int, x: Any, weights: Tensors, products: dict[int, Any]) -> Any:
+        """A layer's part of the product of all that read what it reads."""
+        import tensorflow as tf
+
+        parts = self._products[source]
+        if source not in products:
+            name = _joined(parts)
+            products[source] = self._product(x, name, weights, weights.get(f"{name}.bias"), head=self._head == name)
+        sizes = [int(part.kernel.shape[1]) for part in parts]
+        start = sum(sizes[: parts.index(layer)])
+        found = products[source] if len(parts) == 1 else products[source][..., start : start + layer.units]
+        return tf.cast(layer.activation(found), found.dtype)
+
+    def _product(self, x: Any, name: str, weights: Tensors, bias: Any = None, *, head: bool) -> Any:
+        """Rows of a matrix times numbers [batch, n, inputs]: sums in float32; of the head they stay so."""
+        import tensorflow as tf
+
+        factor, x = (x.factor, x.x) if isinstance(x, Normed) else (None, x)
+        matrix, scale = tf.cast(weights[name], x.dtype), weights.get(f"{name}.scale")
+        if scale is not None and scale.shape[1] > 1:
+            matrix, scale = _scaled_blocks(matrix, scale), None
+        found = tf.cast(_dot(x, matrix) if head else tf.einsum("bti,oi->bto", x, matrix), tf.float32)
+        if scale is not None:
+            found *= scale[:, 0]
+        if factor is not None:
+            found *= factor
+        if bias is not None:
+            found += bias
+        return found if head else tf.cast(found, x.dtype)
+
+    def _other(self, layer: Any, args: Any, kwargs: Any, places: Any, weights: Tensors) -> Any:
+        import tensorflow as tf
+
+        kind, dtype = _kind(layer), self.numbers.arithmetic
+        if kind == "Places":
+            return places[None]
+        if kind == "TokenEmbedding":
+            (x,) = args
+            if isinstance(x, Normed) or not x.dtype.is_integer:
+                return self._product(x, layer.name, weights, head=True)
+            rows, scale = (tf.cast(tf.gather(weights[layer.name], x), dtype), weights.get(f"{layer.name}.scale"))
+            return rows if scale is None else _scaled_blocks(rows, tf.gather(scale, x))
+        if kind == "PlaceEmbedding":
+            return tf.gather(weights[layer.name], args[0] + layer.offset)
+        if kind == "RMSNormalization":
+            return _rms(_whole(args[0]), weights[layer.name], layer.epsilon)
+        if kind == "LayerNormalization":
+            about = weights[f"{layer.name}.gamma"], weights.get(f"{layer.name}.beta")
+            return _layer_norm(_whole(args[0]), *about, layer.epsilon)
+        if layer.name not in self._same:
+            self._same[layer.name] = type(layer).from_config({**layer.get_config(), "dtype": dtype})
+        same = self._same[layer.name]
+        args, kwargs = ([_list(each) for each in args], kwargs) if isinstance(args, tuple | list) else (args, kwargs)
+        if any(getattr(tensor, "dtype", None) == tf.float32 for tensor in tf.nest.flatten(args)):  # scores of the head
+            same = layer
+        return same(*args, **kwargs)
+
+
+def _kind(layer: Any) -> str:
+    return type(layer).__name__
+
+
+def _whole(x: Any) -> Any:
+    return x.whole() if isinstance(x, Normed) else x
+
+
+def _list(value: Any) -> Any:
+    return [_whole(each) for each in value] if isinstance(value, list | tuple) else _whole(value)
+
+
+def _one(value: Any, place: Any) -> Any:
+    """Of numbers [batch, n, …] those of one token, [batch, 1, …]; anything else as it is."""
+    import tensorflow as tf
+
+    if isinstance(value, Normed):
+        return Normed(_one(value.x, place), _one(value.factor, place))
+    if not value.dtype.is_floating:
+        return value
+    return tf.slice(value, tf.stack([0, place] + [0] * (len(value.shape) - 2)), [-1, 1] + [-1] * (len(value.shape) - 2))
+
+
+def _products(nodes: list[Any]) -> dict[int, list[Any]]:
+    """The Dense layers that read each tensor, by the tensor's id; one that is called twice reads two of them."""
+    found: dict[int, list[Any]] = {}
+    for node in nodes:
+        if _kind(node.layer) == "Dense":
+            found.setdefault(id(node.call_args[0]), []).append(node.layer)
+    return found
+
+
+def _joined(parts: list[Any]) -> str:
+    return "+".join(part.name for part in parts)
+
+
+def _rows(variables: list[Any], *, turned: bool) -> Array:
+    values = [variable.numpy() for variable in variables]
+    return np.concatenate([value.T if turned else value for value in values])
+
+
+def _biases(parts: list[Any]) -> Array:
+    return np.concatenate([part.bias.numpy() if part.use_bias else np.zeros(part.units, "f4") for part in parts])
+
+
+def _integers(read: Callable[[], Array], block: int, bits: int) -> tuple[Array, Array]:
+    """Rows as integers about zero, int8, and what they are multiplied by: float32 [rows, blocks]."""
+    rows = read().astype(np.float32)
+    parts = rows.reshape(len(rows), -1, block)
+    most = 2 ** (bits - 1) - 1
+    scale = np.abs(parts).max(axis=2) / np.float32(most)
+    scale[scale == 0] = 1
+    integers = np.clip(np.rint(parts / scale[:, :, None]), -most, most).astype(np.int8)
+    return integers.reshape(rows.shape), scale.astype(np.float32)
+
+
+def _scaled_blocks(rows: Any, scale: Any) -> Any:
+    """Rows [..., width] times the scales [..., blocks] of their blocks."""
+    import tensorflow as tf
+
+    blocks = scale.shape[-1]
+    parts = tf.reshape(rows, [*rows.shape[:-1], blocks, rows.shape[-1] // blocks])
+    return tf.reshape(parts * tf.cast(scale, rows.dtype)[..., None], rows.shape)
+
+
+def _dot(x: Any, matrix: Any) -> Any:
+    """The product in float32, whatever its factors are."""
+    import tensorflow as tf
+    from tensorflow.compiler.tf2xla.python import xla
+    from tensorflow.compiler.xla import xla_data_pb2
+
+    sides = xla_data_pb2.DotDimensionNumbers(lhs_contracting_dimensions=[2], rhs_contracting_dimensions=[1])
+    return xla.dot_general(x, matrix, sides, preferred_element_type=tf.float32)
+
+
+def _rms(x: Any, scale: Any, epsilon: float) -> Normed:
+    """Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019)."""
+    import tensorflow as tf
+
+    wide = tf.cast(x, tf.float32)
+    square = tf.reduce_mean(tf.math.square(wide), -1, keepdims=True)
+    return Normed(tf.cast(wide * scale, x.dtype), tf.math.rsqrt(square + epsilon))
+
+
+def _layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Ba, Kiros and Hinton, "Layer Normalization" (2016)."""
+    import tensorflow as tf
+
+    wide = tf.cast(x, tf.float32)
+    centred = wide - tf.reduce_mean(wide, -1, keepdims=True)
+    found = centred * tf.math.rsqrt(tf.reduce_mean(tf.math.square(centred), -1, keepdims=True) + epsilon) * gamma
+    return tf.cast(found if beta is None else found + beta, x.dtype)

@@ -25,7 +25,6 @@ class Scheme:
     activations: Literal["float32", "dynamic", "int8", "int16"]  # dynamic: float32 outside of products, int8 within
     apart: float  # how far two runtimes may lie apart, see `bench.agreement`
     converts: str | None  # "module:function"; None: a file is taken as it is
-    block: int | None = None  # weights that share a scale; None: all of a channel
     takes: tuple[str, ...] = ()  # the keys of `quantize` that mean something at it
     layered: bool = False  # ai-edge-quantizer makes it, layer by layer, so layers may differ
     precisions: tuple[Precision, ...] = ()  # that its products may be computed in, the best first; none: not known
@@ -93,7 +92,9 @@ INT8 = Scheme(
 INT16X8 = Scheme(weights=8, activations="int16", apart=5e-3, converts=EITHER, takes=INTEGERS, layered=True)
 INT8_WEIGHTS = Scheme(weights=8, activations="float32", apart=1e-3, converts=AI_EDGE, takes=WEIGHTS, layered=True)
 INT4_WEIGHTS = Scheme(weights=4, activations="float32", apart=1e-3, converts=AI_EDGE, takes=WEIGHTS, layered=True)
-INT4_DYNAMIC = Scheme(weights=4, activations="dynamic", apart=0.1, converts=AI_EDGE, takes=WEIGHTS, layered=True)
+INT4_DYNAMIC = Scheme(
+    weights=4, activations="dynamic", apart=0.1, converts=AI_EDGE, takes=("block", *WEIGHTS), layered=True
+)
 AS_IS = Scheme(weights=None, activations="float32", apart=0.1, converts=None, reference=True)
 
 SCHEMES = Registry(

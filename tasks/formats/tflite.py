@@ -34,8 +34,9 @@ class Tensor:
     dtype: str  # as numpy calls it, int4 and bfloat16 among them
     scales: tuple[float, ...]  # real = scale * (integer - zero point): none, one, or one for each channel
     zero_points: tuple[int, ...]
-    stored: int | None  # bytes in the file, of a constant
+    stored: int | None  # bytes in the file, of a constant, with the scales of its blocks
     sparse: bool  # its zeros are stored by their places alone
+    block: int | None = None  # weights in a row that share a scale, of which `scales` has none
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,12 @@ def _graph(graph: Any, kinds: list[str], sizes: list[int | None]) -> Graph:
     from ai_edge_litert import schema_py_generated as schema
 
     dtypes = {value: name.lower() for value, name in words(schema.TensorType).items()}
+    buffers = [sizes[tensor.buffer] for tensor in graph.tensors]
     return Graph(
         name=(graph.name or b"").decode(),
-        tensors=tuple(_tensor(tensor, dtypes, sizes) for tensor in graph.tensors),
+        tensors=tuple(
+            _tensor(tensor, dtypes, buffers, own) for tensor, own in zip(graph.tensors, buffers, strict=True)
+        ),
         operators=tuple(
             Operator(kinds[node.opcodeIndex], _places(node.inputs), _places(node.outputs), node.builtinOptions)
             for node in graph.operators
@@ -218,9 +222,12 @@ def _graph(graph: Any, kinds: list[str], sizes: list[int | None]) -> Graph:
     )
 
 
-def _tensor(tensor: Any, dtypes: dict[int, str], sizes: list[int | None]) -> Tensor:
+def _tensor(tensor: Any, dtypes: dict[int, str], buffers: list[int | None], own: int | None) -> Tensor:
     shape = _places(tensor.shape)
     scaling = tensor.quantization
+    blocks = getattr(scaling, "details", None)
+    if not hasattr(blocks, "blockSize"):
+        blocks = None
     return Tensor(
         name=tensor.name.decode(),
         shape=shape,
@@ -228,8 +235,9 @@ def _tensor(tensor: Any, dtypes: dict[int, str], sizes: list[int | None]) -> Ten
         dtype=dtypes[tensor.type],
         scales=() if scaling is None or scaling.scale is None else tuple(map(float, scaling.scale)),
         zero_points=() if scaling is None else _places(scaling.zeroPoint),
-        stored=sizes[tensor.buffer],
+        stored=own + (buffers[blocks.scales] or 0) if own is not None and blocks else own,
         sparse=tensor.sparsity is not None,
+        block=int(blocks.blockSize) if blocks else None,
     )
 
 

@@ -14,6 +14,7 @@ KEYS = (
     "exclude",
     "max_quality_drop",
     "bits",
+    "block",
     "sparse",
     *CACHES,
 )  # that mean nothing at some schemes
@@ -32,6 +33,9 @@ class Quantize(Section):
     bits: dict[str, Literal[4, 8]] = Field(
         default_factory=dict
     )  # weights of the layers named here, where they differ from the scheme's
+    block: Literal[32, 64, 128, 256] | None = (
+        None  # int4-dynamic: weights in a row that share a scale, in dense layers; all else then has 8 bits
+    )
     sparse: bool = False  # float32: zeros are not stored; kernels that use it are Arm's
     prefill: tuple[Count, ...] = ()  # decoders: tokens of a prompt that one call takes; none: those of a window
     room: Count | None = None  # decoders: tokens that the caches hold; none: a window's, and some behind them

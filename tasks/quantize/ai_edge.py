@@ -29,6 +29,7 @@ class Numbers:
 
     weights: Literal[4, 8]  # bits
     activations: Activations  # dynamic: float32 outside of it, int8 within
+    block: int | None = None  # weights in a row that share a scale; None: all of them
 
     @property
     def static(self) -> bool:
@@ -45,10 +46,10 @@ class Rule:
     kind: str = "*"  # as in the schema of LiteRT files
 
 
-def numbers(scheme: str) -> Numbers:
+def numbers(scheme: str, block: int | None = None) -> Numbers:
     """What a scheme's operators compute with, where the quantizer makes it."""
     found = SCHEMES.load(scheme)
-    return Numbers(cast(Literal[4, 8], found.weights), found.activations)
+    return Numbers(cast(Literal[4, 8], found.weights), found.activations, block)
 
 
 def converter() -> str:
@@ -88,7 +89,7 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
 
 def _add(quantizer: Any, rule: Rule, place: int) -> None:
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
     # the quantizer keeps its rules by their expressions, and one that it has already would not go to the end
     scope = (f"^{re.escape(rule.scope)}$" if rule.scope else ".*") + f"(?#{place})"
@@ -101,7 +102,8 @@ def _add(quantizer: Any, rule: Rule, place: int) -> None:
             quantizer.update_quantization_recipe(scope, kind, algorithm_key=AlgorithmName.NO_QUANTIZE)
         case Numbers(weights, "float32"):
             quantizer.add_weight_only_config(scope, kind, weights)
-        case Numbers(weights, "dynamic"):
-            quantizer.add_dynamic_config(scope, kind, weights)
+        case Numbers(weights, "dynamic", block):
+            shared = QuantGranularity[f"BLOCKWISE_{block}" if block else "CHANNELWISE"]
+            quantizer.add_dynamic_config(scope, kind, weights, shared)
         case Numbers(weights, activations):
             quantizer.add_static_config(scope, kind, {"int8": 8, "int16": 16}[activations], weights)

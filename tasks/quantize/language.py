@@ -5,6 +5,7 @@ One file has, with the same weights: `prefill_16` and so on, which take so many 
 window. The caches are inputs and outputs of each.
 """
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from tasks.decoder.portable import Network, Numbers
 from tasks.errors import ConversionError, ParamsError
 from tasks.formats import tflite
 from tasks.formats.schemes import CACHES, SCHEMES, taking
-from tasks.quantize import ai_edge, embedding, litert, mixed, packing, programs, signatures
+from tasks.quantize import ai_edge, blocks, embedding, layers, litert, mixed, packing, programs, signatures
 from tasks.quantize.made import Made
 from tasks.records import Signature
 
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
     from tasks.params import Quantize
 
+HEAD = "head"  # the layer that gives the scores, where that is not the embedding: see DecoderSpec
 BEHIND = 128  # tokens that the caches hold behind a window, where nobody says how many
 PROGRAMS = "model.stablehlo.zip"
 GENERATED = 32  # tokens that one call of the program `generate` tells
+log = logging.getLogger(__name__)
 
 
 def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
@@ -45,17 +48,40 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
     build = partial(_converter, model, *plan(model, entry))
     if not SCHEMES.load(entry.scheme).layered:
         return Made(litert.converted(build, entry.scheme), litert.converter())
-    content = quantized(litert.converted(build, "float32"), entry.scheme)
+    _warn(entry)
+    content = quantized(litert.converted(build, "float32"), entry, model)
     return Made(content, f"{litert.converter()}, {ai_edge.converter()}")
 
 
-def quantized(content: bytes, scheme: str) -> bytes:
+def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> bytes:
     """The float32 file of a decoder at a scheme of integer weights; all signatures read the same.
+
+    In blocks, the embedding and the layer that gives the scores have 8 bits, as have the layers that `bits` names.
 
     Raises:
         ConversionError: ai-edge-quantizer refuses.
+        ParamsError: the blocks divide no weights of a layer, or `bits` names none.
     """
-    return ai_edge.quantize(embedding.look_up(content), mixed.rules_of(ai_edge.numbers(scheme)))
+    content, numbers = embedding.look_up(content), ai_edge.numbers(entry.scheme, entry.block)
+    if numbers.block is None:
+        return ai_edge.quantize(content, mixed.rules_of(numbers))
+    found = [
+        replace(each, layer=None) if each.layer == HEAD else each
+        for each in blocks.products(content, layers.names(model))
+    ]
+    return ai_edge.quantize(content, blocks.rules(found, numbers, entry.bits))
+
+
+def _warn(entry: "Quantize") -> None:
+    """Say what a scheme is not good for, where it is chosen for a decoder."""
+    scheme = SCHEMES.load(entry.scheme)
+    if scheme.weights == 4 and entry.block is None:
+        log.warning(
+            "%s: one scale for a row of weights is seldom usable in 4 bits; `scheme: int4-dynamic` with `block: 32` is",
+            entry.scheme,
+        )
+    if scheme.activations == "float32":
+        log.warning("%s: pays nothing on a processor, which makes them floats when it loads the file", entry.scheme)
 
 
 def programs_of(model: "tf_keras.Model", entry: "Quantize") -> bytes:
@@ -71,9 +97,7 @@ def programs_of(model: "tf_keras.Model", entry: "Quantize") -> bytes:
     if scheme.activations != "float32" or scheme.weights is None:
         able = [name for name in taking("room") if SCHEMES.load(name).activations == "float32"]
         raise ConversionError(f"scheme {entry.scheme} has no StableHLO of a decoder; {', '.join(able)} have")
-    numbers = {32: Numbers(), 16: Numbers("bfloat16")}.get(
-        scheme.weights, Numbers("bfloat16", scheme.weights, scheme.block)
-    )
+    numbers = {32: Numbers(), 16: Numbers("bfloat16")}.get(scheme.weights, Numbers("bfloat16", scheme.weights))
     (lengths, room), window, network = plan(model, entry), model.input_shape[1], Network(model, numbers)
     found = {f"prefill_{n}": programs.prefill(network, 1, room, n) for n in lengths}
     found |= {
@@ -112,9 +136,13 @@ def check(model: "tf_keras.Model", entry: "Quantize") -> None:
             f"scheme: {entry.model!r} is a decoder, and {entry.scheme} has no form of one with its caches; use "
             f"{', '.join(taking('room'))}"
         )
-    for key in ("bits", "sparse"):
-        if getattr(entry, key):
-            raise ParamsError(f"{key}: {entry.model!r} is a decoder, whose layers are all alike; leave it out")
+    if entry.sparse:
+        raise ParamsError(f"sparse: {entry.model!r} is a decoder, for which it means nothing; leave it out")
+    if entry.bits and (entry.block is None or set(entry.bits.values()) != {8}):
+        raise ParamsError(
+            f"bits: {entry.model!r} is a decoder: with scheme int4-dynamic and a `block` its layers may have 8; "
+            "leave it out"
+        )
     if model.input_shape[1] is None:
         raise ConversionError(f"input of the shape {model.input_shape}; only the first axis may be open")
     plan(model, entry)

@@ -67,7 +67,7 @@ def read(
     for operator in graph.operators:
         kind = operator.kind
         inputs, outputs = ([i for i in side if i >= 0] for side in (operator.inputs, operator.outputs))
-        layers = _layers([tensors[i] for i in outputs], known, within) or _layers(
+        layers = named([tensors[i] for i in outputs], known, within) or named(
             [tensors[i] for i in inputs if i in constant], known, within
         )
         if not layers and set(outputs) & set(graph.outputs):
@@ -148,7 +148,7 @@ def owners(operators: Iterable[Operator], *, weighted: bool) -> dict[str, list[O
     }
 
 
-def _layers(tensors: list[str], known: Mapping[str, bool], within: str) -> tuple[str, ...]:
+def named(tensors: Iterable[str], known: Mapping[str, bool], within: str = "") -> tuple[str, ...]:
     """The layers in names like `model/relu/Relu;model/conv/Conv2D`, those with a kernel first.
 
     A layer's own name may have slashes, and begin like another's: of all that stand at a place the longest is meant.

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Array, Arrays
 from tasks.quality.score import Exam
-from tasks.quantize import ai_edge, embedding, guard, layers, litert, ranges
+from tasks.quantize import ai_edge, blocks, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 from tasks.quantize.made import Made
 from tasks.records import Score, Sensitivity, gain, judged
@@ -73,7 +73,7 @@ def make(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, valida
 
 def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     """Convert a Keras model to float32 and find the ranges of its activations, where the scheme needs them."""
-    numbers = ai_edge.numbers(entry.scheme)
+    numbers = ai_edge.numbers(entry.scheme, entry.block)
     content = litert.convert(model, "float32", calibration)
     found = None
     if numbers.static:
@@ -95,7 +95,7 @@ def build(job: Job, excluded: Collection[str] = ()) -> bytes:
             stays float.
         ParamsError: `bits` name a layer that the artifact does not have.
     """
-    rules = rules_of(job.numbers)
+    rules = _in_blocks(job) if job.numbers.block else rules_of(job.numbers)
     four = []
     for name, bits in job.bits.items():
         named = [operator for operator in layers.of(job.operators, name, "bits") if operator.weights]
@@ -200,13 +200,23 @@ def rules_of(numbers: Numbers) -> list[Rule]:
     steps = [Numbers(8, numbers.activations), numbers]
     rules = [Rule(step) for step in dict.fromkeys(steps)]
     if not numbers.static:
-        rules += [Rule(Numbers(step.weights, "dynamic"), kind="EMBEDDING_LOOKUP") for step in dict.fromkeys(steps)]
+        rules += [Rule(Numbers(step.weights, "dynamic"), kind=blocks.LOOKUP) for step in dict.fromkeys(steps)]
     return rules
 
 
+def _in_blocks(job: Job) -> list[Rule]:
+    """Dense layers of 4 bits in blocks, but those that `bits` gives 8."""
+    known = {name: True for operator in job.operators if operator.weights for name in operator.layers}
+    found = list(blocks.products(job.content, known))
+    return blocks.rules(
+        found, job.numbers, {each.layer for each in found if each.layer and job.bits.get(each.layer) == 8}
+    )
+
+
 def _with_bits(numbers: Numbers, operator: layers.Operator, bits: int) -> Numbers:
-    table = operator.kind == "EMBEDDING_LOOKUP" and not numbers.static
-    return Numbers(4 if bits == 4 else 8, "dynamic" if table else numbers.activations)
+    table = operator.kind == blocks.LOOKUP and not numbers.static
+    block = numbers.block if bits == 4 and operator.kind == blocks.PRODUCT else None
+    return Numbers(4 if bits == 4 else 8, "dynamic" if table else numbers.activations, block)
 
 
 def _rule(operator: layers.Operator, numbers: Numbers) -> Rule:

@@ -117,9 +117,9 @@ def _convert(
     converts = SCHEMES.load(entry.scheme).converts
     assert converts  # a file that is taken as it is comes from no model
     _check(variant, entry, model)
-    if language.writes(model):
-        return language.make(model, entry)
     try:
+        if language.writes(model):
+            return language.make(model, entry)
         made: Made = named(converts)(model, entry, calibration, validation)
     except ParamsError as error:
         raise ParamsError(f"quantize.{variant}.{error}") from None

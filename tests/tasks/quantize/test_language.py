@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -10,9 +11,9 @@ from tasks.bench.runner.arrays import RefusedError
 from tasks.decoder import network
 from tasks.decoder.spec import Block, DecoderSpec
 from tasks.errors import ParamsError
-from tasks.formats import tflite
+from tasks.formats import cost, tflite
 from tasks.params import Quantize
-from tasks.quantize import language, signatures
+from tasks.quantize import language, layers, signatures
 from tasks.records.artifacts import Runnable
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -207,9 +208,9 @@ def test_a_prompt_that_it_cannot_take_is_refused(driver, prompts, told):
 
 
 @pytest.mark.parametrize(("scheme", "dtype", "size"), [("dynamic", "int8", 1), ("int4-dynamic", "int4", 0.5)])
-def test_every_signature_reads_the_same_integers(content, scheme, dtype, size):
+def test_every_signature_reads_the_same_integers(content, model, scheme, dtype, size):
     """Stored once: what is left beside the weights is the graphs, which the float32 file has too."""
-    found = language.quantized(content, scheme)
+    found = language.quantized(content, entry(scheme), model)
     for graph in tflite.parse(found).graphs:
         products = [graph.tensors[op.inputs[1]] for op in graph.operators if op.kind == "FULLY_CONNECTED"]
         assert {tensor.dtype for tensor in products} == {dtype}
@@ -218,6 +219,92 @@ def test_every_signature_reads_the_same_integers(content, scheme, dtype, size):
     weights = sum(int(np.prod(shape)) for shape in SPEC.shapes().values() if len(shape) > 1)
     stored = [sum(map(_length, tflite.objects(each).buffers)) for each in (content, found)]
     assert 0.95 * (4 - size) * weights < stored[0] - stored[1] <= (4 - size) * weights
+
+
+@pytest.fixture(scope="module")
+def in_blocks(content, model):
+    return language.quantized(content, entry("int4-dynamic", block=32, bits={"layer_0_up": 8}), model)
+
+
+def test_weights_in_blocks_are_rounded_as_blocks_of_32_are(in_blocks, model):
+    """Each number is that of absmax / 7 in bfloat16, worked out here; the head and what `bits` names have 8 bits."""
+    kernels = {layer.name: layer.kernel.numpy().T for layer in model.layers if hasattr(layer, "kernel")}
+    objects = tflite.objects(in_blocks)
+    for graph, told in zip(objects.subgraphs, tflite.parse(in_blocks).graphs, strict=True):
+        seen = Counter()
+        for operator in told.operators:
+            if operator.kind != "FULLY_CONNECTED":
+                continue
+            place = operator.inputs[1]
+            (name,) = layers.named(
+                [told.tensors[i].name for i in (*operator.outputs, place)], dict.fromkeys(kernels)
+            ) or ("embedding",)
+            seen[told.tensors[place].dtype] += 1
+            if name in ("embedding", "layer_0_up"):
+                assert told.tensors[place].dtype == "int8"
+                continue
+            tensor = graph.tensors[place]
+            scales = graph.tensors[tensor.quantization.details.scales]
+            given = kernels[name].reshape(len(kernels[name]), -1, 32)
+            scale = (np.abs(given).max(axis=2) / 7).astype(ml_dtypes.bfloat16).astype(np.float16)
+            stored = np.frombuffer(objects.buffers[scales.buffer].data, np.float16).reshape(scale.shape)
+            np.testing.assert_array_equal(stored, scale)
+            packed = np.frombuffer(objects.buffers[tensor.buffer].data, np.uint8)
+            integers = np.stack([packed & 15, packed >> 4], axis=1).reshape(given.shape).astype(np.int8)
+            integers[integers > 7] -= 16
+            off = integers * scale[..., None].astype("f4") - given
+            assert (np.abs(off) <= scale[..., None] * 0.53).all()
+            assert told.tensors[place].block == 32
+            assert told.tensors[place].stored == len(packed) + 2 * scale.size
+        assert seen in ({"int4": 2}, {"int4": 6, "int8": 2}), "a prefill's last layer makes keys and values alone"
+
+
+def test_a_roofline_counts_the_scales_of_blocks_too(in_blocks, tmp_path):
+    (tmp_path / "model.tflite").write_bytes(in_blocks)
+    found = cost.read(tmp_path / "model.tflite", "decode")
+    (down,) = (
+        each
+        for each in found
+        if each.macs == 96 * WIDTH and each.weight_bytes < 96 * WIDTH and each.input_bytes == 4 * 96
+    )
+    assert down.weight_bytes == 96 * WIDTH * (4 + 16 / 32) / 8
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            {"block": 64},
+            r"block: received 64, which does not divide the 96 inputs of 'layer_0_down'; allowed there: 32; ",
+        ),
+        ({"block": 32, "bits": {"layer_0_dwn": 8}}, "bits: no product .* 'layer_0_dwn'; .*layer_0_down"),
+    ],
+)
+def test_blocks_that_no_row_is_divided_into_are_refused(content, model, keys, told):
+    with pytest.raises(ParamsError, match=told):
+        language.quantized(content, entry("int4-dynamic", **keys), model)
+
+
+def test_blocks_mean_nothing_at_other_schemes():
+    for scheme in ("dynamic", "int4-weights", "int8"):
+        with pytest.raises(ValueError, match=f"block means nothing for scheme '{scheme}'; it is for int4-dynamic"):
+            entry(scheme, block=32)
+    with pytest.raises(ValueError, match="32, 64, 128 or 256"):
+        entry("int4-dynamic", block=48)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "told"),
+    [
+        ("int4-dynamic", "seldom usable in 4 bits; `scheme: int4-dynamic` with `block: 32` is"),
+        ("int8-weights", "pays nothing on a processor"),
+    ],
+)
+def test_what_a_scheme_is_not_good_for_is_said_where_it_is_chosen(scheme, told, model, monkeypatch, caplog):
+    monkeypatch.setattr(language.litert, "converted", lambda *_: b"")
+    monkeypatch.setattr(language, "quantized", lambda *_: b"")
+    language.make(model, entry(scheme))
+    assert told in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,15 @@ from flows.alone import is_over
 from tasks import dvc_lock
 
 FREE = ("{}", '{"write": {}, "read": {}}', '{"read": {}, "write": {}}')
+HALF = ".tmp"  # of what is being written into DVC's run cache
 log = logging.getLogger(__name__)
 
 
 def mend(repo: Any) -> None:
-    """Put DVC's lock of paths and dvc.lock right; each under the lock that DVC itself writes it under."""
+    """Put DVC's lock of paths, its run cache and dvc.lock right, each under DVC's own lock of it."""
     _mend_paths(repo)
     with repo.lock:
+        _mend_run_cache(Path(repo.stage_cache.cache_dir))
         if done := dvc_lock.restore():
             log.warning("%s", done)
 
@@ -41,6 +43,19 @@ def _mend_paths(repo: Any) -> None:
     except (RWLockFileCorruptedError, RWLockFileFormatError):
         with make_lock(str(path.with_name(RWLOCK_LOCK)), tmp_dir=repo.tmp_dir, hardlink_lock=_hardlink(repo)):
             path.unlink(missing_ok=True)
+
+
+def _mend_run_cache(folder: Path) -> None:
+    """DVC makes an entry's folder, then writes the entry under another name, and renames it.
+
+    An empty folder would stop its stage for good, with a TypeError, and half an entry would be taken for one.
+    """
+    for entries in folder.glob("*/*"):
+        left = list(entries.iterdir())
+        for path in (path for path in left if path.name.endswith(HALF)):
+            path.unlink()
+        if all(path.name.endswith(HALF) for path in left):
+            entries.rmdir()
 
 
 def _drop(repo: Any, over: Callable[[int], bool]) -> None:

@@ -147,6 +147,20 @@ def test_a_kill_while_dvc_repro_writes_its_lock_is_made_up_for(offset, trivial):
     assert_whole(trivial)
 
 
+@pytest.mark.parametrize("written", [0.0, 0.6, 1.0], ids=["an empty folder", "half an entry", "a whole one"])
+def test_a_kill_while_dvc_fills_its_run_cache_is_made_up_for(written, trivial):
+    """It makes an entry's folder, writes it under another name, and renames it."""
+    for entry in [path for path in Path(".dvc/cache/runs").rglob("*") if path.is_file()]:
+        if written:
+            text = entry.read_text()
+            entry.with_name(".2Cx.tmp").write_text(text[: int(written * len(text))])
+        entry.unlink()
+    dvc_lock.LOCK.unlink()
+    assert run() == dict.fromkeys(NAMES, "ran")
+    assert_whole(trivial)
+    assert not list(Path(".dvc/cache/runs").rglob("*.tmp"))
+
+
 @pytest.mark.parametrize("how", ["kill", "full disk"])
 def test_a_kill_or_a_full_disk_while_we_write_the_lock_leaves_the_old_one(how, trivial):
     Path("params.yaml").write_text("source: idx\n")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 THETA = 10_000.0  # of the rotary places
 SMALL = 0.02  # deviation of the embedding and of what gives scores
+AHEAD = 2  # windows that a text may be long: rotary places go on, though none beyond a window was trained
 LAST = ("output", "down")  # parts that add to what goes from layer to layer
 
 
@@ -34,13 +35,13 @@ def build(params: Transformer, spec: "Spec") -> "tf_keras.Model":
 
     name, tensor, vocabulary = window(spec, params.family)
     (length,) = tensor.shape
-    model = network.build(described(params, vocabulary, length), length, name)
+    model = network.build(described(params, vocabulary, AHEAD * length), length, name)
     _begin(model, params.layers)
     return telling(model, spec)
 
 
 def described(params: Transformer, vocabulary: int, room: int) -> DecoderSpec:
-    """The decoder of such sizes, for so many tokens and windows as long as `room`."""
+    """The decoder of such sizes, for so many tokens and texts as long as `room`."""
     width = params.width // params.heads
     frequencies = tuple(rotary.plain(THETA, width).tolist())
     return DecoderSpec(

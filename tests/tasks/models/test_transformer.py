@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from tasks.checkpoints import config
+from tasks.decoder.cached import limit
 from tasks.errors import ModelError
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import transformer
+from tasks.params import Quantize
 from tasks.params.models import Transformer
+from tasks.quantize import language
 from tasks.training import fit
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -43,6 +46,12 @@ def test_it_is_what_a_config_of_qwen3_describes():
 
 def test_it_has_the_parameters_of_the_usual_character_model(made):
     assert made.count_params() == 808_576
+
+
+def test_a_text_goes_on_behind_a_window(made):
+    entry = Quantize(model="baseline", scheme="float32")
+    assert limit(made) == 48
+    assert language.plan(made, entry) == ((24,), 48)
 
 
 def test_it_begins_where_each_token_is_as_likely_and_no_layer_drowns_another(made):

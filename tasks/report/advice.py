@@ -9,9 +9,11 @@ from typing import Literal
 from tasks import paths
 from tasks.errors import UnsupportedError
 from tasks.params import Params
-from tasks.records import Comparison, Record, Row, notation
+from tasks.records import Comparison, Record, Row, figures, notation
 from tasks.ship import champion
 from tasks.ship.champion import Choice
+
+MS_PER_H, MJ_PER_KWH = 3.6e6, 3.6e9
 
 
 class Advice(Record):
@@ -59,8 +61,21 @@ def words(advice: Advice, comparison: Comparison) -> list[str]:
     told = [advice.choice.reason]
     if against := "; ".join(_changes(row, rows, comparison)):
         told.append(f"Against {comparison.reference}: {against}")
+    told += _million(row)
     told += [f"But {doubt}" for doubt in advice.choice.doubts]
     return [f"{text}." for text in told]
+
+
+def _million(row: Row) -> list[str]:
+    """What a million tokens take, of what writes a text."""
+    found = figures.known(row)
+    if (token := found.get("token_ms")) is None:
+        return []
+    told = f"A million tokens take {notation.significant(token.value * 1e6 / MS_PER_H)} hours"
+    if energy := found.get("energy_mj_per_token"):
+        kwh = energy.value * 1e6 / MJ_PER_KWH
+        told += f" and {notation.significant(kwh)} kWh ({notation.ENERGY_KINDS.get(energy.source, energy.source)})"
+    return [told if token.provenance == "measured" else f"{told}, {token.provenance}"]
 
 
 def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
-from tasks.records import Comparison, Record, Row
+from tasks.records import Comparison, Record, Row, figures
 from tasks.records.figures import FIGURES, Value
 from tasks.records.notation import significant
 from tasks.ship.speed import cost, tied, trust
@@ -173,13 +173,17 @@ def _left_out(complete: Sequence[Row], candidates: Sequence[Row]) -> str:
     return f"; not compared, because their figures are of a less trusted kind: {', '.join(names)}" if names else ""
 
 
-def _nobody(device: str, rows: Sequence[Row], figures: Iterable[str]) -> str:
+def _nobody(device: str, rows: Sequence[Row], wanted: Iterable[str]) -> str:
     if not rows:
         return f"{device}: the comparison holds no variant for this device; measure it: `tercet run`"
     if all(row.measurement.status != "ok" for row in rows):
         first = rows[0].measurement
         return f"{device}: no variant ran; {first.variant}: {first.reason or first.status}"
-    return f"{device}: no variant that ran has every figure that the budget asks for: {', '.join(sorted(figures))}"
+    told = sorted({key for row in rows for key in figures.known(row)} & set(figures.lower()))
+    return (
+        f"{device}: no variant that ran has every figure that the budget asks for: {', '.join(sorted(wanted))}; "
+        f"those that ran have {', '.join(told)}"
+    )
 
 
 def _reason(

@@ -4,7 +4,7 @@ import pytest
 
 from flows.views import table
 from tasks.params import Bundle, Params
-from tasks.records import Comparison
+from tasks.records import Comparison, Energy, Latency
 from tasks.report import advice, page
 from tasks.report.advice import Advice
 from tasks.ship import champion
@@ -83,3 +83,21 @@ def test_the_last_block_fits_the_terminal_and_the_page_says_the_same(
         for sentence in advice.words(each, comparison):
             assert sentence in " ".join(shown.split())
             assert f"<p>{sentence}</p>" in html
+
+
+def test_what_a_million_tokens_take_is_told_of_what_writes_a_text(make: SimpleNamespace, params: Params) -> None:
+    measured = make.on_host("fp32", "host-cpu")
+    own = measured.phases["infer"].model_copy(
+        update={
+            "unit": "token",
+            "latency": Latency(provenance="measured", ms_p50=18.0),
+            "energy": Energy(kind="counter_rapl", mj=360.0),
+        }
+    )
+    comparison = make.comparison([measured.model_copy(update={"phases": {"prefill": own, "decode": own}})])
+    said = of_device(comparison, with_budget(params, minimize="token_ms"), "host-cpu")
+    assert "A million tokens take 5.00 hours and 0.100 kWh (RAPL counter)." in advice.words(said, comparison)
+    single = make.comparison([measured])
+    assert not any(
+        "million" in text for text in advice.words(of_device(single, with_budget(params), "host-cpu"), single)
+    )

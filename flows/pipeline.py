@@ -151,7 +151,9 @@ def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     for variant, entry in settings.quantize.items():
         made = [models[entry.model]]
         artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=made)
-        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifacts[variant]])
+    reference = artifacts[settings.benchmark.reference]  # which some metrics compare with
+    for variant, artifact in artifacts.items():
+        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifact, reference])
     return artifacts
 
 

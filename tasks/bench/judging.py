@@ -1,6 +1,7 @@
 """Judging an artifact where it runs: of its answers only what the metric keeps comes back, however wide they are."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from tasks.scratch import scratch
 TIMEOUT_S = 1800.0  # a whole split
 
 
-def questions(folder: Path, name: str, examples: Examples, metric: str | None = None) -> Questions:
+def questions(
+    folder: Path, name: str, examples: Examples, metric: str | None = None, reference: Artifact | None = None
+) -> Questions:
     """Write what the runner reads to judge an artifact by some examples.
 
     Args:
@@ -25,13 +28,20 @@ def questions(folder: Path, name: str, examples: Examples, metric: str | None = 
         name: of the files there.
         examples: model-ready ones.
         metric: by which; None: all that is answered is kept.
+        reference: what the metric compares with, where it compares.
+
+    Raises:
+        ParamsError: it compares, and there is no reference here.
     """
+    beside = metric is not None and METRICS.load(metric).beside
+    if beside and reference is None:
+        raise ParamsError(f"evaluate.metric: {metric!r} compares answers with the reference's, and here is none to ask")
     inputs, targets = folder / f"{name}.npz", folder / f"{name}.targets.npz"
     save_inputs(inputs, examples)
     asked = {each: examples.targets[each] for each in (METRICS.load(metric).asks if metric else ())}
     if asked:
         np.savez(targets, allow_pickle=False, **asked)
-    return Questions(inputs, metric, targets if asked else None)
+    return Questions(inputs, metric, targets if asked else None, reference if beside else None)
 
 
 def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Facts]:
@@ -52,7 +62,11 @@ def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Fact
     files, function = {**setup.files(artifact), "inputs": asked.inputs}, None
     if asked.metric:
         files["reduction"], function = _function(asked.metric)
-    keep = {"output": judged(artifact.card.outputs), "function": function}
+    keep: dict[str, Any] = {"output": judged(artifact.card.outputs), "function": function}
+    if asked.reference:
+        files["reference"] = setup.model(asked.reference)
+        options = setup.ask("predict", asked.reference)["options"]
+        keep["reference"] = {"output": judged(asked.reference.card.outputs), "options": options}
     if asked.targets:
         files["targets"] = asked.targets
     with scratch("kept") as folder:

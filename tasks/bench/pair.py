@@ -56,7 +56,9 @@ def measure(
         inputs = folder / "inputs.npz"
         save_inputs(inputs, first(examples[splits[-1]], EXAMPLES))
         name = metric_of(examples[splits[-1]], metric) if kind.own_kernels else None
-        asked = {split: questions(folder, split, each, name) for split, each in examples.items()} if name else {}
+        asked = (
+            {split: questions(folder, split, each, name, reference) for split, each in examples.items()} if name else {}
+        )
         request = Request(made, reference, found, protocol, inputs, asked)
         # estimates may run beside each other and beside training, but none of that beside a measurement
         with locks.hold(kind.lock(found), exclusive=kind.measures):

@@ -26,6 +26,7 @@ LABEL = "label"  # the target that quality is of
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
 BY = "(split)"  # the target that prepare splits by, times or groups; it is not written
 TEXT_BYTES = "(bytes)"  # the target that says how many bytes a window's next tokens stand for, where all are told
+REFERENCE = "(reference)"  # what another artifact answers, of metrics that compare with it
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
 INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous

@@ -13,5 +13,6 @@ MetricName = Annotated[str, AfterValidator(METRICS.checked)]
 class Evaluate(Section):
     """How variants are judged."""
 
-    # null: accuracy where there are classes, auc of a reconstruction, rmse of values, macro-auc of several labels
+    # null: accuracy where there are classes, auc of a reconstruction, rmse of values, macro-auc of several labels,
+    # bits-per-byte of a text; kl-divergence and same-top of a text are of the answers of benchmark.reference
     metric: MetricName | None = None

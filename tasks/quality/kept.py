@@ -76,6 +76,49 @@ def _nats(outputs: Array, truth: Array) -> Array:
     return nats
 
 
+def divergence(outputs: Array, targets: Targets) -> Array:
+    """The mean over its places of what `divergences` tells of each window: float64 [n]."""
+    found: Array = divergences(outputs, targets).mean(axis=1)
+    return found
+
+
+def divergences(outputs: Array, targets: Targets) -> Array:
+    """The Kullback-Leibler divergence, in nats, of the softmax of scores from the reference's: float64 [n, length]."""
+    theirs = _reference(outputs, targets)
+    found = np.empty(outputs.shape[:2])
+    for i, j in np.ndindex(found.shape):  # one place at a time: a copy in float64 of all would be twice as large
+        own, other = _logs(outputs[i, j]), _logs(theirs[i, j])
+        found[i, j] = max(0.0, float(np.exp(other) @ (other - own)))
+    return found
+
+
+def same_top(outputs: Array, targets: Targets) -> Array:
+    """At how many of its places of each window the likeliest token is the reference's: shares, float64 [n]."""
+    found: Array = (outputs.argmax(axis=2) == _reference(outputs, targets).argmax(axis=2)).mean(axis=1)
+    return found
+
+
+def _reference(outputs: Array, targets: Targets) -> Array:
+    """What the reference answers to the same windows."""
+    theirs = targets["(reference)"]
+    if outputs.ndim != 3 or outputs.shape != theirs.shape:
+        raise ValueError(
+            f"{list(outputs.shape[1:])} is answered to each window, by the reference {list(theirs.shape[1:])}; as many "
+            "scores at as many places expected"
+        )
+    if not np.isfinite(theirs).all():
+        raise ValueError("the reference answers with what is no finite number, so nothing can be compared with it")
+    return theirs
+
+
+def _logs(scores: Array) -> Array:
+    """The logarithm of the softmax of scores [vocabulary]: float64."""
+    scores = scores.astype(np.float64)
+    scores -= scores.max()
+    found: Array = scores - np.log(np.exp(scores).sum())
+    return found
+
+
 def _differences(outputs: Array, targets: Targets) -> Array:
     """Of each example, float64 [n, values]: one number may be [n] or [n, 1]."""
     given, wanted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (outputs, targets["label"]))

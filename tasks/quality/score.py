@@ -10,7 +10,7 @@ import numpy as np
 
 from tasks.errors import DataError, ParamsError
 from tasks.examples import Array, Examples
-from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEXT_BYTES
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, REFERENCE, TEXT_BYTES
 from tasks.records import Paired, Score, Split
 from tasks.records.metrics import METRICS, USUAL, Kept, judging
 from tasks.registry import named
@@ -77,8 +77,11 @@ def keep(outputs: Any, targets: Mapping[str, Array], metric: str) -> Kept:
     if bad.size:
         return replace(none, bad=bad.size, first_bad=int(bad[0]))
     judge = METRICS.load(metric)
+    asks = (*judge.asks, *([REFERENCE] if judge.beside else []))
+    if judge.beside and REFERENCE not in targets:
+        raise ParamsError(f"evaluate.metric: {metric!r} compares answers with a reference's, and here is none to ask")
     try:
-        return replace(none, values=named(judge.keep)(outputs, {name: targets[name] for name in judge.asks}))
+        return replace(none, values=named(judge.keep)(outputs, {name: targets[name] for name in asks}))
     except ValueError as error:
         return replace(none, refused=str(error))
 

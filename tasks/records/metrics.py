@@ -78,10 +78,12 @@ class Metric:
     better: Literal["lower", "higher"] = "higher"
     keep: str  # "module:function"
     asks: tuple[str, ...] = ()  # targets
+    beside: bool = False  # it compares: `keep` is also given the reference's outputs, by the name "(reference)"
     value: "Callable[[Array, Array], float]"  # of what was kept, and the truth
     interval: "Callable[[Array, Array], tuple[float, float]]"  # likewise: of 95 %
     paired: "Callable[[Array, Array, Array], Paired]"  # of a variant's, the reference's, and the truth
-    naive: "Callable[[Targets, Targets], float]"  # of the targets in training, and here: who never looks at an example
+    # of the targets in training, and here: who never looks at an example; None: what such a one has is not known
+    naive: "Callable[[Targets, Targets], float] | None" = None
     counts: bool = False  # it is a share of examples, so that a limit is worth so many of them
     epoch: str | None = None  # what Keras calls it after an epoch of training, where it does
     interval_by: str = "bootstrap"  # the method, for people
@@ -100,6 +102,8 @@ METRICS = Registry(
         "rmse": "tasks.quality.errors:RMSE",
         "bits-per-byte": "tasks.quality.perplexity:BITS",
         "perplexity": "tasks.quality.perplexity:PERPLEXITY",
+        "kl-divergence": "tasks.quality.agreement:DIVERGENCE",
+        "same-top": "tasks.quality.agreement:SAME_TOP",
     },
     Metric,
 )

@@ -1,5 +1,6 @@
 """Stage `evaluate`: the quality of the artifact itself, by the runtime that is timed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from tasks import paths
 from tasks.bench.judging import kept, questions
 from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import made_in
-from tasks.examples import dataset
+from tasks.examples import Array, dataset
 from tasks.examples.dataset import LABEL
 from tasks.formats import tflite
 from tasks.params import Params
@@ -36,7 +37,8 @@ def evaluate(params: Params, variant: str) -> None:
     metric = metric_of(examples["test"], params.metric)
     scores, runtime = [], ""
     with scratch("evaluate") as folder:
-        asked = {split: questions(folder, split, examples[split], metric) for split in splits}
+        reference = made_in(paths.artifact(params.benchmark.reference)) if METRICS.load(metric).beside else None
+        asked = {split: questions(folder, split, examples[split], metric, reference) for split in splits}
         for kernels in kernels_for(artifact.path):
             for split in splits:
                 answers, where = kept(artifact, asked[split], litert(kernels))
@@ -52,10 +54,16 @@ def evaluate(params: Params, variant: str) -> None:
         artifact_sha256=artifact.card.sha256,
         runtime=runtime,
         scores=tuple(scores),
-        naive=METRICS.load(test.metric).naive(dataset.targets("train"), examples["test"].targets),
+        naive=_naive(test.metric, examples["test"].targets),
         classes=confusion.figures(counts, names) if test.predictions else (),
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
     ).save(paths.evaluation(variant))
+
+
+def _naive(metric: str, targets: Mapping[str, Array]) -> float | None:
+    """The quality of who answers by the training targets, and looks at no example."""
+    naive = METRICS.load(metric).naive
+    return None if naive is None else naive(dataset.targets("train"), targets)
 
 
 def kernels_for(artifact: Path) -> tuple[Kernels, ...]:

@@ -6,7 +6,8 @@ clipped. Several inputs are matched by name; one alone may have any. With `code`
 
 `predict` adds `outputs` (path): an `.npz` of float32 (dequantized) arrays `[n, ...]` by output name. With `keep`, it
 holds one array `kept`, of what `keep["function"]` of the module `reduction` (path) keeps of the output `keep["output"]`
-and of `targets` (path: an `.npz` of arrays `[n, ...]`): see `keeping`.
+and of `targets` (path: an `.npz` of arrays `[n, ...]`): see `keeping`. With `reference` (path of another artifact) the
+function is given that one's output too, `keep["reference"]["output"]`, by options `keep["reference"]["options"]`.
 
 `time` adds `scenario` (see `scenarios`; `generate` adds `new_tokens`), `samples` (path: an `.npz` of uint64 arrays of
 nanoseconds, by phase), `warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy
@@ -38,7 +39,7 @@ import signal
 import sys
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -67,25 +68,40 @@ def predict(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
     model: Model = runtime.Model(request["model"], request["options"])
     columns = arrays.match(columns, list(model.inputs))
     parts = keeping.answered(model, columns, partial(first, model, runtime))
-    said, written = (kept if "keep" in request else whole)(parts, request)
+    said, written = kept(parts, request, runtime) if "keep" in request else whole(parts)
     with Path(request["outputs"]).open("wb") as file:
         np.savez(file, **written)
     return {**said, "facts": model.facts()}
 
 
-def whole(parts: Iterator[keeping.Part], _request: dict[str, Any]) -> tuple[dict[str, Any], arrays.Arrays]:
+def whole(parts: Iterator[keeping.Part]) -> tuple[dict[str, Any], arrays.Arrays]:
     """The names of all outputs, and what they are."""
     given = [outputs for _, outputs in parts]
     return {"outputs": list(given[0])}, {name: np.concatenate([each[name] for each in given]) for name in given[0]}
 
 
-def kept(parts: Iterator[keeping.Part], request: dict[str, Any]) -> tuple[dict[str, Any], arrays.Arrays]:
+def kept(parts: Iterator[keeping.Part], request: dict[str, Any], runtime: Any) -> tuple[dict[str, Any], arrays.Arrays]:
     """What is told of the output that is judged, and what is kept of it."""
     output, name = request["keep"]["output"], request["keep"]["function"]
     function = getattr(sent("reduction", request["reduction"]), name) if name else None
     targets = arrays.mapped(request["targets"]) if "targets" in request else {}
-    told, values = keeping.keep(parts, output, function, targets)
+    told, values = keeping.keep(parts, output, function, targets, reference(request, runtime))
     return {"kept": told}, {"kept": values}
+
+
+def reference(request: dict[str, Any], runtime: Any) -> Callable[[slice], Any] | None:
+    """What the reference answers to some of the examples, where there is one."""
+    if "reference" not in request:
+        return None
+    told = request["keep"]["reference"]
+    model: Model = runtime.Model(request["reference"], told["options"])
+    columns = arrays.match(arrays.mapped(request["inputs"]), list(model.inputs))
+
+    def answered(part: slice) -> Any:
+        _, rows = keeping.ask(model, columns, part, partial(first, model, runtime))
+        return keeping.judged(model.floats(rows), told["output"])
+
+    return answered
 
 
 def measure(request: dict[str, Any], runtime: Any) -> dict[str, Any]:

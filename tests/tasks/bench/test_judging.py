@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import rel_entr, softmax
 
 from tasks import closure
 from tasks.bench import judging, predict
@@ -19,9 +20,9 @@ from tasks.bench.request import Artifact
 from tasks.bench.runner import arrays, keeping
 from tasks.bench.runner.arrays import Example
 from tasks.bench.transport import Local
-from tasks.errors import DeviceError, InvalidError, UnsupportedError
+from tasks.errors import DeviceError, InvalidError, ParamsError, UnsupportedError
 from tasks.examples import Arrays
-from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEXT_BYTES
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, REFERENCE, TEXT_BYTES
 from tasks.quality.score import grade, keep, score
 from tasks.records import ArtifactCard, Tensor
 from tasks.records.metrics import METRICS, Metric
@@ -39,7 +40,11 @@ TASKS = {  # by the task that a metric judges: what is answered to `n` examples,
     ),
     "language": lambda rng, n: (
         rng.normal(size=(n, 6, 11)).astype("f4"),
-        {LABEL: rng.integers(0, 11, (n, 6)), TEXT_BYTES: rng.integers(6, 12, n)},
+        {
+            LABEL: rng.integers(0, 11, (n, 6)),
+            TEXT_BYTES: rng.integers(6, 12, n),
+            REFERENCE: rng.normal(size=(n, 6, 11)).astype("f4"),
+        },
     ),
 }
 
@@ -57,7 +62,8 @@ def test_whatever_is_asked_together_each_metric_keeps_bit_by_bit_the_same(
     metric = METRICS.load(name)
     outputs, targets = TASKS[metric.task](np.random.default_rng(seed), n)
     asked = {each: targets[each] for each in metric.asks}
-    told, values = keeping.keep(parts(outputs, ends), "scores", named(metric.keep), asked)
+    beside = (lambda part: targets[REFERENCE][part]) if metric.beside else None
+    told, values = keeping.keep(parts(outputs, ends), "scores", named(metric.keep), asked, beside)
     here = keep(outputs, targets, name)
     assert (values.dtype, values.tobytes()) == (here.values.dtype, here.values.tobytes())
     assert told == {"n": n, "sha256": here.sha256, "bad": 0, "first_bad": None, "refused": None}
@@ -138,6 +144,55 @@ def wide(described: Callable[[str], Artifact], tmp_path: Path) -> Artifact:
         }
     )
     return Artifact(card, path)
+
+
+def scoring(described: Callable[[str], Artifact], path: Path, scores: np.ndarray) -> Artifact:
+    """A file that tells the scores of the next token behind each, which do not hang from those before."""
+    path.write_bytes(bigram(scores, LENGTH))
+    tokens = Tensor(name="tokens", shape=(LENGTH,), dtype="int32")
+    answer = Tensor(name="scores", shape=(LENGTH, scores.shape[1]), dtype="float32")
+    update = {"variant": path.stem, "inputs": (tokens,), "outputs": (answer,)}
+    return Artifact(described("float32").card.model_copy(update=update), path)
+
+
+def test_answers_are_compared_with_the_reference_s_where_both_are_given(
+    described: Callable[[str], Artifact], tmp_path: Path
+) -> None:
+    """Against scipy's relative entropy of the two tables; only two numbers a text come back."""
+    rng = np.random.default_rng(3)
+    tables = rng.normal(size=(2, WORDS, WIDTH)).astype(np.float32) * 3
+    own, other = (
+        scoring(described, tmp_path / f"{name}.tflite", table) for name, table in zip("ab", tables, strict=True)
+    )
+    tokens = rng.integers(0, WORDS, (40, LENGTH), np.int32)
+    following = rng.integers(0, WORDS, (40, LENGTH))
+    examples = Arrays({"tokens": tokens}, {LABEL: following, TEXT_BYTES: np.full(40, LENGTH)})
+    apart = rel_entr(softmax(tables[1].astype("f8"), axis=1), softmax(tables[0].astype("f8"), axis=1)).sum(axis=1)
+    same = (tables[0].argmax(axis=1) == tables[1].argmax(axis=1)).astype(float)
+    for metric, of_each in (("kl-divergence", apart), ("same-top", same)):
+        session = Weighed()
+        asked = judging.questions(tmp_path, metric, examples, metric, other)
+        there, _ = judging.kept(own, asked, replace(predict.litert(), session=session))
+        np.testing.assert_allclose(there.values, of_each[tokens].mean(axis=1), rtol=1e-5)
+        assert session.bytes < 1000
+        itself, _ = judging.kept(other, asked, predict.litert())
+        np.testing.assert_allclose(itself.values, metric == "same-top", atol=1e-12)
+        with pytest.raises(ParamsError, match=f"'{metric}' compares answers with the reference's, and here is none"):
+            judging.questions(tmp_path, metric, examples, metric)
+
+
+def test_a_reference_that_answers_no_numbers_is_told(described: Callable[[str], Artifact], tmp_path: Path) -> None:
+    table = np.ones((WORDS, 9), np.float32)
+    own = scoring(described, tmp_path / "own.tflite", table)
+    table[3, 4] = np.nan
+    other = scoring(described, tmp_path / "other.tflite", table)
+    tokens = np.full((2, LENGTH), 3, np.int32)
+    examples = Arrays({"tokens": tokens}, {LABEL: tokens, TEXT_BYTES: np.full(2, LENGTH)})
+    asked = judging.questions(tmp_path, "q", examples, "kl-divergence", other)
+    there, _ = judging.kept(own, asked, predict.litert())
+    assert there.refused == "the reference answers with what is no finite number, so nothing can be compared with it"
+    there, _ = judging.kept(other, asked, predict.litert())
+    assert (there.bad, there.first_bad) == (2, 0)
 
 
 REDUCTION = '''
@@ -257,5 +312,5 @@ def test_a_file_of_arrays_is_read_where_it_is_looked_at(tmp_path: Path) -> None:
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array)
     np.savez_compressed(tmp_path / "b.npz", **given)
-    with pytest.raises(ValueError, match="it is compressed, so it cannot be mapped"):
+    with pytest.raises(ValueError, match=r"plain\.npy is compressed, so it cannot be mapped"):
         arrays.mapped(str(tmp_path / "b.npz"))

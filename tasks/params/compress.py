@@ -104,6 +104,18 @@ class Finetune(Method):
     method: Literal["finetune"]
 
 
+class Gptq(Method):
+    """Weights of 4 bits in blocks that make up for each other's rounding; nothing is trained."""
+
+    method: Literal["gptq"]
+    epochs: Literal[0] = 0
+    block: Literal[32, 64, 128, 256] = 32  # as in `quantize`
+    examples: Count = 64  # of training, that the layers' inputs are seen on
+    damping: Annotated[float, Field(gt=0, lt=1)] = 0.01  # of the inputs' products with each other
+    eight: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the share of the weights that keeps 8 bits, where 4 cost most
+    teacher: None = None
+
+
 class External(Stored):
     """A model of one's own in the tree, for comparing: `parent` says what it stands beside."""
 
@@ -114,7 +126,7 @@ class External(Stored):
     teacher: None = None
 
 
-Own = Slim | Prune | Cluster | Factorize | Distill | Finetune | External
+Own = Slim | Prune | Cluster | Factorize | Distill | Finetune | Gptq | External
 if TYPE_CHECKING:
     Compress = Own
 else:

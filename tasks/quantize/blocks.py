@@ -6,11 +6,15 @@ of such a file has 8 bits: an embedding, and what gives the scores of a text's n
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tasks.errors import ParamsError, suggest
-from tasks.formats import tflite
+from tasks.formats import grid, tflite
 from tasks.quantize import layers
 from tasks.quantize.ai_edge import Numbers, Rule
+
+if TYPE_CHECKING:
+    import tf_keras
 
 PRODUCT, LOOKUP = "FULLY_CONNECTED", "EMBEDDING_LOOKUP"
 BLOCKS = (32, 64, 128, 256)  # that ai-edge-quantizer makes
@@ -70,3 +74,15 @@ def rules(found: Collection[Product], numbers: Numbers, whole: Collection[str]) 
                 f"allowed there: {', '.join(dividing) or 'none'}; or say `bits: {{{each.layer}: 8}}`"
             )
     return [Rule(eight), Rule(numbers, kind=PRODUCT), *(Rule(eight, each.scope, PRODUCT) for each in left)]
+
+
+def left(model: "tf_keras.Model", block: int | None) -> set[str]:
+    """The dense layers that a method has kept from 4 bits: others lie on the grid of such blocks, and they do not.
+
+    It is read off the weights, as `gptq` leaves them; in a model that no method has prepared there are none.
+    """
+    import tf_keras as keras
+
+    dense = [layer for layer in model.layers if type(layer) is keras.layers.Dense] if block else []
+    made = {layer.name for layer in dense if grid.made_for(layer.kernel.numpy().T, block or 1)}
+    return {layer.name for layer in dense} - made if made else set()

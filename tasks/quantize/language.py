@@ -56,7 +56,8 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
 def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> bytes:
     """The float32 file of a decoder at a scheme of integer weights; all signatures read the same.
 
-    In blocks, the embedding and the layer that gives the scores have 8 bits, as have the layers that `bits` names.
+    In blocks, the embedding and the layer that gives the scores have 8 bits, as have the layers that `bits` names and
+    those that `gptq` has left.
 
     Raises:
         ConversionError: ai-edge-quantizer refuses.
@@ -69,7 +70,8 @@ def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> byt
         replace(each, layer=None) if each.layer == HEAD else each
         for each in blocks.products(content, layers.names(model))
     ]
-    return ai_edge.quantize(content, blocks.rules(found, numbers, entry.bits))
+    whole = {*entry.bits, *(blocks.left(model, entry.block) - {HEAD})}
+    return ai_edge.quantize(content, blocks.rules(found, numbers, whole))
 
 
 def _warn(entry: "Quantize") -> None:

@@ -83,8 +83,9 @@ def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     else:
         content = embedding.look_up(content)
     operators = layers.read(content, layers.names(model), tuple(model.output_names), model.name)
+    of_layers = {**dict.fromkeys(blocks.left(model, entry.block), 8), **entry.bits}
     apart = None if entry.exclude_scheme == "float32" else ai_edge.numbers(entry.exclude_scheme)
-    return Job(content, operators, entry.scheme, numbers, found, dict(entry.bits), apart)
+    return Job(content, operators, entry.scheme, numbers, found, of_layers, apart)
 
 
 def build(job: Job, excluded: Collection[str] = ()) -> bytes:

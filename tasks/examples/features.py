@@ -64,7 +64,7 @@ def tokens(length: int, classes: tuple[str, ...], params: Prepare) -> dict[str, 
     """The entry of windows of a text, whose classes are its tokens; of characters one more is for all others."""
     entry = {"kind": "tokens", "shape": [length], "vocabulary": len(classes)}
     if params.tokens == "bytes":
-        return entry
+        return entry | {"bytes": True}
     return entry | {"vocabulary": len(classes) + 1, "characters": "".join(classes)}
 
 

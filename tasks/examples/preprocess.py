@@ -9,6 +9,7 @@
     {"kind": "number" or "series", ...}     an array of float32
     {"kind": "id", "category" or "tokens", "shape": [1], "vocabulary": 50}     integers under 50, as they are: int32
     {"kind": "tokens", "shape": [64], "vocabulary": 4, "characters": "abc"}     of texts; 3 is every other character
+    {"kind": "tokens", "shape": [64], "vocabulary": 256, "bytes": true}     of texts in UTF-8
 
 Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
 

@@ -58,5 +58,7 @@ class Manifest(Record):
     figures: dict[str, Found] | None  # by key, those that are known
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for
     stand_in: str | None = None  # named where the quality was found on another machine
+    litertlm: str | None = None  # the file of a language model that LiteRT-LM runs
+    no_litertlm: str | None = None  # why there is none of a language model
     files: dict[str, str]  # name to SHA-256 of every other file of the bundle but SHA256SUMS, which has this one's
     versions: dict[str, str]

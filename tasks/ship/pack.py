@@ -2,16 +2,17 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tasks import files, paths
 from tasks.bench import devices, shipping
-from tasks.bench.request import made_in
-from tasks.errors import DataError
+from tasks.bench.request import Made, made_in
+from tasks.errors import DataError, UnsupportedError
 from tasks.examples import images, preprocess
 from tasks.params import Budget
 from tasks.records import Row
 from tasks.records.figures import Value, known
-from tasks.ship import classify
+from tasks.ship import classify, litertlm, words
 from tasks.ship.champion import Choice
 from tasks.ship.manifest import Found, Manifest, Program, Quality
 
@@ -20,18 +21,23 @@ README = """\
 Install: pip install numpy {packages} (Python 3.11 or later).
 Classify: python classify.py INPUT; `python classify.py --help` says what INPUT may be. It checks every file first.
 {runs}
+{also}\
 manifest.json holds the budget, the figures, their provenance and the program that they are of; SHA256SUMS the digest of
 every file (`sha256sum -c SHA256SUMS`): against damage, not against forgery.
 """
 
 
-def fill(folder: Path, name: str, row: Row) -> Program:
+def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> tuple[Program, dict[str, str]]:
     """Write all of a bundle but its manifest and the digests.
 
     Args:
         folder: where to.
         name: of the project.
         row: the champion's pair.
+        checkpoint: that the project's language model comes from; None: it comes from none.
+
+    Returns:
+        What is shipped; and of a language model what the manifest says of LiteRT-LM, by its fields.
 
     Raises:
         DataError: the artifact is missing, or is not the one that was measured.
@@ -43,18 +49,34 @@ def fill(folder: Path, name: str, row: Row) -> Program:
     shipped = shipping.ships(artifact, devices.load(row.device), folder)
     described = paths.DATA / "preprocess.json"
     shutil.copyfile(described, folder / described.name)
-    reads_images = any(entry["kind"] == "image" for entry in preprocess.read(described)["inputs"].values())
+    inputs = preprocess.read(described)["inputs"]
+    reads_images = any(entry["kind"] == "image" for entry in inputs.values())
     for script in (preprocess, classify, *([images] if reads_images else [])):
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)
+    writes = artifact.card.scenario == "generate" and Path(shipped.serves).suffix == artifact.path.suffix
+    told = _for_litert_lm(folder, artifact, inputs, checkpoint) if writes else {}
     packages = " ".join(f'"{package}"' for package in shipped.requires)
-    files.write_text(folder / "README.txt", README.format(name=name, row=row, packages=packages, runs=shipped.runs))
+    also = litertlm.NOTE if "litertlm" in told else ""
+    readme = README.format(name=name, row=row, packages=packages, runs=shipped.runs, also=also)
+    files.write_text(folder / "README.txt", readme)
     program = folder / shipped.file
     about = {name: value for name, value in vars(shipped).items() if name not in ("runs", "code")}
-    return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about)
+    return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about), told
 
 
-def manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder: Path) -> Manifest:
+def _for_litert_lm(folder: Path, artifact: Made, inputs: dict[str, Any], checkpoint: Path | None) -> dict[str, str]:
+    """Write the file of LiteRT-LM, or say why there is none: the fields of the manifest."""
+    try:
+        litertlm.write(folder / litertlm.FILE, artifact.path, artifact.card, words.of(inputs, checkpoint))
+    except UnsupportedError as error:
+        return {"no_litertlm": str(error)}
+    return {"litertlm": litertlm.FILE}
+
+
+def manifest(
+    choice: Choice, budget: Budget, row: Row, program: Program, told: dict[str, str], folder: Path
+) -> Manifest:
     """What is shipped, why, and what it costs, with the digest of every file in the filled folder."""
     measured = row.measurement
     return Manifest(
@@ -71,6 +93,7 @@ def manifest(choice: Choice, budget: Budget, row: Row, program: Program, folder:
         figures={key: _found(value) for key, value in known(row).items()},
         kernels=measured.kernels,
         stand_in=measured.stand_in,
+        **told,
         files={
             path.relative_to(folder).as_posix(): files.sha256(path)
             for path in sorted(folder.rglob("*"))

@@ -1,8 +1,10 @@
 """Stage `bundle`: pack a device's champion, or say why there is none."""
 
+from pathlib import Path
+
 from tasks import files, paths, records
 from tasks.errors import DataError, UnsupportedError
-from tasks.params import Params
+from tasks.params import Decoder, Params
 from tasks.records import Comparison
 from tasks.ship import champion, pack
 
@@ -20,11 +22,13 @@ def bundle(params: Params, device: str) -> None:
     if unknown := champion.undecided(comparison, device):
         raise DataError(f"{device}: {unknown}; {paths.bundle(device)} stays as it was: `tercet run` tries again")
     budget = params.bundle.budget(device)
+    checkpoint = Path(params.model.source) if isinstance(params.model, Decoder) else None
     with files.replaced_folder(paths.bundle(device)) as folder:
         try:
             choice = champion.select(comparison, device, budget)
             row = next(row for row in comparison.rows if (row.variant, row.device) == (choice.champion, device))
-            manifest = pack.manifest(choice, budget, row, pack.fill(folder, params.name, row), folder)
+            program, told = pack.fill(folder, params.name, row, checkpoint)
+            manifest = pack.manifest(choice, budget, row, program, told, folder)
         except UnsupportedError as error:
             manifest = pack.empty(device, budget, str(error))
         pack.seal(folder, manifest)

@@ -1,5 +1,6 @@
 """GGUF files: the same network as the folder's, blocks made floats again, the tokenizer, and what is damaged."""
 
+import json
 import struct
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from tasks.checkpoints import gguf_tokenizer, load
 from tasks.errors import ModelError
+from tasks.ship import words
 from tests import checkpoints
 
 
@@ -116,3 +118,9 @@ def test_a_file_that_promises_what_it_has_not_is_refused_at_once(tmp_path, case)
         load.load(path)
     assert "\n" not in str(error.value)
     assert time.process_time() - before < 2
+
+
+def test_what_is_shipped_speaks_its_words(gguf_file):
+    found = words.of({"tokens": {"kind": "tokens", "shape": [12], "vocabulary": 96}}, gguf_file())
+    assert (found.begins, found.ends, found.chat) == (None, (7,), None)
+    assert "low" in json.loads(found.tokenizer)["model"]["vocab"]

@@ -1,0 +1,78 @@
+"""How a text becomes the tokens of what is shipped, and which of these begin and end one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.checkpoints import gguf_tokenizer, tokenizer
+from tasks.checkpoints.gguf import Gguf
+from tasks.checkpoints.load import CONFIG
+from tasks.checkpoints.tensors import read_json
+from tasks.errors import UnsupportedError
+from tasks.examples import vocabulary
+
+UNKNOWN = "nobody says how a text becomes its tokens: the data are numbers, and no checkpoint has a tokenizer.json"
+ENDS = ("generation_config.json", CONFIG)  # the first that names the tokens that end a text is right
+
+
+@dataclass(frozen=True)
+class Words:
+    """A tokenizer, and what a runtime must know beside it."""
+
+    tokenizer: bytes  # a tokenizer.json
+    ends: tuple[int, ...]  # tokens that end a text: one at least
+    begins: int | None = None  # the token that stands before every text
+    chat: str | None = None  # a template of Jinja for what is said by turns
+
+
+def of(inputs: dict[str, Any], source: Path | None) -> Words:
+    """What the data say, else what the checkpoint does.
+
+    Args:
+        inputs: the data's, as preprocess.json has them.
+        source: the checkpoint that the model comes from, a folder or a `.gguf` file; None: it comes from none.
+
+    Raises:
+        UnsupportedError: neither says it, or no token ends a text.
+        ModelError: a file of the checkpoint is damaged.
+    """
+    (entry,) = inputs.values()
+    if made := vocabulary.tokenizer(entry):
+        return Words(made.to_str(pretty=False).encode(), (vocabulary.end(entry),))
+    if source is None:
+        raise UnsupportedError(UNKNOWN)
+    return _of_gguf(source) if source.is_file() else _of_folder(source)
+
+
+def _of_folder(folder: Path) -> Words:
+    from tokenizers import Tokenizer
+
+    path = folder / tokenizer.TOKENIZER
+    if not path.exists():
+        raise UnsupportedError(UNKNOWN)
+    made = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    about = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    told = [read_json(folder / name).get("eos_token_id") for name in ENDS if (folder / name).exists()]
+    ends = next((each for each in told if each is not None), None)
+    template = folder / "chat_template.jinja"
+    chat = template.read_text(encoding="utf-8") if template.exists() else about.get("chat_template")
+    return _checked(path, made, ends if isinstance(ends, list) else [ends], chat)
+
+
+def _of_gguf(path: Path) -> Words:
+    file = Gguf(path)
+    if file.value("tokenizer.ggml.model") is None:
+        raise UnsupportedError(UNKNOWN)
+    template = gguf_tokenizer.settings(file).get("chat_template")
+    return _checked(path, gguf_tokenizer.tokenizer(file), [file.value("tokenizer.ggml.eos_token_id")], template)
+
+
+def _checked(path: Path, made: Any, ends: list[Any], chat: Any) -> Words:
+    known = tuple(int(end) for end in ends if isinstance(end, int))
+    if not known:
+        raise UnsupportedError(f"{path}: no token ends a text, and LiteRT-LM asks for one")
+    before = made.encode("").ids  # what a tokenizer adds to nothing; LiteRT-LM's own adds none, and is told which
+    begins = before[0] if before and before[0] not in known else None
+    content = json.dumps(json.loads(made.to_str(pretty=False)), ensure_ascii=False).encode()
+    return Words(content, known, begins, chat if isinstance(chat, str) else None)

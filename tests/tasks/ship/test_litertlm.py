@@ -1,0 +1,200 @@
+"""What a language model's bundle has for LiteRT-LM: the same model, its tokenizer, and nothing of the hour."""
+
+import json
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+from litert_lm_builder import unpack
+from litert_lm_builder.runtime.proto.llm_metadata_pb2 import LlmMetadata
+
+from tasks import files, paths
+from tasks.errors import UnsupportedError
+from tasks.params import Decoder
+from tasks.records import ArtifactCard, Signature, read
+from tasks.records.artifacts import Tensor
+from tasks.ship import litertlm, words
+from tasks.ship.manifest import Manifest
+from tasks.stages import bundle as stage
+from tests import checkpoints
+
+BYTES = {"text": {"kind": "tokens", "shape": [12], "vocabulary": 256, "bytes": True}}
+NUMBERS = {"tokens": {"kind": "tokens", "shape": [12], "vocabulary": 96}}
+
+
+def card(path, calls=("decode", "prefill_4"), state="kv_cache_k_0", places=24):
+    tensor = Tensor(name="tokens", shape=(1, 1), dtype="int32")
+    found = [
+        Signature(name=name, inputs=(tensor,), outputs=(tensor,), state={state: state}, places=places) for name in calls
+    ]
+    return ArtifactCard(
+        variant="fp32", model="baseline", scheme="float32", file=path.name, sha256=files.sha256(path), bytes=1,
+        gzip_bytes=1, inputs=(tensor,), outputs=(tensor,), operators={}, converter="golden", signatures=tuple(found),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def model(golden):
+    return golden / "float32.tflite"
+
+
+def test_it_holds_the_very_model_and_its_words(model, tmp_path):
+    file = tmp_path / litertlm.FILE
+    litertlm.write(file, model, card(model), words.of(BYTES, None))
+    assert [path.name for path in tmp_path.iterdir()] == [litertlm.FILE]
+    unpack(str(file), str(tmp_path / "parts"))
+    contents = {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()}
+    assert model.read_bytes() in contents.values()
+    (packed,) = (value for name, value in contents.items() if "HF_Tokenizer" in name)
+    assert len(json.loads(zlib.decompress(packed[8:]))["model"]["vocab"]) == 256
+    (told,) = (value for name, value in contents.items() if name.endswith(".pbtext"))
+    about = text_format.Parse(told, LlmMetadata())
+    assert about.max_num_tokens == 24
+    assert [list(stop.token_ids.ids) for stop in about.stop_tokens] == [[255]]
+    assert not about.HasField("start_token")
+
+
+def test_the_same_model_gives_the_same_bytes(model, tmp_path):
+    for name in ("a", "b"):
+        litertlm.write(tmp_path / f"{name}.litertlm", model, card(model), words.of(BYTES, None))
+    assert (tmp_path / "a.litertlm").read_bytes() == (tmp_path / "b.litertlm").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({"calls": ("decode", "score_12")}, "calls `prefill…` and `decode`; the file has decode, score_12"),
+        ({"state": "memory"}, "calls a state kv_cache_k_0 and so on; the file has memory"),
+        ({"places": None}, "does not show how many tokens its caches hold"),
+    ],
+)
+def test_what_it_would_not_run_is_told(model, tmp_path, about, told):
+    with pytest.raises(UnsupportedError, match=told):
+        litertlm.write(tmp_path / "a.litertlm", model, card(model, **about), words.of(BYTES, None))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A checkpoint whose tokenizer puts a token before every text."""
+    from tokenizers import Tokenizer, models, processors
+
+    made = Tokenizer(models.WordLevel({"<s>": 0, "</s>": 1, "a": 2}, unk_token="a"))
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    path = checkpoints.make(tmp_path, "llama")
+    made.save(str(path / "tokenizer.json"))
+    (path / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2]}))
+    (path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    return path
+
+
+def test_a_checkpoint_says_what_begins_and_ends_a_text(folder):
+    found = words.of(NUMBERS, folder)
+    assert (found.begins, found.ends, found.chat) == (0, (1, 2), "{{ messages }}")
+    assert json.loads(found.tokenizer) == json.loads((folder / "tokenizer.json").read_text())
+    (folder / "chat_template.jinja").write_text("{{ other }}")
+    assert words.of(NUMBERS, folder).chat == "{{ other }}"
+
+
+def test_without_words_it_is_told_why(folder):
+    with pytest.raises(UnsupportedError, match="nobody says how a text becomes its tokens"):
+        words.of(NUMBERS, None)
+    for name in ("generation_config.json", "config.json"):
+        values = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({key: value for key, value in values.items() if key != "eos_token_id"}))
+    with pytest.raises(UnsupportedError, match="no token ends a text"):
+        words.of(NUMBERS, folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UnsupportedError, match="nobody says how a text becomes its tokens"):
+        words.of(NUMBERS, folder)
+
+
+def test_the_bundle_has_it_or_says_why_not(ready, params):
+    files.write_json(paths.DATA / "preprocess.json", {"schema_version": 1, "inputs": BYTES, "targets": {}})
+    artifact = paths.artifact("int8")
+    card(artifact / "model.tflite").save(artifact / "card.json")
+    bundle = paths.bundle("host-cpu")
+    stage.bundle(params, "host-cpu")
+    manifest = read(Manifest, bundle / "manifest.json")
+    assert (manifest.litertlm, manifest.no_litertlm) == (litertlm.FILE, None)
+    assert "cache_dir" in (bundle / "README.txt").read_text()
+    digest = manifest.files[litertlm.FILE]
+    stage.bundle(params, "host-cpu")
+    assert files.sha256(bundle / litertlm.FILE) == digest
+    card(artifact / "model.tflite", state="memory").save(artifact / "card.json")
+    stage.bundle(params, "host-cpu")
+    manifest = read(Manifest, bundle / "manifest.json")
+    assert manifest.litertlm is None
+    assert "kv_cache_k_0" in str(manifest.no_litertlm)
+    assert not (bundle / litertlm.FILE).exists()
+    assert "LiteRT-LM" not in (bundle / "README.txt").read_text()
+
+
+def test_a_checkpoint_brings_its_words_into_the_bundle(ready, params, folder):
+    files.write_json(paths.DATA / "preprocess.json", {"schema_version": 1, "inputs": NUMBERS, "targets": {}})
+    artifact = paths.artifact("int8")
+    card(artifact / "model.tflite").save(artifact / "card.json")
+    stage.bundle(params, "host-cpu")
+    assert "no checkpoint has" in str(read(Manifest, paths.bundle("host-cpu") / "manifest.json").no_litertlm)
+    source = Decoder(family="decoder", source=str(folder))
+    stage.bundle(params.model_copy(update={"model": source}), "host-cpu")
+    assert read(Manifest, paths.bundle("host-cpu") / "manifest.json").litertlm == litertlm.FILE
+
+
+BY_LITERT_LM = """
+import json, sys
+import litert_lm
+engine = litert_lm.Engine(sys.argv[1], litert_lm.Backend.CPU(thread_count=1), cache_dir=":nocache")
+session = engine.create_session(apply_prompt_template=False, max_output_tokens=int(sys.argv[3]))
+session.run_prefill([sys.argv[2]])
+print(json.dumps([engine.tokenize(sys.argv[2]), session.run_decode().texts[0]]))
+"""
+
+
+@pytest.mark.slow
+def test_litert_lm_writes_what_the_runner_does(tmp_path):
+    """A prompt that two prefills and `decode` take in; the text is the likeliest, token by token."""
+    pytest.importorskip("litert_lm", reason="uv pip install --no-deps --group litert-lm")
+    keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+    from tasks.bench.runner import language as runner
+    from tasks.decoder import network
+    from tasks.decoder.spec import Block, DecoderSpec
+    from tasks.formats import tflite
+    from tasks.params import Quantize
+    from tasks.quantize import language, signatures
+
+    known = "".join(sorted(" ,.\nabcdefghijklmnopqrstuvwxyzé"))
+    entry = {"kind": "tokens", "shape": [12], "vocabulary": len(known) + 1, "characters": known}
+    keras.utils.set_random_seed(0)
+    spec = DecoderSpec(
+        vocabulary=len(known) + 1, width=32, hidden=48, heads=2, kv_heads=1, head_width=16,
+        blocks=(Block((1.0, 0.1)),) * 2, room=64, attention_scale=0.25,
+    )  # fmt: skip
+    model = network.build(spec, 12)
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(1 if w.ndim == 1 else 0, 0.4, w.shape) for w in model.get_weights()])
+    path = tmp_path / "model.tflite"
+    made = language.make(model, Quantize(model="baseline", scheme="float32", prefill=(4, 8), room=64))
+    path.write_bytes(made.content)
+    calls = signatures.read(tflite.load(path))
+    about = card(path).model_copy(update={"signatures": tuple(calls)})
+    spoken = words.of({"text": entry}, None)
+    litertlm.write(tmp_path / "bundle.litertlm", path, about, spoken)
+
+    from tasks.examples import vocabulary
+
+    prompt, tokenizer = "the café is\nopen", vocabulary.tokenizer(entry)
+    numbers = tokenizer.encode(prompt).ids
+    options = {"kernels": "default", "threads": 1, "signatures": [call.model_dump() for call in calls]}
+    driver = runner.Model(str(path), options)
+    ours = driver.decoding(driver.prepare({"tokens": np.array([numbers], np.int32)})[0], 24).tokens
+    assert len(set(ours)) > 4, "the check would be empty"
+    command = [sys.executable, "-c", BY_LITERT_LM, str(tmp_path / "bundle.litertlm"), prompt, "24"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
+    theirs, text = json.loads(done.stdout.splitlines()[-1])
+    assert theirs == numbers
+    assert text == tokenizer.decode(ours)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["bundle.litertlm", "model.tflite"]

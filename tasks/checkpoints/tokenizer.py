@@ -1,4 +1,4 @@
-"""Whether a tokenizer and an embedding are of one size."""
+"""The tokenizer of a checkpoint: read, and held against the size of an embedding."""
 
 import logging
 from collections.abc import Iterator
@@ -8,12 +8,33 @@ from typing import Any
 from tasks.checkpoints.tensors import read_json
 from tasks.errors import ModelError
 
-TOKENIZER = "tokenizer.json"
+TOKENIZER, GGUF = "tokenizer.json", ".gguf"
 FILES = (  # what stands beside the weights, for whoever reads or writes text with them
     TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "tokenizer.model",
     "chat_template.jinja", "added_tokens.json", "generation_config.json",
 )  # fmt: skip
 log = logging.getLogger(__name__)
+
+
+def load(path: Path) -> Any:
+    """A `tokenizers.Tokenizer`: of a checkpoint's folder, a tokenizer.json or a GGUF file. No code in it is run.
+
+    Raises:
+        ModelError: there is none, or it is damaged.
+    """
+    from tokenizers import Tokenizer
+
+    if path.suffix == GGUF and path.is_file():
+        from tasks.checkpoints import gguf, gguf_tokenizer
+
+        return gguf_tokenizer.tokenizer(gguf.Gguf(path))
+    file = path / TOKENIZER if path.is_dir() else path
+    if not file.is_file():
+        raise ModelError(f"{file}: no such file; a {TOKENIZER}, a folder with one or a {GGUF} file is expected")
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # `tokenizers` itself raises bare Exception
+        raise ModelError(f"{file}: no whole tokenizer: {' '.join(str(error).split())}") from None
 
 
 def check(folder: Path, rows: int) -> None:

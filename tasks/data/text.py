@@ -1,8 +1,9 @@
 """A text, in a file or in the `.txt` files of a folder: the token that follows is to be told from those before it.
 
 That is the one behind a window or, where the task is language, each of its tokens from those before it. Tokens are
-bytes, or the characters of UTF-8. A window begins where the one before it ends, and the last part of the text judges
-the first. The files of a folder stand one behind the other, in the order of their names.
+bytes, the characters of UTF-8, or what a checkpoint's tokenizer makes of a text. A window begins where the one before
+it ends, and the last part of the text judges the first. The files of a folder stand one behind the other, in the order
+of their names.
 """
 
 from hashlib import sha256
@@ -10,27 +11,29 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import sizes
+from tasks.data import sizes as limits
+from tasks.data import tokenized
 from tasks.errors import DataError
 from tasks.examples import Array, preprocess
 from tasks.examples.dataset import LABEL, TEXT_BYTES, Source
-from tasks.examples.tokens import every_place, windows
+from tasks.examples.tokens import every_place, smallest, windows
 from tasks.files import below
 from tasks.members import DataSource
 from tasks.params import Prepare
 
 INPUT = "text"
 GROWTH = 10  # bytes in memory for each one of the file, while it is decoded
-SMALLEST = (np.uint8, np.uint16, np.uint32)
 
 
 def check(params: Prepare) -> None:
     """Look whether the data are there.
 
     Raises:
-        DataError: they are not.
+        DataError: they are not, or the tokenizer is not.
     """
     _files(params)
+    if params.tokenizer:
+        tokenized.check(params.tokenizer)
 
 
 def load(params: Prepare) -> Source:
@@ -49,21 +52,20 @@ def windows_of(content: bytes, name: str, params: Prepare) -> Source:
         DataError: it is no UTF-8, or too short for a window.
     """
     ids, classes = np.frombuffer(content, np.uint8), [chr(number) for number in range(preprocess.BYTES)]
+    sizes, tokenizer = np.ones(preprocess.BYTES, np.uint8), None
     if params.tokens == "characters":
         ids, classes = _characters(content, name)
+        sizes = np.array([len(each.encode()) for each in classes], np.uint8)
+    if params.tokenizer:
+        ids, classes, sizes, tokenizer = tokenized.tokens(_text(content, name), params.tokenizer, name)
     if len(ids) <= params.length:
         raise DataError(f"{name}: more than {params.length} tokens, prepare.length, expected; received {len(ids)}")
     if params.task == "language":
-        sizes = np.array([_bytes(each, params) for each in classes], np.uint8)
         examples = every_place(INPUT, ids, params.length, LABEL, {TEXT_BYTES: sizes})
     else:
         examples = windows(INPUT, ids, params.length, LABEL)
-    return Source({INPUT: "tokens"}, examples, None, tuple(classes), {name: sha256(content).hexdigest()})
-
-
-def _bytes(token: str, params: Prepare) -> int:
-    """How many bytes of the file a token stands for."""
-    return 1 if params.tokens == "bytes" else len(token.encode())
+    read = {name: sha256(content).hexdigest()}
+    return Source({INPUT: "tokens"}, examples, None, tuple(classes), read, tokenizer=tokenizer)
 
 
 def _files(params: Prepare) -> list[Path]:
@@ -77,19 +79,22 @@ def _files(params: Prepare) -> list[Path]:
 
 
 def _content(path: Path) -> bytes:
-    sizes.check(str(path), path.stat().st_size * GROWTH)
+    limits.check(str(path), path.stat().st_size * GROWTH)
     return path.read_bytes()
 
 
 def _characters(content: bytes, name: str) -> tuple[Array, list[str]]:
     """The numbers of the characters, as small as they may be, and the characters in the order of their numbers."""
+    points = preprocess.code_points(_text(content, name))
+    known, numbers = np.unique(points, return_inverse=True)
+    return numbers.astype(smallest(len(known))), [chr(point) for point in known]
+
+
+def _text(content: bytes, name: str) -> str:
     try:
-        points = preprocess.code_points(content.decode("utf-8"))
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: UTF-8 expected; received the byte 0x{content[error.start]:02x}") from None
-    known, numbers = np.unique(points, return_inverse=True)
-    small = next(kind for kind in SMALLEST if len(known) <= np.iinfo(kind).max)
-    return numbers.astype(small), [chr(point) for point in known]
 
 
 SOURCE = DataSource(schema=Prepare, check=check, load=load)

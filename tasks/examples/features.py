@@ -29,7 +29,7 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
     inputs = {}
     for name, kind in source.kinds.items():
         if isinstance(train, Tokens):
-            inputs[name] = tokens(train.length, source.classes, params)
+            inputs[name] = tokens(train.length, source, params)
             continue
         if name in source.columns:
             inputs[name] = table(kind, source.columns[name], train.arrays().inputs[name], params)
@@ -60,12 +60,14 @@ def _describe_target(values: NDArray[Any]) -> dict[str, Any]:
     return {"kind": "class", "classes": [str(number) for number in range(int(values.max()) + 1)]}
 
 
-def tokens(length: int, classes: tuple[str, ...], params: Prepare) -> dict[str, Any]:
+def tokens(length: int, source: Source, params: Prepare) -> dict[str, Any]:
     """The entry of windows of a text, whose classes are its tokens; of characters one more is for all others."""
-    entry = {"kind": "tokens", "shape": [length], "vocabulary": len(classes)}
+    entry = {"kind": "tokens", "shape": [length], "vocabulary": len(source.classes)}
     if params.tokens == "bytes":
         return entry | {"bytes": True}
-    return entry | {"vocabulary": len(classes) + 1, "characters": "".join(classes)}
+    if source.tokenizer:
+        return entry | {"tokenizer": source.tokenizer}
+    return entry | {"vocabulary": len(source.classes) + 1, "characters": "".join(source.classes)}
 
 
 def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """From raw inputs to what the model reads. The pipeline uses this file, and bundles ship it: stdlib and numpy only.
 
+A text's own tokenizer needs the package `tokenizers`, for such a text alone.
+
 `preprocess.json` says what to do with each input:
 
     {"kind": "image", "shape": [28, 28, 1], "mean": [0.0], "scale": [255.0]}     one mean and scale per channel
@@ -10,6 +12,7 @@
     {"kind": "id", "category" or "tokens", "shape": [1], "vocabulary": 50}     integers under 50, as they are: int32
     {"kind": "tokens", "shape": [64], "vocabulary": 4, "characters": "abc"}     of texts; 3 is every other character
     {"kind": "tokens", "shape": [64], "vocabulary": 256, "bytes": true}     of texts in UTF-8
+    {"kind": "tokens", "shape": [64], "vocabulary": 49152, "tokenizer": {…}}     of texts, by a tokenizer.json
 
 Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
 
@@ -207,6 +210,8 @@ def code_points(text: str) -> NDArray[np.uint32]:
 def _last(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int64]:
     """The last tokens of each text; in front of a short one stand spaces."""
     (length,) = spec["shape"]
+    if "tokenizer" in spec:
+        return _by_tokenizer(spec["tokenizer"], raw, length)
     texts = [str(text).rjust(length)[-length:] for text in raw]
     if "characters" not in spec:
         return np.array([list(text.encode()[-length:]) for text in texts], np.int64).reshape(-1, length)
@@ -214,6 +219,15 @@ def _last(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int64]:
     points = np.array([code_points(text) for text in texts]).reshape(-1, length)
     place = np.minimum(np.searchsorted(known, points), len(known) - 1)
     return np.where(known[place] == points, place, len(known))
+
+
+def _by_tokenizer(tokenizer: dict[str, Any], raw: NDArray[Any], length: int) -> NDArray[np.int64]:
+    from tokenizers import Tokenizer
+
+    maker = Tokenizer.from_str(json.dumps(tokenizer))
+    space = maker.encode(" ", add_special_tokens=False).ids[:1]
+    found = [maker.encode(str(text), add_special_tokens=False).ids[-length:] for text in raw]
+    return np.array([space * (length - len(ids)) + ids for ids in found], np.int64).reshape(-1, length)
 
 
 def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.examples import Array, Arrays
 
 IDS, STARTS = "inputs.{}.ids.npy", "inputs.{}.starts.npy"
+SMALLEST = (np.uint8, np.uint16, np.uint32)
 COUNTED = 2**22  # tokens in memory while they are counted
 
 
@@ -82,6 +84,11 @@ def every_place(name: str, ids: Array, length: int, target: str, sizes: dict[str
     found = Tokens(name, ids, starts, length, {}, target)
     told = found.targets[target]
     return found.also({name: size[told].sum(axis=1, dtype=np.int64) for name, size in sizes.items()})
+
+
+def smallest(count: int) -> type[np.unsignedinteger[Any]]:
+    """The smallest numbers that tell so many tokens apart."""
+    return next(kind for kind in SMALLEST if count <= np.iinfo(kind).max)
 
 
 def counts(tokens: Array, size: int) -> NDArray[np.int64]:

@@ -56,7 +56,10 @@ class Prepare(Section):
     normalize: Normalize = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
     length: Count = 64  # text: tokens of a sentence, or of a window
-    tokens: Literal["bytes", "characters"] = "bytes"  # of the sources pydoc and text
+    tokens: Literal["bytes", "characters", "tokenizer"] = "bytes"  # of the sources pydoc and text
+    tokenizer: str | None = (
+        None  # tokens: tokenizer: a tokenizer.json, a checkpoint's folder, a .gguf file, package:NAME
+    )
     features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input; csv: of the column
     split: Split = Split()
     validation: Share = 0.1  # of the training split
@@ -80,6 +83,8 @@ class Prepare(Section):
             raise ValueError(f"the task language is of the sources pydoc and text; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
+        if (self.tokens == "tokenizer") != (self.tokenizer is not None):
+            raise ValueError("tokens: tokenizer and the key `tokenizer` go together; received one of them")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
         return self

@@ -1,6 +1,7 @@
 """A bundle: a folder that classifies raw inputs with nothing but numpy and the runtime."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> tuple[Pr
     shutil.copyfile(described, folder / described.name)
     inputs = preprocess.read(described)["inputs"]
     reads_images = any(entry["kind"] == "image" for entry in inputs.values())
+    if any("tokenizer" in entry for entry in inputs.values()):
+        shipped = replace(shipped, requires=(*shipped.requires, shipping.required("tokenizers")))
     for script in (preprocess, classify, *([images] if reads_images else [])):
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)

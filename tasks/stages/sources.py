@@ -32,12 +32,17 @@ def sources(params: Params, kind: str) -> None:
 
 
 def _of_data(params: Params) -> dict[str, str]:
-    given = params.prepare.path
-    return hashes(_below(Path(given), f"prepare.path: {given}") if given else [], KNOWN)
+    given, tokenizer = params.prepare.path, params.prepare.tokenizer
+    found = {path.as_posix(): path for path in (_below(Path(given), f"prepare.path: {given}") if given else [])}
+    return _hashed(found | (_files("prepare.tokenizer", tokenizer) if tokenizer else {}))
 
 
 def _of_models(params: Params) -> dict[str, str]:
-    found = models(params)
+    return _hashed(models(params))
+
+
+def _hashed(found: dict[str, Path]) -> dict[str, str]:
+    """The SHA-256 of files, by what every machine calls them."""
     known = hashes(found.values(), KNOWN)
     return {name: known[path.as_posix()] for name, path in sorted(found.items())}
 
@@ -54,7 +59,7 @@ def models(params: Params) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for key, entry in entries.items():
         if isinstance(entry, Sourced):
-            found |= _files(key, entry.source)
+            found |= _files(f"{key}.source", entry.source)
             layers = getattr(entry, "layers", None)
             found |= {path.as_posix(): path for path in (custom.files(layers) if layers else [])}
     return found
@@ -64,10 +69,10 @@ def _files(key: str, source: str) -> dict[str, Path]:
     try:
         path = located(source)
     except DataError as error:
-        raise DataError(f"{key}.source: {error}") from None
+        raise DataError(f"{key}: {error}") from None
     if source.startswith(PACKAGE):
         return {f"{source}/{path.name}": path}
-    return {each.as_posix(): each for each in _below(path, f"{key}.source: {source}")}
+    return {each.as_posix(): each for each in _below(path, f"{key}: {source}")}
 
 
 def _below(path: Path, told: str) -> list[Path]:

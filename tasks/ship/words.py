@@ -13,6 +13,7 @@ from tasks.errors import UnsupportedError
 from tasks.examples import vocabulary
 
 UNKNOWN = "nobody says how a text becomes its tokens: the data are numbers, and no checkpoint has a tokenizer.json"
+ENDLESS = "no checkpoint says which token of the data's tokenizer ends a text, and LiteRT-LM asks for one"
 ENDS = ("generation_config.json", CONFIG)  # the first that names the tokens that end a text is right
 
 
@@ -41,7 +42,7 @@ def of(inputs: dict[str, Any], source: Path | None) -> Words:
     if made := vocabulary.tokenizer(entry):
         return Words(made.to_str(pretty=False).encode(), (vocabulary.end(entry),))
     if source is None:
-        raise UnsupportedError(UNKNOWN)
+        raise UnsupportedError(ENDLESS if "tokenizer" in entry else UNKNOWN)
     return _of_gguf(source) if source.is_file() else _of_folder(source)
 
 

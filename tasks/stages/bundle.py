@@ -1,9 +1,8 @@
 """Stage `bundle`: pack a device's champion, or say why there is none."""
 
-from pathlib import Path
-
 from tasks import files, paths, records
 from tasks.errors import DataError, UnsupportedError
+from tasks.packages import located
 from tasks.params import Decoder, Params
 from tasks.records import Comparison
 from tasks.ship import champion, pack
@@ -22,7 +21,7 @@ def bundle(params: Params, device: str) -> None:
     if unknown := champion.undecided(comparison, device):
         raise DataError(f"{device}: {unknown}; {paths.bundle(device)} stays as it was: `tercet run` tries again")
     budget = params.bundle.budget(device)
-    checkpoint = Path(params.model.source) if isinstance(params.model, Decoder) else None
+    checkpoint = located(params.model.source) if isinstance(params.model, Decoder) else None
     with files.replaced_folder(paths.bundle(device)) as folder:
         try:
             choice = champion.select(comparison, device, budget)

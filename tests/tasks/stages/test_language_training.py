@@ -97,6 +97,10 @@ def test_a_checkpoints_tokens_go_from_a_text_to_the_shipped_script(project, monk
     bundle(params, "host-cpu")
     folder = paths.bundle("host-cpu")
     assert f'"tokenizers=={version("tokenizers")}"' in (folder / "README.txt").read_text()
+    assert (
+        "which token of the data's tokenizer ends a text"
+        in json.loads((folder / "manifest.json").read_text())["no_litertlm"]
+    )
     said = subprocess.run(
         [sys.executable, "classify.py", "-"], input="17 mice eat 289 grains of", cwd=folder, capture_output=True,
         text=True, timeout=120, check=True,

@@ -65,6 +65,8 @@ def tokens(length: int, source: Source, params: Prepare) -> dict[str, Any]:
     entry = {"kind": "tokens", "shape": [length], "vocabulary": len(source.classes)}
     if params.tokens == "bytes":
         return entry | {"bytes": True}
+    if params.tokens == "bpe":
+        return entry | {"merges": source.merges}
     if source.tokenizer:
         return entry | {"tokenizer": source.tokenizer}
     return entry | {"vocabulary": len(source.classes) + 1, "characters": "".join(source.classes)}

@@ -13,6 +13,7 @@ A text's own tokenizer needs the package `tokenizers`, for such a text alone.
     {"kind": "tokens", "shape": [64], "vocabulary": 4, "characters": "abc"}     of texts; 3 is every other character
     {"kind": "tokens", "shape": [64], "vocabulary": 256, "bytes": true}     of texts in UTF-8
     {"kind": "tokens", "shape": [64], "vocabulary": 49152, "tokenizer": {…}}     of texts, by a tokenizer.json
+    {"kind": "tokens", "shape": [64], "vocabulary": 257, "merges": [["t", "h"]]}     likewise, by byte-level BPE
 
 Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
 
@@ -25,6 +26,7 @@ Errors are ValueErrors, because nothing of the project is there on a device.
 import csv
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +43,15 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # what stands for a number that is not known, in lower case
 DELIMITERS = ",;\t|"
 TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
+
+
+# what a text is parted into before pairs of bytes are merged: lines' ends, words, numbers and signs, each with a space
+# before it, and blanks. The whole line of a text so is parted as in the text. Python and Oniguruma read it alike.
+PARTS = (
+    r"\n+| ?[^\x00-@\[-`{-\x7f]+| ?[0-9]+| ?[!-/:-@\[-`{-~]+"
+    r"|[\x00-\x09\x0b-\x20\x7f]+(?![^\x00-\x20\x7f])|[\x00-\x20\x7f]"
+)
+SHOWN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that GPT-2's table shows as they are
 
 
 class Table(NamedTuple):
@@ -207,11 +218,49 @@ def code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le"), "<u4")
 
 
+def signs() -> list[str]:
+    """The printable character that stands for each byte in a byte-level BPE: Radford et al., 2019 (GPT-2)."""
+    hidden = [byte for byte in range(BYTES) if byte not in SHOWN]
+    return [chr(byte if byte in SHOWN else BYTES + hidden.index(byte)) for byte in range(BYTES)]
+
+
+def words(merges: list[list[str]]) -> list[str]:
+    """The tokens of a byte-level BPE in the order of their numbers: single bytes, then what each merge makes."""
+    return list(dict.fromkeys([*sorted(signs()), *map("".join, merges)]))
+
+
+def pairs(text: str, merges: list[list[str]]) -> list[int]:
+    """The tokens of a text by byte-level BPE: of two neighbours those first that were merged first.
+
+    Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016).
+    """
+    sign, rank = signs(), {tuple(pair): place for place, pair in enumerate(merges)}
+    number = {word: place for place, word in enumerate(words(merges))}
+    found: list[int] = []
+    for part in re.findall(PARTS, text):
+        row = [sign[byte] for byte in part.encode()]
+        while len(row) > 1:
+            best = min(pairwise(row), key=lambda pair: rank.get(pair, len(rank)))
+            if best not in rank:
+                break
+            place = 0
+            while place < len(row) - 1:
+                if (row[place], row[place + 1]) == best:
+                    row[place : place + 2] = ["".join(best)]
+                place += 1
+        found += [number[word] for word in row]
+    return found
+
+
 def _last(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int64]:
     """The last tokens of each text; in front of a short one stand spaces."""
     (length,) = spec["shape"]
     if "tokenizer" in spec:
         return _by_tokenizer(spec["tokenizer"], raw, length)
+    if "merges" in spec:
+        (space,) = pairs(" ", spec["merges"])
+        rows = [pairs(str(text), spec["merges"])[-length:] for text in raw]
+        return np.array([[space] * (length - len(row)) + row for row in rows], np.int64).reshape(-1, length)
     texts = [str(text).rjust(length)[-length:] for text in raw]
     if "characters" not in spec:
         return np.array([list(text.encode()[-length:]) for text in texts], np.int64).reshape(-1, length)

@@ -93,7 +93,8 @@ def _check_both(**splits: Examples) -> None:
 def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Generator) -> tuple[Examples, Examples]:
     """What is left, and the share that is taken out; of a text that is its last part."""
     if isinstance(examples, Tokens):
-        taken = latest(examples.starts, share)
+        parted = examples.parts
+        taken = latest(examples.starts, share) if parted is None else np.flatnonzero(parted == parted.max())
         return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
     match params.split.by:
         case "time":

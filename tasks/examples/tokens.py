@@ -28,6 +28,7 @@ class Tokens:
     length: int
     stored: dict[str, Array]  # the targets that are kept as they are
     following: str | None = None  # the target that holds the next token at each place; None: there is none
+    parts: Array | None = None  # uint8 [n], where the source has parted them itself: 0 train, 1 validation, 2 test
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -40,7 +41,8 @@ class Tokens:
     def take(self, indices: NDArray[np.int64]) -> "Tokens":
         """The examples at `indices`, in that order; no token is read."""
         stored = {name: array[indices] for name, array in self.stored.items()}
-        return replace(self, starts=self.starts[indices], stored=stored)
+        parts = None if self.parts is None else self.parts[indices]
+        return replace(self, starts=self.starts[indices], stored=stored, parts=parts)
 
     def also(self, targets: dict[str, Array]) -> "Tokens":
         """The same examples with further targets."""

@@ -3,12 +3,18 @@
 What preprocess.json says of an input is all that is needed: the same text becomes the same numbers by both.
 """
 
+import json
+from collections.abc import Iterator
 from typing import Any
 
-from tasks.examples import preprocess
+import numpy as np
+
+from tasks.examples import Array, preprocess
 
 OTHER = "[other]"  # the character that no text of the training data has
 NEVER = 0xFF  # no byte of UTF-8
+LONGEST = 64  # bytes of a token that is learnt
+PIECE = 1 << 16  # characters that are taken in at once, and the rest of their last line
 
 
 def tokenizer(entry: dict[str, Any]) -> Any:
@@ -19,10 +25,11 @@ def tokenizer(entry: dict[str, Any]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     if entry.get("bytes"):
-        made = Tokenizer(models.BPE({sign: number for number, sign in enumerate(signs())}, []))
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        made.decoder = decoders.ByteLevel()
+        made = Tokenizer(models.BPE({sign: number for number, sign in enumerate(preprocess.signs())}, []))
+        made.pre_tokenizer, made.decoder = _bytewise(), decoders.ByteLevel()
         return made
+    if "merges" in entry:
+        return _merging(entry["merges"])
     if "characters" not in entry:
         return None
     known = {character: number for number, character in enumerate(entry["characters"])}
@@ -34,11 +41,59 @@ def tokenizer(entry: dict[str, Any]) -> Any:
 
 def end(entry: dict[str, Any]) -> int:
     """A token that no text has, and that may so end one: runtimes ask for one that does."""
+    if "merges" in entry:
+        return sorted(preprocess.signs()).index(preprocess.signs()[NEVER])
     return NEVER if entry.get("bytes") else len(entry["characters"])
 
 
-def signs() -> list[str]:
-    """The printable character that stands for each byte in a byte-level BPE, by the table that GPT-2 has it from."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(preprocess.BYTES) if byte not in shown]
-    return [chr(byte if byte in shown else preprocess.BYTES + hidden.index(byte)) for byte in range(preprocess.BYTES)]
+def learn(text: str, size: int) -> list[list[str]]:
+    """The merges of a byte-level BPE of so many tokens at most: what stands side by side most often becomes one.
+
+    The same text gives the same merges.
+    """
+    from tokenizers import trainers
+
+    made = _merging([])
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        initial_alphabet=preprocess.signs(),
+        max_token_length=LONGEST,
+        min_frequency=2,
+        show_progress=False,
+    )
+    made.train_from_iterator(_pieces(text), trainer)
+    return [list(pair) for pair in json.loads(made.to_str())["model"]["merges"]]
+
+
+def numbers(text: str, merges: list[list[str]]) -> Array:
+    """The tokens of a text, as small as they may be; little more than them is in memory at a time."""
+    made, kind = _merging(merges), np.min_scalar_type(len(preprocess.words(merges)) - 1)
+    return np.concatenate([np.array(made.encode(piece).ids, kind) for piece in _pieces(text)])
+
+
+def _merging(merges: list[list[str]]) -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    known = {word: number for number, word in enumerate(preprocess.words(merges))}
+    made = Tokenizer(models.BPE(known, [(one, other) for one, other in merges]))
+    parted = pre_tokenizers.Split(Regex(preprocess.PARTS), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Sequence([parted, _bytewise()])
+    made.decoder = decoders.ByteLevel()
+    return made
+
+
+def _bytewise() -> Any:
+    from tokenizers import pre_tokenizers
+
+    return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Whole lines of a text, which become the same tokens as in it: no empty line stands between two pieces."""
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start + PIECE) + 1 or len(text)
+        while stop < len(text) and text[stop] == "\n":
+            stop += 1
+        yield text[start:stop]
+        start = stop

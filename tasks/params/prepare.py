@@ -13,6 +13,7 @@ NEEDED = {
     "tsv": ("path",), "keras": ("dataset",),
 }  # fmt: skip
 CLASSES_ALONE = ("digits", "folder", "idx", "keras", "pydoc", "text", "tsv")  # they tell no values
+BYTES = 256
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
 
@@ -54,9 +55,10 @@ class Prepare(Section):
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
-    vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown among them
+    vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown too
     length: Count = 64  # text: tokens of a sentence, or of a window
-    tokens: Literal["bytes", "characters", "tokenizer"] = "bytes"  # of the sources pydoc and text
+    # of the sources pydoc and text; bpe: pieces of words, `vocabulary` in all, learnt from the training split
+    tokens: Literal["bytes", "characters", "bpe", "tokenizer"] = "bytes"
     tokenizer: str | None = (
         None  # tokens: tokenizer: a tokenizer.json, a checkpoint's folder, a .gguf file, package:NAME
     )
@@ -83,10 +85,16 @@ class Prepare(Section):
             raise ValueError(f"the task language is of the sources pydoc and text; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
-        if (self.tokens == "tokenizer") != (self.tokenizer is not None):
-            raise ValueError("tokens: tokenizer and the key `tokenizer` go together; received one of them")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_told(self) -> Self:
+        if (self.tokens == "tokenizer") != (self.tokenizer is not None):
+            raise ValueError("tokens: tokenizer and the key `tokenizer` go together; received one of them")
+        if self.tokens == "bpe" and self.vocabulary <= BYTES:
+            raise ValueError(f"vocabulary: of bpe more than {BYTES}, the bytes; received {self.vocabulary}")
         return self
 
     @model_validator(mode="after")

@@ -140,6 +140,76 @@ def test_the_files_of_a_folder_stand_in_a_row(project):
     assert bytes(source.train.ids) == b"hello " * 9 + b"world" * 9
 
 
+def words(**more):
+    return prepared(**{"tokens": "bpe", "vocabulary": 270, "task": "language", "calibration": 5} | more)
+
+
+def test_pieces_of_words_are_windows_too(project):
+    (project / "text.txt").write_text(TEXT, encoding="utf-8")
+    splits, row, at = words(), TEXT.encode(), 0
+    classes, signs = dataset.spec().classes, preprocess.signs()
+    assert len(classes) == 270
+    for name in ("train", "validation", "test"):
+        part = splits[name]
+        assert isinstance(part.ids, np.memmap)
+        assert part.ids.dtype == np.uint16
+        rows = zip(part.arrays().inputs["text"], part.targets["label"], part.targets["(bytes)"], strict=True)
+        for window, told, size in rows:
+            said = bytes(signs.index(sign) for token in window for sign in classes[token])
+            assert row[at : at + len(said)] == said
+            following = "".join(classes[token] for token in told)
+            assert size == len(following)
+            at += len(said)
+    shares = [len(splits[name]) for name in ("train", "validation", "test")]
+    assert abs(shares[2] / sum(shares) - 0.2) < 0.05
+    assert abs(shares[1] / sum(shares[:2]) - 0.1) < 0.05
+
+
+def test_they_are_learnt_from_training_alone(project):
+    """Validation and test that share no pair of letters with training change nothing, and training is whole."""
+
+    def learnt(tail):
+        (project / "text.txt").write_text(TEXT[:1000] + tail * 60)
+        splits = words(validation=0.3, test=0.3)
+        described = preprocess.read(dataset.paths.DATA / "preprocess.json")["inputs"]["text"]
+        return described["merges"], splits
+
+    merges, splits = learnt("qxz jvw ")
+    other, _ = learnt("WKY JQH ")
+    assert merges == other
+    told = splits["train"].targets["(bytes)"]
+    assert told.sum() >= round(round(1480 * 0.7) * 0.7) - LENGTH * 8, "a window's end may lie behind, never before"
+
+
+def test_they_are_the_same_bytes_each_time(project):
+    (project / "text.txt").write_text(TEXT)
+
+    def written():
+        words()
+        return {path: path.read_bytes() for path in dataset.paths.DATA.rglob("*") if path.is_file()}
+
+    assert written() == written()
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "message"),
+    [
+        (TEXT.encode(), 5000, r"text\.txt: prepare\.vocabulary: no more than \d+ tokens can be learnt"),
+        (b"a" * 400 + b"\xff", 257, r"text\.txt: UTF-8 expected; received the byte 0xff"),
+        (b"", 257, r"text\.txt: prepare\.vocabulary: no more than 256 tokens"),
+    ],
+)
+def test_a_text_that_teaches_no_words_is_told(project, content, size, message):
+    (project / "text.txt").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        words(vocabulary=size)
+
+
+def test_words_are_more_than_the_bytes():
+    with pytest.raises(ValueError, match="vocabulary: of bpe more than 256, the bytes; received 256"):
+        section(tokens="bpe", vocabulary=256)
+
+
 @pytest.mark.parametrize(
     ("content", "told", "message"),
     [

@@ -1,6 +1,7 @@
 """The tokenizer of a text's tokens gives the numbers that the data have."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,3 +32,57 @@ def test_characters_are_numbered_as_the_windows_are(known, text):
 
 def test_numbers_have_no_tokenizer():
     assert vocabulary.tokenizer({"kind": "tokens", "shape": [64], "vocabulary": 256}) is None
+
+
+WORDS = "the cat is on the mat, and the mouse is in the house.\n\n\tNo 12 Käse: 1024 Mäuse!  \n" * 9
+MERGES = vocabulary.learn(WORDS, 290)
+BPE = {"kind": "tokens", "shape": [8], "vocabulary": 290, "merges": MERGES}
+ANY = st.one_of(st.text(), st.text(" \n\t\raé1!the"))
+
+
+@given(ANY)
+def test_a_text_comes_back_from_what_was_learnt(text):
+    made = vocabulary.tokenizer(BPE)
+    found = made.encode(text).ids
+    assert made.decode(found) == text
+    assert "".join(made.id_to_token(number) for number in found) == "".join(
+        preprocess.signs()[byte] for byte in text.encode()
+    )
+    assert vocabulary.end(BPE) not in found
+
+
+@given(ANY)
+def test_what_is_shipped_reads_a_text_likewise(text):
+    assert preprocess.pairs(text, MERGES) == vocabulary.tokenizer(BPE).encode(text).ids
+
+
+@given(ANY, st.integers(0, 9))
+def test_pieces_are_the_text(text, piece):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vocabulary, "PIECE", piece)
+        pieces = [*vocabulary._pieces(text)]
+        assert "".join(pieces) == text
+        if text:
+            found = vocabulary.numbers(text, MERGES)
+            assert found.dtype == np.uint16
+            assert found.tolist() == vocabulary.tokenizer(BPE).encode(text).ids
+
+
+def test_what_stands_together_most_often_is_merged_first():
+    """By hand: of "abab…" first a and b, then twice that, and so on."""
+    merges = vocabulary.learn("abababab\n" * 4, 259)
+    assert merges == [["a", "b"], ["ab", "ab"], ["abab", "abab"]]
+    assert preprocess.words(merges)[256:] == ["ab", "abab", "abababab"]
+
+
+def test_the_same_text_gives_the_same_merges():
+    assert vocabulary.learn(WORDS, 290) == MERGES
+    assert len(preprocess.words(MERGES)) == 290
+
+
+def test_the_last_tokens_of_a_text_are_taken_with_spaces_before_a_short_one():
+    long, short = preprocess.apply(BPE, np.array(["the cat is on the mat, and the mouse", "é"], object))
+    assert long.tolist() == vocabulary.tokenizer(BPE).encode("the cat is on the mat, and the mouse").ids[-8:]
+    (space,) = vocabulary.tokenizer(BPE).encode(" ").ids
+    e = vocabulary.tokenizer(BPE).encode("é").ids
+    assert short.tolist() == [space] * (8 - len(e)) + e

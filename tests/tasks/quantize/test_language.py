@@ -5,12 +5,17 @@ from collections import Counter
 import ml_dtypes
 import numpy as np
 import pytest
+from scipy.special import rel_entr, softmax
 
+from tasks.bench import judging, predict
+from tasks.bench.request import Artifact
 from tasks.bench.runner import language as runner
 from tasks.bench.runner.arrays import RefusedError
 from tasks.decoder import network
 from tasks.decoder.spec import Block, DecoderSpec
 from tasks.errors import ParamsError
+from tasks.examples import Arrays
+from tasks.examples.dataset import LABEL, TEXT_BYTES
 from tasks.formats import cost, tflite
 from tasks.params import Quantize
 from tasks.quantize import language, layers, signatures
@@ -148,6 +153,31 @@ def test_asked_at_every_place_it_tells_what_keras_does(content, logits, model, t
     np.testing.assert_allclose(found, answering(windows).numpy(), rtol=0, atol=1e-4)
     np.testing.assert_allclose(found[0], logits[:WINDOW], rtol=0, atol=1e-4)
     assert np.array_equal(found[0], found[2])
+
+
+def test_a_variant_is_compared_with_the_float_file_where_both_answer(content, in_blocks, model, tmp_path):
+    """By the calls that answer a window whole, the caches empty; against scipy on what LiteRT answers."""
+    everywhere = keras.Model(model.input, model.get_layer(network.LOGITS).output, name="decoder")
+    windows = np.random.default_rng(3).integers(0, WORDS, (5, WINDOW)).astype(np.int32)
+    targets = {LABEL: np.roll(windows, -1, axis=1), TEXT_BYTES: np.full(5, WINDOW)}
+    made, answers = {}, {}
+    for name, each in (("float", content), ("blocks", in_blocks)):
+        path = tmp_path / f"{name}.tflite"
+        path.write_bytes(each)
+        graph, calls, _ = language.described(each, everywhere)
+        card = Runnable(
+            variant=name, scheme="float32", sha256="", inputs=graph.inputs, outputs=graph.outputs, signatures=calls
+        )
+        made[name] = Artifact(card, path)
+        (scores,) = predict.predict(path, Arrays({"tokens": windows}, {}), calls=calls, asked=card.asked)[0].values()
+        answers[name] = softmax(scores.astype("f8"), axis=2)
+    expected = rel_entr(answers["float"], answers["blocks"]).sum(axis=2).mean(axis=1)
+    asked = judging.questions(tmp_path, "q", Arrays({"tokens": windows}, targets), "kl-divergence", made["float"])
+    found, _ = judging.kept(made["blocks"], asked, predict.litert())
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
+    assert (expected > 1e-4).all()
+    itself, _ = judging.kept(made["float"], asked, predict.litert())
+    np.testing.assert_allclose(itself.values, 0, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """`tercet save`: a language model of the project as a folder that others load."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks import params, paths
 from tasks.errors import ModelError, ParamsError, suggest
 from tasks.packages import located
 from tasks.params import BASELINE, Decoder
+from tasks.params.models import Transformer
+
+if TYPE_CHECKING:
+    import tf_keras
 
 
 def save(model: str, folder: Path) -> str:
@@ -16,8 +21,8 @@ def save(model: str, folder: Path) -> str:
         ModelError: the model has not been made, or the format has no word for what became of it; the folder is there.
     """
     settings = params.load()
-    if not isinstance(settings.model, Decoder):
-        raise ParamsError(f"model.family: {settings.model.family}; only a decoder has such a folder to become")
+    if not isinstance(settings.model, Decoder | Transformer):
+        raise ParamsError(f"model.family: {settings.model.family}; a decoder and a transformer have such a folder")
     known = (BASELINE, *settings.compress)
     if model not in known:
         raise ParamsError(f"no model is named {model!r}; {suggest(model, known)}")
@@ -28,7 +33,20 @@ def save(model: str, folder: Path) -> str:
     from tasks.checkpoints import load, write
     from tasks.training import keras_files
 
-    source = load.load(located(settings.model.source))
     network, _ = keras_files.load(model)
-    write.write(network, source, folder)
+    if isinstance(settings.model, Decoder):
+        write.write(network, load.load(located(settings.model.source)), folder)
+    else:
+        _write_own(network, settings.model, folder)
     return f"{folder}: {model}, as others load it ({', '.join(sorted(path.name for path in folder.iterdir()))})"
+
+
+def _write_own(network: "tf_keras.Model", model: Transformer, folder: Path) -> None:
+    from tasks.checkpoints import write
+    from tasks.examples import dataset, preprocess, vocabulary
+    from tasks.models import transformer
+
+    (entry,) = preprocess.read(paths.DATA / "preprocess.json")["inputs"].values()
+    words = vocabulary.tokenizer(entry)
+    spec = transformer.of_data(model, dataset.spec())
+    write.write_own(network, spec, transformer.THETA, words.to_str() if words else None, folder)

@@ -31,54 +31,89 @@ def write(model: "tf_keras.Model", source: Checkpoint, folder: Path) -> None:
     Raises:
         ModelError: the model has other parts than its kind, or what config.json has no word for.
     """
-    from safetensors.numpy import save_file
-
-    weights = dict(network.weights(model))
-    spec = _as_it_is(source, weights)
-    names = config.KINDS[source.config["model_type"]].names
-    tensors = {each.name: each.join(weights) for each in stored(spec, names)}
+    if isinstance(source.tensors, Gguf) and FACTORS in source.tensors.shapes():
+        raise ModelError(f"{source.path}: its rotary factors have no word in a {CONFIG}: start from its folder instead")
     with files.replaced_folder(folder) as temporary:
-        save_file(tensors, temporary / SINGLE, metadata={"format": "pt"})
-        files.write_json(temporary / CONFIG, _config(source, spec))
-        (temporary / SINGLE).chmod((temporary / CONFIG).stat().st_mode)  # which else none but its owner might read
+        _write(model, source.config, source.spec, f"that in {source.path}", temporary)
         _write_tokenizer(source, temporary)
 
 
-def _as_it_is(source: Checkpoint, weights: Mapping[str, Array]) -> DecoderSpec:
-    """The spec of a model that may be narrower than its source.
+def write_own(model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: str | None, folder: Path) -> None:
+    """Write a decoder of one's own sizes as Qwen3, which it is in all but them.
+
+    Args:
+        model: of `spec`, with feed-forwards that may be narrower.
+        spec: its sizes.
+        theta: the base of its rotary places.
+        words: a tokenizer.json; None: nobody says how a text becomes its tokens.
+        folder: where to.
+
+    Raises:
+        ModelError: the model has other parts.
+    """
+    about = {
+        "model_type": "qwen3",
+        "architectures": ["Qwen3ForCausalLM"],
+        "vocab_size": spec.vocabulary,
+        "hidden_size": spec.width,
+        "num_hidden_layers": len(spec.blocks),
+        "num_attention_heads": spec.heads,
+        "num_key_value_heads": spec.kv_heads,
+        "head_dim": spec.head_width,
+        "max_position_embeddings": spec.room,
+        "rms_norm_eps": spec.epsilon,
+        "rope_theta": theta,
+        "hidden_act": spec.activation,
+        "tie_word_embeddings": spec.tied,
+        "attention_bias": False,
+    }
+    with files.replaced_folder(folder) as temporary:
+        _write(model, about, spec, "that of params.yaml", temporary)
+        if words is not None:
+            files.write_text(temporary / tokenizer.TOKENIZER, words)
+            files.write_json(temporary / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
+
+
+def _write(model: "tf_keras.Model", about: dict[str, Any], spec: DecoderSpec, told: str, folder: Path) -> None:
+    """Write the weights and config.json of a model that may be narrower than `spec`."""
+    from safetensors.numpy import save_file
+
+    weights, kind = dict(network.weights(model)), config.KINDS[about["model_type"]]
+    spec = _as_it_is(spec, f"a {about['model_type']} as {told}", weights)
+    save_file(
+        {each.name: each.join(weights) for each in stored(spec, kind.names)}, folder / SINGLE, metadata={"format": "pt"}
+    )
+    changed = {kind.aliases.get("intermediate_size", "intermediate_size"): spec.hidden, "dtype": "float32"}
+    files.write_json(folder / CONFIG, {key: value for key, value in about.items() if key != "torch_dtype"} | changed)
+    (folder / SINGLE).chmod((folder / CONFIG).stat().st_mode)  # which else none but its owner might read
+
+
+def _as_it_is(spec: DecoderSpec, told: str, weights: Mapping[str, Array]) -> DecoderSpec:
+    """The spec of a model that may be narrower than `spec`, which is called `told`.
 
     Raises:
         ModelError: it differs in anything else.
     """
-    if isinstance(source.tensors, Gguf) and FACTORS in source.tensors.shapes():
-        raise ModelError(f"{source.path}: its rotary factors have no word in a {CONFIG}: start from its folder instead")
     hidden = {value.shape[0] for name, value in weights.items() if name.endswith("_up.weight")}
     if len(hidden) > 1:
-        told = ", ".join(map(str, sorted(hidden)))
+        units = ", ".join(map(str, sorted(hidden)))
         raise ModelError(
-            f"layers with feed-forwards of {told} units: a {CONFIG} has one number for all of them; "
+            f"layers with feed-forwards of {units} units: a {CONFIG} has one number for all of them; "
             "slim them alike, by its `widths`"
         )
-    spec = replace(source.spec, hidden=hidden.pop()) if hidden else source.spec
+    spec = replace(spec, hidden=hidden.pop()) if hidden else spec
     wanted = spec.shapes()
     for name in sorted(wanted.keys() | weights.keys()):
         found, expected = getattr(weights.get(name), "shape", None), wanted.get(name)
         if found != expected:
             raise ModelError(
-                f"{name}: {_told(found)}; a {source.config['model_type']} as that in {source.path} has "
-                f"{_told(expected)}: the model's parts are others than before"
+                f"{name}: {_shown(found)}; {told} has {_shown(expected)}: the model's parts are others than before"
             )
     return spec
 
 
-def _told(shape: tuple[int, ...] | None) -> str:
+def _shown(shape: tuple[int, ...] | None) -> str:
     return "none" if shape is None else str(list(shape))
-
-
-def _config(source: Checkpoint, spec: DecoderSpec) -> dict[str, Any]:
-    kind = config.KINDS[source.config["model_type"]]
-    changed = {kind.aliases.get("intermediate_size", "intermediate_size"): spec.hidden, "dtype": "float32"}
-    return {key: value for key, value in source.config.items() if key != "torch_dtype"} | changed
 
 
 def _write_tokenizer(source: Checkpoint, folder: Path) -> None:

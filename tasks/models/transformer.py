@@ -33,11 +33,20 @@ def build(params: Transformer, spec: "Spec") -> "tf_keras.Model":
     """
     from tasks.decoder import network
 
-    name, tensor, vocabulary = window(spec, params.family)
-    (length,) = tensor.shape
-    model = network.build(described(params, vocabulary, AHEAD * length), length, name)
+    name, tensor, _ = window(spec, params.family)
+    model = network.build(of_data(params, spec), tensor.shape[0], name)
     _begin(model, params.layers)
     return telling(model, spec)
+
+
+def of_data(params: Transformer, spec: "Spec") -> DecoderSpec:
+    """The decoder for the tokens and windows of the data.
+
+    Raises:
+        ModelError: the data are not windows of tokens.
+    """
+    _, tensor, vocabulary = window(spec, params.family)
+    return described(params, vocabulary, AHEAD * tensor.shape[0])
 
 
 def described(params: Transformer, vocabulary: int, room: int) -> DecoderSpec:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tasks import params, paths
 from tasks.checkpoints import config, load, names, write
 from tasks.decoder import network
 from tasks.errors import ModelError
+from tasks.records import ModelCard
 from tests import checkpoints
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -104,3 +106,45 @@ def test_every_kind_has_a_way_back():
         found = [part for parts in kind.names.inside.values() for part in parts]
         assert len(found) == len(set(found)), name
         assert isinstance(kind.names, names.Names)
+
+
+def test_a_model_of_ones_own_is_a_qwen3_that_others_load(project):
+    """By what reads config.json and safetensors, whose logits of a Qwen3 are those of transformers."""
+    from flows import save
+    from tasks.examples import dataset
+    from tasks.models import transformer
+    from tasks.stages.prepare import prepare
+    from tasks.training import keras_files
+
+    (project / "text.txt").write_text("the cat is on the mat, and the mouse is in the house\n" * 40)
+    (project / "params.yaml").write_text(OWN)
+    settings = params.load()
+    prepare(settings)
+    made = transformer.build(settings.model, dataset.spec())
+    folder = paths.model("baseline")
+    folder.mkdir(parents=True)
+    keras_files.save(made, folder)
+    ModelCard(
+        model="baseline", parent=None, method="train", parameters=1, epochs=1, total_epochs=1, layers=(), history={}
+    ).save(folder / "card.json")
+    assert "model.safetensors" in save.save("baseline", project / "saved")
+    again = load.load(project / "saved")
+    assert again.spec == transformer.of_data(settings.model, dataset.spec())
+    tokens = dataset.load("test").arrays().inputs["text"][:2]
+    np.testing.assert_allclose(again.model(16)(tokens).numpy(), made(tokens).numpy(), atol=1e-5)
+    from tokenizers import Tokenizer
+
+    words = Tokenizer.from_file(str(project / "saved" / "tokenizer.json"))
+    assert words.decode(tokens[0].tolist()) in (project / "text.txt").read_text()
+
+
+OWN = """
+name: own
+prepare: {source: text, path: text.txt, task: language, tokens: bpe, vocabulary: 270, length: 16, calibration: 4}
+model: {family: transformer, layers: 2, width: 32, heads: 4, kv_heads: 2}
+train: {epochs: 1}
+compress: {}
+quantize: {fp32: {model: baseline, scheme: float32}}
+benchmark: {reference: fp32, devices: [host-cpu], protocol: {mode: quick}}
+bundle: {default: {minimize: latency_ms}}
+"""

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -67,15 +66,14 @@ def test_a_database_that_was_half_made_is_made_anew(
 @pytest.mark.slow
 def test_a_kill_while_the_database_is_made_costs_nothing(project: Path) -> None:
     code = f"from tasks.track import database; database.ready({server.DEFAULT_URI!r})"
-    command = ["nice", "-n", "19", sys.executable, "-c", code]  # on a busy machine too who watches is the quicker
+    command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for kib in (8, 64, 128, 256, 400):  # how far it gets; the whole has about 700
-        process = subprocess.Popen(command, env=environment)
-        while process.poll() is None and largest(database.MAKING) < kib * 1024:
-            time.sleep(0.005)
-        assert process.poll() is None, "it was made before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        with subprocess.Popen(command, env=environment) as process:
+            while process.poll() is None and largest(database.MAKING) < kib * 1024:
+                time.sleep(0.005)
+            assert process.poll() is None, "it was made before it could be killed"
+            process.kill()
         assert not Path("mlflow.db").exists()
     subprocess.run(command, env=environment, timeout=120, check=True)
     with closing(sqlite3.connect("mlflow.db")) as opened:
@@ -85,7 +83,10 @@ def test_a_kill_while_the_database_is_made_costs_nothing(project: Path) -> None:
 
 
 def largest(folder: Path) -> int:
-    return max((path.stat().st_size for path in folder.glob("*.db")), default=0)
+    try:
+        return max((path.stat().st_size for path in folder.glob("*.db")), default=0)
+    except FileNotFoundError:  # what is looked at comes and goes meanwhile
+        return 0
 
 
 @pytest.mark.slow

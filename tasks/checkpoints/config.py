@@ -16,6 +16,7 @@ from tasks.checkpoints.places import blocks
 from tasks.decoder.spec import DecoderSpec
 from tasks.errors import ModelError, suggest
 
+CONFIG = "config.json"
 ACTIVATIONS = {
     "silu": "silu", "swish": "silu", "gelu": "gelu", "relu": "relu",
     **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_tanh"), "gelu_tanh"),

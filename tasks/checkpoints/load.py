@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checkpoints import config, tokenizer
+from tasks.checkpoints.config import CONFIG
 from tasks.checkpoints.names import Names, Stored, stored
 from tasks.checkpoints.tensors import Safetensors, Tensors, read_json
 from tasks.decoder.spec import DecoderSpec
@@ -17,7 +18,6 @@ from tasks.errors import ModelError
 if TYPE_CHECKING:
     import tf_keras
 
-CONFIG = "config.json"
 GGUF = ".gguf"
 SHOWN = 5  # names of tensors that are told
 KINDS = "a folder of Hugging Face (config.json, .safetensors files, tokenizer.json) or a .gguf file"

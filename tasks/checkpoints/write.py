@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tasks import files
 from tasks.checkpoints import config, gguf_tokenizer, tokenizer
+from tasks.checkpoints.config import CONFIG
 from tasks.checkpoints.gguf import FACTORS, Gguf
-from tasks.checkpoints.load import CONFIG, Checkpoint
+from tasks.checkpoints.load import Checkpoint
 from tasks.checkpoints.names import Array, stored
 from tasks.checkpoints.tensors import SINGLE
 from tasks.decoder import network

@@ -14,7 +14,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from tasks.bench.runner.pjrt_language import MANIFEST, WEIGHTS, named
+from tasks.bench.runner.packed import MANIFEST, WEIGHTS, named
 from tasks.decoder.portable import Network, Weight
 from tasks.quantize.programs import Described, Program
 

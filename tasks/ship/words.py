@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoints import gguf_tokenizer, tokenizer
+from tasks.checkpoints.config import CONFIG
 from tasks.checkpoints.gguf import Gguf
-from tasks.checkpoints.load import CONFIG
 from tasks.checkpoints.tensors import read_json
 from tasks.errors import UnsupportedError
 from tasks.examples import vocabulary

@@ -16,7 +16,7 @@ from tasks.bench.transport import Local, Session
 from tasks.errors import DataError, UnsupportedError
 from tasks.files import sha256
 
-RESOURCES = ("../runner/pjrt.py", "../runner/pjrt_language.py", "../runner/language.py")
+RESOURCES = ("../runner/pjrt.py", "../runner/pjrt_language.py")
 TPU_NODES = ("accel*", "vfio/[0-9]*")  # under /dev
 
 

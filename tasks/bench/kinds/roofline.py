@@ -18,7 +18,7 @@ from tasks.bench import shipping
 from tasks.bench.device import Device, Watts
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.bench.runner import language
+from tasks.bench.runner import prompts
 from tasks.bench.setup import Shipped
 from tasks.errors import UnsupportedError
 from tasks.formats import cost
@@ -106,11 +106,11 @@ def _phases(request: Request) -> Iterator[tuple[str, list[str | None], int, str]
     if card.scenario == "single":
         yield INFERENCE, [None], 1, "inference"
         return
-    with np.load(request.inputs) as prompts:
-        (n,) = {prompts[name].shape[1] for name in prompts.files}
+    with np.load(request.inputs) as given:
+        (n,) = {given[name].shape[1] for name in given.files}
     about = {signature.name: signature.model_dump() for signature in card.signatures if signature.state}
-    yield PREFILL, [name for name, _ in language.parts(about, n)], n, "token"
-    yield DECODE, [language.DECODE], 1, "token"
+    yield PREFILL, [name for name, _ in prompts.parts(about, n)], n, "token"
+    yield DECODE, [prompts.DECODE], 1, "token"
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:

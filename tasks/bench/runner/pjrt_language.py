@@ -16,13 +16,13 @@ from zipfile import ZipFile
 import numpy as np
 
 from .arrays import Arrays, Example, RefusedError, place_of
-from .language import checked
+from .packed import MANIFEST, WEIGHTS, named
 from .pjrt import Reached, read, run
+from .prompts import checked
 
 PACKAGE = "jaxlib"
 MODULE = "jaxlib.xla_client"
 REFUSALS: tuple[type[Exception], ...] = ()  # it compiles a program beforehand, and refuses it then or never
-MANIFEST, WEIGHTS = "lm.json", "weights.safetensors"
 Part = tuple[str, int, int]  # of a prompt: the program, and which tokens it takes, from and to
 
 
@@ -192,10 +192,3 @@ def weights(path: str, about: dict[str, Any]) -> Any:
             nibbles = np.stack([raw & 15, raw >> 4], 1).reshape(-1)[: int(np.prod(shape))]
             raw = ((nibbles ^ 8).astype(np.int8) - 8).astype(named(dtype)).view(np.uint8)
         yield name, np.asarray(raw).view(named(dtype)).reshape(shape)
-
-
-def named(dtype: str) -> Any:
-    """A type by its name, one that numpy itself lacks too."""
-    import ml_dtypes  # comes with jaxlib
-
-    return np.dtype(getattr(ml_dtypes, dtype, None) or dtype)

@@ -91,7 +91,7 @@ def test_a_checkpoint_goes_through_the_stages(texts):
     for token in found.details["decoded"]:
         assert token == model(np.array([text])).numpy()[0, -1].argmax()
         text.append(token)
-    assert other.status == "unsupported", "what keeps no state between calls"
+    assert (other.status, list(other.phases)) == ("ok", ["prefill", "decode"]), "a datasheet predicts the same phases"
 
 
 def test_it_is_saved_as_others_load_it(texts, monkeypatch):

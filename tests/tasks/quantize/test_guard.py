@@ -17,7 +17,7 @@ SEQUENCES = Arrays({"sequence": RNG.normal(size=(40, 5, 2)).astype(np.float32)},
 POINTS = Arrays({"x": RNG.normal(size=(40, 6)).astype(np.float32)}, {})
 
 
-def forgetful(artifact, examples, calls=()):
+def forgetful(artifact, examples, calls=(), asked=None):
     """What a file answers where nobody sets its state back."""
     interpreter = Interpreter(str(artifact))
     interpreter.allocate_tensors()

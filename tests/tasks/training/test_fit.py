@@ -14,7 +14,7 @@ from tasks.examples.feed import epochs
 from tasks.files import write_json
 from tasks.params import Params, Training
 from tasks.stages import train
-from tasks.training import fit
+from tasks.training import fit, optimizers
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,7 +111,7 @@ def test_a_validation_loss_that_is_no_number_is_never_the_best():
     ],
 )
 def test_schedules_follow_their_formulas(schedule, expected):
-    rate = fit._learning_rate(Training(epochs=1, learning_rate=0.1, schedule=schedule), 100)
+    rate = optimizers.learning_rate(Training(epochs=1, learning_rate=0.1, schedule=schedule), 100)
     for step in (0, 50, 51, 75, 76, 99):
         received = float(rate(step)) if callable(rate) else rate
         assert received == pytest.approx(expected(step), rel=1e-4)

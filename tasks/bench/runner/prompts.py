@@ -1,0 +1,62 @@
+"""Which prompts a language model takes, and by which signatures: no runtime is needed to tell."""
+
+from math import prod
+from typing import Any
+
+from .arrays import RefusedError
+
+DECODE, PREFILL = "decode", "prefill"
+
+
+def checked(tokens: Any, room: int | None, known: int) -> int:
+    """How long prompts are that a model takes.
+
+    Raises:
+        RefusedError: they are empty, longer than the room, or of tokens that the model does not know.
+    """
+    if tokens.ndim != 2:
+        raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
+    n: int = tokens.shape[1]
+    if n == 0:
+        raise RefusedError("an empty prompt; one token at least is needed, behind which the next one is told")
+    if room is not None and n > room:
+        raise RefusedError(f"its state has room for {room} tokens; a prompt has {n}")
+    if (strange := tokens[(tokens < 0) | (tokens >= known)]).size:
+        raise RefusedError(f"a prompt has the token {strange[0]}; the model knows {known}, from 0 on")
+    return n
+
+
+def parts(about: dict[str, dict[str, Any]], n: int) -> list[tuple[str, int]]:
+    """The signatures that take a prompt of n tokens, call by call, and how many of its tokens each takes.
+
+    As often as it goes into the prompt the longest prefill, then the next; what is left is filled up to the shortest
+    prefill that covers it, else taken token by token.
+    """
+    prefills = [signature for name, signature in about.items() if name.startswith(PREFILL)]
+    found: list[tuple[str, int]] = []
+    for signature in sorted(prefills, key=length, reverse=True):
+        last = 0 if gives_scores(signature) else 1
+        left = n - sum(count for _, count in found)
+        found += [(signature["name"], length(signature))] * ((left - last) // length(signature))
+    place = sum(count for _, count in found)
+    if n - place > 2 and (filled := _filled(prefills, place, n - place - 1)):
+        found.append((filled["name"], n - place - 1))
+        place = n - 1
+    return found + [(DECODE, 1)] * (n - place)
+
+
+def _filled(prefills: list[dict[str, Any]], place: int, left: int) -> dict[str, Any] | None:
+    """The shortest prefill that takes what is left, and no place beyond the state's end, where nothing is written."""
+    fitting = [each for each in prefills if left <= length(each) and place + length(each) <= (each["places"] or 0)]
+    return min(fitting, key=length, default=None)
+
+
+def length(signature: dict[str, Any]) -> int:
+    """How many tokens it takes."""
+    (tokens,) = (tensor for tensor in signature["inputs"] if tensor["name"] == "tokens")
+    return prod(tokens["shape"])
+
+
+def gives_scores(signature: dict[str, Any]) -> bool:
+    """Whether it tells the scores of the next token."""
+    return any(tensor["name"] not in signature["state"] for tensor in signature["outputs"])

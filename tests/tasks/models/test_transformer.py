@@ -4,19 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from tasks import paths
 from tasks.checkpoints import config
 from tasks.decoder.cached import limit
 from tasks.errors import ModelError
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.models import transformer
-from tasks.params import Quantize
+from tasks.params import Params, Quantize, check
 from tasks.params.models import Transformer
 from tasks.quantize import language
 from tasks.training import fit
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 LETTERS = 65
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def section(**sizes):
@@ -88,3 +91,11 @@ def test_sizes_and_data_that_do_not_fit_are_told():
         section(kv_heads=3)
     with pytest.raises(ModelError, match=r"family transformer takes one input of tokens, and tells the next one; .* x"):
         transformer.build(section(), Spec({"x": TensorSpec((4,), "float32")}, ("a", "b")))
+
+
+@pytest.mark.parametrize("name", ["lm-bpe", "lm-char"])
+def test_what_a_preset_quantizes_in_blocks_is_divided_by_them(name):
+    preset = check(Params, yaml.safe_load((ROOT / paths.PRESETS / f"{name}.yaml").read_text()), Path(name))
+    spec = transformer.described(preset.model, LETTERS, 1)
+    for entry in preset.quantize.values():
+        assert not any(size % (entry.block or 1) for size in (spec.width, spec.hidden))

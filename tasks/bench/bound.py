@@ -1,14 +1,17 @@
 """What limits the writing of a text: each token reads every weight and the whole cache, so often the memory does."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from tasks.bench.request import Request
 from tasks.bench.setup import Setup
+from tasks.errors import DeviceError
 from tasks.formats import cost
 from tasks.records import Phase
 from tasks.records.figures import DECODE
 
+log = logging.getLogger(__name__)
 BANDWIDTH_S = 120.0
 MOST = 0.6  # of what the memory gives, from which on it is the memory that limits
 CACHED = 1.1  # of it, from which on much was never read from there
@@ -17,17 +20,19 @@ CACHED = 1.1  # of it, from which on much was never read from there
 def told(request: Request, setup: Setup, phases: Mapping[str, Phase]) -> dict[str, Phase]:
     """The phases, of which that of a token tells what it reads, how fast, and how fast this memory is read.
 
-    Where another processor computes, from memory of its own, nothing is told.
-
-    Raises:
-        DeviceError: the runner crashed or did not end.
+    Where another processor computes, from memory of its own, nothing is told. A machine that fails to say how fast its
+    memory is spoils no measurement.
     """
     card, decode = request.artifact.card, phases.get(DECODE)
     if decode is None or decode.latency is None or setup.offloads:
         return dict(phases)
     (call,) = (signature for signature in card.signatures if signature.name == DECODE)
     asked, files = setup.ask("bandwidth", request.artifact), setup.files(request.artifact)
-    answer = setup.session.run(asked, files, {}, timeout_s=BANDWIDTH_S)
+    try:
+        answer = setup.session.run(asked, files, {}, timeout_s=BANDWIDTH_S)
+    except DeviceError as error:
+        log.warning("%s: what limits it is not known: %s", request.variant, error)
+        return dict(phases)
     if not answer.read_gb_s:
         return dict(phases)
     count = cost.reads(request.artifact.path, DECODE, call.state.values())

@@ -14,6 +14,7 @@ from tasks.bench.kinds import litert
 from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import memory
 from tasks.bench.setup import Setup
+from tasks.errors import DeviceError
 from tasks.formats import cost, tflite
 from tasks.params import Protocol
 from tasks.quantize import signatures
@@ -22,6 +23,13 @@ from tests.language import PLACES, WIDTH, WORDS
 
 FLOAT = 4  # bytes
 CACHE, HEAD, TABLE, ROW = (FLOAT * n for n in (PLACES * WIDTH, WIDTH * WORDS, WORDS * WIDTH, WIDTH))
+
+
+class Silent:
+    """A machine without the memory for it."""
+
+    def run(self, *_: Any, **__: Any) -> Answer:
+        raise DeviceError("MemoryError: cannot allocate 256 MiB")
 
 
 class Session:
@@ -76,6 +84,7 @@ def test_what_limits_a_token_is_its_share_of_what_the_memory_gives(asked: Reques
 def test_nothing_is_told_of_what_is_not_known(asked: Request) -> None:
     given = phases(1.0)
     assert bound.told(asked, setup(asked, Session(None)), given) == given
+    assert bound.told(asked, setup(asked, Silent()), given) == given
     assert bound.told(asked, replace(setup(asked, None), offloads=True), given) == given
     assert bound.told(asked, setup(asked, None), {"infer": Phase()}) == {"infer": Phase()}
 

@@ -42,7 +42,8 @@ def tokens(text: str, source: str, name: str) -> tuple[Array, list[str], Array, 
     kind = smallest(len(words))
     found = [np.array(maker.encode(piece, add_special_tokens=False).ids, kind) for piece in _pieces(text)]
     ids = np.concatenate([np.zeros(0, kind), *found])
-    bytewise = '"ByteLevel"' in json.dumps(json.loads(maker.to_str())["decoder"])
+    about = json.loads(maker.to_str())
+    bytewise = '"ByteLevel"' in json.dumps(about["decoder"])
     sizes = np.array([_size(word, bytewise=bytewise) for word in words], np.uint16)
     told, whole = int(sizes[ids].sum(dtype=np.int64)), len(text.encode())
     if abs(told - whole) > len(found):  # some put a space before each piece
@@ -50,7 +51,7 @@ def tokens(text: str, source: str, name: str) -> tuple[Array, list[str], Array, 
             f"{name}: {whole} bytes of text become tokens of {told} by {source}: it leaves out or changes what it "
             "reads, so that no bits per byte can be told; take a tokenizer that keeps its text"
         )
-    return ids, words, sizes, json.loads(maker.to_str())
+    return ids, words, sizes, about
 
 
 def _words(maker: Any) -> list[str]:

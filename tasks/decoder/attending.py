@@ -105,13 +105,15 @@ def turned(layer: Any, given: list[Any], places: Any) -> tuple[Any, Any, Any]:
     """
     import tensorflow as tf
 
+    from tasks.training.attention import rotated
+
     dtype = given[0].dtype
     query, key, value = (
         tf.transpose(tf.reshape(x, [*x.shape[:2], heads, -1]), [0, 2, 1, 3])
         for x, heads in zip(given, (layer.heads, layer.kv_heads, layer.kv_heads), strict=True)
     )
-    query = _rotated(layer, tf.cast(query, tf.float32), places) * layer.scale
-    return tf.cast(query, dtype), tf.cast(_rotated(layer, tf.cast(key, tf.float32), places), dtype), value
+    query = rotated(tf.cast(query, tf.float32), places, layer.frequencies) * layer.scale
+    return tf.cast(query, dtype), tf.cast(rotated(tf.cast(key, tf.float32), places, layer.frequencies), dtype), value
 
 
 def _together(found: Any) -> Any:
@@ -135,16 +137,3 @@ def _visible(layer: Any, places: Any, seen: Any) -> Any:
     own = places[:, None]
     found = seen[None] <= own
     return found if layer.window is None else found & (seen[None] > own - layer.window)
-
-
-def _rotated(layer: Any, x: Any, places: Any) -> Any:
-    """Pairs of numbers [batch, heads, n, d], a half of the rotated ones apart, turned by their frequencies."""
-    import tensorflow as tf
-
-    half, width = len(layer.frequencies), x.shape[3]
-    if not half:
-        return x
-    angles = tf.cast(places, tf.float32)[:, None] * tf.constant(layer.frequencies, tf.float32)
-    cos, sin = tf.cos(angles), tf.sin(angles)
-    one, other, *rest = tf.split(x, [half, half] + [width - 2 * half] * (width > 2 * half), axis=3)
-    return tf.concat([one * cos - other * sin, other * cos + one * sin, *rest], axis=3)

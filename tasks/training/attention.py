@@ -143,8 +143,8 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         """Attend."""
         query, key, value, places, *caches = inputs
         places = places[0]
-        query = self._rotated(_by_head(query, self.heads), places) * self.scale
-        key, value = self._rotated(_by_head(key, self.kv_heads), places), _by_head(value, self.kv_heads)
+        query = rotated(_by_head(query, self.heads), places, self.frequencies) * self.scale
+        key, value = rotated(_by_head(key, self.kv_heads), places, self.frequencies), _by_head(value, self.kv_heads)
         seen = places
         if caches:
             key, value = (_written(cache, rows, places) for cache, rows in zip(caches, (key, value), strict=True))
@@ -171,16 +171,6 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
             hidden += tf.cast(seen[None] <= own - self.window, tf.float32)
         return hidden * UNSEEN
 
-    def _rotated(self, x: Any, places: Any) -> Any:
-        """Turn each pair of numbers [batch, heads, n, d] by its frequency times the place."""
-        half, width = len(self.frequencies), x.shape[3]
-        if not half:
-            return x
-        angles = tf.cast(places, tf.float32)[:, None] * tf.constant(self.frequencies, tf.float32)
-        cos, sin = tf.cos(angles), tf.sin(angles)
-        one, other, *rest = tf.split(x, [half, half] + [width - 2 * half] * (width > 2 * half), axis=3)
-        return tf.concat([one * cos - other * sin, other * cos + one * sin, *rest], axis=3)
-
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
         names = ("heads", "kv_heads", "frequencies", "scale", "cap", "window")
@@ -190,6 +180,17 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
 def capped(x: Any, cap: float) -> Any:
     """Numbers bent so that none is larger than the cap."""
     return tf.tanh(x / cap) * cap
+
+
+def rotated(x: Any, places: Any, frequencies: Sequence[float]) -> Any:
+    """Pairs of numbers [batch, heads, n, d], a half of the rotated ones apart, turned by frequency times place."""
+    half, width = len(frequencies), x.shape[3]
+    if not half:
+        return x
+    angles = tf.cast(places, tf.float32)[:, None] * tf.constant(frequencies, tf.float32)
+    cos, sin = tf.cos(angles), tf.sin(angles)
+    one, other, *rest = tf.split(x, [half, half] + [width - 2 * half] * (width > 2 * half), axis=3)
+    return tf.concat([one * cos - other * sin, other * cos + one * sin, *rest], axis=3)
 
 
 def _by_head(x: Any, heads: int) -> Any:

@@ -255,6 +255,8 @@ def pairs(text: str, merges: list[list[str]]) -> list[int]:
 def _last(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int64]:
     """The last tokens of each text; in front of a short one stand spaces."""
     (length,) = spec["shape"]
+    if empty := [place for place, text in enumerate(raw) if not str(text)]:
+        raise ValueError(f"text {empty[0] + 1} of {len(raw)} is empty; what follows is told of one token at least")
     if "tokenizer" in spec:
         return _by_tokenizer(spec["tokenizer"], raw, length)
     if "merges" in spec:

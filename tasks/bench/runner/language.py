@@ -111,13 +111,14 @@ class Model:
         """Every prompt, and the calls that take prompts of this length.
 
         Raises:
-            RefusedError: the prompts are empty, longer than the room, or of tokens that the model does not know.
+            RefusedError: the prompts are empty, longer than the room, no whole window where every place is asked, or of
+                tokens that the model does not know.
         """
         (tokens,) = columns.values()
-        n = checked(tokens, self.room, self._scores["shape"][-1])
+        whole = length(self._about[self._asked]) if self._asked != DECODE else None
+        n = checked(tokens, self.room, self._scores["shape"][-1], whole)
         if n != sum(count for _, count in self._parts):
             self._parts, place = [], 0
-            whole = self._asked != DECODE
             for signature, count in [(self._asked, n)] if whole else parts(self._about, n):
                 self._parts.append((self.call(signature, place), count))
                 place += count

@@ -72,11 +72,12 @@ class Model:
         """Every prompt, and the calls that take prompts of this length.
 
         Raises:
-            RefusedError: the prompts are empty, longer than the room, or of tokens that the model does not know.
+            RefusedError: the prompts are empty, longer than the room, no whole window where every place is asked, or of
+                tokens that the model does not know.
         """
         (tokens,) = columns.values()
-        n = checked(tokens, self.room, self._known)
-        lengths = {name: int(name.rpartition("_")[2]) for name in self.about["programs"] if name.startswith("prefill_")}
+        n = checked(tokens, self.room, self._known, _length(self._asked) if self._asked else None)
+        lengths = {name: _length(name) for name in self.about["programs"] if name.startswith("prefill_")}
         self._parts = [(self._asked, 0, n)] if self._asked else parts(lengths, n, self.room)
         for name, *_ in self._parts:
             self.program(name)
@@ -116,7 +117,7 @@ class Model:
         states = {name: program.get_compiled_memory_stats() for name, program in self._programs.items()}
         donated = {name: self.about["programs"][name]["donated"] for name in states}
         kept = all(states[name].alias_size_in_bytes > 0 for name in states if donated[name])
-        taken = [f"{name} ({end - first} of {name.rpartition('_')[2]})" for name, first, end in self._parts]
+        taken = [f"{name} ({end - first} of {_length(name)})" for name, first, end in self._parts]
         said = {"state_kept": "in place" if kept else "copied", "prompt_calls": taken, "decoded": self.decoded}
         return {**said, "chosen": "by the device", **self._reached.facts()}
 
@@ -159,6 +160,11 @@ class Decoding:
     def read(self) -> list[Any]:
         """The token that comes next."""
         return [read(self._found["token"])]
+
+
+def _length(name: str) -> int:
+    """How many tokens a program takes that is named by it: `prefill_16`."""
+    return int(name.rpartition("_")[2])
 
 
 def parts(lengths: dict[str, int], n: int, room: int) -> list[Part]:

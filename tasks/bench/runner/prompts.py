@@ -8,17 +8,19 @@ from .arrays import RefusedError
 DECODE, PREFILL = "decode", "prefill"
 
 
-def checked(tokens: Any, room: int | None, known: int) -> int:
-    """How long prompts are that a model takes.
+def checked(tokens: Any, room: int | None, known: int, whole: int | None = None) -> int:
+    """How long prompts are that a model takes; of one that takes them whole, so many tokens alone.
 
     Raises:
-        RefusedError: they are empty, longer than the room, or of tokens that the model does not know.
+        RefusedError: they are empty, longer than the room, no whole window, or of tokens that the model does not know.
     """
     if tokens.ndim != 2:
         raise RefusedError(f"a prompt is a row of tokens; received {tokens.shape[1:]}")
     n: int = tokens.shape[1]
     if n == 0:
         raise RefusedError("an empty prompt; one token at least is needed, behind which the next one is told")
+    if whole is not None and n != whole:
+        raise RefusedError(f"it is asked at each place of {whole} tokens; a prompt has {n}")
     if room is not None and n > room:
         raise RefusedError(f"its state has room for {room} tokens; a prompt has {n}")
     if (strange := tokens[(tokens < 0) | (tokens >= known)]).size:

@@ -126,6 +126,9 @@ def test_a_prompt_is_taken_in_by_as_many_calls_as_it_needs(asks: Build, n: int) 
 def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
     answer = run(asks("attending", "predict", np.concatenate([PROMPTS] * 3, axis=1)))
     assert (answer.status, answer.reason) == ("unsupported", "its state has room for 12 tokens; a prompt has 15")
+    answer = run(asks("attending", "predict", PROMPTS[:, :0]))
+    assert answer.status == "unsupported"
+    assert answer.reason == "an empty prompt; one token at least is needed, behind which the next one is told"
     answer = run(asks("attending", "predict", PROMPTS + WORDS))
     assert answer.reason == f"a prompt has the token {PROMPTS[0, 0] + WORDS}; the model knows {WORDS}, from 0 on"
     answer = run(asks("attending", "time", np.concatenate([PROMPTS, PROMPTS], axis=1)))

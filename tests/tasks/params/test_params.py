@@ -120,6 +120,17 @@ FAULTS = {
     "wrong type": ("train.epochs", "two", r"train\.epochs: received 'two'; input should be a valid integer.*"),
     "section that is a list": ("train", [1], r"train: received \[1\]; input should be a valid dictionary.*"),
     "section that is empty": ("train", None, r"train: received None; input should be a valid dictionary.*"),
+    "no new tokens": (
+        "benchmark.protocol.new_tokens",
+        0,
+        r"benchmark\.protocol\.new_tokens: received 0; input should be greater than or equal to 1",
+    ),
+    "an empty prompt": ("prepare.length", 0, r"prepare\.length: received 0; input should be greater than or .* 1"),
+    "an empty part of a prompt": (
+        "quantize.int8.prefill",
+        [0],
+        r"quantize\.int8\.prefill\.0: received 0; input should be greater than or equal to 1",
+    ),
     "too small": ("train.epochs", -1, r"train\.epochs: received -1; input should be greater than or equal to 0"),
     "untrained": ("train.epochs", 0, r"train\.epochs: received 0; only models of the families file and decoder are .*"),
     "a teacher that is no ancestor": (

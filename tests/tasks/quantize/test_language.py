@@ -145,6 +145,8 @@ def test_asked_at_every_place_it_tells_what_keras_does(content, logits, model, t
     asked = runner.Model(str(tmp_path / "model.tflite"), {"kernels": "default", "threads": 1, **told})
     windows = np.stack([TEXT[:WINDOW], TEXT[WINDOW:], TEXT[:WINDOW]])
     rows = []
+    with pytest.raises(RefusedError, match=f"it is asked at each place of {WINDOW} tokens; a prompt has {WINDOW + 2}"):
+        asked.prepare({"tokens": TEXT[None, : WINDOW + 2]})
     for window in asked.prepare({"tokens": windows}):
         asked.put(window)
         asked.invoke()

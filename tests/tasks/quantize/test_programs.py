@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tasks.bench import transport
 from tasks.bench.runner import language as litert_runner
 from tasks.bench.runner import pjrt
 from tasks.bench.runner import pjrt_language as runner
@@ -164,6 +165,19 @@ def test_what_does_not_fit_is_refused(write, prompt, told):
         write().prepare({"tokens": prompt})
     with pytest.raises(RefusedError, match=f"a prompt of 10 and {ROOM} new ones are more"):
         write_text(write(), TEXT[:10], ROOM)
+    with pytest.raises(RefusedError, match=f"it is asked at each place of {WINDOW} tokens; a prompt has {WINDOW - 1}"):
+        write(asked=f"score_{WINDOW}").prepare({"tokens": TEXT[None, : WINDOW - 1]})
+
+
+def test_a_request_with_such_a_prompt_is_answered_in_one_line(write, tmp_path):
+    write()
+    np.savez(tmp_path / "inputs.npz", tokens=np.array([[1, WORDS]]))
+    about = {"action": "predict", "runtime": "pjrt_language", "options": {"platform": "cpu", "threads": 1}}
+    given = {"model": next(tmp_path.parent.glob("programs*/float32.zip")), "inputs": tmp_path / "inputs.npz"}
+    answer = transport.Local().run(about, given, {"outputs": tmp_path / "outputs.npz"}, timeout_s=60)
+    assert (answer.status, answer.reason) == (
+        "unsupported", f"a prompt has the token {WORDS}; the model knows {WORDS}, from 0 on",
+    )  # fmt: skip
 
 
 def test_prefills_of_any_lengths_take_every_token_and_stay_in_the_room():

@@ -94,6 +94,10 @@ def _macs(layer: Any, weights: Sequence[Size], inputs: Sequence[Size], output: S
         return query[0] * value[0] * (query[-1] + value[-1])
     if kind == "MultiHeadAttention":
         return _heads(layer, weights, inputs)
+    if kind == "Attend":  # likewise, of all tokens with all
+        return 2 * inputs[0][0] ** 2 * inputs[0][-1]
+    if kind == "TokenEmbedding" and output[-1] == weights[0][0]:  # it gives the scores too
+        return kernels * math.prod(output[:-1])
     return 0
 
 

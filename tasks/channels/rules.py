@@ -6,8 +6,10 @@ A layer of one's own takes part when it says so by the attribute `channel_rule`:
   axis has one place a channel are cut with them; other weights must have one place there.
 - `"fix"`: it needs all of its inputs' channels, and gives ones of its own: nothing before or behind it hangs together
   through it, and neither may shrink.
+- `"heads"`: its channels are those of its `heads`, one behind the other, and each head is treated alone and alike.
+- `"attention"`: its first inputs are queries, keys and values so, of `heads` and `kv_heads`.
 
-Its configuration must not hold a number of channels: the slimmed model builds the layer again from it.
+Its configuration must not hold another number of channels: the slimmed model builds the layer again from it.
 """
 
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from tasks.channels import heads
 from tasks.channels.groups import OUTPUTS, Ids, Tracer, Visit
 
 DIMENSIONS = (1, 2, 3)
@@ -294,7 +297,7 @@ def _slice(tracer: Tracer, visit: Visit) -> Ids:
     return _fix(tracer, visit)
 
 
-DECLARED: dict[str, Rule] = {"pass": _pass, "fix": _fix}
+DECLARED: dict[str, Rule] = {"pass": _pass, "fix": _fix, "heads": heads.alone, "attention": heads.attended}
 RULES: dict[str, Rule] = {
     "InputLayer": _input,
     **dict.fromkeys(PASS, _pass),

@@ -65,6 +65,7 @@ class Kind:
     absent: Mapping[str, Any] = field(default_factory=dict)  # values of keys that config.json leaves out
     aliases: Mapping[str, str] = field(default_factory=dict)  # what it calls a key
     rotary: bool = True
+    undivided: bool = False  # its heads have width / heads numbers, whatever config.json says
 
     def completed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """What a config.json says, with what it leaves out."""
@@ -101,12 +102,14 @@ KINDS: dict[str, Kind] = {
             "hidden_act": "activation_function",
         },
         rotary=False,
+        undivided=True,
     ),
     "gpt_neox": Kind(
         names.GPT_NEOX,
         _LAYER,
         {"hidden_act": "gelu", "rms_norm_eps": 1e-5, "use_parallel_residual": True, "partial_rotary_factor": 0.25},
         {**_LN, "rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
+        undivided=True,
     ),
     "phi": Kind(
         names.PHI,
@@ -120,6 +123,7 @@ KINDS: dict[str, Kind] = {
         {"norm": "layer"},
         {"rms_norm_eps": 1e-5, "partial_rotary_factor": 0.25, "use_parallel_residual": False},
         _LN,
+        undivided=True,
     ),
     "olmo2": Kind(names.OLMO2, {"norms": "after", "query_norm": "width"}, {"rms_norm_eps": 1e-5}),
     "smollm3": Kind(
@@ -138,6 +142,7 @@ KINDS: dict[str, Kind] = {
         {**_TIED, "hidden_act": "relu"},
         {"intermediate_size": "ffn_dim", "hidden_act": "activation_function"},
         rotary=False,
+        undivided=True,
     ),
 }  # fmt: skip
 

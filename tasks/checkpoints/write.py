@@ -20,12 +20,19 @@ from tasks.errors import ModelError
 if TYPE_CHECKING:
     import tf_keras
 
+SLIMMED = {  # sizes that may be smaller than they were: the part of each layer that tells them, and their words
+    "hidden": ("up", "feed-forwards of {} units"),
+    "heads": ("query", "attentions of {} heads"),
+    "kv_heads": ("key", "keys and values of {} heads"),
+}
+
 
 def write(model: "tf_keras.Model", source: Checkpoint, folder: Path) -> None:
     """Write config.json, model.safetensors (float32) and the tokenizer; the folder is replaced whole.
 
     Args:
-        model: of `source`, with its parts as they were but for their weights, and feed-forwards that may be narrower.
+        model: of `source`, with its parts as they were but for their weights, and perhaps narrower feed-forwards and
+            fewer heads.
         source: what it was read from: its config.json says what kind of model it is.
         folder: where to.
 
@@ -43,7 +50,7 @@ def write_own(model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: s
     """Write a decoder of one's own sizes as Qwen3, which it is in all but them.
 
     Args:
-        model: of `spec`, with feed-forwards that may be narrower.
+        model: of `spec`, with perhaps narrower feed-forwards and fewer heads.
         spec: its sizes.
         theta: the base of its rotary places.
         words: a tokenizer.json; None: nobody says how a text becomes its tokens.
@@ -80,29 +87,50 @@ def _write(model: "tf_keras.Model", about: dict[str, Any], spec: DecoderSpec, to
     from safetensors.numpy import save_file
 
     weights, kind = dict(network.weights(model)), config.KINDS[about["model_type"]]
-    spec = _as_it_is(spec, f"a {about['model_type']} as {told}", weights)
+    made = _as_it_is(spec, f"a {about['model_type']} as {told}", weights)
     save_file(
-        {each.name: each.join(weights) for each in stored(spec, kind.names)}, folder / SINGLE, metadata={"format": "pt"}
+        {each.name: each.join(weights) for each in stored(made, kind.names)}, folder / SINGLE, metadata={"format": "pt"}
     )
-    changed = {kind.aliases.get("intermediate_size", "intermediate_size"): spec.hidden, "dtype": "float32"}
+    changed: dict[str, Any] = {"intermediate_size": made.hidden, "dtype": "float32"}
+    if (made.heads, made.kv_heads) != (spec.heads, spec.kv_heads):
+        changed |= _heads(made, about["model_type"], kind)
+    changed = {kind.aliases.get(key, key): value for key, value in changed.items()}
     files.write_json(folder / CONFIG, {key: value for key, value in about.items() if key != "torch_dtype"} | changed)
     (folder / SINGLE).chmod((folder / CONFIG).stat().st_mode)  # which else none but its owner might read
 
 
+def _heads(spec: DecoderSpec, told: str, kind: config.Kind) -> dict[str, int]:
+    """What tells of heads that are fewer than they were.
+
+    Raises:
+        ModelError: the kind has no word for them.
+    """
+    if kind.undivided:
+        raise ModelError(
+            f"{spec.heads} heads of {spec.head_width}: those of a {told} are together as wide as the model, "
+            f"{spec.width}, whatever a {CONFIG} says; slim its feed-forward alone"
+        )
+    return {
+        "num_attention_heads": spec.heads, "num_key_value_heads": spec.kv_heads, "head_dim": spec.head_width
+    }  # fmt: skip
+
+
 def _as_it_is(spec: DecoderSpec, told: str, weights: Mapping[str, Array]) -> DecoderSpec:
-    """The spec of a model that may be narrower than `spec`, which is called `told`.
+    """The spec of a model that may be narrower than `spec`, which is called `told`, or have fewer heads.
 
     Raises:
         ModelError: it differs in anything else.
     """
-    hidden = {value.shape[0] for name, value in weights.items() if name.endswith("_up.weight")}
-    if len(hidden) > 1:
-        units = ", ".join(map(str, sorted(hidden)))
-        raise ModelError(
-            f"layers with feed-forwards of {units} units: a {CONFIG} has one number for all of them; "
-            "slim them alike, by its `widths`"
-        )
-    spec = replace(spec, hidden=hidden.pop()) if hidden else spec
+    for size, (part, words) in SLIMMED.items():
+        each = 1 if size == "hidden" else spec.head_width
+        found = {value.shape[0] // each for name, value in weights.items() if name.endswith(f"_{part}.weight")}
+        if len(found) > 1:
+            raise ModelError(
+                f"layers with {words.format(', '.join(map(str, sorted(found))))}: a {CONFIG} has one number for all "
+                "of them; slim them alike, by its `widths`"
+            )
+        sizes: dict[str, Any] = {size: found.pop()} if found else {}
+        spec = replace(spec, **sizes)
     wanted = spec.shapes()
     for name in sorted(wanted.keys() | weights.keys()):
         found, expected = getattr(weights.get(name), "shape", None), wanted.get(name)

@@ -78,8 +78,9 @@ class _Parts:
 
         spec = self.spec
         query, key, value = (self._dense(x, part, prefix) for part in ("query", "key", "value"))
-        query = self._normed_heads(query, "query_norm", spec.heads, prefix)
-        key = self._normed_heads(key, "key_norm", spec.kv_heads, prefix)
+        each = spec.query_norm == "head"
+        query = self._norm(query, "query_norm", prefix, spec.heads if each else None)
+        key = self._norm(key, "key_norm", prefix, spec.kv_heads if each else None)
         attend = Attend(
             spec.heads, spec.kv_heads, block.frequencies, spec.attention_scale, spec.attention_cap, block.window,
             name=f"{prefix}attend",
@@ -99,16 +100,8 @@ class _Parts:
             bent = keras.layers.Multiply()([bent, up])
         return self._dense(bent, "down", prefix)
 
-    def _normed_heads(self, x: Any, part: str, heads: int, prefix: str) -> Any:
-        import tf_keras as keras
-
-        if self.spec.query_norm != "head":
-            return self._norm(x, part, prefix)
-        x = keras.layers.Reshape((-1, heads, self.spec.head_width))(x)
-        return keras.layers.Reshape((-1, heads * self.spec.head_width))(self._norm(x, part, prefix))
-
-    def _norm(self, x: Any, part: str, prefix: str = "") -> Any:
-        """The norm of that name, where there is one."""
+    def _norm(self, x: Any, part: str, prefix: str = "", heads: int | None = None) -> Any:
+        """The norm of that name, where there is one; of so many heads of `x` each alone, or of all."""
         import tf_keras as keras
 
         from tasks.training.layers import RMSNormalization
@@ -117,7 +110,7 @@ class _Parts:
         if f"{name}.weight" not in self.shapes:
             return x
         if self.spec.norm == "rms":
-            return RMSNormalization(epsilon=epsilon, name=name)(x)
+            return RMSNormalization(epsilon=epsilon, heads=heads, name=name)(x)
         return keras.layers.LayerNormalization(epsilon=epsilon, center=f"{name}.bias" in self.shapes, name=name)(x)
 
     def _dense(self, x: Any, part: str, prefix: str = "") -> Any:

@@ -252,7 +252,7 @@ class Network:
         if kind == "PlaceEmbedding":
             return tf.gather(weights[layer.name], args[0] + layer.offset)
         if kind == "RMSNormalization":
-            return _rms(_whole(args[0]), weights[layer.name], layer.epsilon)
+            return _rms(_whole(args[0]), weights[layer.name], layer.epsilon, layer.heads)
         if kind == "LayerNormalization":
             about = weights[f"{layer.name}.gamma"], weights.get(f"{layer.name}.beta")
             return _layer_norm(_whole(args[0]), *about, layer.epsilon)
@@ -340,10 +340,12 @@ def _dot(x: Any, matrix: Any) -> Any:
     return xla.dot_general(x, matrix, sides, preferred_element_type=tf.float32)
 
 
-def _rms(x: Any, scale: Any, epsilon: float) -> Normed:
-    """Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019)."""
+def _rms(x: Any, scale: Any, epsilon: float, heads: int | None = None) -> Any:
+    """Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019); of heads, each alone."""
     import tensorflow as tf
 
+    if heads:
+        return tf.reshape(_rms(tf.reshape(x, [*x.shape[:-1], heads, -1]), scale, epsilon).whole(), x.shape)
     wide = tf.cast(x, tf.float32)
     square = tf.reduce_mean(tf.math.square(wide), -1, keepdims=True)
     return Normed(tf.cast(wide * scale, x.dtype), tf.math.rsqrt(square + epsilon))

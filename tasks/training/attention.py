@@ -123,7 +123,7 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         window: tokens that one sees, itself among them; None: all before it.
     """
 
-    channel_rule = "fix"  # of tasks/channels/rules.py
+    channel_rule = "attention"  # of tasks/channels/rules.py
 
     def __init__(
         self,

@@ -8,31 +8,37 @@ import tf_keras as keras
 
 @keras.saving.register_keras_serializable("tercet")
 class RMSNormalization(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
-    """x / √(mean(x²) + epsilon) · scale, over the last axes from `axis` on.
+    """x / √(mean(x²) + epsilon) · scale, over the last axes from `axis` on, or over each head of the last axis alone.
 
     Zhang and Sennrich, Root Mean Square Layer Normalization, 2019.
     """
 
-    channel_rule = "fix"  # of tasks/channels/rules.py: each number of the output depends on all of the input's
-
-    def __init__(self, axis: int | list[int] = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
+    def __init__(
+        self, axis: int | list[int] = -1, epsilon: float = 1e-6, heads: int | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
-        self.axis, self.epsilon = axis, epsilon
+        self.axis, self.epsilon, self.heads = axis, epsilon, heads
+        # of tasks/channels/rules.py: each number of the output depends on all of the input's, or on all of its head's
+        self.channel_rule = "heads" if heads else "fix"
 
     def build(self, input_shape: Any) -> None:
-        """Make the one weight, `scale`, of the sizes of the axes."""
+        """Make the one weight, `scale`, of the sizes of the axes; that of heads is one for all of them."""
         axes = [self.axis] if isinstance(self.axis, int) else self.axis
-        self.scale = self.add_weight("scale", [input_shape[axis] for axis in axes], initializer="ones")
+        sizes = [input_shape[axis] for axis in axes]
+        self.scale = self.add_weight("scale", [sizes[0] // self.heads] if self.heads else sizes, initializer="ones")
 
     def call(self, inputs: Any) -> Any:
         """Normalize `inputs`; the shape stays."""
-        square = tf.reduce_mean(tf.math.square(inputs), self.axis, keepdims=True)
+        places = [size or tf.shape(inputs)[axis] for axis, size in enumerate(inputs.shape[:-1])] if self.heads else []
+        x = tf.reshape(inputs, [*places, self.heads, -1]) if self.heads else inputs
+        square = tf.reduce_mean(tf.math.square(x), self.axis, keepdims=True)
         # the scale first: one that came last would be folded into the matrices behind it, which then quantize worse
-        return inputs * self.scale * tf.math.rsqrt(square + self.epsilon)
+        found = x * self.scale * tf.math.rsqrt(square + self.epsilon)
+        return tf.reshape(found, [*places, inputs.shape[-1]]) if self.heads else found
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
-        return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon}
+        return {**super().get_config(), "axis": self.axis, "epsilon": self.epsilon, "heads": self.heads}
 
 
 @keras.saving.register_keras_serializable("tercet")

@@ -71,11 +71,36 @@ def test_a_narrower_feed_forward_is_told_in_config(llama, tmp_path):
     assert again.config["intermediate_size"] == 20
 
 
+@pytest.mark.parametrize("name", ["qwen3", "phi3", "gemma2"])
+def test_fewer_heads_are_told_in_config(tmp_path, name):
+    source = load.load(checkpoints.make(tmp_path, name))
+    fewer = replace(source.spec, heads=source.spec.heads // source.spec.kv_heads, kv_heads=1)
+    model = network.build(fewer)
+    write.write(model, source, tmp_path / "out")
+    again = load.load(tmp_path / "out")
+    assert again.spec == fewer
+    told = {key: again.config[key] for key in ("num_attention_heads", "num_key_value_heads", "head_dim")}
+    assert list(told.values()) == [fewer.heads, 1, source.spec.head_width]
+    assert np.array_equal(again.model()(checkpoints.TOKENS[None]), model(checkpoints.TOKENS[None]))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "stablelm", "opt"])
+def test_fewer_heads_are_refused_where_they_are_as_wide_as_the_model(tmp_path, name):
+    """transformers 5.24 divides the width by the heads in these, without asking for `head_dim`."""
+    source = load.load(checkpoints.make(tmp_path, name))
+    fewer = replace(source.spec, heads=source.spec.heads // 2, kv_heads=source.spec.kv_heads // 2)
+    with pytest.raises(
+        ModelError, match=rf"heads of \d+: those of a {name} are together as wide as the model, \d+, wh"
+    ):
+        write.write(network.build(fewer), source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_config_has_no_word_for_is_refused(llama, tmp_path, monkeypatch):
     source, _ = llama
     for changes, told in (
         ({"gated": False}, "layer_0_gate.weight: none; a llama as that in .* has .48, 32.: the model's parts"),
-        ({"kv_heads": 4}, r"layer_0_key.weight: \[32, 32\]; a llama as that in .* has \[16, 32\]"),
+        ({"query_norm": "head"}, r"layer_0_key_norm.weight: \[8\]; a llama as that in .* has none"),
     ):
         with pytest.raises(ModelError, match=told):
             write.write(network.build(replace(source.spec, **changes)), source, tmp_path / "out")
@@ -83,6 +108,10 @@ def test_what_config_has_no_word_for_is_refused(llama, tmp_path, monkeypatch):
     weights |= {f"layer_1_{part}.weight": weights[f"layer_1_{part}.weight"][:20] for part in ("up", "gate")}
     monkeypatch.setattr(network, "weights", lambda model: weights.items())
     with pytest.raises(ModelError, match=r"layers with feed-forwards of 20, 48 units: a .* `widths`"):
+        write.write(None, source, tmp_path / "out")
+    weights = dict(source.weights())
+    weights["layer_1_query.weight"] = weights["layer_1_query.weight"][:16]
+    with pytest.raises(ModelError, match=r"layers with attentions of 2, 4 heads: a .* slim them alike"):
         write.write(None, source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

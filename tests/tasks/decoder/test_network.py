@@ -1,11 +1,13 @@
 """The decoder as a Keras model: it is saved, trained, compressed and converted as any other is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tasks.decoder import network
 from tasks.decoder.cached import cached, empty
-from tasks.decoder.spec import Block, DecoderSpec
+from tasks.decoder.spec import ATTENTION, Block, DecoderSpec
 from tasks.errors import ModelError
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -125,21 +127,45 @@ def test_a_gradient_reaches_every_weight(model):
         assert float(tf.reduce_max(tf.abs(tf.convert_to_tensor(gradient)))) > 0, variable.name
 
 
-def test_slim_takes_units_of_the_feed_forward_and_nothing_else(model, logits):
+def test_slim_takes_units_of_the_feed_forward_and_whole_groups_of_heads(model):
     from tasks.channels import surgery
     from tasks.channels.tracing import trace
 
     channels = trace(model)
     kept = channels.everything()
     kept[channels.made["layer_0_up"][:6]] = False
+    kept[channels.made["layer_1_attend"][0]] = False
     slimmed = surgery.remove(model, channels, kept)
     shapes = {name: value.shape for name, value in network.weights(slimmed)}
     changed = {name for name, shape in SPEC.shapes().items() if shapes[name] != shape}
-    assert changed == {"layer_0_up.weight", "layer_0_gate.weight", "layer_0_down.weight"}
+    parts = (*(f"0_{part}" for part in ("up", "gate", "down")), *(f"1_{part}" for part in ATTENTION))
+    assert changed == {"layer_1_query.bias", *(f"layer_{part}.weight" for part in parts)}
+    assert shapes["layer_1_query.weight"] == (2 * 6, 12), "with the keys and values go both heads that they serve"
+    assert shapes["layer_1_key.weight"] == (1 * 6, 12)
+    whole = network.build(SPEC, 9)
+    whole.set_weights(model.get_weights())
+    for name, gone in (("layer_0_down", 6), ("layer_1_output", 2 * 6)):
+        kernel = whole.get_layer(name).kernel
+        kernel.assign(np.where(np.arange(kernel.shape[0])[:, None] < gone, 0, kernel))
+    assert np.allclose(slimmed(TOKENS), whole(TOKENS), atol=1e-5), "what is removed is as if it were never read"
     step = cached(slimmed, 9, 12)  # it follows what the model has become
     found = step({"tokens": TOKENS[:1], "input_pos": np.arange(9, dtype=np.int32), **empty(step)})
     assert np.allclose(found["logits"], slimmed(TOKENS[:1]), atol=1e-5)
-    assert found["kv_cache_k_1"].shape == (1, 2, 12, 6)
-    assert {group for block in channels.blocks for group in block.tolist()} == {
-        group for layer in (0, 1) for group in channels.made[f"layer_{layer}_up"].tolist()
-    }
+    assert [found[f"kv_cache_k_{layer}"].shape for layer in (0, 1)] == [(1, 2, 12, 6), (1, 1, 12, 6)]
+    free = [channels.made[f"layer_{layer}_{part}"] for layer in (0, 1) for part in ("up", "attend")]
+    assert sorted(np.concatenate(channels.blocks)) == sorted(np.concatenate(free)), "and nothing else"
+
+
+def test_heads_that_are_normed_together_stay_together():
+    from tasks.channels.tracing import trace
+
+    together = trace(network.build(replace(SPEC, query_norm="width"), 9))
+    assert set(together.made["layer_0_attend"]) <= set(together.fixed)
+
+
+def test_what_its_products_cost_is_counted(model):
+    from tasks.channels import cost
+
+    found = cost.of(model)
+    assert found["layer_0_attend"].macs == 2 * 4 * 9 * 9 * 6, "each of four heads: 9 x 6 by 6 x 9, 9 x 9 by 9 x 6"
+    assert found["embedding"].macs == 9 * 20 * 12, "which gives the scores too"

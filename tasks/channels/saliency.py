@@ -84,7 +84,7 @@ def _taylor(model: "tf_keras.Model", channels: Channels, train: "Examples", para
     gradients = tf.function(_gradients(model, [variable for variable, _ in cuts], aim))
     count = math.ceil(len(order) / params.batch_size)
     scores = np.zeros(channels.groups)
-    for given, wanted in feed(taken, aim.train, params.batch_size):
+    for given, wanted in aim.taught(feed(taken, aim.train, params.batch_size)):
         estimates = np.zeros(channels.groups)
         for (variable, cut), gradient in zip(cuts, gradients(given, wanted), strict=True):
             _add(estimates, cut, gradient.numpy() * variable.numpy())

@@ -37,6 +37,12 @@ def load(path: Path) -> Any:
         raise ModelError(f"{file}: no whole tokenizer: {' '.join(str(error).split())}") from None
 
 
+def words(maker: Any) -> list[str]:
+    """All tokens in the order of their numbers; a number that is none's is its own word."""
+    known = {number: word for word, number in maker.get_vocab(with_added_tokens=True).items()}
+    return [known.get(number, f"<{number}>") for number in range(max(known, default=-1) + 1)]
+
+
 def check(folder: Path, rows: int) -> None:
     """Check that each token of the tokenizer has a row of the embedding, where there is a tokenizer.
 

@@ -123,13 +123,13 @@ def _as_it_is(spec: DecoderSpec, told: str, weights: Mapping[str, Array]) -> Dec
     """
     for size, (part, words) in SLIMMED.items():
         each = 1 if size == "hidden" else spec.head_width
-        found = {value.shape[0] // each for name, value in weights.items() if name.endswith(f"_{part}.weight")}
-        if len(found) > 1:
+        counts = {value.shape[0] // each for name, value in weights.items() if name.endswith(f"_{part}.weight")}
+        if len(counts) > 1:
             raise ModelError(
-                f"layers with {words.format(', '.join(map(str, sorted(found))))}: a {CONFIG} has one number for all "
+                f"layers with {words.format(', '.join(map(str, sorted(counts))))}: a {CONFIG} has one number for all "
                 "of them; slim them alike, by its `widths`"
             )
-        sizes: dict[str, Any] = {size: found.pop()} if found else {}
+        sizes: dict[str, Any] = {size: counts.pop()} if counts else {}
         spec = replace(spec, **sizes)
     wanted = spec.shapes()
     for name in sorted(wanted.keys() | weights.keys()):

@@ -60,7 +60,8 @@ def compress(entry: Compress, reader: Reader) -> dict[str, Any]:
     """What a model of `compress` hangs from."""
     student = entry.model if isinstance(entry, Distill) else None
     estimator = devices.load(entry.device) if isinstance(entry, Slim) and entry.device else None
-    named = {entry.method, *([student.family] if student else []), *(members(estimator) if estimator else [])}
+    families = {each.family for each in (student, entry.teacher) if each is not None and not isinstance(each, str)}
+    named = {entry.method, *families, *(members(estimator) if estimator else [])}
     foreign = isinstance(entry, External) or isinstance(student, Stored)
     aside = NO_MEASURING if foreign else (FOREIGN, *NO_MEASURING)
     found = {**_code(reader, "tasks.stages.compress", named, aside), "settings": entry.known()}

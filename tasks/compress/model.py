@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from tasks import files
 from tasks.compress import masks
 from tasks.examples import Examples, dataset
-from tasks.examples.dataset import TEACHER
+from tasks.examples.dataset import TEACHER, TEXT_BYTES
 from tasks.examples.feed import feed, own_words
-from tasks.members import METHODS
-from tasks.params import Compress, Distill, Stored
+from tasks.members import FAMILIES, METHODS
+from tasks.params import Compress, Decoder, Distill, Stored
 from tasks.records import Code, Layer, ModelCard
 from tasks.training import custom, fit, keras_files
+from tasks.training.asked import Asked
 
 if TYPE_CHECKING:
     import tf_keras
@@ -50,7 +51,7 @@ def make(
     parent, parent_card = keras_files.load_from(place(entry.parent))
     more: dict[str, Any] = {}
     if entry.teacher is not None:
-        teacher = keras_files.load_from(place(entry.teacher))[0]
+        teacher = _teacher(entry.teacher, place)
         train = train.also({TEACHER: answers(teacher, train)})
         more = {"teacher": teacher} if method.hinted else {}
     result, history = method.apply(parent, entry, train, dataset.load("validation"), on_epoch, **more)
@@ -73,9 +74,18 @@ def make(
         card.save(temporary / "card.json")
 
 
+def _teacher(teacher: str | Decoder, place: Callable[[str], Path]) -> "tf_keras.Model":
+    """The model of that name, or one that is read from a checkpoint for this alone."""
+    if isinstance(teacher, str):
+        return keras_files.load_from(place(teacher))[0]
+    return FAMILIES.load(teacher.family).build(teacher, dataset.spec())
+
+
 def _anew(entry: Compress) -> bool:
-    """Whether a student has new weights and learns from the labels alone, so that nothing was trained before it."""
-    return isinstance(entry, Distill) and entry.model is not None and not entry.teacher_weight
+    """Whether nothing that was trained here is in a student: neither its weights nor a teacher's answers."""
+    if not isinstance(entry, Distill) or entry.model is None:
+        return False
+    return not (entry.teacher_weight and isinstance(entry.teacher, str))
 
 
 def _code(entry: Compress, parent: ModelCard) -> Code | None:
@@ -85,7 +95,9 @@ def _code(entry: Compress, parent: ModelCard) -> Code | None:
 
 
 def answers(teacher: "tf_keras.Model", examples: Examples) -> Any:
-    """What a teacher says of each example: float32 [n, classes], probabilities."""
+    """What a teacher says of each example: float32 [n, classes], probabilities; to every token it is asked later."""
+    if TEXT_BYTES in examples.targets:
+        return Asked(teacher)
     with own_words():
         return teacher.predict(feed(examples), verbose=0)
 

@@ -38,7 +38,7 @@ def tokens(text: str, source: str, name: str) -> tuple[Array, list[str], Array, 
     from tasks.checkpoints import tokenizer
 
     maker = tokenizer.load(located(source))
-    words = _words(maker)
+    words = tokenizer.words(maker)
     kind = smallest(len(words))
     found = [np.array(maker.encode(piece, add_special_tokens=False).ids, kind) for piece in _pieces(text)]
     ids = np.concatenate([np.zeros(0, kind), *found])
@@ -52,12 +52,6 @@ def tokens(text: str, source: str, name: str) -> tuple[Array, list[str], Array, 
             "reads, so that no bits per byte can be told; take a tokenizer that keeps its text"
         )
     return ids, words, sizes, about
-
-
-def _words(maker: Any) -> list[str]:
-    """All tokens in the order of their numbers; a number that is none's is its own word."""
-    known = {number: word for word, number in maker.get_vocab(with_added_tokens=True).items()}
-    return [known.get(number, f"<{number}>") for number in range(max(known, default=-1) + 1)]
 
 
 def _pieces(text: str) -> Iterator[str]:

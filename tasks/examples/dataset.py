@@ -82,6 +82,7 @@ class TensorSpec:
     vocabulary_size: int | None = None  # of numbers that number something, from 0; None for everything else
     # of images; where the numbers are from is no part of what a model takes
     pixels: Pixels | None = field(default=None, compare=False)
+    tokenized: bool = field(default=False, compare=False)  # of tokens: a tokenizer's, whose words are the classes
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
         return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
     pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if entry["kind"] == "image" else None
     dtype = "int32" if entry["kind"] in preprocess.NUMBERED else entry.get("dtype", "float32")
-    return TensorSpec(tuple(entry["shape"]), dtype, entry.get("vocabulary"), pixels)
+    return TensorSpec(tuple(entry["shape"]), dtype, entry.get("vocabulary"), pixels, "tokenizer" in entry)
 
 
 def _task(described: Mapping[str, Any]) -> Task:

@@ -1,8 +1,10 @@
 """A language model from a checkpoint: see `tasks.checkpoints` and `tasks.decoder`."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.checkpoints import load
+from tasks.checkpoints import load, tokenizer
 from tasks.errors import ModelError
 from tasks.members import ModelFamily
 from tasks.models.tokens import telling, window
@@ -32,7 +34,26 @@ def build(params: Decoder, spec: "Spec") -> "tf_keras.Model":
         raise ModelError(
             f"{params.source}: made for {checkpoint.spec.room:,} tokens; a window of the data has {tensor.shape[0]:,}"
         )
+    if tensor.tokenized:
+        _check_words(checkpoint.path, spec.classes)
     return telling(checkpoint.model(tensor.shape[0], name), spec)
+
+
+def _check_words(path: Path, classes: Sequence[str]) -> None:
+    """See that a number means the same token to a checkpoint as in the data, where it says what its tokens are.
+
+    Raises:
+        ModelError: another one.
+    """
+    if path.is_dir() and not (path / tokenizer.TOKENIZER).exists():
+        return
+    words = tokenizer.words(tokenizer.load(path))
+    for number, (theirs, ours) in enumerate(zip(words, classes, strict=False)):  # some know more tokens than they use
+        if theirs != ours:
+            raise ModelError(
+                f"{path}: its token {number} is {theirs!r}, that of the data {ours!r}: they have different tokenizers; "
+                "see prepare.tokenizer"
+            )
 
 
 FAMILY = ModelFamily(schema=Decoder, build=build)

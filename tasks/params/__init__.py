@@ -68,7 +68,7 @@ class Params(Section):
             _refer(f"compress.{name}.parent", entry.parent, models - {name})
         self.model_order()
         for name, entry in self.compress.items():
-            if entry.teacher is not None:
+            if isinstance(entry.teacher, str):
                 _refer(f"compress.{name}.teacher", entry.teacher, self.ancestors(name))
         for name, variant in self.quantize.items():
             _refer(f"quantize.{name}.model", variant.model, models)
@@ -116,16 +116,6 @@ class Params(Section):
                 allowed, wrong = ("max", "min") if METRICS.load(self.metric).better == "lower" else ("min", "max")
                 if getattr(goal, wrong) is not None:
                     raise ValueError(f"search: a goal of quality has {allowed} or max_drop; received {wrong}")
-        return self
-
-    @model_validator(mode="after")
-    def _no_teacher_tells_every_token(self) -> Self:
-        for name, entry in self.compress.items() if self.prepare.task == "language" else ():
-            if entry.teacher is not None:
-                raise ValueError(
-                    f"compress.{name}.teacher: received {entry.teacher!r}; the task language has no teacher, whose "
-                    "answers to every token would not fit into memory"
-                )
         return self
 
     @property

@@ -2,15 +2,19 @@
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from tasks.members import METHODS
 from tasks.params.chosen import Chosen
-from tasks.params.models import Family, Stored
+from tasks.params.models import Decoder, Family, Stored
 from tasks.params.section import Count, Name, Natural, Section, Seed, Share
 from tasks.params.training import Training
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*:[1-9]\d*$")]
+Teacher = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[Decoder, Tag("decoder")],
+    Discriminator(lambda given: "name" if isinstance(given, str) else "decoder"),
+]
 Clusters = Annotated[int, Field(ge=2, le=256)]
 
 
@@ -18,7 +22,7 @@ class Method(Training):
     """What every method has: where it starts, how it is fine-tuned, and whom it listens to meanwhile."""
 
     parent: Name
-    teacher: Name | None = None  # the parent or one of its ancestors, whose answers are learned beside the labels
+    teacher: Teacher | None = None  # the parent or one of its ancestors, whose answers are learned beside the labels
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.9  # of its answers against the labels; 0: they alone
     temperature: Annotated[float, Field(ge=1)] = 4.0  # softens its answers
 
@@ -91,7 +95,7 @@ class Distill(Method):
     """Training towards a teacher's answers, and its features if asked."""
 
     method: Literal["distill"]
-    teacher: Name  # required
+    teacher: Teacher  # required: likewise, or a checkpoint of its own, {family: decoder, source: …}
     model: Family | None = None  # a student of another family, from new weights; null: the parent is the student
     features: dict[str, str] = Field(
         default_factory=dict

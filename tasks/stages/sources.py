@@ -55,7 +55,8 @@ def models(params: Params) -> dict[str, Path]:
     """
     entries: dict[str, Any] = {"model": params.model}
     for name, entry in params.compress.items():
-        entries |= {f"compress.{name}": entry, f"compress.{name}.model": getattr(entry, "model", None)}
+        entries |= {f"compress.{name}": entry}
+        entries |= {f"compress.{name}.{key}": getattr(entry, key, None) for key in ("model", "teacher")}
     found: dict[str, Path] = {}
     for key, entry in entries.items():
         if isinstance(entry, Sourced):

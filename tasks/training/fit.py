@@ -121,7 +121,7 @@ def fit(
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
         with own_words():
             model.fit(
-                epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs)),
+                aim.taught(epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))),
                 epochs=params.epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps,

@@ -12,6 +12,7 @@ from tasks.examples.dataset import LABEL, NORMAL, RECONSTRUCTION, TEACHER
 from tasks.params.compress import Method
 from tasks.quality import heads
 from tasks.quality.heads import Head
+from tasks.training.asked import Asked
 
 if TYPE_CHECKING:
     import tf_keras
@@ -48,6 +49,11 @@ class Objective:
     train: Targets
     validation: Targets  # of plain losses, whoever teaches
     judged: Examples  # the validation examples that those targets are of
+    ask: Callable[[Any, Any], Any] | None = None  # a teacher, of each batch of training: see `Asked.beside`
+
+    def taught(self, batches: Any) -> Any:
+        """Batches of training, a data set of TensorFlow, with what a teacher says of each who is asked as it comes."""
+        return batches.map(self.ask) if self.ask else batches
 
 
 def objective(
@@ -62,7 +68,7 @@ def objective(
     `tasks.quality.heads` says which target an output learns. Class numbers are learned by cross-entropy from
     probabilities, each of several labels by its binary cross-entropy, values by mean squared error, the next tokens of
     a text by their cross-entropy from scores, the mean over all places. Where the data has a teacher's answers and
-    `params` ask for them, they are learned beside the target: see `taught_classes` and `taught_plain`.
+    `params` ask for them, they are learned beside the target: see `taught_classes`, `taught_tokens` and `taught_plain`.
 
     Args:
         model: what is fitted.
@@ -80,19 +86,24 @@ def objective(
         losses[names[head.place]] = LOSSES[head.kind]
         metrics[names[head.place]] = list(METRICS[head.kind])
     learned = _targets(model, found, train)
+    ask = None
     if isinstance(params, Method) and params.teacher is not None and TEACHER in train.targets:
-        output, kind = _one(found, model), found[0].kind
-        answers = _answers(train.targets[TEACHER], model.output_shape, probabilities=kind != "values")
-        if kind == "classes":
+        output, kind, given = _one(found, model), found[0].kind, train.targets[TEACHER]
+        if isinstance(given, Asked):
+            losses[output], metrics[output] = taught_tokens(params.teacher_weight, params.temperature), []
+            ask = _fitting(given, model).beside(output)
+        elif kind == "classes":
+            answers = _answers(given, model.output_shape, probabilities=True)
             losses[output] = taught_classes(params.teacher_weight, params.temperature)
             metrics[output] = [accuracy]
             learned[output] = np.concatenate([learned[output][:, None].astype(np.float32), answers], axis=1)
         else:
+            answers = _answers(given, model.output_shape, probabilities=kind != "values")
             losses[output], metrics[output] = taught_plain(params.teacher_weight, LOSSES[kind]), []
             learned[output] = np.stack([learned[output].astype(np.float32), answers], axis=1)
     if RECONSTRUCTION in validation.targets:  # what is anomalous shall not be reconstructed well
         validation = validation.take(np.flatnonzero(validation.targets[LABEL] == NORMAL))
-    return Objective(losses, metrics, learned, _targets(model, found, validation), validation)
+    return Objective(losses, metrics, learned, _targets(model, found, validation), validation, ask)
 
 
 def taught_classes(weight: float, temperature: float) -> Loss:
@@ -117,12 +128,43 @@ def taught_classes(weight: float, temperature: float) -> Loss:
         plain = keras.losses.sparse_categorical_crossentropy(y_true[:, :1], y_pred)
         if not answers.shape[-1]:
             return plain
-        theirs, ours = (tf.nn.log_softmax(tf.math.log(p + TINY) / temperature) for p in (answers, y_pred))
-        divergence = tf.reduce_sum(tf.exp(theirs) * (theirs - ours), axis=-1)
-        soft = weight * temperature**2 * divergence
-        return soft if weight == 1 else soft + (1 - weight) * plain
+        theirs, ours = (tf.math.log(p + TINY) for p in (answers, y_pred))
+        return _mixed(weight, _soft(theirs, ours, temperature), plain)
 
     return taught
+
+
+def taught_tokens(weight: float, temperature: float) -> Loss:
+    """The same of every token of a text, between scores.
+
+    Args:
+        weight: see `taught_classes`.
+        temperature: likewise.
+
+    Returns:
+        A Keras loss of `y_true` float32 [batch, length, 1 + vocabulary], the next tokens and the teacher's scores, and
+        `y_pred` float32 [batch, length, vocabulary]. Tokens alone, [batch, length], are judged by cross-entropy.
+    """
+
+    def taught(y_true: Any, y_pred: Any) -> Any:
+        if len(y_true.shape) < len(y_pred.shape):
+            return next_tokens(y_true, y_pred)
+        return _mixed(weight, _soft(y_true[..., 1:], y_pred, temperature), next_tokens(y_true[..., 0], y_pred))
+
+    return taught
+
+
+def _soft(theirs: Any, ours: Any, temperature: float) -> Any:
+    """T^2 * KL(teacher_T || student_T), of scores."""
+    import tensorflow as tf
+
+    theirs, ours = (tf.nn.log_softmax(scores / temperature) for scores in (theirs, ours))
+    return temperature**2 * tf.reduce_sum(tf.exp(theirs) * (theirs - ours), axis=-1)
+
+
+def _mixed(weight: float, soft: Any, plain: Any) -> Any:
+    """By weight; a label that counts nothing is not looked at."""
+    return soft if weight == 1 else weight * soft + (1 - weight) * plain
 
 
 def taught_plain(weight: float, loss: str | Loss) -> Loss:
@@ -172,6 +214,17 @@ def _one(found: tuple[Head, ...], model: "tf_keras.Model") -> str:
     if len(names) > 1:
         raise ModelError(f"{model.name}: a teacher teaches one output; the model has {', '.join(names)}")
     return names[found[0].place]
+
+
+def _fitting(asked: Asked, model: "tf_keras.Model") -> Asked:
+    """A teacher that knows the same tokens."""
+    theirs, ours = (each.output_shape for each in (asked.teacher, model))
+    if theirs != ours:
+        raise ModelError(
+            f"the teacher gives scores of {theirs[-1]:,} tokens at {theirs[1]} places, the model of {ours[-1]:,} at "
+            f"{ours[1]}: a teacher has the same tokenizer, and as many rows of an embedding"
+        )
+    return asked
 
 
 def _answers(answers: Any, shape: tuple[int | None, ...], *, probabilities: bool) -> Array:

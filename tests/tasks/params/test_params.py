@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from tasks import paths
 from tasks.errors import ParamsError
-from tasks.params import BASELINE, Params, check, load
+from tasks.params import BASELINE, Decoder, Params, check, load
 from tasks.params.section import Name
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -244,10 +244,14 @@ def test_a_fault_is_told_by_its_key(path, value, expected, project, values):
     assert re.fullmatch(expected + r"\??( \(and \d+ more\))?", text), text
 
 
-def test_a_teacher_of_every_token_is_refused(project, values):
-    values["prepare"] = {"source": "text", "path": "text.txt", "task": "language"}
-    values["compress"]["pruned"]["teacher"] = "baseline"
-    assert message(values).startswith("compress.pruned.teacher: received 'baseline'; the task language has no teacher")
+def test_a_teacher_may_be_a_checkpoint_that_is_no_model_of_the_tree(project, values):
+    values["compress"]["pruned"]["teacher"] = {"family": "decoder", "source": "large"}
+    teacher = check(Params, values, Path("params.yaml")).compress["pruned"].teacher
+    assert teacher == Decoder(family="decoder", source="large")
+    del values["compress"]["pruned"]["teacher"]["source"]
+    assert re.fullmatch(r"compress\.pruned\.teacher\.source: this key is missing", message(values))
+    values["compress"]["pruned"]["teacher"] = {"family": "cnn", "source": "large"}
+    assert message(values).startswith("compress.pruned.teacher.family: received 'cnn'; allowed: decoder")
 
 
 def test_every_whole_number_has_an_upper_bound():

@@ -56,6 +56,8 @@ def test_every_file_below_the_datas_path_is_in_it(project):
 def test_models_and_the_modules_of_their_layers_are_in_it(project):
     for name, content in {"a.keras": b"a", "b.h5": b"b", "c.h5": b"c", "own.py": b"pass"}.items():
         (project / name).write_bytes(content)
+    (project / "large").mkdir()
+    (project / "large/config.json").write_bytes(b"{}")
     (project / "saved/variables").mkdir(parents=True)
     (project / "saved/variables/data").write_bytes(b"d")
     (project / "package").mkdir()
@@ -68,11 +70,17 @@ def test_models_and_the_modules_of_their_layers_are_in_it(project):
             "theirs": {"method": "external", "parent": "baseline", "source": "b.h5", "layers": "package"},
             "saved": {"method": "external", "parent": "baseline", "source": "saved"},
             "small": {"method": "distill", "parent": "baseline", "teacher": "baseline", "epochs": 1, "model": student},
+            "told": {
+                "method": "finetune",
+                "parent": "baseline",
+                "epochs": 1,
+                "teacher": {"family": "decoder", "source": "large"},
+            },
         },
     )
     assert written(params, "model") == {
         "a.keras": sha(b"a"), "b.h5": sha(b"b"), "c.h5": sha(b"c"), "own.py": sha(b"pass"),
-        "package/__init__.py": sha(b"__init__.py"), "package/deep.py": sha(b"deep.py"),
+        "large/config.json": sha(b"{}"), "package/__init__.py": sha(b"__init__.py"), "package/deep.py": sha(b"deep.py"),
         "saved/variables/data": sha(b"d"),
     }  # fmt: skip
 

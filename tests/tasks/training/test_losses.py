@@ -10,7 +10,7 @@ from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEACHER
 from tasks.params import Finetune, Slim, Training
 from tasks.quality.heads import find
 from tasks.training import fit
-from tasks.training.losses import objective, taught_classes, taught_plain
+from tasks.training.losses import objective, taught_classes, taught_plain, taught_tokens
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 fit.import_tensorflow()
@@ -74,6 +74,18 @@ def test_all_of_the_weight_leaves_the_label_out():
     for weight, same in ((1, True), (0.9, False)):
         loss = taught_classes(weight, 4.0)
         assert np.array_equal(loss(packed(answers), ours), loss(other, ours)) is same
+
+
+@pytest.mark.parametrize(("weight", "temperature"), [(0.9, 4.0), (0.3, 1.0), (1.0, 2.0)])
+def test_every_token_is_taught_as_a_class_is(weight, temperature):
+    """Of scores, which the softmax of each place makes probabilities: [4, 10, 3] are forty places."""
+    label, ours, theirs = (tf.constant(x.reshape(4, 10, -1), tf.float32) for x in (LABELS, LOGITS, THEIRS))
+    found = taught_tokens(weight, temperature)(tf.concat([label, theirs], axis=-1), ours)
+    plain = -log_softmax(LOGITS, axis=1)[np.arange(40), LABELS]
+    expected = weight * temperature**2 * kullback_leibler(temperature) + (1 - weight) * plain
+    assert np.allclose(found, expected.reshape(4, 10), rtol=1e-4, atol=1e-5)
+    alone = taught_tokens(weight, temperature)(label[..., 0], ours)
+    assert np.allclose(alone, plain.reshape(4, 10), rtol=1e-5), "who is judged is judged by the text"
 
 
 def test_values_are_taught_by_their_mean_squares():

@@ -137,7 +137,8 @@ def _config(file: Gguf, architecture: str, kind: str, rows: int) -> dict[str, An
         found["rope_scaling"] = {"rope_type": scaling, "factor": factor}
     if (window := file.value(f"{architecture}.attention.sliding_window")) is not None:
         raise ModelError(f"{file.path}: a sliding window ({window}) is not supported of GGUF files")
-    return {"model_type": kind, "vocab_size": rows, "hidden_act": "silu", **found}
+    named = [f"{kind.capitalize()}ForCausalLM"]  # the class of transformers, by which other tools tell a folder's kind
+    return {"model_type": kind, "architectures": named, "vocab_size": rows, "hidden_act": "silu", **found}
 
 
 def _plain(value: Any) -> Any:

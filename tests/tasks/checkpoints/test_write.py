@@ -121,6 +121,7 @@ def test_a_gguf_file_becomes_a_folder_with_its_tokenizer(gguf_file, llama, tmp_p
     write.write(source.model(), source, tmp_path / "out")
     again = load.load(tmp_path / "out")
     assert again.spec == source.spec
+    assert again.config["architectures"] == ["LlamaForCausalLM"]  # the builder of ONNX Runtime GenAI asks for it
     saved, original = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", llama[0].path))
     assert saved.keys() == original.keys()
     assert all(np.array_equal(saved[name], value) for name, value in original.items())

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.bench.request import Request
+from tasks.bench.runner import prompts
 from tasks.bench.setup import Setup
 from tasks.errors import DeviceError
 from tasks.formats import cost
 from tasks.records import Phase
-from tasks.records.figures import DECODE
+from tasks.records.figures import DECODE, PREFILL
 
 log = logging.getLogger(__name__)
 BANDWIDTH_S = 120.0
@@ -20,13 +21,16 @@ CACHED = 1.1  # of it, from which on much was never read from there
 def told(request: Request, setup: Setup, phases: Mapping[str, Phase]) -> dict[str, Phase]:
     """The phases, of which that of a token tells what it reads, how fast, and how fast this memory is read.
 
-    Where another processor computes, from memory of its own, nothing is told. A machine that fails to say how fast its
-    memory is spoils no measurement.
+    What it reads hangs from its room: it is counted where the middle one of the measured tokens stands. Where another
+    processor computes, from memory of its own, nothing is told. A machine that fails to say how fast its memory is
+    spoils no measurement.
     """
     card, decode = request.artifact.card, phases.get(DECODE)
     if decode is None or decode.latency is None or setup.offloads:
         return dict(phases)
-    (call,) = (signature for signature in card.signatures if signature.name == DECODE)
+    calls = {signature.name: signature.model_dump() for signature in card.signatures}
+    prompt = phases[PREFILL].volume if PREFILL in phases else 0
+    call = prompts.at(calls, DECODE, prompt + request.protocol.new_tokens // 2)
     asked, files = setup.ask("bandwidth", request.artifact), setup.files(request.artifact)
     try:
         answer = setup.session.run(asked, files, {}, timeout_s=BANDWIDTH_S)
@@ -35,7 +39,7 @@ def told(request: Request, setup: Setup, phases: Mapping[str, Phase]) -> dict[st
         return dict(phases)
     if not answer.read_gb_s:
         return dict(phases)
-    count = cost.reads(request.artifact.path, DECODE, call.state.values())
+    count = cost.reads(request.artifact.path, call["name"], call["state"].values())
     gb_s, most = count / decode.latency.ms_p50 / 1e6, answer.read_gb_s
     about: dict[str, Any] = {"bytes_read": count, "read_gb_s": gb_s, "memory_gb_s": most, "bound": _bound(gb_s / most)}
     return {**phases, DECODE: decode.model_copy(update={"details": {**decode.details, **about}})}

@@ -2,7 +2,8 @@
 
 One file has, with the same weights: `prefill_16` and so on, which take so many tokens of a prompt and give no scores;
 `decode`, which takes one token and gives the scores of the next; `score_128`, which gives those of every place of a
-window. The caches are inputs and outputs of each.
+window. The caches are inputs and outputs of each. A call reads all that its caches have room for, so `decode` and the
+prefills come in smaller rooms too, as `room_256_decode`: a text begins in the smallest.
 """
 
 import logging
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.bench.runner.prompts import IN_ROOM
 from tasks.decoder.cached import cached, is_decoder, limit
 from tasks.decoder.network import LOGITS
 from tasks.decoder.portable import Network, Numbers
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 HEAD = "head"  # the layer that gives the scores, where that is not the embedding: see DecoderSpec
 BEHIND = 128  # tokens that the caches hold behind a window, where nobody says how many
+SMALLEST = 256  # tokens that the caches of the smallest room hold at least
 PROGRAMS = "model.stablehlo.zip"
 GENERATED = 32  # tokens that one call of the program `generate` tells
 log = logging.getLogger(__name__)
@@ -172,18 +175,38 @@ def plan(model: "tf_keras.Model", entry: "Quantize") -> tuple[tuple[int, ...], i
     return lengths, int(room)
 
 
+def rooms(lengths: Sequence[int], room: int) -> list[int]:
+    """All rooms of a file, the largest last: each at least twice the one before, a multiple of the short prefills."""
+    step = math.lcm(*[n for n in lengths if n <= SMALLEST] or [min(lengths)])
+    found = [-(-SMALLEST // step) * step]
+    while 2 * found[-1] <= room:
+        found.append(2 * found[-1])
+    return [*found[:-1], room]
+
+
+def calls(lengths: Sequence[int], room: int, window: int) -> dict[str, tuple[int, int]]:
+    """Every signature of a file by name: the tokens that it takes, and those that its caches hold.
+
+    The scores of a window need no more room than that.
+    """
+    whole = {**{f"prefill_{n}": n for n in lengths}, "decode": 1}
+    *smaller, _ = every = rooms(lengths, room)
+    found = {IN_ROOM.format(r, name): (n, r) for r in smaller for name, n in whole.items() if r % n == 0}
+    found |= {name: (n, room) for name, n in whole.items()}
+    return found | {f"score_{window}": (window, next(r for r in every if r >= window))}
+
+
 def _converter(model: "tf_keras.Model", lengths: Sequence[int], room: int, folder: Path) -> Any:
     """TensorFlow's converter, of a SavedModel in `folder` with all signatures."""
     import tensorflow as tf
 
-    window = model.input_shape[1]
-    named = {**{f"prefill_{n}": n for n in lengths}, "decode": 1, f"score_{window}": window}
-    forms = {n: cached(model, n, room) for n in sorted(set(named.values()))}
+    named = calls(lengths, room, model.input_shape[1])
+    forms = {form: cached(model, *form) for form in sorted(set(named.values()))}
     saved = tf.Module()
     saved.kept = model.variables
-    calls = {name: _call(forms[n], scores=not name.startswith("prefill")) for name, n in named.items()}
-    tf.saved_model.save(saved, str(folder), signatures=calls)
-    return tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(calls))
+    traced = {name: _call(forms[form], scores="prefill" not in name) for name, form in named.items()}
+    tf.saved_model.save(saved, str(folder), signatures=traced)
+    return tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=list(traced))
 
 
 def _call(form: "tf_keras.Model", *, scores: bool) -> Any:

@@ -7,6 +7,7 @@ that input in the next call, as LiteRT-LM has it of its caches. A file of one si
 from collections.abc import Sequence
 from math import prod
 
+from tasks.bench.runner.prompts import ROOM
 from tasks.errors import ModelError
 from tasks.formats import tflite
 from tasks.quantize import litert
@@ -88,6 +89,8 @@ def language(model: str, found: Sequence[Signature]) -> tuple[Tensor, Tensor]:
     scores = _scores(decode)
     for signature in (decode, *prefills):
         _check(model, signature, decode)
+    for signature in [call for name, call in calls.items() if ROOM.fullmatch(name)]:
+        _check(model, _widened(signature, decode), decode)
     if len(scores) != 1 or any(_scores(prefill) not in ([], scores) for prefill in prefills):
         told = ", ".join(tensor.name for tensor in scores) or "nothing"
         raise ModelError(
@@ -102,6 +105,20 @@ def language(model: str, found: Sequence[Signature]) -> tuple[Tensor, Tensor]:
 
 def _scores(signature: Signature) -> list[Tensor]:
     return [tensor for tensor in signature.outputs if tensor.name not in signature.state]
+
+
+def _widened(signature: Signature, decode: Signature) -> Signature:
+    """A signature of a smaller room as it would be in that of `decode`, if all that it lacks is places of the state."""
+    found = ROOM.fullmatch(signature.name)
+    assert found
+    room, states = int(found[1]), {tensor.name: tensor for tensor in decode.inputs if tensor.name in decode.state}
+    inputs = []
+    for tensor in signature.inputs:
+        whole = states.get(tensor.name, tensor)
+        other = [sizes for sizes in zip(tensor.shape, whole.shape, strict=False) if sizes[0] != sizes[1]]
+        smaller = len(tensor.shape) == len(whole.shape) and other == [(room, decode.places)]
+        inputs.append(tensor.model_copy(update={"shape": whole.shape}) if smaller else tensor)
+    return signature.model_copy(update={"inputs": tuple(inputs)})
 
 
 def _check(model: str, signature: Signature, decode: Signature) -> None:

@@ -100,7 +100,7 @@ def measure(request: Request) -> Result:
 def _phases(request: Request) -> Iterator[tuple[str, list[str | None], int, str]]:
     """Each phase, the signatures that it calls one after the other, and how many of its unit that makes.
 
-    A token behind a prompt costs the same at every place: all that the caches have room for is read.
+    A token behind a prompt costs the same at every place of a room: it stands for all where the middle one does.
     """
     card = request.artifact.card
     if card.scenario == "single":
@@ -109,8 +109,8 @@ def _phases(request: Request) -> Iterator[tuple[str, list[str | None], int, str]
     with np.load(request.inputs) as given:
         (n,) = {given[name].shape[1] for name in given.files}
     about = {signature.name: signature.model_dump() for signature in card.signatures if signature.state}
-    yield PREFILL, [name for name, _ in prompts.parts(about, n)], n, "token"
-    yield DECODE, [prompts.DECODE], 1, "token"
+    yield PREFILL, [call["name"] for call, *_ in prompts.calls(about, n)], n, "token"
+    yield DECODE, [prompts.at(about, DECODE, n + request.protocol.new_tokens // 2)["name"]], 1, "token"
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:

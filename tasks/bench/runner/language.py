@@ -6,6 +6,9 @@ no scores of the next token, the last token of a prompt goes through decode. Wha
 prefill's length where each token has a place of its own in the state: what stands behind a token is not seen by it, and
 is written over by what follows. The state never leaves the runtime: one set of buffers is the input and the output of a
 call where the file writes it in place, else two take turns.
+
+A call reads the whole state, so a file may have its signatures in smaller rooms too, `room_256_decode` and so on. Each
+call is made in the smallest that has its places; what a smaller one holds is copied over once.
 """
 
 from math import prod
@@ -14,47 +17,81 @@ from typing import Any
 import numpy as np
 
 from .arrays import Arrays, Example, RefusedError, dequantize, one_line
-from .prompts import DECODE, checked, gives_scores, length, parts
+from .prompts import DECODE, at, calls, checked, gives_scores, length
 
 PACKAGE = "ai-edge-litert"
 MODULE = "ai_edge_litert.compiled_model"
 REFUSALS = (RuntimeError,)
+XNNPACK_IN_MEMORY = ":memory"  # as xnnpack_delegate.h calls it
 Buffers = dict[str, Any]  # of the runtime, by the names of tensors
 
 
 class State:
-    """What a call leaves to the next one."""
+    """What a call leaves to the next one, in one room."""
 
-    def __init__(self, model: Any, decode: dict[str, Any], *, in_place: bool) -> None:
-        self._shapes = {
-            tensor["name"]: tensor for tensor in decode["inputs"] if tensor["name"] in decode["state"].values()
-        }
+    def __init__(self, model: Any, about: dict[str, Any], *, in_place: bool) -> None:
+        kept = [tensor for tensor in about["inputs"] if tensor["name"] in about["state"].values()]
+        self._empty = {tensor["name"]: np.zeros(tensor["shape"], tensor["dtype"]) for tensor in kept}
         buffers = [
-            {name: model.create_input_buffer_by_name(DECODE, name) for name in self._shapes}
+            {name: model.create_input_buffer_by_name(about["name"], name) for name in self._empty}
             for _ in range(1 if in_place else 2)
         ]
         self.turns: list[tuple[Buffers, Buffers]] = [(buffers[0], buffers[-1]), (buffers[-1], buffers[0])]  # in, out
         self.turn = 0
-        self._empty = {
-            name: np.zeros(prod(about["shape"]), np.dtype(about["dtype"])) for name, about in self._shapes.items()
-        }
 
     def keep(self) -> dict[str, Any]:
         """A copy of it."""
         held = self.turns[self.turn][0]
-        return {name: held[name].read(len(zeros), zeros.dtype) for name, zeros in self._empty.items()}
+        return {
+            name: held[name].read(zeros.size, zeros.dtype).reshape(zeros.shape) for name, zeros in self._empty.items()
+        }
 
     def restore(self, kept: dict[str, Any] | None = None) -> None:
-        """Put a copy in place; without one, the state of an empty text: all zeros."""
+        """Put a copy in place, or what both have of one of another room; without one, the state of an empty text."""
         for name, buffer in self.turns[self.turn][0].items():
-            buffer.write((kept or self._empty)[name])
+            value = self._empty[name]
+            if kept is not None and kept[name].shape != value.shape:
+                value = value.copy()
+                both = tuple(map(slice, np.minimum(value.shape, kept[name].shape)))
+                value[both] = kept[name][both]
+            elif kept is not None:
+                value = kept[name]
+            buffer.write(value)
+
+
+class States:
+    """The state of one text, in the room that it has reached; rooms are made when they are first entered."""
+
+    def __init__(self, model: Any, *, in_place: bool) -> None:
+        self._model, self._in_place = model, in_place
+        self._made: dict[tuple[Any, ...], State] = {}
+        self.now: State | None = None
+
+    def of(self, about: dict[str, Any]) -> State:
+        """That of a signature; it shares it with all whose state has the same shape."""
+        shapes = {tensor["name"]: tensor["shape"] for tensor in about["inputs"]}
+        room = tuple(tuple(shapes[name]) for name in sorted(about["state"].values()))
+        if room not in self._made:
+            self._made[room] = State(self._model, about, in_place=self._in_place)
+        return self._made[room]
+
+    def begin(self, state: State, kept: dict[str, Any] | None = None) -> None:
+        """Go on from a copy of a state, or with an empty text."""
+        self.now = state
+        state.restore(kept)
+
+    def enter(self, state: State) -> None:
+        """Go on in another room, with what this one holds."""
+        if self.now is not state:
+            self.begin(state, self.now.keep() if self.now else None)
 
 
 class Call:
     """A signature at one place of a text, with buffers of its own for what it is given."""
 
-    def __init__(self, model: Any, about: dict[str, Any], place: int, state: State, scores: Buffers) -> None:
-        self._model, self._state, self.name, self.length = model, state, about["name"], length(about)
+    def __init__(self, model: Any, about: dict[str, Any], place: int, states: States, scores: Buffers) -> None:
+        self._model, self.name, self.length = model, about["name"], length(about)
+        self._states, self.state = states, states.of(about)
         kinds = {tensor["name"]: np.dtype(tensor["dtype"]) for tensor in about["inputs"]}
         given = {name: model.create_input_buffer_by_name(self.name, name) for name in kinds if name in GIVEN}
         if "input_pos" in given:
@@ -63,7 +100,7 @@ class Call:
         outputs = scores if gives_scores(about) else {}
         self._turns = [
             ({**given, **taken}, {**outputs, **{name: left[into] for name, into in about["state"].items()}})
-            for taken, left in state.turns
+            for taken, left in self.state.turns
         ]
 
     def write(self, tokens: Any) -> None:
@@ -74,8 +111,9 @@ class Call:
 
     def run(self) -> None:
         """Make the call; the state is then what it gave."""
-        self._model.run_by_name(self.name, *self._turns[self._state.turn])
-        self._state.turn = 1 - self._state.turn
+        self._states.enter(self.state)
+        self._model.run_by_name(self.name, *self._turns[self.state.turn])
+        self.state.turn = 1 - self.state.turn
 
 
 GIVEN = ("tokens", "input_pos")
@@ -92,7 +130,7 @@ class Model:
         self._about = {signature["name"]: signature for signature in options["signatures"] if signature["state"]}
         self._compiled, decode = _compiled(path, options), self._about[DECODE]
         self._in_place = all(signature["in_place"] for signature in self._about.values())
-        self.state = State(self._compiled, decode, in_place=self._in_place)
+        self.states = States(self._compiled, in_place=self._in_place)
         self._asked = options.get("asked") or DECODE
         told = self._about[self._asked]
         (self._scores,) = (tensor for tensor in told["outputs"] if tensor["name"] not in told["state"])
@@ -101,11 +139,14 @@ class Model:
         self.inputs: dict[str, Any] = {"tokens": None}
         self._parts: list[tuple[Call, int]] = []  # and how many tokens of a prompt it takes
         self.decoded: list[int] = []  # the text after a prompt, where one was made
+        self.decoded_by: dict[str, int] = {}  # how many tokens of it each signature took in
 
     def call(self, signature: str, place: int) -> Call:
-        """A call at a place of the text."""
-        scores = {self._scores["name"]: self._buffer}
-        return Call(self._compiled, self._about[signature], place, self.state, scores)
+        """A call at a place of the text, in the smallest room that has it."""
+        return self._call(at(self._about, signature, place), place)
+
+    def _call(self, about: dict[str, Any], place: int) -> Call:
+        return Call(self._compiled, about, place, self.states, {self._scores["name"]: self._buffer})
 
     def prepare(self, columns: Arrays) -> list[Example]:
         """Every prompt, and the calls that take prompts of this length.
@@ -118,10 +159,8 @@ class Model:
         whole = length(self._about[self._asked]) if self._asked != DECODE else None
         n = checked(tokens, self.room, self._scores["shape"][-1], whole)
         if n != sum(count for _, count in self._parts):
-            self._parts, place = [], 0
-            for signature, count in [(self._asked, n)] if whole else parts(self._about, n):
-                self._parts.append((self.call(signature, place), count))
-                place += count
+            found = [(self._about[self._asked], 0, n)] if whole else calls(self._about, n)
+            self._parts = [(self._call(about, place), count) for about, place, count in found]
         return [[("tokens", row)] for row in tokens]
 
     def put(self, example: Example) -> None:
@@ -130,7 +169,7 @@ class Model:
         for part, count in self._parts:
             part.write(tokens[:count])
             tokens = tokens[count:]
-        self.state.restore()
+        self.states.begin(self._parts[0][0].state)
 
     def invoke(self) -> None:
         """Take the prompt in."""
@@ -157,7 +196,8 @@ class Model:
         """How the state is kept, and by which calls a prompt is taken in."""
         kept = "in place" if self._in_place else "in two sets of buffers, by turns"
         taken = [f"{part.name} ({count} of {part.length})" for part, count in self._parts]
-        return {"state_kept": kept, "prompt_calls": taken, "decoded": self.decoded}
+        by = [f"{name} ({count})" for name, count in self.decoded_by.items()]
+        return {"state_kept": kept, "prompt_calls": taken, "decode_calls": by, "decoded": self.decoded}
 
     def operators(self) -> list[dict[str, Any]]:
         """Nothing: the runtime does not tell."""
@@ -179,13 +219,18 @@ class Decoding:
             )
         model.put(prompt)
         model.invoke()
-        self.read, self._state, self._start = model.read, model.state, model.state.keep()
+        self.read, self._states = model.read, model.states
+        state = model.states.now
+        assert state is not None  # the prompt has one
+        self._start = (state, state.keep())
         self.tokens = model.decoded = []
+        model.decoded_by = {}
         self.examples: list[Any] = []
         for place in range(first, first + new_tokens):
             self.tokens.append(int(np.argmax(model.read()[0])))
             call = model.call(DECODE, place)
             call.write(self.tokens[-1:])
+            model.decoded_by[call.name] = model.decoded_by.get(call.name, 0) + 1
             self.examples.append([(place - first, call)])
             self.put(self.examples[-1])
             self.invoke()
@@ -194,7 +239,7 @@ class Decoding:
         """Make a token the next; before the first of them the state is that after the prompt."""
         ((place, self._next),) = example
         if place == 0:
-            self._state.restore(self._start)
+            self._states.begin(*self._start)
 
     def invoke(self) -> None:
         """Take one token in."""
@@ -207,7 +252,10 @@ def _compiled(path: str, options: dict[str, Any]) -> Any:
     from ai_edge_litert.options import CpuKernelMode, CpuOptions, Options
 
     mode = {"default": None, "reference": CpuKernelMode.REFERENCE}[options["kernels"]]
-    processor = CpuOptions(num_threads=options["threads"], kernel_mode=mode)
+    # signatures that read the same weights so pack them for the kernels once, in memory alone: else each has its own
+    processor = CpuOptions(
+        num_threads=options["threads"], kernel_mode=mode, xnnpack_weight_cache_path=XNNPACK_IN_MEMORY
+    )
     settings = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=processor)
     try:
         return CompiledModel.from_file(path, options=settings)

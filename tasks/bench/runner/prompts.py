@@ -1,11 +1,14 @@
 """Which prompts a language model takes, and by which signatures: no runtime is needed to tell."""
 
+import re
 from math import prod
 from typing import Any
 
 from .arrays import RefusedError
 
 DECODE, PREFILL = "decode", "prefill"
+IN_ROOM = "room_{}_{}"  # a signature whose state has room for fewer tokens than that of the same name alone
+ROOM = re.compile(r"room_([1-9]\d*)_(.+)")
 
 
 def checked(tokens: Any, room: int | None, known: int, whole: int | None = None) -> int:
@@ -51,6 +54,25 @@ def _filled(prefills: list[dict[str, Any]], place: int, left: int) -> dict[str, 
     """The shortest prefill that takes what is left, and no place beyond the state's end, where nothing is written."""
     fitting = [each for each in prefills if left <= length(each) and place + length(each) <= (each["places"] or 0)]
     return min(fitting, key=length, default=None)
+
+
+def calls(about: dict[str, dict[str, Any]], n: int) -> list[tuple[dict[str, Any], int, int]]:
+    """The signatures of `parts`, each in the smallest room; from which place on, and how many tokens each takes."""
+    found, place = [], 0
+    for name, count in parts(about, n):
+        found.append((at(about, name, place), place, count))
+        place += count
+    return found
+
+
+def at(about: dict[str, dict[str, Any]], name: str, place: int) -> dict[str, Any]:
+    """A signature in the smallest room of the file that has the places which it writes, from `place` on."""
+    fitting = {
+        int(found[1]): signature
+        for other, signature in about.items()
+        if (found := ROOM.fullmatch(other)) and found[2] == name and place + length(signature) <= int(found[1])
+    }
+    return fitting[min(fitting)] if fitting else about[name]
 
 
 def length(signature: dict[str, Any]) -> int:

@@ -10,39 +10,24 @@ from scipy.special import rel_entr, softmax
 from tasks.bench import judging, predict
 from tasks.bench.request import Artifact
 from tasks.bench.runner import language as runner
+from tasks.bench.runner import prompts
 from tasks.bench.runner.arrays import RefusedError
 from tasks.decoder import network
-from tasks.decoder.spec import Block, DecoderSpec
 from tasks.errors import ParamsError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, TEXT_BYTES
 from tasks.formats import cost, tflite
-from tasks.params import Quantize
-from tasks.quantize import language, layers, signatures
+from tasks.quantize import language, layers
 from tasks.records.artifacts import Runnable
+from tests import decoders
+from tests.decoders import PREFILL, ROOM, SPEC, TEXT, WIDTH, WINDOW, WORDS, entry
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-WINDOW, ROOM, PREFILL, WORDS, WIDTH = 12, 24, (4, 8), 256, 64
-SPEC = DecoderSpec(
-    vocabulary=WORDS, width=WIDTH, hidden=96, heads=4, kv_heads=2, head_width=16, blocks=(Block((1.0, 0.1)),), room=32,
-    attention_scale=0.25, tied=True,
-)  # fmt: skip
-TEXT = np.random.default_rng(0).integers(0, WORDS, ROOM).astype(np.int32)
 
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    built = network.build(SPEC, WINDOW)
-    last = keras.layers.Reshape((WORDS,))(keras.layers.Cropping1D((WINDOW - 1, 0))(built.output))
-    built = keras.Model(built.input, keras.layers.Softmax()(last), name="decoder")
-    rng = np.random.default_rng(1)
-    built.set_weights([rng.normal(1 if w.ndim == 1 else 0, 0.2, w.shape) for w in built.get_weights()])
-    return built
-
-
-def entry(scheme="float32", **keys):
-    return Quantize(model="baseline", scheme=scheme, **keys)
+    return decoders.built()
 
 
 @pytest.fixture(scope="module")
@@ -52,18 +37,14 @@ def content(model):
 
 @pytest.fixture(scope="module")
 def logits(model):
-    """What Keras says at each place of the text, which it is told whole: no cache, no signature."""
-    whole = network.build(SPEC)
-    whole.set_weights(model.get_weights())
-    return whole(TEXT[None]).numpy()[0]
+    return decoders.logits(model)
 
 
 @pytest.fixture(scope="module")
 def driver(content, tmp_path_factory):
     path = tmp_path_factory.mktemp("decoder") / "model.tflite"
     path.write_bytes(content)
-    calls = [call.model_dump() for call in signatures.read(tflite.load(path))]
-    return runner.Model(str(path), {"kernels": "default", "threads": 1, "signatures": calls})
+    return decoders.driver(path)
 
 
 def test_the_graph_of_every_signature_is_one_that_is_fast(content):
@@ -205,8 +186,19 @@ def test_nothing_is_written_beyond_the_end():
         lengths, room, scores = rng.integers(1, 20, rng.integers(1, 4)), int(rng.integers(1, 60)), rng.integers(0, 2)
         about = {f"prefill_{n}": _signature(f"prefill_{n}", int(n), room, scores) for n in lengths}
         about["decode"] = _signature("decode", 1, room, True)
+        for r in rng.integers(1, room + 1, rng.integers(0, 4)):
+            name = str(rng.choice(list(about))).rpartition("room_")[2].lstrip("0123456789_")
+            about[f"room_{r}_{name}"] = {**about[name], "name": f"room_{r}_{name}"}
         n, place = int(rng.integers(1, room + 1)), 0
-        calls = runner.parts(about, n)
+        for (signature, start, count), (name, same) in zip(
+            prompts.calls(about, n), prompts.parts(about, n), strict=True
+        ):
+            held = int(signature["name"].split("_")[1]) if signature["name"].startswith("room") else room
+            assert signature["name"].endswith(name)
+            assert (start, count) == (place, same)
+            assert start + runner.length(signature) <= held
+            place += count
+        place, calls = 0, prompts.parts(about, n)
         for name, count in calls:
             assert 0 < count <= runner.length(about[name])
             assert place + runner.length(about[name]) <= room
@@ -215,7 +207,7 @@ def test_nothing_is_written_beyond_the_end():
         name, count = calls[-1]
         assert runner.gives_scores(about[name])
         summed = {name: {**signature, "places": None} for name, signature in about.items()}
-        assert all(count == runner.length(summed[name]) for name, count in runner.parts(summed, n)), "no fill in a sum"
+        assert all(count == runner.length(summed[name]) for name, count in prompts.parts(summed, n)), "no fill in a sum"
         assert count == runner.length(about[name]), "scores are those of the last token"
 
 

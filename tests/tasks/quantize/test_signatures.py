@@ -56,6 +56,15 @@ def test_what_is_called_in_another_way_is_refused(calls, message):
         signatures.language("own", calls)
 
 
+def test_a_smaller_room_has_the_same_state_but_for_its_places():
+    decode = DECODE.model_copy(update={"places": 8})
+    smaller = tensor("kv", 2, 4, 4)
+    signatures.language("own", [PREFILL, decode, call("room_4_decode", (TOKENS, smaller), (SCORES, smaller))])
+    for name, cache in (("room_2_decode", smaller), ("room_4_decode", tensor("kv", 2, 8, 2))):
+        with pytest.raises(ModelError, match=f"{name}' takes tokens, kv; 'tokens' and the state of 'decode' are expec"):
+            signatures.language("own", [PREFILL, decode, call(name, (TOKENS, cache), (SCORES, cache))])
+
+
 def file(operators, *, after_shape=(1, 8, 4), signatures_=2):
     """A graph of `state` (0), `part` (1), `begin` (2), `state` after it (3) and an `answer` (4)."""
     shapes = {"state": (1, 8, 4), "part": (1, 1, 4), "begin": (3,), "after": after_shape, "answer": (1, 4)}

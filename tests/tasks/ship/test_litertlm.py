@@ -155,8 +155,11 @@ print(json.dumps([engine.tokenize(sys.argv[2]), session.run_decode().texts[0]]))
 
 
 @pytest.mark.slow
-def test_litert_lm_writes_what_the_runner_does(tmp_path):
-    """A prompt that two prefills and `decode` take in; the text is the likeliest, token by token."""
+def test_litert_lm_writes_what_the_runner_does(tmp_path, monkeypatch):
+    """A prompt that two prefills and `decode` take in; the text is the likeliest, token by token.
+
+    The file has smaller rooms, through which the runner goes; LiteRT-LM uses the whole one.
+    """
     pytest.importorskip("litert_lm", reason="uv pip install --no-deps --group litert-lm")
     keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
     from tasks.bench.runner import language as runner
@@ -177,6 +180,7 @@ def test_litert_lm_writes_what_the_runner_does(tmp_path):
     rng = np.random.default_rng(1)
     model.set_weights([rng.normal(1 if w.ndim == 1 else 0, 0.4, w.shape) for w in model.get_weights()])
     path = tmp_path / "model.tflite"
+    monkeypatch.setattr(language, "SMALLEST", 8)
     made = language.make(model, Quantize(model="baseline", scheme="float32", prefill=(4, 8), room=64))
     path.write_bytes(made.content)
     calls = signatures.read(tflite.load(path))
@@ -192,6 +196,7 @@ def test_litert_lm_writes_what_the_runner_does(tmp_path):
     driver = runner.Model(str(path), options)
     ours = driver.decoding(driver.prepare({"tokens": np.array([numbers], np.int32)})[0], 24).tokens
     assert len(set(ours)) > 4, "the check would be empty"
+    assert driver.facts()["decode_calls"] == ["room_32_decode (16)", "decode (8)"]
     command = [sys.executable, "-c", BY_LITERT_LM, str(tmp_path / "bundle.litertlm"), prompt, "24"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
     theirs, text = json.loads(done.stdout.splitlines()[-1])

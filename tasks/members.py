@@ -92,6 +92,7 @@ METHODS = Registry(
         "factorize": "tasks.compress.factorize:METHOD",
         "distill": "tasks.compress.distill:METHOD",
         "finetune": "tasks.compress.finetune:METHOD",
+        "smooth": "tasks.compress.smooth:METHOD",
         "gptq": "tasks.compress.gptq:METHOD",
         "external": "tasks.compress.external:METHOD",
     },

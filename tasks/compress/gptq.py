@@ -7,7 +7,6 @@ it are floats upon a grid that the conversion to `int4-dynamic` with the same `b
 """
 
 import logging
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +31,6 @@ Products = NDArray[np.float64]
 Matrix = NDArray[np.float32]
 SHRINKS = np.linspace(1.0, 0.7, 16)  # of the largest weight of a block, which are tried as the end of its scale
 JUDGED = 24  # validation examples that the layers which keep 8 bits are found on
-BATCH = 8  # examples
 AT_ONCE = 128  # columns, after which the error is brought to all that are left
 log = logging.getLogger(__name__)
 
@@ -118,7 +116,7 @@ def apply(
     kept = _kept(twin, layers, params, validation)
     names = [name for name in layers if name not in kept]
     solved: tuple[Any, Products] = (None, np.empty(0))
-    for layer, given in inputs.walk(twin, _batches(train, params.examples), names):
+    for layer, given in inputs.walk(twin, inputs.batches(train, params.examples), names):
         if solved[0] is not given:
             solved = (given, _products(given))
         weights = np.ascontiguousarray(layer.kernel.numpy().T)
@@ -154,7 +152,7 @@ def _kept(model: "tf_keras.Model", layers: dict[str, int], params: Gptq, validat
         step = np.repeat(scales(weights, params.block, np.ones(weights.shape[1])), params.block, axis=1)
         changes[name] = (np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step - weights).T
     everywhere = task_of(validation) == "language"
-    found = fisher.costs(model, changes, _batches(validation, JUDGED, 1), scores=everywhere)
+    found = fisher.costs(model, changes, inputs.batches(validation, JUDGED, 1), scores=everywhere)
     kept, left = set(), params.eight * sum(layers.values())
     for name in sorted(found, key=lambda name: -found[name] / layers[name]):
         if layers[name] <= left:
@@ -162,17 +160,6 @@ def _kept(model: "tf_keras.Model", layers: dict[str, int], params: Gptq, validat
             left -= layers[name]
     log.info("gptq: 8 bits for %s", ", ".join(sorted(kept)) or "none")
     return kept
-
-
-def _batches(examples: "Examples", count: int, size: int = BATCH) -> Sequence[Any]:
-    """The inputs of some examples at even distances, a few at a time."""
-    import tensorflow as tf
-
-    picked = np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(np.int64)
-    taken = examples.take(picked).arrays().inputs
-    columns = [tf.constant(column) for column in taken.values()]
-    parts = [[column[i : i + size] for column in columns] for i in range(0, len(picked), size)]
-    return [part[0] if len(part) == 1 else part for part in parts]
 
 
 def _products(given: inputs.Batches) -> Products:

@@ -1,13 +1,39 @@
-"""What the dense layers of a model are given, one layer after the other, while their weights are being changed."""
+"""A model layer by layer: what its dense layers are given, while their weights are being changed."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import tf_keras
 
+    from tasks.examples import Examples
+
 Batches = list[Any]  # tensors [examples, ..., inputs]
+BATCH = 8  # examples
+
+
+def batches(examples: "Examples", count: int, size: int = BATCH) -> Sequence[Any]:
+    """What a model is given of some examples at even distances, a few at a time."""
+    import tensorflow as tf
+
+    picked = np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(np.int64)
+    taken = examples.take(picked).arrays().inputs
+    columns = [tf.constant(column) for column in taken.values()]
+    parts = [[column[i : i + size] for column in columns] for i in range(0, len(picked), size)]
+    return [part[0] if len(part) == 1 else part for part in parts]
+
+
+def nodes(model: "tf_keras.Model") -> list[Any]:
+    """The calls of a model's layers, in the order in which they compute.
+
+    Args:
+        model: Functional or Sequential.
+    """
+    by_depth = model._nodes_by_depth
+    return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
 
 
 def walk(model: "tf_keras.Model", batches: Sequence[Any], wanted: Collection[str]) -> Iterator[tuple[Any, Batches]]:
@@ -23,13 +49,12 @@ def walk(model: "tf_keras.Model", batches: Sequence[Any], wanted: Collection[str
     """
     import tensorflow as tf
 
-    nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
-    nodes = [node for node in nodes if not node.is_input]
-    uses = Counter(id(tensor) for node in nodes for tensor in tf.nest.flatten(node.keras_inputs))
+    calls = nodes(model)
+    uses = Counter(id(tensor) for node in calls for tensor in tf.nest.flatten(node.keras_inputs))
     given = [tf.nest.flatten(batch) for batch in batches]
     known = {id(tensor): [each[i] for each in given] for i, tensor in enumerate(model.inputs)}
-    last = max((i for i, node in enumerate(nodes) if node.layer.name in wanted), default=-1)
-    for i, node in enumerate(nodes[: last + 1]):
+    last = max((i for i, node in enumerate(calls) if node.layer.name in wanted), default=-1)
+    for i, node in enumerate(calls[: last + 1]):
         if node.layer.name in wanted:
             yield node.layer, known[id(tf.nest.flatten(node.keras_inputs)[0])]
             if i == last:

@@ -108,6 +108,16 @@ class Finetune(Method):
     method: Literal["finetune"]
 
 
+class Smooth(Method):
+    """Outliers of activations moved into the weights that read them; the model answers as before."""
+
+    method: Literal["smooth"]
+    epochs: Literal[0] = 0
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.6  # how much of them the weights take over
+    examples: Count = 64  # of training, that the activations are seen on
+    teacher: None = None
+
+
 class Gptq(Method):
     """Weights of 4 bits in blocks that make up for each other's rounding; nothing is trained."""
 
@@ -130,7 +140,7 @@ class External(Stored):
     teacher: None = None
 
 
-Own = Slim | Prune | Cluster | Factorize | Distill | Finetune | Gptq | External
+Own = Slim | Prune | Cluster | Factorize | Distill | Finetune | Smooth | Gptq | External
 if TYPE_CHECKING:
     Compress = Own
 else:

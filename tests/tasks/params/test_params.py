@@ -99,7 +99,7 @@ FAULTS = {
     "unknown method": (
         "compress.pruned.method",
         "prun",
-        r"compress\.pruned\.method: received 'prun'; allowed: cluster, .*, prune, slim\. did you mean 'prune'\?",
+        r"compress\.pruned\.method: received 'prun'; allowed: cluster, .*, smooth\. did you mean 'prune'\?",
     ),
     "unknown family": (
         "model.family",

@@ -28,11 +28,11 @@ def in_gguf(name, values):
 
 @pytest.fixture
 def gguf_file(tmp_path):
-    """Write it: `make(quantization=None, architecture="llama", keys={}, drop=(), tokens=96)`."""
+    """Write it: `make(quantization=None, architecture="llama", keys={}, drop=(), instead={}, tokens=96)`."""
     from gguf import GGMLQuantizationType, GGUFWriter, quants
 
-    def make(quantization=None, architecture="llama", keys=(), drop=(), tokens=96):
-        path = tmp_path / "model.gguf"
+    def make(quantization=None, architecture="llama", keys=(), drop=(), instead=None, tokens=96):
+        path, known = tmp_path / "model.gguf", checkpoints.about("llama")["tensors"]
         writer = GGUFWriter(path, architecture)
         writer.add_context_length(64)
         writer.add_embedding_length(32)
@@ -53,8 +53,8 @@ def gguf_file(tmp_path):
         writer.add_eos_token_id(words.index("<end>"))
         for key, value in keys:
             writer.add_uint32(f"{architecture}.{key}", value)
-        for name, shape in checkpoints.about("llama")["tensors"].items():
-            own, values = in_gguf(name, checkpoints.weight(name, shape))
+        weights = [in_gguf(name, checkpoints.weight(name, shape)) for name, shape in known.items()]
+        for own, values in (dict(weights) | (instead or {})).items():
             if own in drop:
                 continue
             values = np.ascontiguousarray(values)

@@ -64,6 +64,14 @@ REFUSED = {
     "a window": ({"keys": [("attention.sliding_window", 8)]}, "a sliding window .8. is not supported of GGUF files"),
     "tokens": ({"tokens": 97}, "97 tokens; the embedding has rows for 96"),
     "a missing tensor": ({"drop": ["blk.1.ffn_up.weight"]}, "1 tensors are missing: blk.1.ffn_up.weight"),
+    "a tensor too many": (
+        {"instead": {"blk.2.ffn_up.weight": np.zeros((48, 32), np.float32)}},
+        "1 tensors belong to no part .*: blk.2.ffn_up.weight",
+    ),
+    "another shape": (
+        {"instead": {"blk.1.ffn_up.weight": np.zeros((40, 32), np.float32)}},
+        r"'blk.1.ffn_up.weight' is \[40, 32\]; \[48, 32\] expected",
+    ),
     "no embedding": ({"drop": ["token_embd.weight"]}, "'token_embd.weight' is missing"),
 }
 

@@ -41,15 +41,16 @@ def questions(
     asked = {each: examples.targets[each] for each in (METRICS.load(metric).asks if metric else ())}
     if asked:
         np.savez(targets, allow_pickle=False, **asked)
-    return Questions(inputs, metric, targets if asked else None, reference if beside else None)
+    keep = METRICS.load(metric).keep if metric else None
+    return Questions(inputs, keep, targets if asked else None, reference if beside else None)
 
 
 def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Facts]:
-    """What the questions' metric keeps of an artifact's judged output: the runner sends nothing else.
+    """What is kept of an artifact's judged output: the runner sends nothing else.
 
     Args:
         artifact: the file, as its card describes it.
-        asked: on which examples, by which metric.
+        asked: on which examples, and by what function.
         setup: what answers.
 
     Returns:
@@ -60,8 +61,8 @@ def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Fact
         DeviceError: it crashed, did not end in time, or gives no such output.
     """
     files, function = {**setup.files(artifact), "inputs": asked.inputs}, None
-    if asked.metric:
-        files["reduction"], function = _function(asked.metric)
+    if asked.keep:
+        files["reduction"], function = _function(asked.keep)
     keep: dict[str, Any] = {"output": judged(artifact.card.outputs), "function": function}
     if asked.reference:
         files["reference"] = setup.model(asked.reference)
@@ -79,11 +80,10 @@ def kept(artifact: Artifact, asked: Questions, setup: Setup) -> tuple[Kept, Fact
             return Kept(arrays["kept"], **vars(answer.kept)), answer.environment
 
 
-def _function(metric: str) -> tuple[Path, str]:
-    """The file of what a metric keeps answers by, and its name there."""
-    target = METRICS.load(metric).keep
+def _function(target: str) -> tuple[Path, str]:
+    """The file of what keeps answers, and its name there."""
     module, _, name = target.partition(":")
     path = closure.place(module)
     if path is None:
-        raise ParamsError(f"metric {metric!r}: keeps answers by {target!r}, and there is no such module")
+        raise ParamsError(f"answers are kept by {target!r}, and there is no such module")
     return path, name

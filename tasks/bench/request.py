@@ -49,7 +49,7 @@ class Questions:
     """Examples that a device's own kernels are judged on, in files for the runner."""
 
     inputs: Path  # `.npz` of model-ready arrays [n, ...] by input name
-    metric: str | None = None  # whose function says what is kept of the answers; None: all is
+    keep: str | None = None  # "module:function" that says what is kept of the answers; None: all is
     targets: Path | None = None  # `.npz` of the targets that it asks for, [n, ...] by name
     reference: Artifact | None = None  # whose answers the metric compares with
 

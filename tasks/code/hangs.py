@@ -1,6 +1,7 @@
 """What the outputs of each stage hang from: the code that it runs, the libraries behind it, and its settings."""
 
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
 from tasks.bench import devices
@@ -8,11 +9,14 @@ from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.runner import machine
 from tasks.closure import Reader
+from tasks.errors import DataError
+from tasks.files import sha256
 from tasks.params import Compress, Distill, External, File, Params, Quantize, Slim, Stored
 from tasks.records import figures
 
 FOREIGN = "tasks.foreign"  # reads models of one's own
 NO_MEASURING = ("tasks.bench.shipping", "tasks.bench.reach")  # what else a kind of device is asked for
+CHOICES = "tasks.quality.questions"  # reads questions
 CALIBRATES = ("tasks.bench.predict", "tasks.quantize.ranges")  # the runtime, where it chooses what is written
 
 
@@ -26,7 +30,7 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
             "settings": {"prepare": params.prepare.known()},
         },
         "train": train(params, reader),
-        "evaluate": evaluate(params.metric, reader),
+        "evaluate": evaluate(params.metric, params.choices, reader),
         "report": {
             **_code(reader, "tasks.stages.report", {params.metric, *figures.TABLE.plugins()}),
             "settings": params.model_copy(update={"search": None}).known(),
@@ -77,10 +81,19 @@ def quantize(entry: Quantize, metric: str, reader: Reader) -> dict[str, Any]:
     return {**found, "settings": entry.known() | judged_by}
 
 
-def evaluate(metric: str, reader: Reader) -> dict[str, Any]:
-    """What every evaluation hangs from."""
-    found = _code(reader, "tasks.stages.evaluate", {metric})
-    return {**found, "settings": {"metric": metric}, "processor": machine.processor()}
+def evaluate(metric: str, choices: str | None, reader: Reader) -> dict[str, Any]:
+    """What every evaluation hangs from; the questions that are asked beside the data among it, by their content.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    found = _code(reader, "tasks.stages.evaluate", {metric}, () if choices else (CHOICES,))
+    settings = {"metric": metric}
+    if choices:
+        if not Path(choices).is_file():
+            raise DataError(f"evaluate.choices: {choices}: no such file; one with a question a line is expected")
+        settings |= {"choices": choices, "choices_sha256": sha256(Path(choices))}
+    return {**found, "settings": settings, "processor": machine.processor()}
 
 
 def benchmark(device: Device, judged_by: Iterable[str], reader: Reader) -> dict[str, Any]:

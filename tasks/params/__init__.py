@@ -110,6 +110,15 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _questions_are_asked_of_who_tells_every_token(self) -> Self:
+        if self.evaluate.choices is not None and self.prepare.task != "language":
+            raise ValueError(
+                f"evaluate.choices: received {self.evaluate.choices!r}; questions are for prepare.task language, whose "
+                f"models tell every token; received task {self.prepare.task!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _goals_go_the_way_of_the_metric(self) -> Self:
         for goal in self.search.goals if self.search else ():
             if goal.of == QUALITY and goal.max_drop is None:
@@ -122,6 +131,11 @@ class Params(Section):
     def metric(self) -> str:
         """What quality is: a key of METRICS."""
         return self.evaluate.metric or USUAL[self.prepare.task]
+
+    @property
+    def choices(self) -> str | None:
+        """The file of multiple-choice questions; None: nothing is asked beside the text."""
+        return self.evaluate.choices
 
     def model_order(self) -> list[str]:
         """The models of `compress`, each after its parent."""

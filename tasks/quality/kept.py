@@ -98,6 +98,25 @@ def same_top(outputs: Array, targets: Targets) -> Array:
     return found
 
 
+def continuations(outputs: Array, targets: Targets) -> Array:
+    """The logarithm of the probability of each of k continuations in a window: float64 [n, k].
+
+    Of the softmax of scores [n, length, vocabulary] at the places, at the tokens: both [n, k, tokens], -1 for none.
+    """
+    places, tokens = targets["(places)"], targets["(tokens)"]
+    if outputs.ndim != 3 or places.max() >= outputs.shape[1] or tokens.max() >= outputs.shape[2]:
+        raise ValueError(
+            f"{list(outputs.shape[1:])} is answered to each window; a score of every token, up to {tokens.max()}, at "
+            f"each of its places, up to {places.max()}, expected"
+        )
+    found = np.zeros(places.shape[:2])
+    for i in range(len(outputs)):
+        for place in np.unique(places[i][places[i] >= 0]):
+            here = places[i] == place
+            found[i] += np.where(here, _logs(outputs[i, place])[tokens[i]], 0.0).sum(axis=1)
+    return found
+
+
 def _reference(outputs: Array, targets: Targets) -> Array:
     """What the reference answers to the same windows."""
     theirs = targets["(reference)"]

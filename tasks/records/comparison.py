@@ -5,7 +5,7 @@ from typing import Literal
 from tasks.records.artifacts import ArtifactCard, ModelCard
 from tasks.records.base import Record
 from tasks.records.measurements import Measurement
-from tasks.records.quality import Better, Evaluation, Paired, gain
+from tasks.records.quality import Better, Choices, Evaluation, Paired, gain
 
 Outcome = Literal[
     "reference",
@@ -86,6 +86,7 @@ class Row(Record):
     validation_n: int | None = None
     validation_paired: Paired | None = None  # null for the reference itself
     paired: Paired | None  # null for the reference itself
+    choices: Choices | None = None  # to the questions of evaluate.choices, without each answer
     control: Control | None = None  # of a variant that was trained longer than the reference; null where there is none
     bytes: int
     gzip_bytes: int

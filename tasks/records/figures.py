@@ -131,6 +131,19 @@ def _quality(row: "Row") -> Value | None:
     return Value(row.quality, row.quality_low, row.quality_high, source=source, n=row.quality_n)
 
 
+def _chosen(measure: str) -> "Callable[[Row], Value | None]":
+    """Right answers to multiple-choice questions, by LiteRT on this machine: of another runtime they stand in."""
+
+    def read(row: "Row") -> Value | None:
+        if row.choices is None:
+            return None
+        found = getattr(row.choices, measure)
+        source: Provenance = "emulated" if row.measurement.stand_in or row.measurement.scores else "measured"
+        return Value(found.value, found.low, found.high, source=source, n=row.choices.n)
+
+    return read
+
+
 def _latency(phase: str = INFERENCE) -> "Callable[[Row], Value | None]":
     """Milliseconds of one run of a phase."""
 
@@ -242,6 +255,8 @@ FIGURES: dict[str, Figure] = {
     figure.key: figure
     for figure in (
         Figure(QUALITY, "share", "higher", "quality", _quality, scope="answers", room="terminal"),
+        Figure("acc", "share", "higher", "acc", _chosen("acc"), scope="answers", room="terminal"),
+        Figure("acc_norm", "share", "higher", "acc_norm", _chosen("acc_norm"), scope="answers"),
         Figure(
             "latency_ms",
             "ms",

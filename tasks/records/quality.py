@@ -36,6 +36,41 @@ class Score(Record):
     outputs_sha256: str  # of the float32 outputs, so that two runs can be told apart
 
 
+class Paired(Record):
+    """A variant against the reference on the same examples, by the test of the metric."""
+
+    p_value: float  # two-sided
+    p_holm: float | None = None  # raised for the other variants that are tested on the same device
+    drop_bound: Annotated[float, Field(ge=0)]  # how much worse it may be, in the metric's unit: 95 %, one-sided
+    better: Annotated[int, Field(ge=0)] | None = None  # examples that only the variant gets right; null: none is right
+    worse: Annotated[int, Field(ge=0)] | None = None  # or wrong by itself
+
+
+class Chosen(Record):
+    """What was taken for the right answers of multiple-choice questions, by one measure of how likely each is."""
+
+    value: float  # the share that is right
+    low: float  # 95 %, Wilson
+    high: float
+    shares: tuple[float, ...]  # how often each place was chosen, from 0: who always takes the same is seen
+    answers: tuple[int, ...] = ()  # by question; none in a comparison
+    paired: Paired | None = None  # in a comparison, against the reference: McNemar's test
+
+
+class Choices(Record):
+    """How an artifact chooses among the answers of multiple-choice questions."""
+
+    file: str
+    sha256: str  # of it
+    n: int  # questions
+    window: int  # tokens
+    cut: int  # questions that were longer than the window and lost their beginning
+    chance: float  # the share that is right by guessing
+    truth: tuple[int, ...] = ()  # by question; none in a comparison
+    acc: Chosen  # by the probability of a choice
+    acc_norm: Chosen  # by its logarithm for each byte
+
+
 class Evaluation(Record):
     """`out/evaluations/<variant>.json`: the quality of the artifact itself, never of the Keras model."""
 
@@ -47,16 +82,7 @@ class Evaluation(Record):
     naive: float | None = None  # the test quality of who answers by the training targets, and looks at no example
     classes: tuple[ClassFigures, ...] = ()  # of the test split, default kernels
     confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted
-
-
-class Paired(Record):
-    """A variant against the reference on the same examples, by the test of the metric."""
-
-    p_value: float  # two-sided
-    p_holm: float | None = None  # raised for the other variants that are tested on the same device
-    drop_bound: Annotated[float, Field(ge=0)]  # how much worse it may be, in the metric's unit: 95 %, one-sided
-    better: Annotated[int, Field(ge=0)] | None = None  # examples that only the variant gets right; null: none is right
-    worse: Annotated[int, Field(ge=0)] | None = None  # or wrong by itself
+    choices: Choices | None = None  # by the default kernels, where evaluate.choices names questions
 
 
 def gain(better: Better, value: float, over: float) -> float:

@@ -7,6 +7,7 @@ from tasks.errors import DataError
 from tasks.examples import Array
 from tasks.formats.schemes import SCHEMES
 from tasks.intervals import holm
+from tasks.quality import choices
 from tasks.quality.score import paired
 from tasks.records import (
     ArtifactCard,
@@ -100,11 +101,11 @@ def by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 def _row(subject: Subject, measurement: Measurement, base: Subject | None, truth: Array | None) -> Row:
     test = measured_score(subject.evaluation, "test", measurement)
-    against = None
-    if base is not None and base.variant != subject.variant:
+    against, other = None, base if base is not None and base.variant != subject.variant else None
+    if other is not None:
         # The reference is the float model as it runs here: its default kernels, even where the variant's
         # quality stands for a device whose kernels are imitated by the reference kernels.
-        against = paired(test, score(base.evaluation, "test", "default"), truth)
+        against = paired(test, score(other.evaluation, "test", "default"), truth)
     return Row(
         variant=subject.variant,
         device=measurement.device,
@@ -123,6 +124,7 @@ def _row(subject: Subject, measurement: Measurement, base: Subject | None, truth
         bytes=subject.artifact.bytes,
         gzip_bytes=subject.artifact.gzip_bytes,
         zstd_bytes=subject.artifact.zstd_bytes,
+        choices=choices.against(subject.evaluation.choices, other.evaluation.choices if other else None),
         measurement=measurement,
         outcome="not compared",
         verdict="",
@@ -263,6 +265,7 @@ def _notes(rows: Sequence[Row], known: dict[str, Subject], base: Subject | None)
                 f"{row.variant} @ {row.device}: the {row.metric} is that of the default kernels; "
                 f"the {wanted} kernels, which stand for this device, were not evaluated."
             )
+    yield from dict.fromkeys(text for row in rows if (text := _choices(row, base)))
     yield from (text for subject in known.values() if (text := _excluded(subject)))
     yield from (text for subject in known.values() if (text := _no_better(subject)))
     yield from (f"{name}: {subject.artifact.note}." for name, subject in known.items() if subject.artifact.note)
@@ -277,6 +280,26 @@ def _no_better(subject: Subject) -> str:
         return ""
     own, other = (notation.quality(value, test.unit, test.n) for value in (test.value, naive))
     return f"{subject.variant}: {test.metric} {own} is no better than always the same answer, which gives {other}."
+
+
+def _choices(row: Row, base: Subject | None) -> str:
+    """How a variant answers multiple-choice questions, beside who guesses and beside the reference."""
+    found = row.choices
+    if found is None:
+        return ""
+    told = []
+    for measure in choices.MEASURES:
+        chosen = getattr(found, measure)
+        shares = " / ".join(notation.percent(share, found.n) for share in chosen.shares)
+        told.append(f"{measure} {notation.quality(chosen.value, 'share', found.n)} (takes the places {shares} %)")
+        if chosen.paired and base:
+            told[-1] += (
+                f", right alone {chosen.paired.better} times and {base.variant} {chosen.paired.worse} times, "
+                f"{notation.probability(chosen.paired.p_value)}"
+            )
+    guessed = notation.quality(found.chance, "share", found.n)
+    cut = f" {found.cut} were longer than {found.window} tokens and lost their beginning." if found.cut else ""
+    return f"{row.variant}, {found.n} questions of {found.file}, by guessing {guessed}: {'; '.join(told)}.{cut}"
 
 
 def _excluded(subject: Subject) -> str:

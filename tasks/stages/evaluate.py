@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from tasks import paths
-from tasks.bench.judging import kept, questions
+from tasks.bench import judging
+from tasks.bench.judging import kept
 from tasks.bench.predict import Kernels, litert
-from tasks.bench.request import made_in
-from tasks.examples import Array, dataset
+from tasks.bench.request import Made, Questions, made_in
+from tasks.examples import Array, dataset, preprocess, save_inputs
 from tasks.examples.dataset import LABEL
+from tasks.files import sha256
 from tasks.formats import tflite
 from tasks.params import Params
-from tasks.quality import confusion
+from tasks.quality import choices, confusion, questions
 from tasks.quality.score import grade, metric_of
-from tasks.records import Evaluation, Split
+from tasks.records import Choices, Evaluation, Split
 from tasks.records.metrics import METRICS
 from tasks.scratch import scratch
 
@@ -23,27 +25,31 @@ from tasks.scratch import scratch
 def evaluate(params: Params, variant: str) -> None:
     """Score `out/artifacts/<variant>/` on the validation and the test split; write its evaluation.
 
-    Quality is what `evaluate.metric` says, or what is usual for the task.
+    Quality is what `evaluate.metric` says, or what is usual for the task. The questions of `evaluate.choices` are
+    asked beside it.
 
     An artifact of integers throughout is scored by the runtime's portable reference kernels too: they stand in for
     devices that cannot execute here.
 
     Raises:
         UnsupportedError: the host's runtime refuses the artifact.
+        DataError: there are no such questions.
     """
     artifact = made_in(paths.artifact(variant))
     splits: tuple[Split, ...] = ("validation", "test")
     examples = {split: dataset.load(split) for split in splits}
     metric = metric_of(examples["test"], params.metric)
-    scores, runtime = [], ""
+    scores, runtime, chosen = [], "", None
     with scratch("evaluate") as folder:
         reference = made_in(paths.artifact(params.benchmark.reference)) if METRICS.load(metric).beside else None
-        asked = {split: questions(folder, split, examples[split], metric, reference) for split in splits}
+        asked = {split: judging.questions(folder, split, examples[split], metric, reference) for split in splits}
         for kernels in kernels_for(artifact.path):
             for split in splits:
                 answers, where = kept(artifact, asked[split], litert(kernels))
                 scores.append(grade(answers, examples[split].targets[LABEL], kernels, split, metric))
                 runtime = where["runtime"]
+        if params.choices:
+            chosen = _choices(folder, artifact, Path(params.choices))
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
     truth, names = examples["test"].targets[LABEL], dataset.spec().classes
     counts = np.zeros((0, 0), np.int64)
@@ -57,7 +63,25 @@ def evaluate(params: Params, variant: str) -> None:
         naive=_naive(test.metric, examples["test"].targets),
         classes=confusion.figures(counts, names) if test.predictions else (),
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        choices=chosen,
     ).save(paths.evaluation(variant))
+
+
+def _choices(folder: Path, artifact: Made, path: Path) -> Choices:
+    """What the artifact answers to the multiple-choice questions of a file.
+
+    Raises:
+        DataError: the file has no such questions.
+        UnsupportedError: the runtime refuses the artifact.
+    """
+    found = questions.read(path)
+    ((name, entry),) = preprocess.read(paths.DATA / "preprocess.json")["inputs"].items()
+    asked = questions.ask(found, name, entry)
+    inputs, targets = folder / "choices.npz", folder / "choices.targets.npz"
+    save_inputs(inputs, asked.examples)
+    np.savez(targets, allow_pickle=False, **asked.examples.targets)
+    answers, _ = kept(artifact, Questions(inputs, choices.KEEP, targets), litert())
+    return choices.grade(answers, asked, found, path.name, sha256(path))
 
 
 def _naive(metric: str, targets: Mapping[str, Array]) -> float | None:

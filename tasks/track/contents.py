@@ -162,6 +162,10 @@ def _about(row: Row) -> dict[str, str]:
             f"validation_{row.metric}": f"{row.worth:.6g}",
             "paired_p_value": f"{row.paired.p_value:.6g}" if row.paired else None,
         }
+        if row.choices and row.choices.acc.paired:
+            tags["acc_paired_p_value"] = f"{row.choices.acc.paired.p_value:.6g}"
+        if row.choices:
+            tags["acc_shares"] = " ".join(f"{share:.3g}" for share in row.choices.acc.shares)
         for key, value in known(row).items():
             tags |= _sure(_called(key, row), value) if FIGURES[key].scope != "file" else {}
     return {name: value[:LONGEST] for name, value in tags.items() if value}

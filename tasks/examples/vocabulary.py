@@ -39,6 +39,13 @@ def tokenizer(entry: dict[str, Any]) -> Any:
     return made
 
 
+def maker(entry: dict[str, Any]) -> Any:
+    """The `tokenizers.Tokenizer` that the data's text was read by: its own, or a checkpoint's; None: it was no text."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(json.dumps(entry["tokenizer"])) if "tokenizer" in entry else tokenizer(entry)
+
+
 def end(entry: dict[str, Any]) -> int:
     """A token that no text has, and that may so end one: runtimes ask for one that does."""
     if "merges" in entry:

@@ -9,7 +9,7 @@ from tasks.foreign.adopt import keep
 from tasks.members import FAMILIES
 from tasks.params import BASELINE, File, Params, Sourced
 from tasks.records import ModelCard
-from tasks.training import custom, fit, keras_files
+from tasks.training import custom, fit, keras_files, samples
 
 
 def train(params: Params) -> None:
@@ -25,14 +25,16 @@ def train(params: Params) -> None:
         return
     model = FAMILIES.load(params.model.family).build(params.model, dataset.spec())
     checkpoint = paths.STATE / "checkpoints" / _digest(params)
+    written, validation = checkpoint.with_name(f"{checkpoint.name}.samples"), dataset.load("validation")
     stopping = params.train.early_stopping
-    with track.curves(BASELINE, params) as on_epoch:
+    with track.curves(BASELINE, params, written) as on_epoch:
         history = fit.fit(
             model,
             dataset.load("train"),
-            dataset.load("validation"),
+            validation,
             params.train,
             label=f"train {BASELINE}",
+            callbacks=samples.after_epochs(model, validation, written),
             checkpoint=checkpoint,
             patience=stopping.patience if stopping else None,
             on_epoch=on_epoch,
@@ -54,6 +56,8 @@ def train(params: Params) -> None:
     with files.replaced_folder(paths.model(BASELINE)) as folder:
         keras_files.save(model, folder)
         card.save(folder / "card.json")
+        if written.exists():
+            shutil.copytree(written, folder / samples.FOLDER, ignore=shutil.ignore_patterns(".*"))
     if trained:
         shutil.rmtree(checkpoint.parent)  # those that nothing resumes any more too
 

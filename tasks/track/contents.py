@@ -16,6 +16,7 @@ from tasks.track import lineage
 from tasks.track.lineage import Data, digest
 
 LONGEST = 5000  # of a tag's value in MLflow
+SAMPLES = "samples"  # of text, among what a model's run holds and in the model's folder
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Run:
     data: Data | None = None
     artifact_sha256: str | None = None  # of the file that its metrics are about
     model: str | None = None  # whose training may have streamed the curves already
+    texts: Path | None = None  # a folder of what it wrote after each epoch
     began_ms: int | None = None  # Unix time, where it is known
     ended_ms: int | None = None
 
@@ -46,7 +48,8 @@ class Run:
     def digest(self) -> str:
         """Of what is sent."""
         points = [(point.key, point.step, point.value) for point in self.points]
-        return digest([self.key, self.params, self.tags, points])
+        texts = [(path.name, files.sha256(path)) for path in files.below(self.texts)] if self.texts else []
+        return digest([self.key, self.params, self.tags, points, *texts])
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def of_card(experiment: str, card: ModelCard, data: Data | None) -> Run:
         points=(*parameters, *curves),
         data=data,
         model=card.model,
+        texts=folder if (folder := paths.model(card.model) / SAMPLES).is_dir() else None,
     )
 
 

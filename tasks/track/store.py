@@ -104,6 +104,10 @@ class Store:
             [RunTag(*tag) for tag in tags],
         )
 
+    def log_texts(self, run_id: str, folder: Path) -> None:
+        """Add the texts of a folder to a run, in whose page they can be read; those that are there are replaced."""
+        self.client.log_artifacts(run_id, str(folder), contents.SAMPLES)
+
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
@@ -131,6 +135,8 @@ class Store:
         missing = [point for point in run.points if (point.key, point.step) not in there]
         model_id = self._link(found, run) if run.artifact_sha256 else None
         self._add_data(found, run)
+        if run.texts:
+            self.log_texts(run_id, run.texts)
         self.log(run_id, missing, found.info.start_time, model_id, run.params.items(), self._lacks(found, run).items())
         self.client.set_terminated(run_id, "FINISHED", run.ended_ms)
         self._supersede(runs, found)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from tasks.errors import TrackingError
@@ -26,15 +27,17 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def curves(model: str, params: Params) -> Iterator[OnEpoch]:
+def curves(model: str, params: Params, texts: Path | None = None) -> Iterator[OnEpoch]:
     """Stream a model's training curves to its run, from a thread of its own: training neither waits nor fails for it.
+
+    So are the texts of a folder, where there are any: what a language model writes after each epoch.
 
     Yields a function of the epoch (from 0) and its metrics. What cannot be sent is sent by `publish`, from the model's
     card. The training of a killed run goes on in the same run. The thread ends by itself soon after the training: it is
     no daemon, because a process that dies in the middle of an import may crash.
     """
     feed: queue.SimpleQueue[_Epoch | _End] = queue.SimpleQueue()
-    worker = threading.Thread(target=_stream, args=(feed, model, params.name), name=f"{THREAD}{model}")
+    worker = threading.Thread(target=_stream, args=(feed, model, params.name, texts), name=f"{THREAD}{model}")
     worker.start()
     end: _End = "FAILED"
     try:
@@ -58,7 +61,7 @@ class _Epoch:
     timestamp_ms: int
 
 
-def _stream(feed: "queue.SimpleQueue[_Epoch | _End]", model: str, experiment: str) -> None:
+def _stream(feed: "queue.SimpleQueue[_Epoch | _End]", model: str, experiment: str, texts: Path | None) -> None:
     """Send epochs as they come, until the end comes.
 
     MLflow is imported beside the training but after its first epoch, when nothing else is being imported any more.
@@ -76,6 +79,8 @@ def _stream(feed: "queue.SimpleQueue[_Epoch | _End]", model: str, experiment: st
             while isinstance(item, _Epoch):
                 points = contents.curve_points(item.epoch, item.metrics)
                 within(PATIENCE_S, partial(store.log, run_id, points, item.timestamp_ms))
+                if texts and texts.is_dir():
+                    within(PATIENCE_S, partial(store.log_texts, run_id, texts))
                 item = feed.get()
             within(PATIENCE_S, partial(store.client.set_terminated, run_id, item))
     except TrackingError as error:

@@ -1,6 +1,8 @@
 """Training curves: in their run while the model trains, and never twice."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,31 @@ def test_a_curve_that_is_not_the_cards_stays_apart(store: Store, params: Params,
     track.publish(params)
     baseline = [run for run in store.all_runs() if run.info.run_name == "model baseline"]
     assert sorted(sorted(store.history(run)) for run in baseline) == [[(0, 1.5), (1, 0.7)], [(0, 3.0), (1, 2.0)]]
+
+
+def test_what_a_language_model_writes_is_in_its_run_while_it_trains_and_afterwards(
+    store: Store, params: Params, tmp_path: Path
+) -> None:
+    def texts() -> dict[str, str]:
+        run_id = store.runs()["model baseline"].info.run_id
+        names = [each.path for each in store.client.list_artifacts(run_id, "samples")]
+        return {name: Path(store.client.download_artifacts(run_id, name)).read_text() for name in names}
+
+    written = tmp_path / "written"
+    with track.curves("baseline", params, written) as on_epoch:
+        for epoch in range(2):
+            written.mkdir(exist_ok=True)
+            (written / f"epoch-{epoch + 1:04}.txt").write_text(f"after {epoch}")
+            on_epoch(epoch, {"loss": (1.5, 0.7)[epoch], "val_accuracy": (0.6, 0.8)[epoch]})
+    track.settle()
+    expected = {"samples/epoch-0001.txt": "after 0", "samples/epoch-0002.txt": "after 1"}
+    assert texts() == expected
+    shutil.copytree(written, paths.model("baseline") / "samples")
+    track.publish(params)
+    assert texts() == expected
+    (paths.model("baseline") / "samples" / "epoch-0002.txt").write_text("otherwise")
+    assert track.publish(params).sent == 1
+    assert texts()["samples/epoch-0002.txt"] == "otherwise"
 
 
 def test_training_without_an_epoch_makes_no_run(store: Store, params: Params, stream: Stream) -> None:

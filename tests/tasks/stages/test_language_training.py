@@ -13,7 +13,7 @@ import pytest
 
 from tasks import paths
 from tasks.bench import shots
-from tasks.examples import dataset
+from tasks.examples import dataset, first
 from tasks.params import Params
 from tasks.records import ArtifactCard, Evaluation, ModelCard, read
 from tasks.stages.benchmark import benchmark
@@ -69,6 +69,9 @@ def test_what_was_trained_is_what_is_told_by_the_file():
     assert bits["float32"] == pytest.approx(loss * labels.size / math.log(2) / sum(sizes), rel=1e-4)
     assert bits["dynamic"] == pytest.approx(bits["float32"], rel=0.02)
     assert loss < math.log(len(dataset.spec().classes)) - 1, "it has learnt something"
+    (written,) = (paths.model("baseline") / "samples").iterdir()
+    begin = "".join(dataset.spec().classes[token] for token in first(dataset.load("validation"), 1).inputs["text"][0])
+    assert begin[-24:] + "|" in written.read_text()
 
 
 @pytest.mark.slow

@@ -15,7 +15,15 @@ from flows.views import marks
 Command = Callable[[argparse.Namespace], int]
 MARK = "tercet stage"  # what a project's dvc.yaml says
 PRESET = "digits-cnn"  # of a new project
-WORKING = ("run", "search", "stage", "sensitivity", "save", "publish")  # by what they make, not by what they tell
+WORKING = (
+    "run",
+    "search",
+    "stage",
+    "sensitivity",
+    "speculate",
+    "save",
+    "publish",
+)  # by what they make, not by what they tell
 BYTECODE_BYTES = 2**28  # what all libraries, compiled, may come to
 PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -136,6 +144,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     search.add_argument("--trials", metavar="N", type=_count, help="instead of the number in params.yaml")
     known = add("sensitivity", _sensitivity, "Show which layers of a variant lose most by being quantized.")
     known.add_argument("variant", help="its name in the section `quantize`")
+    pair = add("speculate", _speculate, "Measure a language model with a draft's proposals, beside it alone.")
+    pair.add_argument("target", help="its name in the section `quantize`, which has `verify`")
+    pair.add_argument("draft", help="likewise, of a smaller one")
     saved = add("save", _save, "Write a language model as a folder of Hugging Face, which others load.")
     saved.add_argument("model", help="baseline, or its name in the section `compress`")
     saved.add_argument("folder", metavar="DIR", type=_folder, help="the folder to be made")
@@ -205,6 +216,15 @@ def _sensitivity(options: argparse.Namespace) -> int:
 
     quiet_libraries()
     sensitivity(options.variant)
+    return 0
+
+
+def _speculate(options: argparse.Namespace) -> int:
+    from flows.speculate import speculate
+    from flows.start.quiet import quiet_libraries
+
+    quiet_libraries()
+    speculate(options.target, options.draft)
     return 0
 
 

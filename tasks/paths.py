@@ -93,6 +93,11 @@ def samples(variant: str, device: str) -> Path:
     return BENCHMARKS / f"{variant}@{device}.npz"
 
 
+def speculation(target: str, draft: str, ahead: int, device: str) -> Path:
+    """What two variants cost together, where the draft proposes so many tokens."""
+    return OUT / "speculation" / f"{target}+{draft}-{ahead}@{device}.json"
+
+
 def failure(stage: str, *keys: str) -> Path:
     """Why the last try of a stage failed; absent when it did not."""
     return FAILURES / stage / f"{'@'.join(keys) or stage}.json"

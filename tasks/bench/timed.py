@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -163,7 +165,7 @@ def shoot(request: Request, setup: Setup) -> list[Shot]:
         taken: list[Shot] = []
         for turn in range(plan.windows):
             order = models[::-1] if turned(turn) else models
-            taken += [_shot(request, setup, *model, plan=plan, samples=samples) for model in order]
+            taken += [shot(request, setup, *model, plan=plan, samples=samples) for model in order]
             if taken[-1].emulated:  # more windows say no more
                 return taken
     if not _metered(request):
@@ -176,15 +178,38 @@ def _metered(request: Request) -> bool:
     return isinstance(request.device, Processor) and request.device.meter == "external"
 
 
-def _shot(
-    request: Request, setup: Setup, artifact: Artifact, files: dict[str, Path], *, plan: Plan, samples: Path
+def shot(
+    request: Request,
+    setup: Setup,
+    artifact: Artifact,
+    files: dict[str, Path],
+    *,
+    plan: Plan,
+    samples: Path,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Shot:
+    """One window of each phase, in a process of its own.
+
+    Args:
+        request: what is measured, and by what examples.
+        setup: how the runtime is asked.
+        artifact: that of the two which is driven.
+        files: what the runner reads beside the examples.
+        plan: for how long.
+        samples: where the raw ones are put meanwhile.
+        more: what the runner is asked beside the usual.
+
+    Raises:
+        UnsupportedError: the runtime refuses it.
+        DeviceError: the window crashed or did not end.
+    """
     keys = ("window_s", "warmup_s", "min_runs", "warmup_runs", "idle_s")
     ask = {
         **setup.ask("time", artifact),
         **({"new_tokens": request.protocol.new_tokens} if artifact.card.scenario == "generate" else {}),
         "energy": meters.EXTERNAL if _metered(request) else setup.energy,
         **{key: getattr(plan, key) for key in keys},
+        **more,
     }
     answer = setup.session.run(
         ask, files | {"inputs": request.inputs}, {"samples": samples}, timeout_s=plan.timeout_s + plan.window_s

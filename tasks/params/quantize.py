@@ -39,6 +39,8 @@ class Quantize(Section):
     sparse: bool = False  # float32: zeros are not stored; kernels that use it are Arm's
     prefill: tuple[Count, ...] = ()  # decoders: tokens of a prompt that one call takes; none: those of a window
     room: Count | None = None  # decoders: tokens that the caches hold; none: a window's, and some behind them
+    # decoders: tokens that one call takes behind others and tells of each, for a draft's proposals: `tercet speculate`
+    verify: tuple[Annotated[int, Field(ge=2, le=256)], ...] = ()
     aware_epochs: Natural = 0  # quantization-aware training before the conversion
     aware_learning_rate: Annotated[float, Field(gt=0)] = 0.0001
     batch_size: Count = 64

@@ -2,8 +2,9 @@
 
 One file has, with the same weights: `prefill_16` and so on, which take so many tokens of a prompt and give no scores;
 `decode`, which takes one token and gives the scores of the next; `score_128`, which gives those of every place of a
-window. The caches are inputs and outputs of each. A call reads all that its caches have room for, so `decode` and the
-prefills come in smaller rooms too, as `room_256_decode`: a text begins in the smallest.
+window. Where they are asked for, `verify_5` and so on take tokens behind others and give the scores of each. The caches
+are inputs and outputs of each signature. A call reads all that its caches have room for, so `decode`, the prefills and
+`verify` come in smaller rooms too, as `room_256_decode`: a text begins in the smallest.
 """
 
 import logging
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.bench.runner.prompts import IN_ROOM
+from tasks.bench.runner.prompts import IN_ROOM, VERIFY
 from tasks.decoder.cached import cached, is_decoder, limit
 from tasks.decoder.network import LOGITS
 from tasks.decoder.portable import Network, Numbers
@@ -48,7 +49,7 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
     Raises:
         ConversionError: a converter refuses.
     """
-    build = partial(_converter, model, *plan(model, entry))
+    build = partial(_converter, model, *plan(model, entry), entry.verify)
     if not SCHEMES.load(entry.scheme).layered:
         return Made(litert.converted(build, entry.scheme), litert.converter())
     _warn(entry)
@@ -184,23 +185,26 @@ def rooms(lengths: Sequence[int], room: int) -> list[int]:
     return [*found[:-1], room]
 
 
-def calls(lengths: Sequence[int], room: int, window: int) -> dict[str, tuple[int, int]]:
+def calls(lengths: Sequence[int], room: int, window: int, verify: Sequence[int] = ()) -> dict[str, tuple[int, int]]:
     """Every signature of a file by name: the tokens that it takes, and those that its caches hold.
 
     The scores of a window need no more room than that.
     """
     whole = {**{f"prefill_{n}": n for n in lengths}, "decode": 1}
+    judging = {VERIFY.format(n): n for n in verify}
     *smaller, _ = every = rooms(lengths, room)
     found = {IN_ROOM.format(r, name): (n, r) for r in smaller for name, n in whole.items() if r % n == 0}
+    found |= {IN_ROOM.format(r, name): (n, r) for r in smaller for name, n in judging.items()}
+    whole |= judging
     found |= {name: (n, room) for name, n in whole.items()}
     return found | {f"score_{window}": (window, next(r for r in every if r >= window))}
 
 
-def _converter(model: "tf_keras.Model", lengths: Sequence[int], room: int, folder: Path) -> Any:
+def _converter(model: "tf_keras.Model", lengths: Sequence[int], room: int, verify: Sequence[int], folder: Path) -> Any:
     """TensorFlow's converter, of a SavedModel in `folder` with all signatures."""
     import tensorflow as tf
 
-    named = calls(lengths, room, model.input_shape[1])
+    named = calls(lengths, room, model.input_shape[1], verify)
     forms = {form: cached(model, *form) for form in sorted(set(named.values()))}
     saved = tf.Module()
     saved.kept = model.variables

@@ -9,9 +9,10 @@ holds one array `kept`, of what `keep["function"]` of the module `reduction` (pa
 and of `targets` (path: an `.npz` of arrays `[n, ...]`): see `keeping`. With `reference` (path of another artifact) the
 function is given that one's output too, `keep["reference"]["output"]`, by options `keep["reference"]["options"]`.
 
-`time` adds `scenario` (see `scenarios`; `generate` adds `new_tokens`), `samples` (path: an `.npz` of uint64 arrays of
-nanoseconds, by phase), `warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy
-readings, see `counters.find`). Each phase has a window of its own. Both bounds of the warm-up and of the window must be
+`time` adds `scenario` (see `scenarios`; `generate` adds `new_tokens`, `speculate` also `prompts`, `ahead`, `turned`,
+`draft` (path) and `draft_options`), `samples` (path: an `.npz` of uint64 arrays of nanoseconds, by phase),
+`warmup_runs`, `warmup_s`, `min_runs`, `window_s`, `idle_s` and `energy` (sources of energy readings, see
+`counters.find`). Each phase has a window of its own. Both bounds of the warm-up and of the window must be
 reached; runs are counted in the phase's units. The clock covers the inference and reading every output back; the input
 is in place before it starts, as in MLPerf Tiny. Around the window stands an idle one, if there is an energy counter to
 read. `seconds` and `cpu_s` are the whole window's; `busy_s` and `busy_cpu_s` the clocked part's. Memory is read when

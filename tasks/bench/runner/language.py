@@ -11,6 +11,7 @@ A call reads the whole state, so a file may have its signatures in smaller rooms
 call is made in the smallest that has its places; what a smaller one holds is copied over once.
 """
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -131,6 +132,7 @@ class Model:
         self._compiled, decode = _compiled(path, options), self._about[DECODE]
         self._in_place = all(signature["in_place"] for signature in self._about.values())
         self.states = States(self._compiled, in_place=self._in_place)
+        self._told: dict[str, Buffers] = {}  # of signatures whose scores are read
         self._asked = options.get("asked") or DECODE
         told = self._about[self._asked]
         (self._scores,) = (tensor for tensor in told["outputs"] if tensor["name"] not in told["state"])
@@ -138,12 +140,29 @@ class Model:
         self.room: int | None = decode["places"]  # for tokens, in the state; null where it does not say
         self.inputs: dict[str, Any] = {"tokens": None}
         self._parts: list[tuple[Call, int]] = []  # and how many tokens of a prompt it takes
+        self.vocabulary: int = self._scores["shape"][-1]
+        self.also: Callable[[], dict[str, Any]] = dict  # what else is told of it
         self.decoded: list[int] = []  # the text after a prompt, where one was made
         self.decoded_by: dict[str, int] = {}  # how many tokens of it each signature took in
 
     def call(self, signature: str, place: int) -> Call:
         """A call at a place of the text, in the smallest room that has it."""
         return self._call(at(self._about, signature, place), place)
+
+    def telling(self, signature: str, place: int) -> tuple[Call, Callable[[int], Any]]:
+        """A call at a place of the text, and what reads the scores of the first n places that it told: [n, words]."""
+        if signature not in self._about:
+            told = ", ".join(self._about)
+            raise RefusedError(f"no signature {signature}: see `quantize.<variant>.verify`; the file has {told}")
+        about, name, kind = at(self._about, signature, place), self._scores["name"], np.dtype(self._scores["dtype"])
+        if name not in self._told.setdefault(signature, {}):
+            self._told[signature][name] = self._compiled.create_output_buffer_by_name(signature, name)
+        buffer = self._told[signature]
+
+        def read(n: int) -> Any:
+            return buffer[name].read(n * self.vocabulary, kind).reshape(n, self.vocabulary)
+
+        return Call(self._compiled, about, place, self.states, buffer), read
 
     def _call(self, about: dict[str, Any], place: int) -> Call:
         return Call(self._compiled, about, place, self.states, {self._scores["name"]: self._buffer})
@@ -197,7 +216,8 @@ class Model:
         kept = "in place" if self._in_place else "in two sets of buffers, by turns"
         taken = [f"{part.name} ({count} of {part.length})" for part, count in self._parts]
         by = [f"{name} ({count})" for name, count in self.decoded_by.items()]
-        return {"state_kept": kept, "prompt_calls": taken, "decode_calls": by, "decoded": self.decoded}
+        facts = {"state_kept": kept, "prompt_calls": taken, "decode_calls": by, "decoded": self.decoded}
+        return {**facts, **self.also()}
 
     def operators(self) -> list[dict[str, Any]]:
         """Nothing: the runtime does not tell."""

@@ -7,6 +7,7 @@ from typing import Any
 from .arrays import RefusedError
 
 DECODE, PREFILL = "decode", "prefill"
+VERIFY = "verify_{}"  # a signature that takes so many tokens behind others, and tells the scores behind each
 IN_ROOM = "room_{}_{}"  # a signature whose state has room for fewer tokens than that of the same name alone
 ROOM = re.compile(r"room_([1-9]\d*)_(.+)")
 

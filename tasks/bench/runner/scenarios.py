@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from . import speculation
 from .arrays import Example, Model
 
 
@@ -35,7 +36,23 @@ def generate(model: Any, examples: list[Example], request: dict[str, Any]) -> di
     }
 
 
+def speculate(model: Any, examples: list[Example], request: dict[str, Any]) -> dict[str, Phase]:
+    """Whole texts behind the first `prompts`, by a model alone and with a draft's proposals: see `speculation`.
+
+    With `turned` the windows stand the other way round.
+    """
+    prompts = examples[: request["prompts"]]
+    plain, speculated = speculation.both(model, prompts, request)
+    numbers: list[Any] = list(range(len(prompts)))  # of which each run takes one
+    phases = {
+        name: Phase(driven, numbers, "token", volume=request["new_tokens"], period=len(numbers))
+        for name, driven in (("plain", plain), ("speculated", speculated))
+    }
+    return dict(reversed(phases.items())) if request["turned"] else phases
+
+
 SCENARIOS: dict[str, Callable[[Any, list[Example], dict[str, Any]], dict[str, Phase]]] = {
     "single": single,
     "generate": generate,
+    "speculate": speculate,
 }

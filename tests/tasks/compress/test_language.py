@@ -10,6 +10,8 @@ from scipy.special import log_softmax
 
 from tasks import paths
 from tasks.bench.runner import language as runner
+from tasks.channels import saliency
+from tasks.channels.tracing import trace
 from tasks.checkpoints import load, write
 from tasks.compress import model as compressing
 from tasks.errors import ModelError
@@ -17,7 +19,7 @@ from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import LABEL, TEACHER, TEXT_BYTES
 from tasks.formats import tflite
 from tasks.models import decoder
-from tasks.params import Decoder, Quantize
+from tasks.params import Decoder, Quantize, Slim
 from tasks.quantize import language, signatures
 from tasks.records import ModelCard, read
 from tasks.stages.compress import compress
@@ -126,6 +128,19 @@ def test_a_teacher_of_every_token_is_asked_batch_by_batch():
     assert asked == [3]
     assert np.array_equal(targets["logits"], np.concatenate([np.ones((3, 2, 1)), np.zeros((3, 2, 5))], axis=2))
     assert inputs is few.inputs
+
+
+def test_who_teaches_says_what_matters_too():
+    """Towards oneself there is nothing to lose: what the loss of a slice would be is 0 by the teacher's word alone."""
+    model = keras_files.load("baseline")[0]
+    train = dataset.load("train").take(np.arange(8))
+    known = train.also({TEACHER: compressing.answers(model, train)})
+    entry = {"method": "slim", "parent": "baseline", "keep": 0.5, "epochs": 0, "batch_size": 8, "teacher": "baseline"}
+    scores = [
+        saliency.score(model, trace(model), known, Slim.model_validate({**entry, "teacher_weight": weight}))
+        for weight in (1.0, 0.0)
+    ]
+    assert scores[0].max() < 1e-6 * scores[1].max()
 
 
 def test_a_teacher_of_other_tokens_is_refused(folder):

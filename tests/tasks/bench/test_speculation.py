@@ -179,3 +179,19 @@ def test_a_record_says_what_both_cost(files, greedy, project, monkeypatch):
     refused = speculation.measure(target, draft, "host-cpu", protocol, 5)
     assert refused.status == "unsupported"
     assert "no signature verify_6" in refused.reason
+
+
+def test_another_text_than_the_targets_makes_no_figures(files, project, monkeypatch):
+    monkeypatch.setattr(speculation.dataset, "load", lambda split, count: Arrays({"text": PROMPTS}, {}))
+    real, wrong = speculation.timed.shot, "prompt 0, token 3: 1; alone 2"
+
+    def other(*args, **more):
+        found = real(*args, **more)
+        facts = {"speculation": {**found.answer.facts["speculation"], "wrong": wrong}}
+        return replace(found, answer=replace(found.answer, facts=facts))
+
+    monkeypatch.setattr(speculation.timed, "shot", other)
+    protocol = Protocol(mode="quick", windows=1, window_s=0.02, new_tokens=COUNT)
+    found = speculation.measure(artifact(files["target"]), artifact(files["dynamic"]), "host-cpu", protocol, 3)
+    assert found.status == "invalid"
+    assert found.reason == f"the text is not the one that target writes alone: {wrong}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tasks import params, paths
 from tasks.errors import ModelError, ParamsError, suggest
 from tasks.packages import located
-from tasks.params import BASELINE, Decoder
+from tasks.params import BASELINE, Decoder, Distill, Family, Params
 from tasks.params.models import Transformer
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ def save(model: str, folder: Path) -> str:
         ModelError: the model has not been made, or the format has no word for what became of it; the folder is there.
     """
     settings = params.load()
-    if not isinstance(settings.model, Decoder | Transformer):
-        raise ParamsError(f"model.family: {settings.model.family}; a decoder and a transformer have such a folder")
     known = (BASELINE, *settings.compress)
     if model not in known:
         raise ParamsError(f"no model is named {model!r}; {suggest(model, known)}")
+    begun = _begun(settings, model)
+    if not isinstance(begun, Decoder | Transformer):
+        raise ParamsError(f"{model}: of the family {begun.family}; a decoder and a transformer have such a folder")
     if not (paths.model(model) / "card.json").exists():
         raise ModelError(f"{paths.model(model)}: not made yet: `tercet run`")
     if folder.exists():
@@ -34,11 +35,20 @@ def save(model: str, folder: Path) -> str:
     from tasks.training import keras_files
 
     network, _ = keras_files.load(model)
-    if isinstance(settings.model, Decoder):
-        write.write(network, load.load(located(settings.model.source)), folder)
+    if isinstance(begun, Decoder):
+        write.write(network, load.load(located(begun.source)), folder)
     else:
-        _write_own(network, settings.model, folder)
+        _write_own(network, begun, folder)
     return f"{folder}: {model}, as others load it ({', '.join(sorted(path.name for path in folder.iterdir()))})"
+
+
+def _begun(settings: Params, model: str) -> Family:
+    """What a model began as: a student of another family, or the baseline."""
+    for name in (model, *settings.ancestors(model)):
+        entry = settings.compress.get(name)
+        if isinstance(entry, Distill) and entry.model is not None:
+            return entry.model
+    return settings.model
 
 
 def _write_own(network: "tf_keras.Model", model: Transformer, folder: Path) -> None:

@@ -17,6 +17,7 @@ class Training(Section):
     schedule: Literal["constant", "cosine", "exponential", "step"] = "constant"
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0  # in so much of all steps the rate climbs to it
     clip: Annotated[float, Field(gt=0)] | None = None  # the gradients' norm, all of them together, is never more
+    precision: Literal["float32", "mixed"] = "float32"  # mixed: products in bfloat16, where the processor has these
     weight_decay: Annotated[float, Field(ge=0)] = 0.004  # adamw only
     seed: Seed = 0
 

@@ -26,6 +26,7 @@ from tasks import files
 from tasks.errors import ModelError
 from tasks.examples.feed import epochs, feed, own_words
 from tasks.scratch import scratch
+from tasks.training import precision
 from tasks.training.losses import objective
 from tasks.training.optimizers import optimizer
 
@@ -95,7 +96,8 @@ def fit(
         model: takes the inputs of `train` by name; `tasks.quality.heads` says which targets its outputs learn.
         train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
-        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, clipping, seed.
+        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, clipping, precision,
+            seed.
         label: names the progress bar.
         callbacks: further Keras callbacks.
         checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
@@ -119,7 +121,7 @@ def fit(
         log.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
-        with own_words():
+        with own_words(), precision.chosen(params):
             model.fit(
                 aim.taught(epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))),
                 epochs=params.epochs,

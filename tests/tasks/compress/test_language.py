@@ -14,12 +14,12 @@ from tasks.channels import saliency
 from tasks.channels.tracing import trace
 from tasks.checkpoints import load, write
 from tasks.compress import model as compressing
-from tasks.errors import ModelError
+from tasks.errors import ModelError, ParamsError
 from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import LABEL, TEACHER, TEXT_BYTES
 from tasks.formats import tflite
-from tasks.models import decoder
-from tasks.params import Decoder, Quantize, Slim
+from tasks.models import decoder, transformer
+from tasks.params import Cnn, Decoder, Quantize, Slim
 from tasks.quantize import language, signatures
 from tasks.records import ModelCard, read
 from tasks.stages.compress import compress
@@ -128,6 +128,30 @@ def test_a_teacher_of_every_token_is_asked_batch_by_batch():
     assert asked == [3]
     assert np.array_equal(targets["logits"], np.concatenate([np.ones((3, 2, 1)), np.zeros((3, 2, 5))], axis=2))
     assert inputs is few.inputs
+
+
+def test_a_student_of_other_sizes_is_saved_by_these(folder, tmp_path, monkeypatch):
+    from flows import save
+
+    own = {"family": "transformer", "layers": 1, "width": 16, "heads": 2}
+    student = {"parent": "baseline", "method": "distill", "teacher": "baseline", "epochs": 1, "model": own}
+    pruned = {"parent": "student", "method": "prune", "sparsity": 0.5, "epochs": 1}
+    known = settings().model_dump()
+    params = type(settings()).model_validate({**known, "compress": {"student": student, "pruned": pruned}})
+    made = transformer.build(params.compress["student"].model, dataset.spec())
+    (folder / paths.model("pruned")).mkdir()
+    (folder / paths.model("pruned") / "card.json").touch()
+    monkeypatch.setattr(save.params, "load", lambda: params)
+    monkeypatch.setattr(keras_files, "load", lambda name: (made, None))
+    save.save("pruned", tmp_path / "saved")
+    tokens = dataset.load("test").arrays().inputs["text"][:1]
+    np.testing.assert_allclose(load.load(tmp_path / "saved").model(LENGTH)(tokens), made(tokens), atol=1e-5)
+    image = type(params).model_construct(**{**dict(params), "model": Cnn(family="cnn"), "compress": {}})
+    monkeypatch.setattr(save.params, "load", lambda: image)
+    with pytest.raises(
+        ParamsError, match="baseline: of the family cnn; a decoder and a transformer have such a folder"
+    ):
+        save.save("baseline", tmp_path / "other")
 
 
 def test_who_teaches_says_what_matters_too():

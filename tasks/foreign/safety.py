@@ -21,6 +21,7 @@ DTYPE = re.compile(r"(mixed_)?b?float\d+|u?int\d+|bool|string|complex\d+")
 COMPOSITE = "_COMPOSITE_TYPE"  # what follows is JSON that Keras would decode
 DEPTH = 64  # of objects, mappings and lists within each other
 KEPT = ("name", "inbound_nodes", "build_config", "shared_object_id", "__passive_serialization__")  # of an object
+UNNAMED = "Custom>"  # the package of what is registered without one
 HOMES = {  # by role: where tf_keras has what the lists name
     "layer": "keras.layers",
     "initializer": "keras.initializers",
@@ -73,6 +74,12 @@ def own() -> dict[str, Any]:
     }
 
 
+def _asked(registered: Any, name: Any) -> list[str]:
+    """The names that an object of the user's may go by: where the file names a package, no other's will do."""
+    named = isinstance(registered, str) and ">" in registered and not registered.startswith(UNNAMED)
+    return [each for each in ((registered,) if named else (registered, name)) if isinstance(each, str)]
+
+
 def role_of(key: str) -> str | None:
     """What Keras makes of the value that stands under a key of a layer's configuration; None of a plain value."""
     if key in HOLDERS:
@@ -120,11 +127,11 @@ class _Reader:
         """The name of an object's class, and the module that Keras shall look for it in."""
         name, module = entry["class_name"], entry.get("module")
         registered = entry.get("registered_name") or name
-        for candidate in (registered, name):
-            if isinstance(candidate, str) and isinstance(self.own.get(candidate), type):
+        for candidate in _asked(registered, name):
+            if isinstance(self.own.get(candidate), type):
                 return candidate, None  # it is found by its name, and no module is imported for it
         known = LISTS[role].union(KERAS3.get(role, ()) if self.keras3 else listed.OPERATOR_LAYERS)
-        if not _of_keras(module) or registered not in (name, f"Custom>{name}") or name not in known:
+        if not _of_keras(module) or registered not in (name, f"{UNNAMED}{name}") or name not in known:
             raise self.unknown(entry, role, layer)
         if self.keras3 or module is None:
             return name, module
@@ -134,8 +141,8 @@ class _Reader:
         """The name of an activation that is described as a function."""
         name, module = entry.get("config"), entry.get("module")
         registered = entry.get("registered_name") or name
-        for candidate in (registered, name):
-            if isinstance(candidate, str) and callable(self.own.get(candidate)):
+        for candidate in _asked(registered, name):
+            if callable(self.own.get(candidate)):
                 return candidate
         ours = registered == name and (module == "builtins" or _of_keras(module))
         if ours and isinstance(name, str) and self.named(name, "activation"):
@@ -231,7 +238,7 @@ class _Reader:
             return self.refusal(layer, f"({kind}) is a wrapper of TensorFlow Model Optimization: {_stripped(kind)}")
         if kind in listed.INSTEAD and title == name:
             return self.refusal(layer, f"({kind}) {listed.INSTEAD[kind]}, or convert it to .tflite", "layer")
-        ours = _of_keras(module) and title in (name, f"Custom>{name}")
+        ours = _of_keras(module) and title in (name, f"{UNNAMED}{name}")
         if self.keras3 and ours and module and role == "layer":
             what = "operation" if str(module).startswith("keras.src.ops.") else "layer"
             return self.refusal(

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import sys
+from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,13 @@ def register(module: str) -> None:
 
 
 def objects() -> dict[str, Any]:
-    """What the user has registered, by its registered name (`package>Name`) and by its short one."""
+    """What the user has registered, by its registered name (`package>Name`), and by its short one if but one has it."""
     import tf_keras as keras
 
     registered = keras.saving.get_custom_objects()
     found = {key: value for key, value in registered.items() if not key.startswith(OURS)}
-    return {key.rpartition(">")[2]: value for key, value in found.items()} | found
+    short = Counter(key.rpartition(">")[2] for key in found)
+    return {name: value for key, value in found.items() if short[name := key.rpartition(">")[2]] == 1} | found
 
 
 def _with_siblings(path: Path) -> list[Path]:

@@ -158,10 +158,11 @@ class Pages(BaseHTTPRequestHandler):
 
 def told(port):
     url = f"http://user:{SECRET}@127.0.0.1:{port}/api"
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
     start = time.monotonic()
-    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(TercetError) as caught:
+    settings = {PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}  # or its thread would draw numbers beside others
+    with temporary_settings(settings), pytest.raises(TercetError) as caught:
         check(url)
     assert time.monotonic() - start < 30
     said = str(caught.value)
@@ -172,10 +173,14 @@ def told(port):
 
 
 def test_a_server_that_is_silent_or_none_at_all_is_one_line(monkeypatch):
+    before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(prefect_server, "ANSWER_S", 3.0)
         assert "no answer within 3 s" in told(silent.getsockname()[1])
     told(9)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_web_server_that_is_not_prefects_is_one_line():

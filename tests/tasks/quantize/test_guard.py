@@ -63,7 +63,7 @@ def test_floats_are_held_to_what_their_arithmetic_may_change(steepness, scheme, 
     content = litert.convert(model, scheme, None)
     weights = model.get_weights()
     distance = guard.check(content, scheme, POINTS, model)
-    assert 0 < distance < 1e-2
+    assert (0 if scheme == "float32" else 1e-6) <= distance < 1e-2  # processors there are that compute both alike
     assert all((a == b).all() for a, b in zip(model.get_weights(), weights, strict=True))
     model.layers[2].set_weights([weights[2], weights[3] + step * np.array([1, 0, 0], np.float32)])
     with pytest.raises(ConversionError, match=rf"scheme {scheme}: .* off by .*explains .*most at example \d+, by"):

@@ -92,12 +92,15 @@ class Network:
         model: of one input; its scores come from a layer called `logits`.
         numbers: that it computes with.
         attend: how tokens attend, instead of `attending.plain`.
+        joined: matrices that read the same numbers are one; each by itself can be parted by rows among devices.
 
     Raises:
         ConversionError: it is no decoder, or a layer with weights has no such form.
     """
 
-    def __init__(self, model: "tf_keras.Model", numbers: Numbers, attend: Any = attending.plain) -> None:
+    def __init__(
+        self, model: "tf_keras.Model", numbers: Numbers, attend: Any = attending.plain, *, joined: bool = True
+    ) -> None:
         import tf_keras as keras
 
         if not is_decoder(model) or len(model.inputs) != 1:
@@ -107,7 +110,7 @@ class Network:
         self._input, self._output = id(whole.inputs[0]), id(whole.output)
         depths = sorted(whole._nodes_by_depth, reverse=True)
         self._nodes = [node for depth in depths for node in whole._nodes_by_depth[depth] if not node.is_input]
-        self._products = _products(self._nodes)
+        self._products = _products(self._nodes, joined=joined)
         self._same: dict[str, Any] = {}  # layers without weights, in the arithmetic
         self.weights: dict[str, Weight] = {}
         for node in self._nodes:
@@ -143,7 +146,7 @@ class Network:
         import tensorflow as tf
 
         known: dict[int, Any] = {self._input: tokens}
-        products: dict[int, Any] = {}
+        products: dict[tuple[int, str], Any] = {}
         written: dict[str, Any] = {}
         for node in self._nodes:
             layer = node.layer
@@ -171,7 +174,7 @@ class Network:
         """Note the weights of a layer, where they are not known."""
         layer, kind = node.layer, _kind(node.layer)
         if kind == "Dense":
-            parts = self._products[id(node.call_args[0])]
+            parts = self._products[id(node.call_args[0]), layer.name]
             if layer is parts[0]:
                 self._matrix(_joined(parts), [part.kernel for part in parts], turned=True)
                 if any(part.use_bias for part in parts):
@@ -207,17 +210,18 @@ class Network:
         self.weights[name] = Weight((rows, width), f"int{numbers.bits}", lambda: integers()[0], looked_up)
         self.weights[f"{name}.scale"] = Weight((rows, width // block), "float32", lambda: integers()[1], looked_up)
 
-    def _dense(self, layer: Any, source: int, x: Any, weights: Tensors, products: dict[int, Any]) -> Any:
+    def _dense(self, layer: Any, source: int, x: Any, weights: Tensors, products: dict[tuple[int, str], Any]) -> Any:
         """A layer's part of the product of all that read what it reads."""
         import tensorflow as tf
 
-        parts = self._products[source]
-        if source not in products:
-            name = _joined(parts)
-            products[source] = self._product(x, name, weights, weights.get(f"{name}.bias"), head=self._head == name)
+        parts = self._products[source, layer.name]
+        name = _joined(parts)
+        if (source, name) not in products:
+            bias = weights.get(f"{name}.bias")
+            products[source, name] = self._product(x, name, weights, bias, head=self._head == name)
         sizes = [int(part.kernel.shape[1]) for part in parts]
-        start = sum(sizes[: parts.index(layer)])
-        found = products[source] if len(parts) == 1 else products[source][..., start : start + layer.units]
+        start, found = sum(sizes[: parts.index(layer)]), products[source, name]
+        found = found if len(parts) == 1 else found[..., start : start + layer.units]
         return tf.cast(layer.activation(found), found.dtype)
 
     def _product(self, x: Any, name: str, weights: Tensors, bias: Any = None, *, head: bool) -> Any:
@@ -288,13 +292,13 @@ def _one(value: Any, place: Any) -> Any:
     return tf.slice(value, tf.stack([0, place] + [0] * (len(value.shape) - 2)), [-1, 1] + [-1] * (len(value.shape) - 2))
 
 
-def _products(nodes: list[Any]) -> dict[int, list[Any]]:
-    """The Dense layers that read each tensor, by the tensor's id; one that is called twice reads two of them."""
-    found: dict[int, list[Any]] = {}
+def _products(nodes: list[Any], *, joined: bool) -> dict[tuple[int, str], list[Any]]:
+    """The Dense layers of one product, by the id of the tensor that they read and the name of each of them."""
+    readers: dict[int, list[Any]] = {}
     for node in nodes:
         if _kind(node.layer) == "Dense":
-            found.setdefault(id(node.call_args[0]), []).append(node.layer)
-    return found
+            readers.setdefault(id(node.call_args[0]), []).append(node.layer)
+    return {(source, each.name): layers if joined else [each] for source, layers in readers.items() for each in layers}
 
 
 def _joined(parts: list[Any]) -> str:

@@ -227,6 +227,23 @@ def test_every_kind_of_checkpoint_says_what_transformers_does(name, tmp_path):
         np.testing.assert_allclose(one[0, 0], expected[place], rtol=0, atol=2e-5)
 
 
+def test_matrices_each_by_itself_say_what_joined_ones_say():
+    one, apart = (Network(network.build(SPEC), Numbers(), joined=joined) for joined in (True, False))
+    assert any({"layer_0_query", "layer_0_key"} < set(name.split("+")) for name in one.weights)
+    assert not any("+" in name for name in apart.weights)
+    values = {name: np.random.default_rng(1).normal(size=each.shape) for name, each in apart.weights.items()}
+    joined = {}
+    for name in one.weights:  # those of a product that have no bias are given none
+        parts, bias = name.removesuffix(".bias").split("+"), ".bias" * name.endswith(".bias")
+        joined[name] = np.concatenate([values.get(part + bias, np.zeros(len(values[part]))) for part in parts])
+    tokens = tf.constant([TEXT[:7]])
+    (a, _), (b, _) = (
+        found.run(tokens, tf.range(7), {name: tf.constant(value, tf.float32) for name, value in given.items()}, {})
+        for found, given in ((one, joined), (apart, values))
+    )
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(np.abs(a).max()))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("scheme", "apart"), [("float16", 0.02), ("int8-weights", 0.03), ("int4-weights", 0.4)])
 def test_fewer_bits_stay_near(write, logits, scheme, apart):

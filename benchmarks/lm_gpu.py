@@ -67,6 +67,9 @@ WANTED = {
     ("7b", "bf16", "plain"): {"generate": (1,)},
     ("7b", "bf16", "cudnn"): {"generate": (1,)},
     ("7b", "int4", "plain"): {"generate": (1,)},
+    # for `lm_cards.py`: no matrix is joined to another, so each can be parted among cards
+    ("1b", "bf16", "apart"): {"generate": (1, 64), "prompt": (1, 8)},
+    ("7b", "bf16", "apart"): {"generate": (1,), "prompt": (1,)},
 }
 
 
@@ -78,7 +81,7 @@ def prepare(options: argparse.Namespace) -> None:
     from tasks.decoder.spec import Block, DecoderSpec
     from tasks.quantize import packing, programs
 
-    attends = {"plain": attending.plain, "cudnn": attending.by_cudnn}
+    attends = {"plain": attending.plain, "cudnn": attending.by_cudnn, "apart": attending.plain}
     makes = {
         "generate": lambda net, batch: programs.generate(net, batch, ROOM, STEPS),
         "decode": lambda net, batch: programs.decode(net, batch, ROOM),
@@ -94,7 +97,8 @@ def prepare(options: argparse.Namespace) -> None:
             head_width=size.head_width, blocks=blocks, room=ROOM, attention_scale=size.head_width**-0.5, tied=True,
         )  # fmt: skip
         with numberless():
-            net = Network(network.build(spec), Numbers("bfloat16", bits, block), attends[attention])
+            given = Numbers("bfloat16", bits, block), attends[attention]
+            net = Network(network.build(spec), *given, joined=attention != "apart")
         for kind, batches in wanted.items():
             for batch in batches:
                 folder = options.out / f"{model}-{numbers}-{attention}-{kind}-{batch}"

@@ -103,26 +103,32 @@ def prompts(work: Path) -> list[list[int]]:
     return [tokens[at : at + files.WINDOW] for at in range(0, len(tokens), files.WINDOW)]
 
 
-def first_tokens(side: Side, windows: list[list[int]]) -> list[int]:
-    return [side.ask(window, 2)["said"][0] for window in windows]
+def present(work: Path, bits: str) -> dict[str, tuple[str, str]]:
+    """The sides that take part."""
+    return {name: told for name, told in SIDES[bits].items() if told[0] != "llama" or (work / "node").exists()}
 
 
-def agreements(work: Path, sides: dict[str, Side], bits: str, windows: list[list[int]]) -> dict[str, float]:
+def first_tokens(work: Path, told: tuple[str, str], windows: list[list[int]]) -> list[int]:
+    side = Side(work, *told, 2)
+    said = [side.ask(window, 2)["said"][0] for window in windows]
+    side.end()
+    return said
+
+
+def agreements(work: Path, bits: str, windows: list[list[int]]) -> dict[str, float]:
     """The share of prompts behind which a side says the float32 file's token.
 
     Raises:
         SystemExit: a side runs another model.
     """
-    reference = Side(work, "tercet", "float32.tflite", 2)
-    wanted = first_tokens(reference, windows)
-    reference.end()
-    found = {}
-    for name, side in sides.items():
-        if name != "litert-lm":  # which tells no tokens; it runs Tercet's own file
-            said = first_tokens(side, windows)
-            found[name] = sum(one == other for one, other in zip(said, wanted, strict=True)) / len(wanted)
-            if found[name] < LEAST[bits]:
-                raise SystemExit(f"{name}, {bits}: {found[name]:.0%} of its tokens are float32's: another model")
+    wanted, found = first_tokens(work, ("tercet", "float32.tflite"), windows), {}
+    for name, told in present(work, bits).items():
+        if name == "litert-lm":  # which tells no tokens; it runs Tercet's own file
+            continue
+        said = first_tokens(work, told, windows)
+        found[name] = sum(one == other for one, other in zip(said, wanted, strict=True)) / len(wanted)
+        if found[name] < LEAST[bits]:
+            raise SystemExit(f"{name}, {bits}: {found[name]:.0%} of its tokens are float32's: another model")
     return found
 
 
@@ -139,10 +145,7 @@ def turn(side: Side, warming: list[int], prompt: list[int]) -> dict[str, float]:
 
 def group(work: Path, bits: str, threads: int, rounds: int, windows: list[list[int]]) -> dict[str, Any]:
     """All sides at one width and number of threads."""
-    lacking = {"llama": not (work / "node").exists()}
-    wanted = {name: told for name, told in SIDES[bits].items() if not lacking.get(told[0])}
-    sides = {name: Side(work, *told, threads) for name, told in wanted.items()}
-    same = agreements(work, sides, bits, windows[-COMPARED:])
+    sides = {name: Side(work, *told, threads) for name, told in present(work, bits).items()}
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     gb_s, loads = [], [os.getloadavg()[0]]
     for number in range(rounds):
@@ -150,20 +153,16 @@ def group(work: Path, bits: str, threads: int, rounds: int, windows: list[list[i
         for name in list(sides)[:: -1 if number % 2 else 1]:
             taken[name].append(turn(sides[name], *windows[2 * number : 2 * number + 2]))
         loads.append(os.getloadavg()[0])
-    about = {name: {**side.about, "same_token": same.get(name)} for name, side in sides.items()}
     for side in sides.values():
         side.end()
     reads = json.loads((work / f"{bits}.json").read_text(encoding="utf-8"))["reads"]
     shares = [reads / turn["decode_ms"] / 1e6 / most for turn, most in zip(taken[OURS], gb_s, strict=True)]
-    return {
-        "bits": bits, "threads": threads, "load_1min": loads, "memory_gb_s": gb_s, "reads": reads,
-        "bandwidth": spread(shares),
-        "sides": {
-            name: {**about[name], **medians(turns), "over_tercet": over(turns, taken[OURS])}
-            for name, turns in taken.items()
-        },
-        "turns": taken,
-    }  # fmt: skip
+    told = {
+        name: {**sides[name].about, **medians(turns), "over_tercet": over(turns, taken[OURS])}
+        for name, turns in taken.items()
+    }
+    about = {"bits": bits, "threads": threads, "load_1min": loads, "memory_gb_s": gb_s, "reads": reads}
+    return {**about, "bandwidth": spread(shares), "sides": told, "turns": taken}
 
 
 def medians(turns: list[dict[str, float]]) -> dict[str, float]:
@@ -202,13 +201,15 @@ def show(found: dict[str, Any]) -> None:
             f"{part} {each['median']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
             for part, each in side["over_tercet"].items()
         )
-        print(f"  {name}: {figures}; over Tercet's: {ratios}; same token {side['same_token']}")
+        print(f"  {name}: {figures}; over Tercet's: {ratios}")
     print(f"  {json.dumps(found['goals'])}", flush=True)
 
 
 def measure(options: argparse.Namespace) -> None:
     """Every group; the record is written at the end."""
     windows, groups = prompts(options.work), []
+    same = {bits: agreements(options.work, bits, windows[-COMPARED:]) for bits in options.bits}
+    print(f"float32's token: {same}", flush=True)
     for threads in options.threads:
         for bits in options.bits:
             found = group(options.work, bits, threads, options.rounds, windows)
@@ -216,7 +217,7 @@ def measure(options: argparse.Namespace) -> None:
             show(found)
             groups.append(found)
     about = "SmolLM2-135M-Instruct, its Q4_1 file as floats: no claim rests on q4_1"
-    record(options.record, model=about, prompt=files.WINDOW, new=NEW, room=files.ROOM, groups=groups)
+    record(options.record, model=about, prompt=files.WINDOW, new=NEW, room=files.ROOM, same_token=same, groups=groups)
 
 
 def main() -> None:

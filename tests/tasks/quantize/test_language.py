@@ -67,6 +67,7 @@ def test_the_graph_of_every_signature_is_one_that_is_fast(content):
             assert graph.tensors[signature.outputs["logits"]].shape == (1, n, WORDS)
             kinds = Counter(operator.kind for operator in graph.operators)
             assert (kinds["BATCH_MATMUL"], kinds["RSQRT"], kinds["SIN"], kinds["COS"]) == (2, 3, 1, 1)
+            assert kinds["SPLIT"] == 2, "halves of queries and keys, by what XNNPACK has: it has no SPLIT_V"
 
 
 def test_weights_are_stored_once_as_the_model_has_them(content, model):

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tasks.bench.runner.prompts import DECODE
+from tasks.bench.runner import prompts
 from tasks.checkpoints import gguf_tokenizer, load, write
 from tasks.formats import cost, tflite
 from tasks.params import Quantize
@@ -27,7 +27,7 @@ PACKAGES = (
     *("torch==2.13.0", "transformers==5.24.0", "onnx-ir==1.1.0", "onnxruntime-genai==0.18.0"),
     *("openvino-genai==2026.4.1.0", "litert-lm-api==0.18.1"),
 )
-WINDOW, ROOM = 128, 512  # tokens that one call of prefill takes; that the caches hold
+WINDOW, NEW, ROOM = 128, 64, 512  # tokens of a prompt, which one call takes; behind it; that the caches hold at most
 SCHEMES = {"int8": {"scheme": "dynamic"}, "int4": {"scheme": "int4-dynamic", "block": 32}}
 BLOCKS = {"int8": ("Q8_0", 7), "int4": ("Q4_0", 2)}  # of GGUF, and what it calls a file of these
 ONNX = {  # what the builder is told
@@ -96,12 +96,16 @@ def of_tercet(model: Any, source: Path, work: Path) -> None:
 
 
 def describe(path: Path) -> tuple[Signature, ...]:
-    """The signatures of a file; what the runner is told of them, and the bytes that a token reads, beside it."""
+    """The signatures of a file; what the runner is told of them, and the bytes that a token reads, beside it.
+
+    Of the tokens behind the prompt, the one in the middle: what it reads hangs from the room that it is in.
+    """
     calls = signatures.read(tflite.load(path))
-    (decode,) = (call for call in calls if call.name == DECODE)
-    reads = cost.reads(path, DECODE, decode.state.values())
-    told = {"signatures": [call.model_dump() for call in calls], "reads": reads}
-    path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
+    told = [call.model_dump() for call in calls]
+    decode = prompts.at({call["name"]: call for call in told}, prompts.DECODE, WINDOW + NEW // 2)
+    reads = cost.reads(path, decode["name"], decode["state"].values())
+    about = {"signatures": told, "reads": reads, "read_by": decode["name"]}
+    path.with_suffix(".json").write_text(json.dumps(about), encoding="utf-8")
     return calls
 
 

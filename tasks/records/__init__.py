@@ -35,12 +35,12 @@ from tasks.records.measurements import (
     Window,
     inference,
 )
-from tasks.records.quality import Better, Choices, Chosen, ClassFigures, Evaluation, Paired, Score, Split, gain
+from tasks.records.quality import Better, Choices, Chosen, ClassFigures, Evaluation, Paired, Sample, Score, Split, gain
 
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "Better", "Choices", "Chosen", "ClassFigures", "Code", "Comparison", "Control",
     "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement", "Memory",
     "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row",
-    "Runnable", "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject", "Tensor",
-    "Window", "gain", "inference", "judged", "read",
+    "Runnable", "Sample", "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject",
+    "Tensor", "Window", "gain", "inference", "judged", "read",
 ]  # fmt: skip

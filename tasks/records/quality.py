@@ -71,6 +71,14 @@ class Choices(Record):
     acc_norm: Chosen  # by its logarithm for each byte
 
 
+class Sample(Record):
+    """What a language model's file writes behind a text of the validation data, each token the likeliest."""
+
+    before: str
+    text: str
+    tokens: tuple[int, ...]  # of the text
+
+
 class Evaluation(Record):
     """`out/evaluations/<variant>.json`: the quality of the artifact itself, never of the Keras model."""
 
@@ -82,6 +90,7 @@ class Evaluation(Record):
     naive: float | None = None  # the test quality of who answers by the training targets, and looks at no example
     classes: tuple[ClassFigures, ...] = ()  # of the test split, default kernels
     confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted
+    sample: Sample | None = None  # of a language model whose tokens are those of a text
     choices: Choices | None = None  # by the default kernels, where evaluate.choices names questions
 
 

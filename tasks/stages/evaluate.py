@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 
 from tasks import paths
-from tasks.bench import judging
+from tasks.bench import judging, writing
 from tasks.bench.judging import kept
 from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import Made, Questions, made_in
-from tasks.examples import Array, dataset, preprocess, save_inputs
+from tasks.examples import Array, Examples, dataset, first, preprocess, save_inputs, vocabulary
 from tasks.examples.dataset import LABEL
 from tasks.files import sha256
 from tasks.formats import tflite
 from tasks.params import Params
 from tasks.quality import choices, confusion, questions
 from tasks.quality.score import grade, metric_of
-from tasks.records import Choices, Evaluation, Split
+from tasks.records import Choices, Evaluation, Sample, Split
 from tasks.records.metrics import METRICS
 from tasks.scratch import scratch
 
@@ -56,6 +56,7 @@ def evaluate(params: Params, variant: str) -> None:
     if test.predictions:
         counts = confusion.matrix(truth, np.array(test.predictions), len(names))
     Evaluation(
+        sample=_sample(artifact, examples["validation"]),
         variant=variant,
         artifact_sha256=artifact.card.sha256,
         runtime=runtime,
@@ -65,6 +66,24 @@ def evaluate(params: Params, variant: str) -> None:
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
         choices=chosen,
     ).save(paths.evaluation(variant))
+
+
+def _sample(artifact: Made, validation: Examples) -> Sample | None:
+    """What a language model's file writes behind the first window of the validation text; None where it is no text.
+
+    Raises:
+        UnsupportedError: the runtime refuses the artifact.
+    """
+    if artifact.card.scenario != "generate":
+        return None
+    (entry,) = preprocess.read(paths.DATA / "preprocess.json")["inputs"].values()
+    words, (window,) = vocabulary.maker(entry), first(validation, 1).inputs.values()
+    prompt = writing.fits(artifact, window[0])
+    if words is None or not len(prompt):
+        return None
+    tokens = writing.written(artifact, prompt, litert())
+    before, text = (words.decode(list(ids), skip_special_tokens=False) for ids in (prompt.tolist(), tokens))
+    return Sample(before=before, text=text, tokens=tokens)
 
 
 def _choices(folder: Path, artifact: Made, path: Path) -> Choices:

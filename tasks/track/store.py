@@ -33,6 +33,8 @@ def _write_report(report: Report, folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
     for variant, path in report.evaluations.items():
         evaluation = records.read(Evaluation, path)
+        if sample := evaluation.sample:
+            files.write_text(folder / contents.SAMPLES / f"{variant}.txt", f"{sample.before}|{sample.text}\n")
         if evaluation.confusion:
             files.write_json(folder / "confusion" / f"{variant}.json", confusion.data(evaluation))
             files.write_text(folder / "confusion" / f"{variant}.html", confusion.page(evaluation))

@@ -23,6 +23,9 @@ prepared.
 
 `bandwidth` tells how fast the memory here is read by the runtime's `threads`; it needs no model.
 
+`write` tells, among the facts, the `new_tokens` likeliest tokens behind the one prompt in the inputs, outside of any
+window; as `generate`, it is for runtimes whose `Model` has `decoding`.
+
 `profile` tells what ran each operator, and for how long where the runtime can say so, outside of any window.
 
 `count` adds `runs`: so many inferences after the first, each between two marks for an emulator that counts
@@ -173,6 +176,13 @@ def profile(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
     return {"operators": model.operators()}
 
 
+def write(request: dict[str, Any], runtime: Any) -> dict[str, Any]:
+    """What follows a prompt."""
+    model, (prompt,) = load(request, runtime)
+    model.decoding(prompt, request["new_tokens"])  # type: ignore[attr-defined]  # of a runtime that keeps a state
+    return {"facts": model.facts()}
+
+
 def look(_request: dict[str, Any], _runtime: Any) -> dict[str, Any]:
     """Nothing beside the environment."""
     return {}
@@ -205,6 +215,7 @@ def bandwidth(request: dict[str, Any], _runtime: Any) -> dict[str, Any]:
 ACTIONS = {
     "predict": predict,
     "time": measure,
+    "write": write,
     "profile": profile,
     "count": count,
     "bandwidth": bandwidth,

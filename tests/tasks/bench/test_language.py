@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.bench import devices, transport
+from tasks.bench import devices, predict, transport, writing
 from tasks.bench.answers import Answer
 from tasks.bench.kinds import roofline, ssh
 from tasks.bench.request import Artifact, Questions, Request
@@ -136,6 +136,21 @@ def test_what_does_not_fit_is_refused_by_name(asks: Build) -> None:
     assert answer.reason == "its state has room for 12 tokens; a prompt of 10 and 6 new ones are more"
     with pytest.raises(DeviceError, match="KeyError"):
         run({**asks("attending", "time"), "scenario": "serve"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_it_writes_behind_a_text_is_what_is_likeliest_by_hand(
+    language_models: dict[str, Path], described: Callable[[str], Artifact], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Behind as much of the text as leaves room for it, where the file says how much it has."""
+    monkeypatch.setattr(writing, "NEW_TOKENS", 7)
+    one, text = own(language_models[kind], described), np.concatenate(PROMPTS)
+    prompt = writing.fits(one, text)
+    assert prompt.tolist() == (text[-(PLACES - 7) :] if kind == "attending" else text).tolist()
+    assert writing.written(one, prompt, predict.litert()) == tuple(text_by_hand(kind, prompt.tolist(), 7))
+    assert writing.fits(one, text[:2]).tolist() == text[:2].tolist()
+    monkeypatch.setattr(writing, "NEW_TOKENS", PLACES)
+    assert len(writing.fits(one, text)) == (0 if kind == "attending" else len(text))
 
 
 def test_a_datasheet_predicts_a_prompt_and_a_token(

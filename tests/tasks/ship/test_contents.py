@@ -10,7 +10,7 @@ import pytest
 
 from tasks import files, paths, records, track
 from tasks.params import Params
-from tasks.records import ClassFigures, Comparison, Evaluation, ModelCard, Row
+from tasks.records import ClassFigures, Comparison, Evaluation, ModelCard, Row, Sample
 from tasks.track import confusion, contents, lineage, server
 from tasks.track.store import Store as Sender
 
@@ -25,7 +25,13 @@ def evaluation(variant: str) -> Evaluation:
         ClassFigures(name="b", n=4, precision=1, recall=1),
     )
     return Evaluation(
-        variant=variant, artifact_sha256="0" * 64, runtime="r", scores=(), classes=classes, confusion=COUNTS
+        variant=variant,
+        artifact_sha256="0" * 64,
+        runtime="r",
+        scores=(),
+        classes=classes,
+        confusion=COUNTS,
+        sample=Sample(before="the c", text="at söt", tokens=(1, 2)),
     )
 
 
@@ -137,6 +143,7 @@ def test_the_report_is_a_run_that_can_be_read(told: Store, params: Params, tmp_p
     matrix = json.loads((fetched / "confusion/int8.json").read_text())
     assert matrix == {"classes": ["<a>", "b"], "counts": [[3, 1], [0, 4]]}
     assert "&lt;a&gt;" in (fetched / "confusion/int8.html").read_text()
+    assert (fetched / "samples/int8.txt").read_text(encoding="utf-8") == "the c|at söt\n"
     before = len(told.all_runs())
     assert track.publish(params).sent == 0
     paths.PARAMS.write_text("name: digits-cnn # again\n")

@@ -11,9 +11,13 @@ import pytest
 
 from flows.views import table
 from tasks import paths
+from tasks.bench import writing
+from tasks.bench.request import made_in
+from tasks.examples import dataset
 from tasks.params import Params
 from tasks.records import ArtifactCard, Comparison, Evaluation, Measurement, read
 from tasks.report import page
+from tasks.stages import evaluate as stage
 from tasks.stages.benchmark import benchmark
 from tasks.stages.compress import compress
 from tasks.stages.evaluate import evaluate
@@ -110,6 +114,27 @@ def test_its_quality_is_that_of_the_token_after_the_prompt() -> None:
         assert list(score.predictions) == expected
         labels = np.load(paths.DATA / score.split / "targets.label.npy")
         assert score.value == pytest.approx(np.mean(expected == labels))
+
+
+@pytest.mark.usefixtures("run")
+def test_what_it_writes_is_kept_in_words_where_the_data_have_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(Evaluation, paths.evaluation("attending")).sample is None, (
+        "numbers, of which nobody says what they mean"
+    )
+    monkeypatch.setattr(writing, "NEW_TOKENS", 7)
+    letters, path = "abcdefghijk", paths.DATA / "preprocess.json"
+    before = path.read_text()
+    entry = {"kind": "tokens", "shape": [PROMPT], "vocabulary": WORDS + 1, "characters": letters}
+    path.write_text(json.dumps(json.loads(before) | {"inputs": {"tokens": entry}}))
+    prompt = np.load(paths.DATA / "validation" / "inputs.tokens.npy")[0].tolist()
+    expected = text_by_hand("attending", prompt, 7)
+    try:
+        found = stage._sample(made_in(paths.artifact("attending")), dataset.load("validation"))
+    finally:
+        path.write_text(before)
+    assert found is not None
+    assert (found.before, found.text) == ("".join(letters[k] for k in prompt), "".join(letters[k] for k in expected))
+    assert list(found.tokens) == expected
 
 
 @pytest.mark.usefixtures("run")

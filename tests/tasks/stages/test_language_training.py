@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tasks import paths
-from tasks.bench import shots
+from tasks.bench import shots, writing
 from tasks.examples import dataset, first
 from tasks.params import Params
 from tasks.records import ArtifactCard, Evaluation, ModelCard, read
@@ -64,6 +64,9 @@ def test_what_was_trained_is_what_is_told_by_the_file():
         assert card.asked == f"score_{LENGTH}"
         (score,) = (s for s in read(Evaluation, paths.evaluation(variant)).scores if s.split == "validation")
         bits[variant] = score.value
+        sample = read(Evaluation, paths.evaluation(variant)).sample
+        assert sample.text == "".join(dataset.spec().classes[token] for token in sample.tokens)
+        assert len(sample.tokens) == writing.NEW_TOKENS
     labels = np.asarray(dataset.load("validation").targets["label"])
     sizes = [len(dataset.spec().classes[token].encode()) for token in labels.ravel()]
     assert bits["float32"] == pytest.approx(loss * labels.size / math.log(2) / sum(sizes), rel=1e-4)

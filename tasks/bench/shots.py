@@ -12,6 +12,7 @@ from tasks.records import Energy, Memory, Window
 
 STEPS_MS = 0.001  # a median below this is the clock's own cost
 STARVED = 0.25  # of one processor: below, the process mostly waited for its turn
+AGAIN = "dvc repro --force benchmark@VARIANT-DEVICE"
 CLOCK_SHARE, CLOCK_S = 0.01, 0.05  # of a window, and beside that: how far two clocks may part in it
 MEMORY = (
     "growth of the process's peak resident memory, from when the runtime is imported and the inputs are read to when"
@@ -28,8 +29,13 @@ class Stretch:
     metered: Metered
     samples: stats.Nanoseconds
 
-    def fault(self, *, starved: float) -> str | None:
-        """Why the window is no measurement: a process with less than `starved` of a processor makes it none."""
+    def fault(self, *, starved: float, again: str = AGAIN) -> str | None:
+        """Why the window is no measurement: a process with less than `starved` of a processor makes it none.
+
+        Args:
+            starved: see above.
+            again: the command that measures once more.
+        """
         window = self.metered.window
         p50, share = stats.ms(self.samples, 50), window.cpu_s / window.seconds
         if p50 < STEPS_MS:
@@ -38,7 +44,7 @@ class Stretch:
             told = (
                 f"{self.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"
             )
-            return f"{told}: once it is quiet, `dvc repro --force benchmark@VARIANT-DEVICE` measures again"
+            return f"{told}: once it is quiet, `{again}` measures again"
         jump_s = self._jump_s()
         if abs(jump_s) > CLOCK_SHARE * window.seconds + CLOCK_S:
             return f"{self.variant}: the clock jumped by {jump_s:+.3g} s in a window of {window.seconds:.3g} s"

@@ -192,6 +192,12 @@ def test_another_text_than_the_targets_makes_no_figures(files, project, monkeypa
 
     monkeypatch.setattr(speculation.timed, "shot", other)
     protocol = Protocol(mode="quick", windows=1, window_s=0.02, new_tokens=COUNT)
-    found = speculation.measure(artifact(files["target"]), artifact(files["dynamic"]), "host-cpu", protocol, 3)
+    pair = artifact(files["target"]), artifact(files["dynamic"])
+    found = speculation.measure(*pair, "host-cpu", protocol, 3)
     assert found.status == "invalid"
     assert found.reason == f"the text is not the one that target writes alone: {wrong}"
+    monkeypatch.setattr(speculation.timed, "shot", real)
+    monkeypatch.setattr(speculation.shots, "STARVED", 99.0)  # processors, more than there are
+    assert speculation.measure(*pair, "host-cpu", protocol, 3).reason.endswith(
+        "the machine is too busy: once it is quiet, `tercet speculate target dynamic` measures again"
+    )

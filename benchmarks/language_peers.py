@@ -139,7 +139,8 @@ def turn(side: Side, warming: list[int], prompt: list[int]) -> dict[str, float]:
     (prefill, decode), figures = (answer["times"][:1], answer["times"][1:]), {"peak_mb": answer["peak_kib"] / 1024}
     for name, times in {"prefill": prefill, "decode": decode}.items():
         figures[f"{name}_ms"] = 1e3 * median(wall for wall, _ in times)
-        figures[f"{name}_cpu_ms"] = 1e3 * sum(cpu for _, cpu in times) / len(times)
+        if all(cpu is not None for _, cpu in times):  # LiteRT-LM does not tell
+            figures[f"{name}_cpu_ms"] = 1e3 * sum(cpu for _, cpu in times) / len(times)
     return figures
 
 
@@ -196,7 +197,7 @@ def judge(found: dict[str, Any]) -> dict[str, Any]:
 def show(found: dict[str, Any]) -> None:
     print(f"{found['bits']}, {found['threads']} threads: {spread(found['memory_gb_s'])} GB/s")
     for name, side in found["sides"].items():
-        figures = " ".join(f"{key} {side[key]:.2f}" for key in ("decode_ms", "prefill_ms", "decode_cpu_ms", "peak_mb"))
+        figures = " ".join(f"{key} {side[key]:.2f}" for key in ("decode_ms", "prefill_ms", "peak_mb"))
         ratios = " ".join(
             f"{part} {each['median']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
             for part, each in side["over_tercet"].items()

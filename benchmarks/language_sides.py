@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from tasks.bench.runner.machine import installed, memory_kib
 
-Times = list[tuple[float, float]]  # seconds by the clock, and those of all threads
+Times = list[tuple[float, float | None]]  # seconds by the clock, and those of all threads where they are known
 
 
 class Clock:
@@ -151,7 +151,7 @@ class LiteRtLm:
             str(self.file), backend, prefill_tokens=len(tokens), decode_tokens=new - 1, cache_dir=str(kept)
         ).run()
         each = 1 / about.last_decode_tokens_per_second
-        return [(about.time_to_first_token_in_second, 0.0)] + [(each, 0.0)] * (new - 1), []
+        return [(about.time_to_first_token_in_second, None)] + [(each, None)] * (new - 1), []
 
 
 SIDES: dict[str, Callable[[Path, int], Any]] = {

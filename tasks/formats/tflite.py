@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from tasks.errors import UnsupportedError
 Content = bytes | mmap.mmap
 # what the schema's reader meets in a file that is damaged, or a stranger's: its offsets may lead anywhere
 DAMAGED = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError, struct.error)
+SHORT = 1 << 20  # bytes of a vector up to which it is looked for among those written already
 NOWHERE = 1  # a place or size up to this is none: writers that fill them in later begin with 1
 
 
@@ -156,6 +157,26 @@ def pack(model: Any) -> bytes:
 
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def compact(content: bytes) -> bytes:
+    """The same file with equal short vectors once: the graphs of a decoder have the same scales and zero points."""
+    import flatbuffers
+
+    class Sharing(flatbuffers.Builder):  # type: ignore[misc]  # it ships no types
+        known: ClassVar[dict[tuple[str, bytes], int]] = {}
+
+        def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802  # flatbuffers calls it so
+            if x.nbytes > SHORT:
+                return int(super().CreateNumpyVector(x))
+            key = x.dtype.str, x.tobytes()
+            if key not in self.known:
+                self.known[key] = int(super().CreateNumpyVector(x))
+            return self.known[key]
+
+    builder = Sharing(1024)
+    builder.Finish(objects(content).Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 

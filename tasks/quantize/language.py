@@ -69,13 +69,13 @@ def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> byt
     """
     content, numbers = embedding.look_up(content), ai_edge.numbers(entry.scheme, entry.block)
     if numbers.block is None:
-        return ai_edge.quantize(content, mixed.rules_of(numbers))
+        return tflite.compact(ai_edge.quantize(content, mixed.rules_of(numbers)))
     found = [
         replace(each, layer=None) if each.layer == HEAD else each
         for each in blocks.products(content, layers.names(model))
     ]
     whole = {*entry.bits, *(blocks.left(model, entry.block) - {HEAD})}
-    return ai_edge.quantize(content, blocks.rules(found, numbers, whole))
+    return tflite.compact(ai_edge.quantize(content, blocks.rules(found, numbers, whole)))
 
 
 def _warn(entry: "Quantize") -> None:

@@ -174,3 +174,14 @@ def test_a_mapped_file_is_read_like_its_bytes(tmp_path, two_ways):
             assert [(o.kind, o.inputs, o.outputs) for o in there.operators] == [
                 (o.kind, o.inputs, o.outputs) for o in here.operators
             ]
+
+
+def test_a_compact_file_says_the_same_in_fewer_bytes():
+    model = tflite.objects(content("int8"))
+    model.subgraphs *= 3  # as many signatures of the same weights
+    given = tflite.pack(model)
+    found = tflite.compact(given)
+    assert len(found) < 0.9 * len(given)
+    assert tflite.pack(tflite.objects(found)) == given
+    assert tflite.compact(given) == found, "nothing is kept from one file to the next"
+    np.testing.assert_array_equal(guard.answers(found, IMAGES)["scores"], guard.answers(given, IMAGES)["scores"])

@@ -9,6 +9,7 @@ from .arrays import RefusedError
 DECODE, PREFILL = "decode", "prefill"
 VERIFY = "verify_{}"  # a signature that takes so many tokens behind others, and tells the scores behind each
 IN_ROOM = "room_{}_{}"  # a signature whose state has room for fewer tokens than that of the same name alone
+CALL = 16  # tokens that cost what a call does whatever it takes: it reads all weights
 ROOM = re.compile(r"room_([1-9]\d*)_(.+)")
 
 
@@ -35,25 +36,33 @@ def checked(tokens: Any, room: int | None, known: int, whole: int | None = None)
 def parts(about: dict[str, dict[str, Any]], n: int) -> list[tuple[str, int]]:
     """The signatures that take a prompt of n tokens, call by call, and how many of its tokens each takes.
 
-    As often as it goes into the prompt the longest prefill, then the next; what is left is filled up to the shortest
-    prefill that covers it, else taken token by token.
+    As often as it goes into the prompt the longest prefill, then the next, and what is left token by token; or only the
+    first of these, and what is left by the shortest prefill that covers it, filled up: whichever costs less.
     """
     prefills = [signature for name, signature in about.items() if name.startswith(PREFILL)]
-    found: list[tuple[str, int]] = []
+    whole: list[tuple[str, int]] = []
     for signature in sorted(prefills, key=length, reverse=True):
         last = 0 if gives_scores(signature) else 1
-        left = n - sum(count for _, count in found)
-        found += [(signature["name"], length(signature))] * ((left - last) // length(signature))
-    place = sum(count for _, count in found)
-    if n - place > 2 and (filled := _filled(prefills, place, n - place - 1)):
-        found.append((filled["name"], n - place - 1))
-        place = n - 1
-    return found + [(DECODE, 1)] * (n - place)
+        left = n - sum(count for _, count in whole)
+        whole += [(signature["name"], length(signature))] * ((left - last) // length(signature))
+    ways = []
+    for k in range(len(whole) + 1):
+        place = sum(count for _, count in whole[:k])
+        if filled := _filled(about, prefills, place, n - place - 1):
+            ways.append([*whole[:k], (filled["name"], n - place - 1), (DECODE, 1)])
+    ways.append(whole + [(DECODE, 1)] * (n - place))
+    return min(ways, key=lambda way: sum(CALL + length(about[name]) for name, _ in way))
 
 
-def _filled(prefills: list[dict[str, Any]], place: int, left: int) -> dict[str, Any] | None:
-    """The shortest prefill that takes what is left, and no place beyond the state's end, where nothing is written."""
-    fitting = [each for each in prefills if left <= length(each) and place + length(each) <= (each["places"] or 0)]
+def _filled(
+    about: dict[str, dict[str, Any]], prefills: list[dict[str, Any]], place: int, left: int
+) -> dict[str, Any] | None:
+    """The shortest prefill that takes what is left, and no place beyond the state's end, where nothing is written.
+
+    Where it writes the state in place, each token has a place of its own there, as the one that decode takes has.
+    """
+    room = about[DECODE]["places"] or 0
+    fitting = [each for each in prefills if each["in_place"] and 0 < left <= length(each) <= room - place]
     return min(fitting, key=length, default=None)
 
 

@@ -172,7 +172,8 @@ def test_a_variant_is_compared_with_the_float_file_where_both_answer(content, in
         (4, ["prefill_4 (3 of 4)", "decode (1 of 1)"]),
         (9, ["prefill_8 (8 of 8)", "decode (1 of 1)"]),
         (WINDOW, ["prefill_8 (8 of 8)", "prefill_4 (3 of 4)", "decode (1 of 1)"]),
-        (ROOM, ["prefill_8 (8 of 8)"] * 2 + ["prefill_4 (4 of 4)", "prefill_4 (3 of 4)", "decode (1 of 1)"]),
+        (6, ["prefill_8 (5 of 8)", "decode (1 of 1)"]),
+        (ROOM, ["prefill_8 (8 of 8)"] * 2 + ["prefill_8 (7 of 8)", "decode (1 of 1)"]),
     ],
 )
 def test_the_record_says_by_which_calls_a_prompt_is_taken_in(driver, n, calls):
@@ -207,15 +208,33 @@ def test_nothing_is_written_beyond_the_end():
         assert place == n
         name, count = calls[-1]
         assert runner.gives_scores(about[name])
-        summed = {name: {**signature, "places": None} for name, signature in about.items()}
+        summed = {name: {**signature, "places": None, "in_place": False} for name, signature in about.items()}
         assert all(count == runner.length(summed[name]) for name, count in prompts.parts(summed, n)), "no fill in a sum"
         assert count == runner.length(about[name]), "scores are those of the last token"
+
+
+@pytest.mark.parametrize(
+    ("lengths", "n", "taken"),
+    [
+        ((256,), 64, [("prefill_256", 63)]),
+        ((16, 128), 64, [("prefill_16", 16)] * 3 + [("prefill_16", 15)]),
+        ((16, 64, 128), 64, [("prefill_64", 63)]),
+        ((16, 128), 129, [("prefill_128", 128)]),
+        ((16, 128), 120, [("prefill_128", 119)]),
+        ((16, 128), 2, [("decode", 1)]),
+        ((16, 128), 3, [("prefill_16", 2)]),
+    ],
+)
+def test_a_prompt_is_taken_in_by_the_calls_that_cost_least(lengths, n, taken):
+    """Of which each reads all weights: few long ones, or short ones of which little is for nothing."""
+    about = {f"prefill_{k}": _signature(f"prefill_{k}", k, 256, scores=False) for k in lengths}
+    assert prompts.parts({**about, "decode": _signature("decode", 1, 256, scores=True)}, n) == [*taken, ("decode", 1)]
 
 
 def _signature(name, length, room, scores):
     outputs = [{"name": "kv"}] + [{"name": "logits"}] * bool(scores)
     inputs = [{"name": "tokens", "shape": (1, length)}, {"name": "kv"}]
-    return {"name": name, "inputs": inputs, "outputs": outputs, "state": {"kv": "kv"}, "places": room}
+    return {"name": name, "inputs": inputs, "outputs": outputs, "state": {"kv": "kv"}, "places": room, "in_place": True}
 
 
 @pytest.mark.parametrize(

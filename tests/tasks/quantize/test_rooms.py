@@ -86,7 +86,7 @@ def test_the_record_says_which_room_took_what(roomy):
     roomy.decoding(prompt, 12)
     facts = roomy.facts()
     assert facts["state_kept"] == "in place"
-    assert facts["prompt_calls"] == ["room_8_prefill_4 (4 of 4)", "room_8_decode (1 of 1)", "room_8_decode (1 of 1)"]
+    assert facts["prompt_calls"] == ["room_8_prefill_8 (5 of 8)", "room_8_decode (1 of 1)"]
     assert facts["decode_calls"] == ["room_8_decode (2)", "room_16_decode (8)", "decode (2)"]
 
 

@@ -7,7 +7,7 @@ from tasks.registry import Registry
 
 Precision = Literal["float32", "float16", "int8"]
 INTEGERS = ("ranges",)  # keys of `quantize` that schemes of integers share
-CACHES = ("prefill", "room", "verify")  # of those that a decoder with its caches is made at
+CACHES = ("prefill", "room", "cache", "verify")  # of those that a decoder with its caches is made at
 WEIGHTS = ("bits", *CACHES)
 LAYERS = ("exclude", "max_quality_drop", "bits")
 

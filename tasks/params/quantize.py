@@ -39,6 +39,7 @@ class Quantize(Section):
     sparse: bool = False  # float32: zeros are not stored; kernels that use it are Arm's
     prefill: tuple[Count, ...] = ()  # decoders: tokens of a prompt that one call takes; none: those of a window
     room: Count | None = None  # decoders: tokens that the caches hold; none: a window's, and some behind them
+    cache: Literal["int8"] | None = None  # decoders: what caches keep, with one scale a token and head; none: floats
     # decoders: tokens that one call takes behind others and tells of each, for a draft's proposals: `tercet speculate`
     verify: tuple[Annotated[int, Field(ge=2, le=256)], ...] = ()
     aware_epochs: Natural = 0  # quantization-aware training before the conversion

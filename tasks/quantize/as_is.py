@@ -64,6 +64,7 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays)
         inputs=inputs,
         outputs=graph.outputs,
         signatures=calls,
+        state_bytes=signatures.state_bytes(calls),
         operators=graph.operators,
         converter="none",
         no_stablehlo="scheme as-is: there is no Keras model to make StableHLO of",

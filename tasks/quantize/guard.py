@@ -36,6 +36,7 @@ def check(
     model: "tf_keras.Model | None" = None,
     calls: Sequence[Signature] = (),
     asked: str | None = None,
+    rounding: "tf_keras.Model | None" = None,
 ) -> float | None:
     """Ask a file for some examples, one after the other, there and back.
 
@@ -46,6 +47,7 @@ def check(
         model: what it was made from; None: it came as a file.
         calls: its signatures, where it has several.
         asked: the one whose scores are the answer; see `predict`.
+        rounding: what floats answer as, where the file keeps something in fewer bits; None: as the model.
 
     Returns:
         How far the answers lie from the model's, as the root mean square over the answers' spread; of several outputs
@@ -71,7 +73,8 @@ def check(
         found = dict(zip(expected, found.values(), strict=True))
     given = {name: found[name][:n] for name in expected}
     if SCHEMES.load(scheme).unit:
-        _check_floats(given, expected, scheme, model, tried)
+        same = dict(zip(expected, keras_answers(rounding, tried).values(), strict=True)) if rounding else expected
+        _check_floats(given, same, scheme, rounding or model, tried)
     return max(apart(given[name], array) for name, array in expected.items())
 
 

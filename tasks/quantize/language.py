@@ -49,7 +49,7 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
     Raises:
         ConversionError: a converter refuses.
     """
-    build = partial(_converter, model, *plan(model, entry), entry.verify)
+    build = partial(_converter, model, *plan(model, entry), entry)
     if not SCHEMES.load(entry.scheme).layered:
         return Made(litert.converted(build, entry.scheme), litert.converter())
     _warn(entry)
@@ -100,6 +100,8 @@ def programs_of(model: "tf_keras.Model", entry: "Quantize") -> bytes:
         ConversionError: the scheme has no such programs, or a layer none of their form.
     """
     scheme = SCHEMES.load(entry.scheme)
+    if entry.cache:
+        raise ConversionError(f"caches of {entry.cache} have no StableHLO of a decoder; leave `cache` out")
     if scheme.activations != "float32" or scheme.weights is None:
         able = [name for name in taking("room") if SCHEMES.load(name).activations == "float32"]
         raise ConversionError(f"scheme {entry.scheme} has no StableHLO of a decoder; {', '.join(able)} have")
@@ -200,12 +202,12 @@ def calls(lengths: Sequence[int], room: int, window: int, verify: Sequence[int] 
     return found | {f"score_{window}": (window, next(r for r in every if r >= window))}
 
 
-def _converter(model: "tf_keras.Model", lengths: Sequence[int], room: int, verify: Sequence[int], folder: Path) -> Any:
+def _converter(model: "tf_keras.Model", lengths: Sequence[int], room: int, entry: "Quantize", folder: Path) -> Any:
     """TensorFlow's converter, of a SavedModel in `folder` with all signatures."""
     import tensorflow as tf
 
-    named = calls(lengths, room, model.input_shape[1], verify)
-    forms = {form: cached(model, *form) for form in sorted(set(named.values()))}
+    named = calls(lengths, room, model.input_shape[1], entry.verify)
+    forms = {form: cached(model, *form, entry.cache) for form in sorted(set(named.values()))}
     saved = tf.Module()
     saved.kept = model.variables
     traced = {name: _call(forms[form], scores="prefill" not in name) for name, form in named.items()}

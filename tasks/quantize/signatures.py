@@ -7,6 +7,8 @@ that input in the next call, as LiteRT-LM has it of its caches. A file of one si
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 from tasks.bench.runner.prompts import ROOM
 from tasks.errors import ModelError
 from tasks.formats import tflite
@@ -101,6 +103,12 @@ def language(model: str, found: Sequence[Signature]) -> tuple[Tensor, Tensor]:
     if prod(tokens.shape) != 1:
         raise ModelError(f"model {model!r}: signature {DECODE!r} takes {list(tokens.shape)} tokens; one is expected")
     return tokens, scores[0].model_copy(update={"shape": (prod(scores[0].shape),)})
+
+
+def state_bytes(found: Sequence[Signature]) -> int | None:
+    """What `decode` is given of the text before it; None: nothing, or there is no such signature."""
+    states = [tensor for each in found if each.name == DECODE for tensor in each.inputs if tensor.name in each.state]
+    return sum(prod(tensor.shape) * np.dtype(tensor.dtype).itemsize for tensor in states) or None
 
 
 def _scores(signature: Signature) -> list[Tensor]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import files
+from tasks.decoder.cached import rounding
 from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Arrays, dataset
 from tasks.formats import sizes
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Quantize
 from tasks.quality.score import Exam
-from tasks.quantize import as_is, aware, guard, language, litert, stablehlo
+from tasks.quantize import as_is, aware, guard, language, litert, signatures, stablehlo
 from tasks.quantize.made import Made
 from tasks.records import ArtifactCard, Program, Signature
 from tasks.registry import named
@@ -78,7 +79,8 @@ def write(
     made = _convert(variant, entry, model, calibration, validation)
     described = language.described if language.writes(model) else _described
     graph, calls, answering = described(made.content, model)
-    distance = guard.check(made.content, entry.scheme, calibration, answering, calls, language.everywhere(model))
+    asked, kept = language.everywhere(model), rounding(answering, entry.cache) if entry.cache else None
+    distance = guard.check(made.content, entry.scheme, calibration, answering, calls, asked, kept)
     program, lacks = _program(model, entry, graph)
     beside = language.PROGRAMS if calls else stablehlo.FILE
     (folder / FILE).write_bytes(made.content)
@@ -94,6 +96,7 @@ def write(
         inputs=graph.inputs,
         outputs=graph.outputs,
         signatures=calls,
+        state_bytes=signatures.state_bytes(calls),
         operators=graph.operators,
         aware_epochs=entry.aware_epochs,
         ranges=entry.ranges,

@@ -132,6 +132,7 @@ class ArtifactCard(Runnable):
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: dict[str, int]  # how many of each
+    state_bytes: int | None = None  # of what it keeps of a text, in its largest room; null: it keeps nothing
     aware_epochs: int = 0
     ranges: str = "min-max"  # of the activations, where the scheme has any: how they were chosen
     excluded: tuple[str, ...] = ()  # layers that are not at the scheme

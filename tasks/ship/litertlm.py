@@ -70,6 +70,8 @@ def _room(card: ArtifactCard) -> int:
     if "decode" not in calls or not any(name.startswith("prefill") for name in calls):
         raise UnsupportedError(f"LiteRT-LM calls `prefill…` and `decode`; the file has {', '.join(calls)}")
     decode = calls["decode"]
+    if other := sorted({tensor.dtype for tensor in decode.inputs if tensor.name in decode.state} - {"float32"}):
+        raise UnsupportedError(f"LiteRT-LM knows no scales of a state; the file keeps {other[0]}")
     if strange := sorted(name for name in decode.state if not CACHE.fullmatch(name)):
         raise UnsupportedError(f"LiteRT-LM calls a state kv_cache_k_0 and so on; the file has {strange[0]}")
     if decode.places is None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 UNSEEN = -1e9  # added to the score of a key that a query may not look at
+MOST, LEAST = 127, 1e-30  # the largest integer of a row, and what its largest number counts at least
 
 
 @keras.saving.register_keras_serializable("tercet")
@@ -114,6 +115,11 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
     [1, kv_heads, room, d], n tokens in a row see all before them, and the caches with their own keys and values are
     given too. A cache is read as it is, by products of four axes: a slice of it would be a copy, which costs more.
 
+    With `cache` int8, keys and values are integers [1, kv_heads, room, d] of one scale a place and head, float32
+    [1, kv_heads, room, 1], in four caches: keys, values, their scales. A scale belongs to a whole row, so it is
+    multiplied into the scores, and into what these weigh. Without caches keys and values are rounded likewise: so the
+    answer of a window is that of a text of which the caches are kept.
+
     Args:
         heads: of the queries.
         kv_heads: of the keys and values; each serves as many queries.
@@ -121,6 +127,7 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         scale: what the products of queries and keys are multiplied by.
         cap: of the scaled products; None: none.
         window: tokens that one sees, itself among them; None: all before it.
+        cache: "int8": what is kept of keys and values; None: they are kept as they are.
     """
 
     channel_rule = "attention"  # of tasks/channels/rules.py
@@ -133,11 +140,12 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         scale: float = 1.0,
         cap: float | None = None,
         window: int | None = None,
+        cache: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads, self.kv_heads, self.frequencies = heads, kv_heads, list(frequencies)
-        self.scale, self.cap, self.window = scale, cap, window
+        self.scale, self.cap, self.window, self.cache = scale, cap, window, cache
 
     def call(self, inputs: Any) -> Any:
         """Attend."""
@@ -145,21 +153,28 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         places = places[0]
         query = rotated(_by_head(query, self.heads), places, self.frequencies) * self.scale
         key, value = rotated(_by_head(key, self.kv_heads), places, self.frequencies), _by_head(value, self.kv_heads)
-        seen = places
+        kept, seen = _kept(key, value, self.cache), places
         if caches:
-            key, value = (_written(cache, rows, places) for cache, rows in zip(caches, (key, value), strict=True))
-            seen = tf.range(key.shape[2])
-        found = self._attended(query, key, value, self._mask(places, seen))
-        return [found, key, value] if caches else found
+            kept = [_written(cache, rows, places) for cache, rows in zip(caches, kept, strict=True)]
+            seen = tf.range(kept[0].shape[2])
+        found = self._attended(query, kept, self._mask(places, seen))
+        return [found, *kept] if caches else found
 
-    def _attended(self, query: Any, key: Any, value: Any, mask: Any) -> Any:
+    def _attended(self, query: Any, kept: Sequence[Any], mask: Any) -> Any:
         """The queries of a group one below the other: keys and values are read once for all of them, never repeated."""
+        key, value, *scales = kept
+        key_scale, value_scale = (tf.transpose(scale, [0, 1, 3, 2]) for scale in scales) if scales else (None, None)
         batch, n, width = tf.shape(query)[0], query.shape[2] or tf.shape(query)[2], query.shape[3]
         grouped = tf.reshape(query, [batch, self.kv_heads, (self.heads // self.kv_heads) * n, width])
-        scores = tf.matmul(grouped, key, transpose_b=True)
+        scores = tf.matmul(grouped, tf.cast(key, query.dtype), transpose_b=True)
+        if key_scale is not None:
+            scores *= key_scale
         if self.cap is not None:
             scores = capped(scores, self.cap)
-        found = tf.matmul(tf.nn.softmax(scores + mask), value)
+        weights = tf.nn.softmax(scores + mask)
+        if value_scale is not None:
+            weights *= value_scale
+        found = tf.matmul(weights, tf.cast(value, query.dtype))
         found = tf.transpose(tf.reshape(found, [batch, self.heads, n, width]), [0, 2, 1, 3])
         return tf.reshape(found, [batch, n, self.heads * width])
 
@@ -173,7 +188,7 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` takes."""
-        names = ("heads", "kv_heads", "frequencies", "scale", "cap", "window")
+        names = ("heads", "kv_heads", "frequencies", "scale", "cap", "window", "cache")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -204,6 +219,15 @@ def _by_head(x: Any, heads: int) -> Any:
     """[batch, n, heads · d] as [batch, heads, n, d]."""
     n, width = x.shape[1] or tf.shape(x)[1], x.shape[2] // heads
     return tf.transpose(tf.reshape(x, [tf.shape(x)[0], n, heads, width]), [0, 2, 1, 3])
+
+
+def _kept(key: Any, value: Any, cache: str | None) -> list[Any]:
+    """What is kept of keys and values [..., d]: these, or integers and their scales [..., 1]."""
+    if cache is None:
+        return [key, value]
+    scales = [tf.maximum(tf.reduce_max(tf.abs(rows), 3, keepdims=True), LEAST) / MOST for rows in (key, value)]
+    rounded = [tf.cast(tf.round(rows / scale), tf.int8) for rows, scale in zip((key, value), scales, strict=True)]
+    return [*rounded, *scales]
 
 
 def _written(cache: Any, rows: Any, places: Any) -> Any:

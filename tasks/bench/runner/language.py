@@ -39,6 +39,7 @@ class State:
         ]
         self.turns: list[tuple[Buffers, Buffers]] = [(buffers[0], buffers[-1]), (buffers[-1], buffers[0])]  # in, out
         self.turn = 0
+        self.bytes = len(buffers) * sum(zeros.nbytes for zeros in self._empty.values())
 
     def keep(self) -> dict[str, Any]:
         """A copy of it."""
@@ -67,6 +68,11 @@ class States:
         self._model, self._in_place = model, in_place
         self._made: dict[tuple[Any, ...], State] = {}
         self.now: State | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What all of it takes in memory."""
+        return sum(state.bytes for state in self._made.values())
 
     def of(self, about: dict[str, Any]) -> State:
         """That of a signature; it shares it with all whose state has the same shape."""
@@ -216,8 +222,8 @@ class Model:
         kept = "in place" if self._in_place else "in two sets of buffers, by turns"
         taken = [f"{part.name} ({count} of {part.length})" for part, count in self._parts]
         by = [f"{name} ({count})" for name, count in self.decoded_by.items()]
-        facts = {"state_kept": kept, "prompt_calls": taken, "decode_calls": by, "decoded": self.decoded}
-        return {**facts, **self.also()}
+        facts = {"state_kept": kept, "state_bytes": self.states.bytes, "prompt_calls": taken, "decode_calls": by}
+        return {**facts, "decoded": self.decoded, **self.also()}
 
     def operators(self) -> list[dict[str, Any]]:
         """Nothing: the runtime does not tell."""

@@ -8,7 +8,9 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -71,6 +73,7 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
     """
     from ai_edge_quantizer.quantizer import Quantizer
 
+    _without_bars()
     known = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in (ranges or {}).items()}
     try:
         quantizer = Quantizer(content)
@@ -85,6 +88,15 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
             raise TercetError(full) from None
         raise ConversionError(f"{converter()} refused: {' '.join(str(error).split())}") from None
     return tflite.whole(bytes(done.quantized_model))
+
+
+@cache
+def _without_bars() -> None:
+    """It draws one for any file of more than a hundred tensors, whatever `enable_progress_bar` says."""
+    from ai_edge_quantizer.utils import progress_utils
+
+    bar = progress_utils.tqdm.tqdm
+    progress_utils.tqdm = SimpleNamespace(tqdm=lambda **about: bar(**about | {"disable": True}))
 
 
 def _add(quantizer: Any, rule: Rule, place: int) -> None:

@@ -103,6 +103,12 @@ def test_with_caches_it_answers_as_keras_does_without(driver, logits):
         np.testing.assert_allclose(driver.read()[0], logits[place], rtol=0, atol=1e-4)
 
 
+def test_making_one_of_integers_draws_nothing_on_the_terminal(content, model, capfd):
+    assert max(len(graph.tensors) for graph in tflite.parse(content).graphs) > 100, "from where on the quantizer would"
+    language.quantized(content, entry("dynamic"), model)
+    assert "%|" not in capfd.readouterr().err
+
+
 def test_the_scores_of_a_window_are_those_of_keras(content, logits):
     from ai_edge_litert.interpreter import Interpreter
 

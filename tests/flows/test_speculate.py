@@ -61,6 +61,7 @@ def measured(target, draft, device, protocol, ahead):
 
 def test_every_length_is_measured_on_every_device(project, monkeypatch, capsys):
     monkeypatch.setattr(speculation, "measure", measured)
+    monkeypatch.setenv("COLUMNS", "160")
     speculate.speculate("big", "small")
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     told = ["75%", "2.50", "10", "5"]

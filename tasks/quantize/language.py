@@ -15,14 +15,30 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tasks.bench.runner.prompts import IN_ROOM, VERIFY
 from tasks.decoder.cached import cached, is_decoder, limit
 from tasks.decoder.network import LOGITS
 from tasks.decoder.portable import Network, Numbers
+from tasks.distance import apart
 from tasks.errors import ConversionError, ParamsError
+from tasks.examples import Arrays
 from tasks.formats import tflite
 from tasks.formats.schemes import CACHES, SCHEMES, taking
-from tasks.quantize import ai_edge, blocks, embedding, layers, litert, mixed, packing, programs, signatures
+from tasks.quantize import (
+    ai_edge,
+    blocks,
+    embedding,
+    floats,
+    guard,
+    layers,
+    litert,
+    mixed,
+    packing,
+    programs,
+    signatures,
+)
 from tasks.quantize.made import Made
 from tasks.records import Signature
 
@@ -35,6 +51,7 @@ HEAD = "head"  # the layer that gives the scores, where that is not the embeddin
 BEHIND = 128  # tokens that the caches hold behind a window, where nobody says how many
 SMALLEST = 256  # tokens that the caches of the smallest room hold at least
 PROGRAMS = "model.stablehlo.zip"
+SAME = 1e-3  # of the answers' spread, that a file with other weights may be off by: sums are in another order
 GENERATED = 32  # tokens that one call of the program `generate` tells
 log = logging.getLogger(__name__)
 
@@ -49,12 +66,30 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
     Raises:
         ConversionError: a converter refuses.
     """
-    build = partial(_converter, model, *plan(model, entry), entry)
-    if not SCHEMES.load(entry.scheme).layered:
+    form = plan(model, entry)
+    build = partial(_converter, model, *form, entry)
+    layered = SCHEMES.load(entry.scheme).layered
+    if not layered and entry.scheme != "float32":
         return Made(litert.converted(build, entry.scheme), litert.converter())
+    convert, says = partial(litert.converted, build, "float32"), partial(_says, model)
+    content = floats.of(model, [form, entry.verify, entry.cache], convert, says)
+    if not layered:
+        return Made(content, litert.converter())
     _warn(entry)
-    content = quantized(litert.converted(build, "float32"), entry, model)
-    return Made(content, f"{litert.converter()}, {ai_edge.converter()}")
+    return Made(quantized(content, entry, model), f"{litert.converter()}, {ai_edge.converter()}")
+
+
+def _says(model: "tf_keras.Model", content: bytes) -> bool:
+    """Whether a float32 file says of a window of tokens what the model says."""
+    from tasks.training.attention import TokenEmbedding
+
+    _, calls, answering = described(content, model)
+    known = next(layer.input_dim for layer in model.layers if isinstance(layer, TokenEmbedding))
+    tokens = np.random.default_rng(0).integers(0, known, (1, model.input_shape[1])).astype(np.int32)
+    given = Arrays({model.input_names[0]: tokens}, {})
+    (found,) = guard.answers(content, given, calls, everywhere(model)).values()
+    (expected,) = guard.keras_answers(answering, given).values()
+    return apart(found, expected) < SAME
 
 
 def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> bytes:

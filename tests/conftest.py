@@ -51,6 +51,15 @@ def _unskipped(report: Report) -> Report:
     return report
 
 
+@pytest.fixture(autouse=True)
+def _own_environment() -> Generator[None]:
+    """What a command sets for its process is gone with the test that ran it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     """Tests wait for each other, and for nobody else who measures on this machine."""

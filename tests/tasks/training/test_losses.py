@@ -129,7 +129,7 @@ def examples(count=60, seed=0, **targets):
 def model(*heads):
     fit.reset(7)
     inputs = keras.Input((4,), name="x")
-    hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    hidden = keras.layers.Dense(8, activation="relu", name="hidden")(inputs)  # heads come with names already
     outputs = [layer(hidden) for layer in heads] or [keras.layers.Dense(3, activation="softmax")(hidden)]
     return keras.Model(inputs, outputs)
 

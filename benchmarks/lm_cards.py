@@ -64,7 +64,7 @@ class Program:
         ((self.name, about),) = page["programs"].items()
         self.batch, self.arguments, self.results = page["batch"], about["arguments"], about["results"]
         self.mesh = Mesh(np.array(jax.devices()[:cards]), ("cards",))
-        self.bytes_read, self.back = page["bytes_read"], [(k, j) for j, k in about["donated"]]
+        self.back = [(k, j) for j, k in about["donated"]]
 
         def at(name: str, shape: list[int]) -> Any:
             return NamedSharding(self.mesh, PartitionSpec(*(parted(name, shape) if cards > 1 else ())))

@@ -58,7 +58,8 @@ class Model(Described):
 
     def invoke(self):
         a, b = self.given["a"], self.given["b"]
-        self.found = {"difference": a - b, "product": a * b}
+        for _ in range(100):  # once takes no more than a clock's two readings
+            self.found = {"difference": a - b, "product": a * b}
 
     def read(self):
         return [self.found[name] for name in self.names]

@@ -29,6 +29,7 @@ from types import ModuleType
 from typing import Any
 
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
+SIGNATURE = "model.sig"  # over all files, for who brings the bundle to a device; not looked at here
 NEEDED = {"module", "options", "output", "serves"}  # of a manifest's program
 IMAGES = (".jpg", ".jpeg", ".png")
 TARGET = "label"  # what the model is for, of several targets
@@ -43,12 +44,12 @@ class UserError(Exception):
 def checked(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest and the content of every file by name, if all are as they were shipped and there is no other.
 
-    `SHA256SUMS` has the digest of each, the manifest's too. Nothing is signed: this finds what was damaged, cut or
-    mixed up, and not what somebody has rewritten together with its digest.
+    `SHA256SUMS` has the digest of each, the manifest's too. This finds what was damaged, cut or mixed up, and not what
+    somebody has rewritten together with its digest: that finds who checks the signature.
     """
     listed = sums(folder / SUMS)
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-    if strange := sorted(found.keys() - listed.keys() - {SUMS}):
+    if strange := sorted(found.keys() - listed.keys() - {SUMS, SIGNATURE}):
         raise UserError(f"{folder}: not part of what was shipped: {', '.join(strange)}; move it elsewhere")
     content = {name: found[name].read_bytes() for name in sorted(listed) if name in found}
     if changed := [name for name in sorted(listed) if digest(content.get(name)) != listed[name]]:
@@ -57,6 +58,8 @@ def checked(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     program = manifest.get("program") if isinstance(manifest, dict) else None
     if not isinstance(program, dict) or not program.keys() >= NEEDED:
         raise UserError(f"{folder}: {MANIFEST} names no program with {', '.join(sorted(NEEDED))}; copy it again")
+    if program["serves"] not in listed:
+        raise UserError(f"{folder}: {MANIFEST} runs a file that was not shipped; copy it again")
     if manifest.get("files") != {name: listed[name] for name in listed if name != MANIFEST}:
         raise UserError(f"{folder}: {MANIFEST} names other files than {SUMS}; copy it again")
     return manifest, content

@@ -102,3 +102,18 @@ def test_an_array_that_promises_what_it_does_not_hold_is_one_line(bundle: Path, 
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     Path("hostile.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
     refused(serve(bundle, "hostile.npy"), "classify.py: ")
+
+
+def test_a_signature_lies_beside_the_files(bundle: Path, serve: Serve) -> None:
+    (bundle / "model.sig").write_text("whatever it says, this script does not look")
+    assert serve(bundle, "images.npy").returncode == 0
+
+
+def test_a_manifest_runs_nothing_from_outside(bundle: Path, serve: Serve) -> None:
+    manifest = files.read_json(bundle / "manifest.json")
+    outside = bundle.parent.resolve() / "elsewhere.tflite"
+    outside.write_bytes((bundle / manifest["program"]["serves"]).read_bytes())
+    for name in ("../elsewhere.tflite", str(outside)):
+        files.write_json(bundle / "manifest.json", manifest | {"program": manifest["program"] | {"serves": name}})
+        list_again(bundle)
+        refused(serve(bundle, "images.npy"), "manifest.json runs a file that was not shipped")

@@ -9,6 +9,7 @@
     ├── UnsupportedError   this variant cannot run on this device: a result, not a failure
     ├── InvalidError       what was answered or measured is no result: the pair is told as invalid
     ├── DeviceError        a device did not answer, or crashed                         (*)
+    ├── SigningError       what is shipped cannot be signed: a key is missing, locked, or lies where none may
     └── TrackingError      the tracking server cannot be used: records wait for `tercet publish`
 
 (*) are TransientErrors: they may pass, so another try is worth it.
@@ -59,6 +60,10 @@ class InvalidError(TercetError):
 
 class DeviceError(TransientError):
     """A device did not answer in time, or crashed."""
+
+
+class SigningError(TercetError):
+    """What is shipped cannot be signed."""
 
 
 class TrackingError(TercetError):

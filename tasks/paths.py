@@ -24,6 +24,7 @@ EVALUATIONS = OUT / "evaluations"
 BENCHMARKS = OUT / "benchmarks"
 REPORT = OUT / "report"
 BUNDLES = OUT / "bundles"
+FLEET = Path("fleet")  # who may sign, and what each device shall run: public, to be versioned
 STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
 CHATTER = STATE / "chatter.log"  # what libraries say
 FAILURES = STATE / "failures"

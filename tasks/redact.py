@@ -9,7 +9,11 @@ import re
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
-SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")  # variables of the environment that hold one
+SECRETS = (
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "TERCET_KEYS_PASSPHRASE",
+)  # variables of the environment that hold one
 MARK = "***"
 SEPARATORS = r"[/?#:@\[\]&;=]"
 WORD = 6  # a shorter part of a secret is cut out where it is a word of its own: "ro" stands in "error" too

@@ -23,6 +23,7 @@ WORKING = (
     "speculate",
     "save",
     "publish",
+    "sign",
 )  # by what they make, not by what they tell
 BYTECODE_BYTES = 2**28  # what all libraries, compiled, may come to
 PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
@@ -165,6 +166,11 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     ui = add("ui", _ui, "Show the records in MLflow's pages, until interrupted, or say where a server shows them.")
     ui.add_argument("--port", metavar="N", type=_port, help="of the pages; without it 5000, or a free one")
     add("publish", _publish, "Send to MLflow the records that it does not have yet.")
+    keys = add("keys", _keys, "Show the keys that sign what is shipped, make them, rotate or revoke one.")
+    keys.add_argument("action", nargs="?", choices=("show", "new", "rotate", "revoke"), default="show")
+    keys.add_argument("key", nargs="?", help="to rotate: root, or without it release; to revoke: its first digits")
+    signed = add("sign", _sign, "Sign the bundles that are made, so that devices take them, and none before them.")
+    signed.add_argument("devices", metavar="DEVICE", nargs="*", help="whose bundle; without it, every one")
     stage = add("stage", _stage, "Run one stage, as dvc.yaml does; it does not look whether it has to.")
     stage.add_argument("name", help="its name in dvc.yaml, such as quantize")
     stage.add_argument("keys", nargs="*", help="what it is for, such as int8")
@@ -234,6 +240,26 @@ def _save(options: argparse.Namespace) -> int:
 
     quiet_libraries()
     print(save(options.model, options.folder))
+    return 0
+
+
+def _keys(options: argparse.Namespace) -> int:
+    from flows import keys
+
+    if options.action == "show":
+        print("\n".join(keys.show()))
+    elif options.action == "new":
+        print(keys.new())
+    else:
+        print({"rotate": keys.rotate, "revoke": keys.revoke}[options.action](options.key))
+    return 0
+
+
+def _sign(options: argparse.Namespace) -> int:
+    from flows.sign import sign
+
+    for line in sign(options.devices):
+        print(line)
     return 0
 
 

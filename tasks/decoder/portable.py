@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tasks.decoder import attending
 from tasks.decoder.cached import KEYS, VALUES, is_decoder, standing_for
 from tasks.decoder.network import LOGITS
+from tasks.decoder.normed import Normed, layer_norm, multiplied, rms
 from tasks.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -54,20 +55,6 @@ class Weight:
         """What it takes in memory."""
         bits = {"float32": 32, "bfloat16": 16, "float16": 16, "int8": 8, "int4": 4}[self.dtype]
         return int(np.prod(self.shape)) * bits // 8
-
-
-@dataclass(frozen=True)
-class Normed:
-    """x · factor, not yet multiplied: the factor is one number a token."""
-
-    x: Any
-    factor: Any
-
-    def whole(self) -> Any:
-        """The product, in the type of x."""
-        import tensorflow as tf
-
-        return tf.cast(tf.cast(self.x, tf.float32) * self.factor, self.x.dtype)
 
 
 @contextmanager
@@ -154,7 +141,7 @@ class Network:
             args, kwargs = tf.nest.map_structure(partial(standing_for, known), given)
             if _kind(layer) == "Attend":
                 number = self.attends.index(node)
-                query, key, value = attending.turned(layer, [_whole(each) for each in args[0][:3]], places)
+                query, key, value = attending.turned(layer, [multiplied(each) for each in args[0][:3]], places)
                 for name, rows in ((KEYS, key), (VALUES, value)) if caches else ():
                     written[name.format(number)] = attending.written(caches[name.format(number)], rows, places)
                 if caches and not fresh:
@@ -256,10 +243,10 @@ class Network:
         if kind == "PlaceEmbedding":
             return tf.gather(weights[layer.name], args[0] + layer.offset)
         if kind == "RMSNormalization":
-            return _rms(_whole(args[0]), weights[layer.name], layer.epsilon, layer.heads)
+            return rms(multiplied(args[0]), weights[layer.name], layer.epsilon, layer.heads)
         if kind == "LayerNormalization":
             about = weights[f"{layer.name}.gamma"], weights.get(f"{layer.name}.beta")
-            return _layer_norm(_whole(args[0]), *about, layer.epsilon)
+            return layer_norm(multiplied(args[0]), *about, layer.epsilon)
         if layer.name not in self._same:
             self._same[layer.name] = type(layer).from_config({**layer.get_config(), "dtype": dtype})
         same = self._same[layer.name]
@@ -273,12 +260,8 @@ def _kind(layer: Any) -> str:
     return type(layer).__name__
 
 
-def _whole(x: Any) -> Any:
-    return x.whole() if isinstance(x, Normed) else x
-
-
 def _list(value: Any) -> Any:
-    return [_whole(each) for each in value] if isinstance(value, list | tuple) else _whole(value)
+    return [multiplied(each) for each in value] if isinstance(value, list | tuple) else multiplied(value)
 
 
 def _one(value: Any, place: Any) -> Any:
@@ -342,24 +325,3 @@ def _dot(x: Any, matrix: Any) -> Any:
 
     sides = xla_data_pb2.DotDimensionNumbers(lhs_contracting_dimensions=[2], rhs_contracting_dimensions=[1])
     return xla.dot_general(x, matrix, sides, preferred_element_type=tf.float32)
-
-
-def _rms(x: Any, scale: Any, epsilon: float, heads: int | None = None) -> Any:
-    """Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019); of heads, each alone."""
-    import tensorflow as tf
-
-    if heads:
-        return tf.reshape(_rms(tf.reshape(x, [*x.shape[:-1], heads, -1]), scale, epsilon).whole(), x.shape)
-    wide = tf.cast(x, tf.float32)
-    square = tf.reduce_mean(tf.math.square(wide), -1, keepdims=True)
-    return Normed(tf.cast(wide * scale, x.dtype), tf.math.rsqrt(square + epsilon))
-
-
-def _layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
-    """Ba, Kiros and Hinton, "Layer Normalization" (2016)."""
-    import tensorflow as tf
-
-    wide = tf.cast(x, tf.float32)
-    centred = wide - tf.reduce_mean(wide, -1, keepdims=True)
-    found = centred * tf.math.rsqrt(tf.reduce_mean(tf.math.square(centred), -1, keepdims=True) + epsilon) * gamma
-    return tf.cast(found if beta is None else found + beta, x.dtype)

@@ -1,0 +1,44 @@
+"""Norms of programs of StableHLO: what one divides by is multiplied behind the next product, which waits for no sum."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Normed:
+    """x · factor, not yet multiplied: the factor is one number a token."""
+
+    x: Any
+    factor: Any
+
+    def whole(self) -> Any:
+        """The product, in the type of x."""
+        import tensorflow as tf
+
+        return tf.cast(tf.cast(self.x, tf.float32) * self.factor, self.x.dtype)
+
+
+def multiplied(x: Any) -> Any:
+    """A tensor, whether a norm left it to be multiplied or not."""
+    return x.whole() if isinstance(x, Normed) else x
+
+
+def rms(x: Any, scale: Any, epsilon: float, heads: int | None = None) -> Any:
+    """Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019); of heads, each alone."""
+    import tensorflow as tf
+
+    if heads:
+        return tf.reshape(rms(tf.reshape(x, [*x.shape[:-1], heads, -1]), scale, epsilon).whole(), x.shape)
+    wide = tf.cast(x, tf.float32)
+    square = tf.reduce_mean(tf.math.square(wide), -1, keepdims=True)
+    return Normed(tf.cast(wide * scale, x.dtype), tf.math.rsqrt(square + epsilon))
+
+
+def layer_norm(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """Ba, Kiros and Hinton, "Layer Normalization" (2016)."""
+    import tensorflow as tf
+
+    wide = tf.cast(x, tf.float32)
+    centred = wide - tf.reduce_mean(wide, -1, keepdims=True)
+    found = centred * tf.math.rsqrt(tf.reduce_mean(tf.math.square(centred), -1, keepdims=True) + epsilon) * gamma
+    return tf.cast(found if beta is None else found + beta, x.dtype)

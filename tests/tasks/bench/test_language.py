@@ -186,5 +186,7 @@ def test_another_machine_says_the_same_text(
     expected = [scores_by_hand("attending", prompt) for prompt in PROMPTS]
     np.testing.assert_allclose(result.kept["test"].values, expected, rtol=0, atol=2e-5)
     other = device.model_copy(update={"runtime": "onnxruntime"})
-    with pytest.raises(UnsupportedError, match=r"own: a file that keeps a state from call to call, .* LiteRT and PJRT alone"):
+    with pytest.raises(
+        UnsupportedError, match=r"own: a file that keeps a state from call to call, .* LiteRT and PJRT alone"
+    ):
         ssh.measure(Request(one, one, other, protocol, tmp_path / "inputs.npz", splits))

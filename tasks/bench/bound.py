@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.bench.request import Request
+from tasks.bench.request import Artifact, Request
 from tasks.bench.runner import prompts
 from tasks.bench.setup import Setup
 from tasks.errors import DeviceError
@@ -25,12 +25,10 @@ def told(request: Request, setup: Setup, phases: Mapping[str, Phase]) -> dict[st
     processor computes, from memory of its own, nothing is told. A machine that fails to say how fast its memory is
     spoils no measurement.
     """
-    card, decode = request.artifact.card, phases.get(DECODE)
+    decode = phases.get(DECODE)
     if decode is None or decode.latency is None or setup.offloads:
         return dict(phases)
-    calls = {signature.name: signature.model_dump() for signature in card.signatures}
     prompt = phases[PREFILL].volume if PREFILL in phases else 0
-    call = prompts.at(calls, DECODE, prompt + request.protocol.new_tokens // 2)
     asked, files = setup.ask("bandwidth", request.artifact), setup.files(request.artifact)
     try:
         answer = setup.session.run(asked, files, {}, timeout_s=BANDWIDTH_S)
@@ -39,10 +37,17 @@ def told(request: Request, setup: Setup, phases: Mapping[str, Phase]) -> dict[st
         return dict(phases)
     if not answer.read_gb_s:
         return dict(phases)
-    count = cost.reads(request.artifact.path, call["name"], call["state"].values())
+    count = (setup.reads or _reads)(request.artifact, prompt + request.protocol.new_tokens // 2)
     gb_s, most = count / decode.latency.ms_p50 / 1e6, answer.read_gb_s
     about: dict[str, Any] = {"bytes_read": count, "read_gb_s": gb_s, "memory_gb_s": most, "bound": _bound(gb_s / most)}
     return {**phases, DECODE: decode.model_copy(update={"details": {**decode.details, **about}})}
+
+
+def _reads(artifact: Artifact, place: int) -> int:
+    """The bytes that a token at a place reads at least, by its LiteRT file."""
+    calls = {signature.name: signature.model_dump() for signature in artifact.card.signatures}
+    call = prompts.at(calls, DECODE, place)
+    return cost.reads(artifact.path, call["name"], call["state"].values())
 
 
 def _bound(share: float) -> str:

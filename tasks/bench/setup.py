@@ -27,6 +27,7 @@ class Setup:
     profiles: bool = False  # whether the runtime can say how long each operator takes
     generates: str | None = None  # the runner's module for what keeps a state between calls
     describe: bool = False  # whether the runtime must be told of the artifact's inputs and outputs
+    reads: Callable[[Artifact, int], int] | None = None  # bytes of a token at a place; None: those of its LiteRT file
     offloads: bool = False  # whether another processor computes, while the process that is timed may sleep
 
     def files(self, artifact: Artifact) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""How tokens attend in programs of StableHLO: grouped heads and rotary places, upon caches of any floats.
+"""How tokens attend in programs of StableHLO: grouped heads and rotary places, upon caches of floats or integers.
 
 The same as `training.attention.Attend`, whose fields say how; sums of softmax in float32, whatever the caches are.
 """
@@ -9,7 +9,7 @@ from typing import Any
 from tasks.errors import ConversionError
 
 
-def plain(layer: Any, query: Any, key: Any, value: Any, places: Any) -> Any:
+def plain(layer: Any, query: Any, key: Any, value: Any, places: Any, *scales: Any) -> Any:
     """Attend by products that every platform has: [batch, n, heads · d].
 
     Args:
@@ -18,33 +18,39 @@ def plain(layer: Any, query: Any, key: Any, value: Any, places: Any) -> Any:
         key: [batch, kv_heads, m, d], of `turned` or a cache; so are the values.
         value: see `key`.
         places: int32 [n], of the queries. The keys are those of the same places, or, of another number, from 0 on.
+        scales: of the keys and of the values, where these are integers: float32 [batch, kv_heads, m, 1].
     """
     import tensorflow as tf
 
     batch, _, n, width = query.shape
     seen = places if key.shape[2] == n else tf.range(key.shape[2])
     grouped = tf.reshape(query, [batch, layer.kv_heads, layer.heads // layer.kv_heads, n, width])
-    scores = tf.cast(tf.einsum("bkgnd,bkpd->bkgnp", grouped, key), tf.float32)
+    scores = tf.cast(tf.einsum("bkgnd,bkpd->bkgnp", grouped, tf.cast(key, query.dtype)), tf.float32)
+    if scales:
+        scores *= _by_key(scales[0])
     if layer.cap is not None:
         scores = tf.tanh(scores / layer.cap) * layer.cap
     scores = tf.where(_visible(layer, places, seen), scores, tf.constant(-1e9))
-    found = tf.einsum("bkgnp,bkpd->bkgnd", tf.cast(tf.nn.softmax(scores), query.dtype), value)
+    weights = tf.nn.softmax(scores)
+    if scales:
+        weights *= _by_key(scales[1])
+    found = tf.einsum("bkgnp,bkpd->bkgnd", tf.cast(weights, query.dtype), tf.cast(value, query.dtype))
     return _together(tf.reshape(found, [batch, layer.heads, n, width]))
 
 
-def by_cudnn(layer: Any, query: Any, key: Any, value: Any, places: Any) -> Any:
+def by_cudnn(layer: Any, query: Any, key: Any, value: Any, places: Any, *scales: Any) -> Any:
     """The same by one kernel of cuDNN, which XLA knows on NVIDIA alone: causal, or in a cache up to a place.
 
     As `jax.nn.dot_product_attention` calls it; bfloat16 or float16.
 
     Raises:
-        ConversionError: the layer has a cap or a window.
+        ConversionError: the layer has a cap or a window, or what is kept are integers.
     """
     import tensorflow as tf
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
-    if layer.cap is not None or layer.window is not None:
-        raise ConversionError(f"{layer.name}: cuDNN's attention is asked for neither with a cap nor with a window")
+    if layer.cap is not None or layer.window is not None or scales:
+        raise ConversionError(f"{layer.name}: cuDNN's attention takes neither a cap nor a window nor integers")
     batch, n = query.shape[0], query.shape[2]
     among = key.shape[2] == n
     lengths = [] if among else [tf.ones([batch], tf.int32), tf.fill([batch], places[0] + 1)]
@@ -116,6 +122,18 @@ def turned(layer: Any, given: list[Any], places: Any) -> tuple[Any, Any, Any]:
     return tf.cast(query, dtype), tf.cast(rotated(tf.cast(key, tf.float32), places, layer.frequencies), dtype), value
 
 
+def kept(key: Any, value: Any, cache: str | None) -> list[Any]:
+    """What is kept of keys and values [batch, kv_heads, n, d]: these, or integers and scales, as of `Attend`."""
+    import tensorflow as tf
+
+    from tasks.training import attention
+
+    if cache is not None:
+        key, value = tf.cast(key, tf.float32), tf.cast(value, tf.float32)
+    found: list[Any] = attention.kept(key, value, cache)
+    return found
+
+
 def _together(found: Any) -> Any:
     """[batch, heads, n, d] as [batch, n, heads · d]."""
     import tensorflow as tf
@@ -130,6 +148,18 @@ def written(cache: Any, rows: Any, places: Any) -> Any:
     from tensorflow.compiler.tf2xla.python import xla
 
     return xla.dynamic_update_slice(cache, tf.cast(rows, cache.dtype), tf.stack([0, 0, places[0], 0]))
+
+
+def first(cache: Any, count: int | None) -> Any:
+    """The first places of a cache; None: all."""
+    return cache if count in (None, cache.shape[2]) else cache[:, :, :count]
+
+
+def _by_key(scale: Any) -> Any:
+    """Scales [batch, kv_heads, m, 1] as those of scores, [batch, kv_heads, 1, 1, m]."""
+    import tensorflow as tf
+
+    return tf.reshape(scale, [*scale.shape[:2], 1, 1, scale.shape[2]])
 
 
 def _visible(layer: Any, places: Any, seen: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.decoder import attending
-from tasks.decoder.cached import KEYS, VALUES, is_decoder, standing_for
+from tasks.decoder.cached import KEYS, SCALES, VALUES, is_decoder, standing_for
 from tasks.decoder.network import LOGITS
 from tasks.decoder.normed import Normed, layer_norm, multiplied, rms
 from tasks.errors import ConversionError
@@ -39,6 +39,7 @@ class Numbers:
     arithmetic: Arithmetic = "float32"
     bits: int | None = None  # of each number of a matrix, integers of 8 or 4; None: as it is computed
     block: int | None = None  # of them in a row that share a scale; None: a whole row
+    cache: str | None = None  # "int8": integers and a scale a token and head are kept; None: as it is computed
 
 
 @dataclass(frozen=True)
@@ -107,18 +108,28 @@ class Network:
         self.vocabulary = int(whole.output.shape[-1])
         self._head = head.name
 
-    def caches(self, batch: int, room: int) -> dict[str, tuple[int, ...]]:
-        """The shape of each layer's caches by their names: [batch, kv_heads, room, head_width]."""
-        found: dict[str, tuple[int, ...]] = {}
+    def caches(self, batch: int, room: int) -> dict[str, tuple[tuple[int, ...], str]]:
+        """The shape and type of each layer's caches by their names: [batch, kv_heads, room, head_width or 1]."""
+        found: dict[str, tuple[tuple[int, ...], str]] = {}
+        cache = self.numbers.cache
         for number, node in enumerate(self.attends):
-            _, key, value, _ = node.call_args[0]
-            for name, tensor in ((KEYS, key), (VALUES, value)):
-                heads = node.layer.kv_heads
-                found[name.format(number)] = (batch, heads, room, tensor.shape[-1] // heads)
+            heads, (_, *rows, _) = node.layer.kv_heads, node.call_args[0]
+            for name, tensor in zip((KEYS, VALUES), rows, strict=True):
+                shape = (batch, heads, room, tensor.shape[-1] // heads)
+                found[name.format(number)] = shape, cache or self.numbers.arithmetic
+            found |= {name.format(number): ((batch, heads, room, 1), "float32") for name in SCALES if cache}
         return found
 
     def run(
-        self, tokens: Any, places: Any, weights: Tensors, caches: Tensors, pick: Any = None, *, fresh: bool = False
+        self,
+        tokens: Any,
+        places: Any,
+        weights: Tensors,
+        caches: Tensors,
+        pick: Any = None,
+        *,
+        fresh: bool = False,
+        seen: int | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Scores float32 [batch, n, vocabulary] of int32 tokens [batch, n], and the caches with them.
 
@@ -129,6 +140,7 @@ class Network:
             caches: of the tokens before, by name; none: these are the first ones, and nothing is kept of them.
             pick: of all tokens one, int32 []: only its scores are told, [batch, 1, vocabulary].
             fresh: these are the first ones whatever the caches hold, which are written alone.
+            seen: places of the caches, from the first, that are read: there all tokens stand. None: every one.
         """
         import tensorflow as tf
 
@@ -140,13 +152,13 @@ class Network:
             given = (node.call_args, node.call_kwargs)
             args, kwargs = tf.nest.map_structure(partial(standing_for, known), given)
             if _kind(layer) == "Attend":
-                number = self.attends.index(node)
                 query, key, value = attending.turned(layer, [multiplied(each) for each in args[0][:3]], places)
-                for name, rows in ((KEYS, key), (VALUES, value)) if caches else ():
-                    written[name.format(number)] = attending.written(caches[name.format(number)], rows, places)
-                if caches and not fresh:
-                    key, value = (written[name.format(number)] for name in (KEYS, VALUES))
-                found = self._attend(layer, query, key, value, places)
+                rows = attending.kept(key, value, self.numbers.cache)
+                if caches:
+                    now = self._written(node, rows, places, caches)
+                    written |= now
+                    rows = rows if fresh else [attending.first(cache, seen) for cache in now.values()]
+                found = self._attend(layer, query, *rows[:2], places, *rows[2:])
                 if node is self.attends[-1] and pick is not None:  # from here on tokens do not meet
                     found, known = _one(found, pick), {k: _one(value, pick) for k, value in known.items()}
                     products.clear()
@@ -156,6 +168,11 @@ class Network:
                 found = self._other(layer, args, kwargs, places, weights)
             known |= zip(map(id, tf.nest.flatten(node.outputs)), [found], strict=True)
         return tf.cast(known[self._output], tf.float32), written
+
+    def _written(self, node: Any, rows: list[Any], places: Any, caches: Tensors) -> dict[str, Any]:
+        """The caches of a layer that attends, with what is kept of new tokens."""
+        names = [name.format(self.attends.index(node)) for name in (KEYS, VALUES, *SCALES)[: len(rows)]]
+        return {name: attending.written(caches[name], new, places) for name, new in zip(names, rows, strict=True)}
 
     def _declare(self, node: Any) -> None:
         """Note the weights of a layer, where they are not known."""

@@ -135,20 +135,26 @@ def programs_of(model: "tf_keras.Model", entry: "Quantize") -> bytes:
         ConversionError: the scheme has no such programs, or a layer none of their form.
     """
     scheme = SCHEMES.load(entry.scheme)
-    if entry.cache:
-        raise ConversionError(f"caches of {entry.cache} have no StableHLO of a decoder; leave `cache` out")
     if scheme.activations != "float32" or scheme.weights is None:
         able = [name for name in taking("room") if SCHEMES.load(name).activations == "float32"]
         raise ConversionError(f"scheme {entry.scheme} has no StableHLO of a decoder; {', '.join(able)} have")
     numbers = {32: Numbers(), 16: Numbers("bfloat16")}.get(scheme.weights, Numbers("bfloat16", scheme.weights))
-    (lengths, room), window, network = plan(model, entry), model.input_shape[1], Network(model, numbers)
-    found = {f"prefill_{n}": programs.prefill(network, 1, room, n) for n in lengths}
-    found |= {
-        "decode": programs.decode(network, 1, room),
-        f"generate_{GENERATED}": programs.generate(network, 1, room, GENERATED),
-        f"score_{window}": programs.score(network, 1, window),
-    }
+    (lengths, room), window = plan(model, entry), model.input_shape[1]
+    network = Network(model, replace(numbers, cache=entry.cache))
+    found = {f"score_{window}": programs.score(network, 1, window)}
+    for seen in rooms(lengths, room):
+        each = _within(network, lengths, room, seen)
+        found |= each if seen == room else {IN_ROOM.format(seen, name): program for name, program in each.items()}
     return packing.pack(network, found, 1, room)
+
+
+def _within(network: Network, lengths: Sequence[int], room: int, seen: int) -> dict[str, programs.Program]:
+    """The programs that read the first places of the caches alone."""
+    found = {f"prefill_{n}": programs.prefill(network, 1, room, n, seen) for n in lengths if seen % n == 0}
+    return found | {
+        "decode": programs.decode(network, 1, room, seen),
+        f"generate_{GENERATED}": programs.generate(network, 1, room, GENERATED, seen),
+    }
 
 
 def writes(model: "tf_keras.Model") -> bool:

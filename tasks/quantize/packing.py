@@ -1,6 +1,7 @@
 """One file of a decoder's programs: a zip of what each is, of their weights, once, and of a page that describes them.
 
-lm.json               what each program takes and gives, by name, in order: [name, shape, dtype]
+lm.json               what each program takes and gives, by name, in order: [name, shape, dtype], and the bytes that
+                      a step of it reads; `room_256_decode` and so on read the first 256 places of the caches alone
 weights.safetensors   integers of 4 bits two in a byte, the lower first
 decode.stablehlo …
 """
@@ -49,6 +50,7 @@ def manifest(network: Network, programs: Mapping[str, Program], batch: int, room
                 "arguments": _rows(program.arguments),
                 "results": _rows(program.results),
                 "donated": program.donated,
+                "bytes_read": bytes_read(network, batch, program.seen),
             }
             for name, program in programs.items()
         },
@@ -56,11 +58,11 @@ def manifest(network: Network, programs: Mapping[str, Program], batch: int, room
     }
 
 
-def bytes_read(network: Network, batch: int, room: int) -> int:
-    """What a step of decoding reads: every weight once but tables that are only looked up, and the whole caches."""
-    item: int = named(network.numbers.arithmetic).itemsize
+def bytes_read(network: Network, batch: int, seen: int) -> int:
+    """What a step reads: every weight once but tables that are only looked up, and so many places of the caches."""
     weights = sum(weight.bytes for weight in network.weights.values() if not weight.looked_up)
-    return weights + sum(int(np.prod(shape)) * item for shape in network.caches(batch, room).values())
+    caches = network.caches(batch, seen).values()
+    return weights + sum(int(np.prod(shape) * named(dtype).itemsize) for shape, dtype in caches)
 
 
 def _rows(described: Described) -> list[list[Any]]:

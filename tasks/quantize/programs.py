@@ -2,11 +2,12 @@
 
 So one copy of the weights serves all programs, and a program has some tens of kB whatever the model's size. What a
 program gives under the name of one of its arguments takes that argument's place: it is donated, so a cache is written
-where it lies. Sequences of a batch are of one length.
+where it lies. A program may read the first places of the caches alone, as many as it is given to see: its tokens stand
+there. Sequences of a batch are of one length.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tasks.decoder.portable import Network
@@ -30,6 +31,7 @@ class Program:
     content: bytes
     arguments: Described
     results: Described
+    seen: int  # places of the caches that each of its steps reads
 
     @property
     def donated(self) -> list[tuple[int, int]]:
@@ -38,22 +40,25 @@ class Program:
         return [(arguments.index(name), k) for k, name in enumerate(self.results) if name in self.arguments]
 
 
-def decode(network: Network, batch: int, room: int) -> Program:
+def decode(network: Network, batch: int, room: int, seen: int | None = None) -> Program:
     """`token` int32 [batch] at `position` int32 [] gives the likeliest next token and the next position."""
     own: Described = {"token": ((batch,), "int32"), "position": ((), "int32")}
-    return _traced(network, own, network.caches(batch, room), lambda given: _step(network, given))
+    seen = seen or room
+    return _traced(network, own, network.caches(batch, room), lambda given: _step(network, given, seen), seen)
 
 
-def generate(network: Network, batch: int, room: int, steps: int) -> Program:
+def generate(network: Network, batch: int, room: int, steps: int, seen: int | None = None) -> Program:
     """So many steps of `decode` in one call; `tokens` int32 [steps, batch] are all that it told."""
     import tensorflow as tf
     from tensorflow.compiler.tf2xla.python import xla
+
+    seen = seen or room
 
     def loop(given: dict[str, Any]) -> dict[str, Any]:
         state = ["token", "position", *network.caches(batch, room)]
 
         def step(k: Any, told: Any, *now: Any) -> list[Any]:
-            found = _step(network, {**given, **dict(zip(state, now, strict=True))})
+            found = _step(network, {**given, **dict(zip(state, now, strict=True))}, seen)
             told = xla.dynamic_update_slice(told, found["token"][None], tf.stack([k, 0]))
             return [k + 1, told, *(found[name] for name in state)]
 
@@ -62,10 +67,12 @@ def generate(network: Network, batch: int, room: int, steps: int) -> Program:
         return {"tokens": told, **dict(zip(state, end, strict=True))}
 
     own: Described = {"token": ((batch,), "int32"), "position": ((), "int32")}
-    return _traced(network, own, network.caches(batch, room), loop)
+    return _traced(network, own, network.caches(batch, room), loop, seen)
 
 
-def prefill(network: Network, batch: int, room: int, length: int, *, fresh: bool = False) -> Program:
+def prefill(
+    network: Network, batch: int, room: int, length: int, seen: int | None = None, *, fresh: bool = False
+) -> Program:
     """`tokens` int32 [batch, length] from the place `start` on; `last` of them, from 0, is the prompt's last.
 
     It gives the scores behind that one, `logits` float32 [batch, vocabulary], the likeliest `token` and its `position`.
@@ -74,14 +81,16 @@ def prefill(network: Network, batch: int, room: int, length: int, *, fresh: bool
     """
     import tensorflow as tf
 
+    seen = seen or room
+
     def take(given: dict[str, Any]) -> dict[str, Any]:
         places = given["start"] + tf.range(length)
-        logits, caches = network.run(given["tokens"], places, given, given, given["last"], fresh=fresh)
+        logits, caches = network.run(given["tokens"], places, given, given, given["last"], fresh=fresh, seen=seen)
         scores = logits[:, 0]
         return {"logits": scores, "token": _likeliest(scores), "position": given["start"] + given["last"] + 1, **caches}
 
     own: Described = {"tokens": ((batch, length), "int32"), "start": ((), "int32"), "last": ((), "int32")}
-    return _traced(network, own, network.caches(batch, room), take)
+    return _traced(network, own, network.caches(batch, room), take, 0 if fresh else seen)
 
 
 def score(network: Network, batch: int, length: int) -> Program:
@@ -99,11 +108,11 @@ def score(network: Network, batch: int, length: int) -> Program:
         return {"log_probabilities": true - tf.reduce_logsumexp(logits, 2), "logits": logits}
 
     each: tuple[Shape, str] = ((batch, length), "int32")
-    return _traced(network, {"tokens": each, "targets": each, "start": ((), "int32")}, {}, tell)
+    return _traced(network, {"tokens": each, "targets": each, "start": ((), "int32")}, {}, tell, 0)
 
 
-def _step(network: Network, given: dict[str, Any]) -> dict[str, Any]:
-    logits, caches = network.run(given["token"][:, None], given["position"][None], given, given)
+def _step(network: Network, given: dict[str, Any], seen: int) -> dict[str, Any]:
+    logits, caches = network.run(given["token"][:, None], given["position"][None], given, given, seen=seen)
     return {"token": _likeliest(logits[:, 0]), "position": given["position"] + 1, **caches}
 
 
@@ -113,13 +122,11 @@ def _likeliest(scores: Any) -> Any:
     return tf.argmax(scores, -1, tf.int32)
 
 
-def _traced(network: Network, own: Described, caches: dict[str, Shape], body: Body) -> Program:
+def _traced(network: Network, own: Described, caches: Described, body: Body, seen: int) -> Program:
     """The program of a function of named arguments: its own, the weights, the caches."""
     import tensorflow as tf
 
-    arithmetic = network.numbers.arithmetic
-    arguments = own | {name: (weight.shape, weight.dtype) for name, weight in network.weights.items()}
-    arguments |= {name: (shape, arithmetic) for name, shape in caches.items()}
+    arguments = own | {name: (weight.shape, weight.dtype) for name, weight in network.weights.items()} | caches
     results: Described = {}
 
     def call(*arrays: Any) -> list[Any]:
@@ -133,8 +140,8 @@ def _traced(network: Network, own: Described, caches: dict[str, Shape], body: Bo
         content: bytes = function.experimental_get_compiler_ir(*specs)(stage="stablehlo_serialized")
     except (tf.errors.OpError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise ConversionError(f"no StableHLO: the converter refused: {stablehlo.first_line(error)}") from None
-    program = Program(b"", arguments, results)
-    return Program(stablehlo.portable(content, lambda module: _donate(module, program.donated)), arguments, results)
+    program = Program(content, arguments, results, seen)
+    return replace(program, content=stablehlo.portable(content, lambda module: _donate(module, program.donated)))
 
 
 def _donate(module: "ir.Module", pairs: Sequence[tuple[int, int]]) -> None:

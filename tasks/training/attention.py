@@ -153,12 +153,12 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         places = places[0]
         query = rotated(_by_head(query, self.heads), places, self.frequencies) * self.scale
         key, value = rotated(_by_head(key, self.kv_heads), places, self.frequencies), _by_head(value, self.kv_heads)
-        kept, seen = _kept(key, value, self.cache), places
+        rows, seen = kept(key, value, self.cache), places
         if caches:
-            kept = [_written(cache, rows, places) for cache, rows in zip(caches, kept, strict=True)]
-            seen = tf.range(kept[0].shape[2])
-        found = self._attended(query, kept, self._mask(places, seen))
-        return [found, *kept] if caches else found
+            rows = [_written(cache, new, places) for cache, new in zip(caches, rows, strict=True)]
+            seen = tf.range(rows[0].shape[2])
+        found = self._attended(query, rows, self._mask(places, seen))
+        return [found, *rows] if caches else found
 
     def _attended(self, query: Any, kept: Sequence[Any], mask: Any) -> Any:
         """The queries of a group one below the other: keys and values are read once for all of them, never repeated."""
@@ -221,7 +221,7 @@ def _by_head(x: Any, heads: int) -> Any:
     return tf.transpose(tf.reshape(x, [tf.shape(x)[0], n, heads, width]), [0, 2, 1, 3])
 
 
-def _kept(key: Any, value: Any, cache: str | None) -> list[Any]:
+def kept(key: Any, value: Any, cache: str | None) -> list[Any]:
     """What is kept of keys and values [..., d]: these, or integers and their scales [..., 1]."""
     if cache is None:
         return [key, value]

@@ -1,15 +1,18 @@
 """A processor, NVIDIA GPU or TPU of this machine, through PJRT: jaxlib runs the variant's StableHLO."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 from tasks.bench import meters, reach, same_answers, shipping, timed
 from tasks.bench.device import Accelerated, Device, too_few_cpus
 from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.bench.runner import nvml
+from tasks.bench.runner import nvml, prompts
+from tasks.bench.runner.packed import MANIFEST
 from tasks.bench.runner.pjrt import installed_plugin, plugin
 from tasks.bench.setup import Setup
 from tasks.bench.transport import Local, Session
@@ -57,6 +60,7 @@ def setup(device: Accelerated, session: Session) -> Setup:
         model=program,
         describe=True,
         generates="pjrt_language",
+        reads=token_reads,
         offloads=device.platform != "cpu",
     )
 
@@ -75,6 +79,13 @@ def program(artifact: Artifact) -> Path:
     if not path.is_file() or sha256(path) != card.stablehlo.sha256:
         raise DataError(f"{path}: not the file that its card was written for; `tercet run` makes it again")
     return path
+
+
+def token_reads(artifact: Artifact, place: int) -> int:
+    """The bytes that a token at a place reads at least, by the programs of a language model."""
+    with ZipFile(program(artifact)) as archive:
+        about = json.loads(archive.read(MANIFEST))["programs"]
+    return int(about[prompts.roomy(about, prompts.DECODE, place + 1)]["bytes_read"])
 
 
 def usable(device: Device) -> str | None:

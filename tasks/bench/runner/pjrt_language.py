@@ -5,10 +5,13 @@ The artifact is a zip, nothing in it compressed: `lm.json`, which says what each
 under the name of an argument takes that argument's place, and the array that was there is gone: so the caches stay
 where they are. Tokens are chosen on the device; a step of `decode` brings one number back.
 
-Caches are never emptied: what stands behind a token is not seen, and is written over by what follows.
+Caches are never emptied: what stands behind a token is not seen, and is written over by what follows. They are as long
+as a text may be, and programs `room_256_decode` and so on read their first places alone: each call is made by the one
+that reads the fewest.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -18,11 +21,12 @@ import numpy as np
 from .arrays import Arrays, Example, RefusedError, place_of
 from .packed import MANIFEST, WEIGHTS, named
 from .pjrt import Reached, read, run
-from .prompts import checked
+from .prompts import DECODE, checked, roomy
 
 PACKAGE = "jaxlib"
 MODULE = "jaxlib.xla_client"
 REFUSALS: tuple[type[Exception], ...] = ()  # it compiles a program beforehand, and refuses it then or never
+STATE = "kv_"  # how the names of caches begin
 Part = tuple[str, int, int]  # of a prompt: the program, and which tokens it takes, from and to
 
 
@@ -40,19 +44,23 @@ class Model:
             self._contents = {name: archive.read(each["file"]) for name, each in self.about["programs"].items()}
         self.room, self._known = self.about["room"], self.about["vocabulary"]
         self.held = {name: self._reached.put(value) for name, value in weights(path, self.about)}
+        self.state_bytes = 0  # of its caches
         self._programs: dict[str, Any] = {}
         self.inputs: dict[str, Any] = {"tokens": None}
         self._parts: list[Part] = []
         self._given: list[dict[str, Any]] = []
         self._found: dict[str, Any] = {}
         self.decoded: list[int] = []  # the text after a prompt, where one was made
+        self.decoded_by: dict[str, int] = {}  # how many tokens of it each program took in
 
     def program(self, name: str) -> Any:
         """A program, compiled when it is first asked for, with the caches that it takes."""
         if name not in self._programs:
             for argument, shape, dtype in self.about["programs"][name]["arguments"]:
-                if argument.startswith("kv_cache") and argument not in self.held:
-                    self.held[argument] = self._reached.put(np.zeros(shape, named(dtype)))
+                if argument.startswith(STATE) and argument not in self.held:
+                    zeros = np.zeros(shape, named(dtype))
+                    self.held[argument] = self._reached.put(zeros)
+                    self.state_bytes += zeros.nbytes
             self._programs[name] = self._reached.compiled(self._contents[name])
         return self._programs[name]
 
@@ -63,6 +71,10 @@ class Model:
         found = dict(zip((result for result, *_ in about["results"]), run(program, arguments), strict=True))
         self.held |= {result: found[result] for result in found if result in self.held}
         return found
+
+    def at(self, name: str, places: int) -> str:
+        """What a program is named that reads so many places of the caches, and the fewest beyond."""
+        return roomy(self.about["programs"], name, places)
 
     def place(self, **values: Any) -> dict[str, Any]:
         """Integers on the device."""
@@ -78,7 +90,8 @@ class Model:
         (tokens,) = columns.values()
         n = checked(tokens, self.room, self._known, _length(self._asked) if self._asked else None)
         lengths = {name: _length(name) for name in self.about["programs"] if name.startswith("prefill_")}
-        self._parts = [(self._asked, 0, n)] if self._asked else parts(lengths, n, self.room)
+        taken = [(self._asked, 0, n)] if self._asked else parts(lengths, n, self.room)
+        self._parts = [(self.at(name, first + _length(name)), first, end) for name, first, end in taken]
         for name, *_ in self._parts:
             self.program(name)
         return [[("tokens", row)] for row in tokens]
@@ -118,8 +131,10 @@ class Model:
         donated = {name: self.about["programs"][name]["donated"] for name in states}
         kept = all(states[name].alias_size_in_bytes > 0 for name in states if donated[name])
         taken = [f"{name} ({end - first} of {_length(name)})" for name, first, end in self._parts]
-        said = {"state_kept": "in place" if kept else "copied", "prompt_calls": taken, "decoded": self.decoded}
-        return {**said, "chosen": "by the device", **self._reached.facts()}
+        by = [f"{name} ({count})" for name, count in self.decoded_by.items()]
+        state = {"state_kept": "in place" if kept else "copied", "state_bytes": self.state_bytes}
+        said = {"prompt_calls": taken, "decode_calls": by, "decoded": self.decoded, "chosen": "by the device"}
+        return {**state, **said, **self._reached.facts()}
 
     def operators(self) -> list[dict[str, Any]]:
         """Nothing: the runtime does not tell what of a compiled program took how long."""
@@ -140,7 +155,9 @@ class Decoding:
         model.put(prompt)
         model.invoke()
         model.decoded = [int(np.argmax(model.read()[0]))]
-        self.examples: list[Any] = [[(place, None)] for place in range(new_tokens)]
+        by = [model.at(DECODE, self._first + place + 1) for place in range(new_tokens)]
+        model.decoded_by = dict(Counter(by))
+        self.examples: list[Any] = [[(place, name)] for place, name in enumerate(by)]
         for example in self.examples:
             self.put(example)
             self.invoke()
@@ -149,13 +166,13 @@ class Decoding:
 
     def put(self, example: Example) -> None:
         """Before the first token the text is the prompt; what stands behind it is not seen, and written over."""
-        ((place, _),) = example
+        ((place, self._next),) = example
         if place == 0:
             self._model.held |= self._model.place(token=[self._model.decoded[0]], position=self._first)
 
     def invoke(self) -> None:
         """Take one token in, and choose the next."""
-        self._found = self._model.call("decode")
+        self._found = self._model.call(self._next)
 
     def read(self) -> list[Any]:
         """The token that comes next."""

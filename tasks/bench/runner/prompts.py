@@ -1,6 +1,7 @@
 """Which prompts a language model takes, and by which signatures: no runtime is needed to tell."""
 
 import re
+from collections.abc import Iterable
 from math import prod
 from typing import Any
 
@@ -77,12 +78,13 @@ def calls(about: dict[str, dict[str, Any]], n: int) -> list[tuple[dict[str, Any]
 
 def at(about: dict[str, dict[str, Any]], name: str, place: int) -> dict[str, Any]:
     """A signature in the smallest room of the file that has the places which it writes, from `place` on."""
-    fitting = {
-        int(found[1]): signature
-        for other, signature in about.items()
-        if (found := ROOM.fullmatch(other)) and found[2] == name and place + length(signature) <= int(found[1])
-    }
-    return fitting[min(fitting)] if fitting else about[name]
+    return about[roomy(about, name, place + length(about[name]))]
+
+
+def roomy(names: Iterable[str], name: str, places: int) -> str:
+    """What a call is named in the smallest room for so many places; without smaller rooms, as in the largest."""
+    found = ((int(room[1]), other) for other in names if (room := ROOM.fullmatch(other)) and room[2] == name)
+    return min((each for each in found if each[0] >= places), default=(0, name))[1]
 
 
 def length(signature: dict[str, Any]) -> int:

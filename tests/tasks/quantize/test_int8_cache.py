@@ -182,8 +182,6 @@ def test_where_it_cannot_be_is_told(model, calls, path):
         language.check(other, entry(cache="int8"))
     with pytest.raises(ParamsError, match="room: received 8"):
         language.check(model, entry(cache="int8", room=8))
-    with pytest.raises(ConversionError, match="caches of int8 have no StableHLO of a decoder; leave `cache` out"):
-        language.programs_of(model, entry(cache="int8"))
     card = Runnable(variant="v", scheme="float32", sha256="", signatures=calls)
     with pytest.raises(UnsupportedError, match="LiteRT-LM knows no scales of a state; the file keeps int8"):
         litertlm._room(card)

@@ -220,7 +220,7 @@ def test_every_kind_of_checkpoint_says_what_transformers_does(name, tmp_path):
     tokens, expected = tf.constant(checkpoints.TOKENS[None]), checkpoints.logits(name)
     whole, _ = found.run(tokens, tf.range(checkpoints.LENGTH), weights, {})
     np.testing.assert_allclose(whole[0], expected, rtol=0, atol=2e-5)
-    caches = {name: tf.zeros(shape) for name, shape in found.caches(1, 40).items()}
+    caches = {name: tf.zeros(shape) for name, (shape, _) in found.caches(1, 40).items()}
     one, caches = found.run(tokens[:, :20], tf.range(20), weights, caches, pick=tf.constant(18))
     np.testing.assert_allclose(one[0, 0], expected[18], rtol=0, atol=2e-5)
     for place in range(20, 24):
@@ -292,10 +292,10 @@ def test_a_fresh_prompt_says_the_same_and_cudnn_is_asked_by_name(model, logits):
 
     found = Network(model, Numbers())
     weights = {name: tf.constant(weight.value(), weight.dtype) for name, weight in found.weights.items()}
-    caches = {name: tf.fill(shape, 9.0) for name, shape in found.caches(1, ROOM).items()}
+    caches = {name: tf.fill(shape, 9.0) for name, (shape, _) in found.caches(1, ROOM).items()}
     scores, _ = found.run(tf.constant(TEXT[None, :7]), tf.range(7), weights, caches, fresh=True)
     np.testing.assert_allclose(scores[0], logits[:7], rtol=0, atol=1e-4)
-    with pytest.raises(ConversionError, match="layer_1_attend: cuDNN's attention is asked for neither .* nor with a window"):
+    with pytest.raises(ConversionError, match="layer_1_attend: cuDNN's attention takes neither a cap nor a window"):
         programs.prefill(Network(model, Numbers("bfloat16"), attending.by_cudnn), 1, ROOM, 7, fresh=True)
     plain = network.build(dataclasses.replace(SPEC, blocks=SPEC.blocks[:1]), WINDOW)
     text = programs.prefill(Network(plain, Numbers("bfloat16"), attending.by_cudnn), 1, ROOM, 7, fresh=True).content

@@ -6,7 +6,7 @@ it is to compute.
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -71,18 +71,47 @@ def quantize(content: bytes, rules: Sequence[Rule], ranges: Mapping[str, tuple[f
     Raises:
         ConversionError: the quantizer refuses the file.
     """
+    known = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in (ranges or {}).items()}
+
+    def ask(quantizer: Any) -> None:
+        for i, rule in enumerate(rules):
+            _add(quantizer, rule, i)
+
+    return _made(content, ask, known)
+
+
+def halves(content: bytes) -> bytes:
+    """A float32 LiteRT file with weights of 16 bits, floats too, expanded where they are multiplied or looked up.
+
+    Raises:
+        ConversionError: the quantizer refuses the file.
+    """
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    numbers = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    asked = qtyping.OpQuantizationConfig(
+        weight_tensor_config=numbers, compute_precision=qtyping.ComputePrecision.FLOAT, explicit_dequantize=True
+    )
+
+    def ask(quantizer: Any) -> None:
+        for kind in (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.EMBEDDING_LOOKUP):
+            quantizer.update_quantization_recipe(".*", kind, asked, AlgorithmName.FLOAT_CASTING)
+
+    return _made(content, ask, {})
+
+
+def _made(content: bytes, ask: Callable[[Any], None], known: Mapping[str, Any]) -> bytes:
     from ai_edge_quantizer.quantizer import Quantizer
 
     _without_bars()
-    known = {name: {"min": np.float32(low), "max": np.float32(high)} for name, (low, high) in (ranges or {}).items()}
     try:
         quantizer = Quantizer(content)
-        for i, rule in enumerate(rules):
-            _add(quantizer, rule, i)
+        ask(quantizer)
         with warnings.catch_warnings():
             # it looks for the names of all tensors with an interpreter that keeps them
             warnings.filterwarnings("ignore", message="Warning: Enabling `experimental_preserve_all_tensors`")
-            done = quantizer.quantize(known or None, enable_progress_bar=False, enable_progress_report=False)
+            done = quantizer.quantize(dict(known) or None, enable_progress_bar=False, enable_progress_report=False)
     except (KeyError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
         if full := files.no_space(error):  # it may pass, and a refusal does not
             raise TercetError(full) from None

@@ -67,13 +67,9 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
         ConversionError: a converter refuses.
     """
     form = plan(model, entry)
-    build = partial(_converter, model, *form, entry)
-    layered = SCHEMES.load(entry.scheme).layered
-    if not layered and entry.scheme != "float32":
-        return Made(litert.converted(build, entry.scheme), litert.converter())
-    convert, says = partial(litert.converted, build, "float32"), partial(_says, model)
-    content = floats.of(model, [form, entry.verify, entry.cache], convert, says)
-    if not layered:
+    convert = partial(litert.converted, partial(_converter, model, *form, entry), "float32")
+    content = floats.of(model, [form, entry.verify, entry.cache], convert, partial(_says, model))
+    if entry.scheme == "float32":
         return Made(content, litert.converter())
     _warn(entry)
     return Made(quantized(content, entry, model), f"{litert.converter()}, {ai_edge.converter()}")
@@ -93,7 +89,7 @@ def _says(model: "tf_keras.Model", content: bytes) -> bool:
 
 
 def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> bytes:
-    """The float32 file of a decoder at a scheme of integer weights; all signatures read the same.
+    """The float32 file of a decoder at a scheme of fewer bits; all signatures read the same weights.
 
     In blocks, the embedding and the layer that gives the scores have 8 bits, as have the layers that `bits` names and
     those that `gptq` has left.
@@ -102,7 +98,10 @@ def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> byt
         ConversionError: ai-edge-quantizer refuses.
         ParamsError: the blocks divide no weights of a layer, or `bits` names none.
     """
-    content, numbers = embedding.look_up(content), ai_edge.numbers(entry.scheme, entry.block)
+    content = embedding.look_up(content)
+    if not SCHEMES.load(entry.scheme).layered:
+        return tflite.compact(ai_edge.halves(content))
+    numbers = ai_edge.numbers(entry.scheme, entry.block)
     if numbers.block is None:
         return tflite.compact(ai_edge.quantize(content, mixed.rules_of(numbers)))
     found = [
@@ -121,7 +120,7 @@ def _warn(entry: "Quantize") -> None:
             "%s: one scale for a row of weights is seldom usable in 4 bits; `scheme: int4-dynamic` with `block: 32` is",
             entry.scheme,
         )
-    if scheme.activations == "float32":
+    if scheme.layered and scheme.activations == "float32":
         log.warning("%s: pays nothing on a processor, which makes them floats when it loads the file", entry.scheme)
 
 

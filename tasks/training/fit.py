@@ -6,6 +6,7 @@ the state of a run is its variables and its history and nothing else: those two 
 """
 
 import atexit
+import gc
 import json
 import logging
 import math
@@ -73,8 +74,22 @@ def reset(seed: int) -> None:
     import tf_keras as keras
 
     keras.backend.clear_session()
+    _forget_gradients()
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+def _forget_gradients() -> None:
+    """Drop what TensorFlow would keep for good of a graph with a gradient of its own (`silu`): it, and its weights.
+
+    Its registry of gradients has no way to take one out; there is no other hold on them, and no graph that needs them.
+    """
+    from tensorflow.python.framework import ops
+
+    known = ops.gradient_registry._registry
+    for name in [name for name in known if name.startswith("CustomGradient-")]:
+        del known[name]
+    gc.collect()
 
 
 def fit(

@@ -5,9 +5,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from tasks.decoder import network
+from tasks.distance import apart
+from tasks.examples import Arrays
 from tasks.formats import tflite
 from tasks.params import Quantize
-from tasks.quantize import floats, language
+from tasks.quantize import floats, guard, language, litert
 from tests import decoders
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -103,3 +106,27 @@ def test_a_file_that_answers_otherwise_is_not_believed(contents):
     (kernel,) = (variable for variable in changed.weights if variable.name.startswith("layer_0_down/kernel"))
     kernel.assign(kernel * 2)
     assert of(changed, ["form"], Converter(b"converted")) == b"converted"
+
+
+def test_halves_are_the_float16_of_all_that_is_multiplied_or_looked_up(contents, monkeypatch):
+    """By numpy; and the converter is not asked again."""
+    floats._forget()
+    own = model("own")
+    assert language.make(own, ENTRY).content == contents["own"]
+    monkeypatch.setattr(litert, "converted", Converter(b""))
+    made = language.make(own, ENTRY.model_copy(update={"scheme": "float16"})).content
+    kept = set(stored(made))
+    matrices = [(name, value) for name, value in network.weights(own) if value.ndim == 2]
+    assert len(matrices) == 8, "one layer, the table and the scores"
+    for name, value in matrices:
+        halves = value.astype(np.float16)
+        assert {halves.tobytes(), halves.T.tobytes()} & kept, name
+    assert len(made) < 0.6 * len(contents["own"])
+    assert apart(*(answers(content, own) for content in (made, contents["own"]))) < 5e-3
+
+
+def answers(content, own):
+    _, calls, _ = language.described(content, own)
+    given = Arrays({own.input_names[0]: np.arange(own.input_shape[1], dtype=np.int32)[None]}, {})
+    (found,) = guard.answers(content, given, calls, language.everywhere(own)).values()
+    return found

@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,3 +159,18 @@ def test_a_checkpoint_of_other_code_is_neither_resumed_nor_kept(changed, project
     # what changed code builds need not fit into the old one's variables
     assert stage(project, monkeypatch, 9 if changed else 8) == ([0, 1, 2] if changed else [2])
     assert not checkpoints.exists()
+
+
+def test_a_stage_keeps_no_graph_of_the_one_before():
+    """`silu` has a gradient of its own, by which TensorFlow would keep every graph with it, and the weights in that."""
+    import tensorflow as tf
+
+    fit.reset(0)
+    kernel = tf.Variable(tf.ones((4, 4)))
+    traced = tf.function(lambda x: tf.nn.silu(x @ kernel)).get_concrete_function(tf.TensorSpec((2, 4)))
+    graph = weakref.ref(traced.graph)
+    del traced
+    gc.collect()
+    assert graph() is not None, "TensorFlow keeps none: the mending is not needed any more"
+    fit.reset(0)
+    assert graph() is None

@@ -43,9 +43,9 @@ def check(request: Request, setup: Setup) -> None:
         answers.check(f"examples by {who}")
     theirs, ours = given.values, wanted.values
     card, spread = request.artifact.card, rms(ours - ours.mean())
-    bound, step = allowed(card, setup), _step(card)
+    bound, between = allowed(card, setup), step(card)
     off = rms(theirs - ours) if theirs.shape == ours.shape else np.inf
-    if off > bound * spread + step:
+    if off > bound * spread + between:
         raise UnsupportedError(
             f"{request.variant}: {setup.runtime} does not compute what the file says: outputs of {len(ours)} examples "
             f"are {off / spread if spread else off:.2g} of their spread from LiteRT's; {card.scheme} allows {bound:g}"
@@ -65,6 +65,6 @@ def allowed(card: Runnable, setup: Setup) -> float:
     return HALVES if found.halves or setup.offloads else found.apart
 
 
-def _step(card: Runnable) -> float:
+def step(card: Runnable) -> float:
     """What lies between two integers of the output that is compared; 0 for one of floats."""
     return next((output.scale or 0.0 for output in card.outputs if output.name == judged(card.outputs)), 0.0)

@@ -75,4 +75,5 @@ class Shipped:
     options: dict[str, Any]  # the module's
     output: str  # that quality is of
     requires: tuple[str, ...]  # packages that the script needs beside numpy, as pip takes them
+    bound: float | None = None  # how far its answers may lie from expected ones, over their spread; None: as its scheme
     code: Path | None = None  # the file of that module, where it is none of ours

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tasks.bench import timed
+from tasks.bench import same_answers, timed
 from tasks.bench.device import Device
 from tasks.bench.devices import installed
 from tasks.bench.kinds import KINDS
@@ -67,6 +67,7 @@ def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | N
         options=ask["options"],
         output=judged(artifact.card.outputs),
         requires=(*([required(package)] if package else []), *plugins(setup.options.get("platform", "cpu"))),
+        bound=same_answers.allowed(artifact.card, setup),
         code=setup.code,
     )
 

@@ -4,6 +4,10 @@ python classify.py INPUT    prints one line of JSON per example: {"label": name,
 several labels at once {"labels": names, "scores": outputs}; of a regression {"value": output}; where the model
 reconstructs its input {"error": mean squared error}: the larger, the less normal the example is
 
+python classify.py --check    answers the examples in this folder, and prints one line of JSON: {"examples": how many,
+"off": root mean square of the outputs' difference from those expected, "allowed": how much of it, "agree": whether it
+is within}; where they do not agree it ends with status 1
+
 INPUT is an `.npy` file of one raw example or of a batch (images: uint8 [h, w, c] or [n, h, w, c]; arrays: numbers of
 the model's shape, or [n, ...]; texts: str [n]), an `.npz` file of such arrays by the names of several inputs, a `.csv`
 file with a header for a model of tables, a `.txt` file with one text a line, or `-` for such lines on standard input.
@@ -19,7 +23,9 @@ if __name__ == "__main__":  # Python looks beside a script first: what lies ther
     sys.path[:] = [path for path in sys.path if os.path.realpath(path) != HERE]
 
 import hashlib
+import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
@@ -31,6 +37,9 @@ from typing import Any
 SUMS, MANIFEST = "SHA256SUMS", "manifest.json"
 SIGNATURE = "model.sig"  # over all files, for who brings the bundle to a device; not looked at here
 NEEDED = {"module", "options", "output", "serves"}  # of a manifest's program
+COMPARED = {"file", "outputs", "bound", "step"}  # of its examples
+EXPECTED = "expected"  # the array of the outputs that are expected of them
+CHECK = "--check"
 IMAGES = (".jpg", ".jpeg", ".png")
 TARGET = "label"  # what the model is for, of several targets
 EVEN = 0.5  # a label that is as likely there as not
@@ -60,7 +69,9 @@ def checked(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise UserError(f"{folder}: {MANIFEST} names no program with {', '.join(sorted(NEEDED))}; copy it again")
     if program["serves"] not in listed:
         raise UserError(f"{folder}: {MANIFEST} runs a file that was not shipped; copy it again")
-    if manifest.get("files") != {name: listed[name] for name in listed if name != MANIFEST}:
+    named = manifest.get("files")
+    told = {name: digest_in(file) for name, file in named.items()} if isinstance(named, dict) else None
+    if told != {name: listed[name] for name in listed if name != MANIFEST}:
         raise UserError(f"{folder}: {MANIFEST} names other files than {SUMS}; copy it again")
     return manifest, content
 
@@ -75,6 +86,11 @@ def sums(path: Path) -> dict[str, str]:
     if text != "".join(f"{expected}  {name}\n" for name, expected in listed.items()):
         raise UserError(f"{path}: not as it was shipped; copy it again")
     return listed
+
+
+def digest_in(file: Any) -> Any:
+    """What a manifest's entry of a file says of its content."""
+    return file.get("sha256") if isinstance(file, dict) else None
 
 
 def digest(content: bytes | None) -> str | None:
@@ -156,24 +172,67 @@ def scores(program: dict[str, Any], examples: dict[str, Any]) -> Iterator[Any]:
     for example in model.prepare(arrays.match(examples, list(model.inputs))):
         model.put(example)
         model.invoke()
-        outputs = model.floats([model.read()])
-        if program["output"] not in outputs and len(outputs) > 1:
-            raise UserError(f"{program['serves']}: it gives {', '.join(outputs)}, and no {program['output']}")
-        yield outputs.get(program["output"], next(iter(outputs.values())))[0]
+        yield judged(model.floats([model.read()]), program["output"], program["serves"])[0]
+
+
+def judged(outputs: dict[str, Any], name: str, file: str) -> Any:
+    """Of the outputs of a file the one that is answered by."""
+    if name not in outputs and len(outputs) > 1:
+        raise UserError(f"{file}: it gives {', '.join(outputs)}, and no {name}")
+    return outputs.get(name, next(iter(outputs.values())))
 
 
 def classify(source: str) -> Iterator[dict[str, Any]]:
     """The answer for each example of `source`."""
-    manifest, content = checked(Path(HERE))
-    sys.meta_path.insert(0, Checked(content))
-    preprocess = import_module(f"{PACKAGE}.preprocess")
-    described = preprocess.read(Path(HERE, "preprocess.json"))
-    inputs, target = described["inputs"], described["targets"][TARGET]
-    raw = read(source, inputs, preprocess)
-    examples = {name: preprocess.apply(spec, raw[name]) for name, spec in inputs.items()}
+    manifest, _ = opened()
+    target, examples = ready(source)
     first = next(iter(examples.values()))
     for example, output in zip(first, scores(manifest["program"], examples), strict=True):
         yield answer(target, example, output)
+
+
+def check() -> dict[str, Any]:
+    """Whether the bundle's own examples come out as expected, here: what is printed of it."""
+    import numpy as np
+
+    manifest, content = opened()
+    told = manifest.get("examples")
+    if not isinstance(told, dict) or not told.keys() >= COMPARED or not {told["file"], told["outputs"]} <= set(content):
+        raise UserError(f"{HERE}: {MANIFEST} names no examples with {', '.join(sorted(COMPARED))}; copy it again")
+    target, examples = ready(str(Path(HERE, told["file"])))
+    found = judgement(target, np.stack(list(scores(manifest["program"], examples))))
+    with np.load(io.BytesIO(content[told["outputs"]]), allow_pickle=False) as arrays:
+        expected = arrays[EXPECTED]
+    off = rms(found - expected) if found.shape == expected.shape else math.inf
+    allowed = told["bound"] * rms(expected - expected.mean()) + told["step"]
+    known = off if math.isfinite(off) else None  # of no numbers, or of another shape, there is no distance
+    return {"examples": len(expected), "off": known, "allowed": allowed, "agree": off <= allowed}
+
+
+def rms(values: Any) -> float:
+    """The root mean square of an array."""
+    return float((values.astype(float) ** 2).mean() ** 0.5)
+
+
+def opened() -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the content of every file of this folder; its modules can be imported from here on."""
+    manifest, content = checked(Path(HERE))
+    sys.meta_path.insert(0, Checked(content))
+    return manifest, content
+
+
+def ready(source: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the model is for, and the model-ready examples `[n, ...]` of a file or of standard input by input."""
+    preprocess = import_module(f"{PACKAGE}.preprocess")
+    described = preprocess.read(Path(HERE, "preprocess.json"))
+    inputs = described["inputs"]
+    raw = read(source, inputs, preprocess)
+    return described["targets"][TARGET], {name: preprocess.apply(spec, raw[name]) for name, spec in inputs.items()}
+
+
+def judgement(target: dict[str, Any], outputs: Any) -> Any:
+    """Of outputs `[n, ...]` what an answer is made of: of the scores at every place of a text those at the last."""
+    return outputs[:, -1] if target["kind"] == "tokens" else outputs
 
 
 def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
@@ -188,29 +247,43 @@ def answer(target: dict[str, Any], example: Any, output: Any) -> dict[str, Any]:
     if target["kind"] == "anomaly":
         return {"error": float(((output - example) ** 2).mean())}
     if target["kind"] == "tokens":  # scores of every token at each place: it is told what follows the text
-        likely = np.exp(output[-1] - output[-1].max())
+        (last,) = judgement(target, output[None])
+        likely = np.exp(last - last.max())
         output = likely / likely.sum()
     index = int(output.argmax())
     return {"label": target["classes"][index], "index": index, "score": float(output[index])}
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the command line; 0, or 2 after an error that was told in one line."""
+    """Serve the command line; 0, 1 where examples come out otherwise, or 2 after an error: each told in one line."""
     if len(arguments) != 1 or arguments[0] in {"-h", "--help"}:
         print(__doc__)
         return 0 if arguments[:1] in (["-h"], ["--help"]) else 2
     try:
-        for line in classify(arguments[0]):
-            print(json.dumps(line, ensure_ascii=False))
+        return run(arguments[0])
     except ImportError as error:
         print(f"classify.py: {error}; install what README.txt says", file=sys.stderr)
     except UserError as error:
         print(f"classify.py: {error}", file=sys.stderr)
     except Exception as error:  # whatever a damaged or hostile file makes numpy, a parser or the runtime raise
         print(f"classify.py: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
-    else:
-        return 0
     return 2
+
+
+def run(argument: str) -> int:
+    """Print what was asked for; 0, or 1 where the bundle's examples come out otherwise than expected."""
+    if argument != CHECK:
+        for line in classify(argument):
+            print(json.dumps(line, ensure_ascii=False))
+        return 0
+    found = check()
+    print(json.dumps(found))
+    if found["agree"]:
+        return 0
+    off = "no numbers, or of another shape" if found["off"] is None else f"{found['off']:.3g} from those expected"
+    why = "is it the runtime that README.txt names, and can this machine compute as it does?"
+    print(f"classify.py: the outputs are {off}, where {found['allowed']:.3g} is allowed; {why}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -41,10 +41,35 @@ class Program(Record):
     requires: tuple[str, ...]  # packages that it needs beside numpy
 
 
+class File(Record):
+    """A file of the bundle."""
+
+    sha256: str
+    bytes: int
+
+
+class Examples(Record):
+    """Raw examples, and what is expected of them: `classify.py --check` compares with it what it finds on a device.
+
+    The root mean square of the difference may be `bound` times that of the expected outputs about their mean, and
+    `step` more.
+    """
+
+    file: str  # the raw inputs, as the script reads any others
+    outputs: str  # `.npz` of what is expected: float32 [n, ...], of a text the scores of the token after it
+    split: str  # of the data that they are the first of
+    n: int
+    found_by: str  # what answered: name and version
+    bound: float
+    step: float  # between two integers of an output that is quantized
+    labels: tuple[Any, ...]  # what the data say of each
+    answers: tuple[dict[str, Any], ...]  # what the script prints of each
+
+
 class Manifest(Record):
     """`out/bundles/<device>/manifest.json`: what is shipped to a device, and why. Nothing, if `variant` is null."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     device: str
     variant: str | None
     reason: str
@@ -54,11 +79,12 @@ class Manifest(Record):
     distances: dict[str, float]
     artifact_sha256: str | None  # of the variant's own file, which `program.file` may have been made from
     program: Program | None
+    examples: Examples | None
     quality: Quality | None
     figures: dict[str, Found] | None  # by key, those that are known
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for
     stand_in: str | None = None  # named where the quality was found on another machine
     litertlm: str | None = None  # the file of a language model that LiteRT-LM runs
     no_litertlm: str | None = None  # why there is none of a language model
-    files: dict[str, str]  # name to SHA-256 of every other file of the bundle but SHA256SUMS, which has this one's
+    files: dict[str, File]  # by name, every other file of the bundle but SHA256SUMS, which has this one's digest
     versions: dict[str, str]

@@ -1,7 +1,7 @@
 """A bundle: a folder that classifies raw inputs with nothing but numpy and the runtime."""
 
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from tasks.examples import images, preprocess
 from tasks.params import Budget
 from tasks.records import Row
 from tasks.records.figures import Value, known
-from tasks.ship import classify, litertlm, words
+from tasks.ship import classify, examples, litertlm, words
 from tasks.ship.champion import Choice
-from tasks.ship.manifest import Found, Manifest, Program, Quality
+from tasks.ship.manifest import Examples, File, Found, Manifest, Program, Quality
 
 README = """\
 {name}: {row.variant} for {row.device}.
 Install: pip install numpy {packages} (Python 3.11 or later).
 Classify: python classify.py INPUT; `python classify.py --help` says what INPUT may be. It checks every file first.
+Check: `python classify.py --check` answers the examples in this folder and tells whether they come out as expected.
 {runs}
 {also}\
 manifest.json holds the budget, the figures, their provenance and the program that they are of; SHA256SUMS the digest of
@@ -28,7 +29,16 @@ every file (`sha256sum -c SHA256SUMS`): against damage, not against forgery.
 """
 
 
-def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> tuple[Program, dict[str, str]]:
+@dataclass(frozen=True)
+class Filled:
+    """What a bundle holds, for its manifest."""
+
+    program: Program
+    examples: Examples
+    told: dict[str, str]  # of a language model what the manifest says of LiteRT-LM, by its fields
+
+
+def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
     """Write all of a bundle but its manifest and the digests.
 
     Args:
@@ -37,17 +47,16 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> tuple[Pr
         row: the champion's pair.
         checkpoint: that the project's language model comes from; None: it comes from none.
 
-    Returns:
-        What is shipped; and of a language model what the manifest says of LiteRT-LM, by its fields.
-
     Raises:
-        DataError: the artifact is missing, or is not the one that was measured.
+        DataError: the artifact is missing, or is not the one that was measured; or there are no examples of the data.
+        DeviceError: the program crashes on them.
     """
     artifact = made_in(paths.artifact(row.variant))
     if artifact.card.sha256 != row.measurement.artifact_sha256:
         was = row.measurement.artifact_sha256
         raise DataError(f"{artifact.path}: sha256 {was} was measured; received {artifact.card.sha256}: `tercet run`")
-    shipped = shipping.ships(artifact, devices.load(row.device), folder)
+    device = devices.load(row.device)
+    shipped = shipping.ships(artifact, device, folder)
     described = paths.DATA / "preprocess.json"
     shutil.copyfile(described, folder / described.name)
     inputs = preprocess.read(described)["inputs"]
@@ -64,8 +73,12 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> tuple[Pr
     readme = README.format(name=name, row=row, packages=packages, runs=shipped.runs, also=also)
     files.write_text(folder / "README.txt", readme)
     program = folder / shipped.file
-    about = {name: value for name, value in vars(shipped).items() if name not in ("runs", "code")}
-    return Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about), told
+    about = {name: value for name, value in vars(shipped).items() if name in Program.model_fields}
+    return Filled(
+        Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about),
+        examples.write(folder, artifact, device, shipped),
+        told,
+    )
 
 
 def _for_litert_lm(folder: Path, artifact: Made, inputs: dict[str, Any], checkpoint: Path | None) -> dict[str, str]:
@@ -77,9 +90,7 @@ def _for_litert_lm(folder: Path, artifact: Made, inputs: dict[str, Any], checkpo
     return {"litertlm": litertlm.FILE}
 
 
-def manifest(
-    choice: Choice, budget: Budget, row: Row, program: Program, told: dict[str, str], folder: Path
-) -> Manifest:
+def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, folder: Path) -> Manifest:
     """What is shipped, why, and what it costs, with the digest of every file in the filled folder."""
     measured = row.measurement
     return Manifest(
@@ -91,14 +102,15 @@ def manifest(
         within_budget=choice.within_budget,
         distances=choice.distances,
         artifact_sha256=measured.artifact_sha256,
-        program=program,
+        program=filled.program,
+        examples=filled.examples,
         quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
         figures={key: _found(value) for key, value in known(row).items()},
         kernels=measured.kernels,
         stand_in=measured.stand_in,
-        **told,
+        **filled.told,
         files={
-            path.relative_to(folder).as_posix(): files.sha256(path)
+            path.relative_to(folder).as_posix(): File(sha256=files.sha256(path), bytes=path.stat().st_size)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         },
@@ -117,6 +129,7 @@ def empty(device: str, budget: Budget, reason: str) -> Manifest:
         distances={},
         artifact_sha256=None,
         program=None,
+        examples=None,
         quality=None,
         figures=None,
         files={},
@@ -127,7 +140,8 @@ def empty(device: str, budget: Budget, reason: str) -> Manifest:
 def seal(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, and the digests of it and of every other file."""
     manifest.save(folder / classify.MANIFEST)
-    listed = {classify.MANIFEST: files.sha256(folder / classify.MANIFEST), **manifest.files}
+    own = files.sha256(folder / classify.MANIFEST)
+    listed = {classify.MANIFEST: own, **{name: file.sha256 for name, file in manifest.files.items()}}
     lines = [f"{digest}  {name}\n" for name, digest in sorted(listed.items())]
     files.write_text(folder / classify.SUMS, "".join(lines))
 

@@ -14,8 +14,9 @@ def bundle(params: Params, device: str) -> None:
     Where no variant can be chosen the bundle is a manifest that says why, so the other devices go on.
 
     Raises:
-        DataError: the report or the champion's artifact is missing, the artifact is not the one that was measured, or
-            a pair of the device failed: what was shipped before stays.
+        DataError: the report, the champion's artifact or the data is missing, the artifact is not the one that was
+            measured, or a pair of the device failed: what was shipped before stays.
+        DeviceError: the champion crashes on the examples: likewise.
     """
     comparison = records.read(Comparison, paths.REPORT / "comparison.json")
     if unknown := champion.undecided(comparison, device):
@@ -26,8 +27,8 @@ def bundle(params: Params, device: str) -> None:
         try:
             choice = champion.select(comparison, device, budget)
             row = next(row for row in comparison.rows if (row.variant, row.device) == (choice.champion, device))
-            program, told = pack.fill(folder, params.name, row, checkpoint)
-            manifest = pack.manifest(choice, budget, row, program, told, folder)
+            filled = pack.fill(folder, params.name, row, checkpoint)
+            manifest = pack.manifest(choice, budget, row, filled, folder)
         except UnsupportedError as error:
             manifest = pack.empty(device, budget, str(error))
         pack.seal(folder, manifest)

@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 
 from tasks import files, paths, track
-from tasks.examples import preprocess
+from tasks.examples import Arrays
 from tasks.params import Params
-from tasks.quantize.litert import inspect
-from tasks.records import ArtifactCard, Comparison, Energy, Latency, Measurement, ModelCard, Program, Row
+from tasks.records import Comparison, Energy, Latency, Measurement, ModelCard, Row
+from tasks.ship import examples
 from tasks.stages import bundle as stage
 from tasks.track import server
+from tests.bundles import CLASSIFICATION, IMAGES, artifact_of, noise, prepared
 from tests.phases import FIGURES, of_inference
 
 if TYPE_CHECKING:
     import mlflow
 
 ROOT = Path(__file__).resolve().parents[3]
-GOLDEN = ROOT / "tests" / "golden"
 PARAMS = {
     "name": "digits-cnn",
     "prepare": {"source": "digits"},
@@ -120,34 +120,6 @@ def shipped(project: Path, params: Params, make_row: MakeRow) -> Path:
     return project
 
 
-def artifact_of(variant: str) -> Path:
-    """A golden file with its card, as `quantize` would have left them; the file's path."""
-    path = paths.artifact(variant) / "model.tflite"
-    path.parent.mkdir(parents=True)
-    shutil.copyfile(GOLDEN / f"{variant}.tflite", path)
-    program, stablehlo = GOLDEN / f"{variant}.stablehlo", None
-    graph = inspect(path.read_bytes())
-    if program.exists():
-        shutil.copyfile(program, path.with_suffix(".stablehlo"))
-        names = {side: [tensor.name for tensor in getattr(graph, side)] for side in ("inputs", "outputs")}
-        stablehlo = Program(file="model.stablehlo", sha256=files.sha256(program), bytes=program.stat().st_size, **names)
-    ArtifactCard(
-        variant=variant,
-        model="baseline",
-        scheme=variant,
-        file=path.name,
-        sha256=files.sha256(path),
-        bytes=path.stat().st_size,
-        gzip_bytes=1,
-        inputs=graph.inputs,
-        outputs=graph.outputs,
-        operators=graph.operators,
-        converter="golden",
-        stablehlo=stablehlo,
-    ).save(path.with_name("card.json"))
-    return path
-
-
 def card(model: str, method: str) -> ModelCard:
     """A model trained for two epochs."""
     return ModelCard(
@@ -211,8 +183,7 @@ def store(shipped: Path, params: Params, database: Path, monkeypatch: pytest.Mon
     """A project with everything to publish, and its empty store."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.DEFAULT_URI)
     shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
-    described = {"schema_version": preprocess.SCHEMA_VERSION, "inputs": {}, "targets": {}}
-    files.write_json(paths.DATA / "preprocess.json", described)
+    prepared(IMAGES, CLASSIFICATION, noise(24))
     for device in params.benchmark.devices:
         stage.bundle(params, device)
     shutil.copyfile(database, "mlflow.db")
@@ -235,8 +206,6 @@ def stream(params: Params) -> Callable[..., None]:
     return train
 
 
-CLASSES = ["north", "east", "söuth", "west"]
-IMAGE = {"kind": "image", "shape": [8, 8, 1], "mean": [0.0], "scale": [255.0]}
 # runs a script with no package in reach but those in a folder, and tells on stderr what it imported
 ALONE = """
 import runpy, sys
@@ -252,15 +221,31 @@ finally:
 
 @pytest.fixture
 def ready(shipped: Path) -> Path:
-    """The project with the catalog of devices and the preprocessing of 8×8 images."""
+    """The project with the catalog of devices and 8×8 images."""
     shutil.copytree(ROOT / "infra/devices", paths.DEVICES)
-    described = {
-        "schema_version": 1,
-        "inputs": {"image": IMAGE},
-        "targets": {"label": {"kind": "class", "classes": CLASSES}},
-    }
-    files.write_json(paths.DATA / "preprocess.json", described)
+    prepared(IMAGES, CLASSIFICATION, noise(24))
     return shipped
+
+
+@pytest.fixture(scope="session")
+def _asked() -> dict[Any, Any]:
+    """What programs have answered to examples, by the content of both."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _asked_once(_asked: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same program is asked the same once a session: it is a process of its own, and most bundles are alike."""
+    real = examples._by_program
+
+    def known(served: Path, shipped: Any, ready: Arrays) -> Any:
+        given = [(name, array.dtype.str, array.tobytes()) for name, array in ready.inputs.items()]
+        key = (files.sha256(served), shipped.module, json.dumps(shipped.options), str(given))
+        if key not in _asked:
+            _asked[key] = real(served, shipped, ready)
+        return _asked[key]
+
+    monkeypatch.setattr(examples, "_by_program", known)
 
 
 @pytest.fixture
@@ -305,9 +290,10 @@ def sealed() -> Callable[[Path], None]:
             p.relative_to(bundle).as_posix(): p for p in bundle.rglob("*") if p.is_file() and p.name != "SHA256SUMS"
         }
         manifest = json.loads((bundle / "manifest.json").read_text())
-        manifest["files"] = {name: files.sha256(path) for name, path in names.items() if name != "manifest.json"}
+        sums = {name: files.sha256(path) for name, path in names.items() if name != "manifest.json"}
+        manifest["files"] = {name: {"sha256": sums[name], "bytes": names[name].stat().st_size} for name in sums}
         (bundle / "manifest.json").write_text(json.dumps(manifest))
-        sums = {**manifest["files"], "manifest.json": files.sha256(bundle / "manifest.json")}
+        sums["manifest.json"] = files.sha256(bundle / "manifest.json")
         (bundle / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
 
     return seal
@@ -315,7 +301,5 @@ def sealed() -> Callable[[Path], None]:
 
 @pytest.fixture
 def images() -> "np.ndarray":
-    """Noise in some quarters of the image, so that the classes differ."""
-    rng = np.random.default_rng(0)
-    lit = rng.integers(0, 2, (24, 2, 2, 1)).repeat(4, axis=1).repeat(4, axis=2)
-    return (rng.integers(0, 256, (24, 8, 8, 1)) * lit).astype(np.uint8)
+    """So many that the classes differ."""
+    return noise(24)

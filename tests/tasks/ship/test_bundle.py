@@ -16,6 +16,7 @@ from tasks.params import Params
 from tasks.records import Comparison, Row, read
 from tasks.stages import bundle as stage
 from tasks.track import contents
+from tests.bundles import CLASSIFICATION, IMAGES, champion, prepared
 
 ROOT = Path(__file__).resolve().parents[3]
 Serve = Callable[..., "subprocess.CompletedProcess[str]"]  # of conftest.py
@@ -62,6 +63,8 @@ def test_the_bundle_classifies_with_numpy_and_the_runtime_alone(
             "README.txt",
             "SHA256SUMS",
             "classify.py",
+            "examples.npz",
+            "examples.outputs.npz",
             "images.py",
             "manifest.json",
             "model.tflite",
@@ -96,11 +99,11 @@ def test_the_manifest_says_what_is_shipped_and_why(ready: Path, params: Params) 
     assert "energy_mj" not in manifest["figures"]
     assert manifest["artifact_sha256"] == files.sha256(paths.artifact("int8") / "model.tflite")
     assert manifest["files"] == {
-        path.relative_to(bundle).as_posix(): files.sha256(path)
+        path.relative_to(bundle).as_posix(): {"sha256": files.sha256(path), "bytes": path.stat().st_size}
         for path in bundle.rglob("*")
         if path.is_file() and path.name not in ("manifest.json", "SHA256SUMS")
     }
-    assert len((bundle / "README.txt").read_text().splitlines()) == 6
+    assert len((bundle / "README.txt").read_text().splitlines()) == 7
     checked = subprocess.run(
         ["sha256sum", "-c", "SHA256SUMS"], cwd=bundle, capture_output=True, timeout=60, check=False
     )
@@ -128,16 +131,12 @@ def test_an_accelerator_gets_its_compiled_file_and_a_stand_in(
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_texts_come_from_a_file_or_from_standard_input(
-    ready: Path, params: Params, serve: Serve, sealed: Sealed
-) -> None:
+def test_texts_come_from_a_file_or_from_standard_input(ready: Path, params: Params, serve: Serve) -> None:
     text = {"kind": "text", "length": 5, "vocabulary": ["[padding]", "[unknown]", "a", "b", "c", "d", "e"]}
-    target = {"label": {"kind": "class", "classes": ["no", "yes"]}}
-    files.write_json(paths.DATA / "preprocess.json", {"schema_version": 1, "inputs": {"text": text}, "targets": target})
+    prepared({"text": text}, {"kind": "class", "classes": ["no", "yes"]}, np.array(["a b", "e"], object))
+    champion("tokens")
     stage.bundle(params, "host-cpu")
     bundle = paths.bundle("host-cpu")
-    shutil.copyfile(ROOT / "tests/golden/tokens.tflite", bundle / "model.tflite")
-    sealed(bundle)
     Path("lines.txt").write_text("a b c\nunheard d\n", encoding="utf-8")
     interpreter = Interpreter(str(bundle / "model.tflite"))
     interpreter.allocate_tensors()
@@ -158,11 +157,8 @@ def test_arrays_are_classified_as_the_images_that_they_are(
     np.save("number.npy", images[0].astype(np.float64))
     stage.bundle(params, "host-cpu")
     expected = serve(paths.bundle("host-cpu"), "images.npy").stdout
-    described = json.loads((paths.DATA / "preprocess.json").read_text())
-    described["inputs"] = {
-        name: {**entry, "kind": "array", "dtype": "float32"} for name, entry in described["inputs"].items()
-    }
-    files.write_json(paths.DATA / "preprocess.json", described)
+    numbers = {name: {**entry, "kind": "array", "dtype": "float32"} for name, entry in IMAGES.items()}
+    prepared(numbers, CLASSIFICATION, images.astype(np.float32))
     stage.bundle(params, "host-cpu")
     assert serve(paths.bundle("host-cpu"), "numbers.npy").stdout == expected
     assert serve(paths.bundle("host-cpu"), "number.npy").stdout == expected.splitlines(keepends=True)[0]
@@ -256,17 +252,12 @@ def test_an_artifact_that_is_not_the_measured_one_is_not_shipped(ready: Path, pa
     assert (paths.bundle("host-cpu") / "model.tflite").exists(), "the old bundle stays"
 
 
-def test_a_bundle_forgets_each_example_before_the_next(
-    ready: Path, params: Params, serve: Serve, sealed: Sealed
-) -> None:
-    sequence = {"sequence": {"kind": "array", "shape": [5, 2], "dtype": "float32"}}
-    described = json.loads((paths.DATA / "preprocess.json").read_text())
-    files.write_json(paths.DATA / "preprocess.json", {**described, "inputs": sequence})
+def test_a_bundle_forgets_each_example_before_the_next(ready: Path, params: Params, serve: Serve) -> None:
+    sequences = np.random.default_rng(5).normal(size=(4, 5, 2)).astype(np.float32)
+    prepared({"sequence": {"kind": "array", "shape": [5, 2], "dtype": "float32"}}, CLASSIFICATION, sequences)
+    champion("recurrent")
     stage.bundle(params, "host-cpu")
     bundle = paths.bundle("host-cpu")
-    shutil.copyfile(ROOT / "tests/golden/recurrent.tflite", bundle / "model.tflite")
-    sealed(bundle)
-    sequences = np.random.default_rng(5).normal(size=(4, 5, 2)).astype(np.float32)
     np.save("all.npy", sequences)
     together = serve(bundle, "all.npy").stdout.splitlines()
     for sequence, line in zip(sequences, together, strict=True):

@@ -16,10 +16,11 @@ from tasks.errors import UnsupportedError
 from tasks.params import Decoder
 from tasks.records import ArtifactCard, Signature, read
 from tasks.records.artifacts import Tensor
-from tasks.ship import litertlm, words
+from tasks.ship import examples, litertlm, words
 from tasks.ship.manifest import Manifest
 from tasks.stages import bundle as stage
 from tests import checkpoints
+from tests.bundles import CLASSIFICATION, prepared
 
 BYTES = {"text": {"kind": "tokens", "shape": [12], "vocabulary": 256, "bytes": True}}
 NUMBERS = {"tokens": {"kind": "tokens", "shape": [12], "vocabulary": 96}}
@@ -112,8 +113,15 @@ def test_without_words_it_is_told_why(folder):
         words.of(NUMBERS, folder)
 
 
+@pytest.fixture
+def unasked(monkeypatch):
+    """An artifact that cannot do what its card says is asked nothing."""
+    monkeypatch.setattr(examples, "_by_program", lambda *_: ({"tokens": np.zeros((8, 4), np.float32)}, "nobody"))
+
+
+@pytest.mark.usefixtures("unasked")
 def test_the_bundle_has_it_or_says_why_not(ready, params):
-    files.write_json(paths.DATA / "preprocess.json", {"schema_version": 1, "inputs": BYTES, "targets": {}})
+    prepared(BYTES, CLASSIFICATION, np.zeros((8, 12), np.int32))
     artifact = paths.artifact("int8")
     card(artifact / "model.tflite").save(artifact / "card.json")
     bundle = paths.bundle("host-cpu")
@@ -133,8 +141,9 @@ def test_the_bundle_has_it_or_says_why_not(ready, params):
     assert "LiteRT-LM" not in (bundle / "README.txt").read_text()
 
 
+@pytest.mark.usefixtures("unasked")
 def test_a_checkpoint_brings_its_words_into_the_bundle(ready, params, folder):
-    files.write_json(paths.DATA / "preprocess.json", {"schema_version": 1, "inputs": NUMBERS, "targets": {}})
+    prepared(NUMBERS, CLASSIFICATION, np.zeros((8, 12), np.int32))
     artifact = paths.artifact("int8")
     card(artifact / "model.tflite").save(artifact / "card.json")
     stage.bundle(params, "host-cpu")

@@ -15,7 +15,8 @@ from tasks.quantize import language as decoders
 from tasks.quantize import signatures
 from tasks.records import ArtifactCard, Comparison, Program, read
 from tasks.stages import bundle as stage
-from tests.language import PLACES, PROMPT, WORDS
+from tests.bundles import prepared
+from tests.language import PLACES, PROMPT, WORDS, scores_by_hand
 
 SPEC = DecoderSpec(
     vocabulary=WORDS, width=16, hidden=16, heads=2, kv_heads=1, head_width=8, room=PLACES, attention_scale=0.35,
@@ -37,7 +38,7 @@ def program(tmp_path_factory):
 
 
 @pytest.fixture
-def ask(ready, params, make_row, serve, language_models, program):
+def ask(ready, params, make_row, serve, sealed, language_models, program):
     """What the script of a device's bundle says to a file, whose numbers or texts are such an input."""
     folder = paths.artifact("int8")
     path, beside = folder / "model.tflite", folder / program.name
@@ -53,10 +54,17 @@ def ask(ready, params, make_row, serve, language_models, program):
     Comparison(name="w", reference="int8", rows=tuple(rows)).save(paths.REPORT / "comparison.json")
     chosen = params.model_copy(update={"bundle": Bundle.model_validate({"default": {"minimize": "latency_ms"}})})
 
+    target = {"kind": "class", "classes": [*LETTERS, "?"]}
+    prepared({"tokens": TOKENS}, target, np.arange(8 * PROMPT, dtype=np.int32).reshape(8, PROMPT) % WORDS)
+
     def run(device, entry, given):
-        described = {"inputs": {"tokens": entry}, "targets": {"label": {"kind": "class", "classes": [*LETTERS, "?"]}}}
-        files.write_json(paths.DATA / "preprocess.json", {"schema_version": 1, **described})
-        stage.bundle(chosen, device)
+        if not paths.bundle(device).exists():
+            stage.bundle(chosen, device)
+        described = {"inputs": {"tokens": entry}, "targets": {"label": target}}
+        files.write_json(paths.bundle(device) / "preprocess.json", {"schema_version": 1, **described})
+        sealed(paths.bundle(device))
+        if given == "--check":
+            return serve(paths.bundle(device), given)
         if isinstance(given, str):
             return serve(paths.bundle(device), "-", stdin=given)
         np.save("tokens.npy", np.array(given, np.int32))
@@ -103,3 +111,20 @@ def test_others_are_answered(ask, device):
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["label"] in [*LETTERS, "?"] for line in done.stdout.splitlines()] == [True, True]
     assert Path(paths.bundle(device), "model.tflite" if device == "host-cpu" else "model.zip").exists()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_prompts_of_the_data_come_out_as_expected(ask, device):
+    done = ask(device, TOKENS, "--check")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["agree"]
+    about = json.loads((paths.bundle(device) / "manifest.json").read_text())["examples"]
+    assert (about["n"], about["labels"][:3]) == (8, ["a", "b", "a"])
+    with np.load(paths.bundle(device) / about["outputs"]) as arrays:
+        likeliest = arrays["expected"].argmax(axis=1).tolist()
+        assert arrays["expected"].shape == (8, WORDS)
+    assert [each["index"] for each in about["answers"]] == likeliest
+    assert len(set(likeliest)) > 1, "the check would be empty"
+    if device == "host-cpu":  # of which the arithmetic is known
+        places = np.arange(8 * PROMPT).reshape(8, PROMPT) % WORDS
+        assert likeliest == [int(scores_by_hand("attending", row).argmax()) for row in places]

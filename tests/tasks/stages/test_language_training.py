@@ -112,3 +112,10 @@ def test_a_checkpoints_tokens_go_from_a_text_to_the_shipped_script(project, monk
         text=True, timeout=120, check=True,
     )  # fmt: skip
     assert json.loads(said.stdout)["label"] in dataset.spec().classes
+    with np.load(folder / "examples.outputs.npz") as arrays:
+        expected = arrays["expected"]
+    checked = subprocess.run(
+        [sys.executable, "classify.py", "--check"], cwd=folder, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert expected.shape == (8, len(dataset.spec().classes)), "of every place that is told, the last one"
+    assert json.loads(checked.stdout)["agree"]

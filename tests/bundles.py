@@ -54,6 +54,8 @@ def prepared(inputs: dict[str, Any], target: dict[str, Any], raw: Any, labels: A
     truth = np.arange(count) % 2 if labels is None else labels
     shutil.rmtree(paths.DATA / "validation", ignore_errors=True)
     dataset.save(paths.DATA / "validation", Arrays(given, {"label": truth}))
+    about = {"source": "golden", "kind": "noise", "counts": {"validation": count}, "origin": {"noise.npy": "0" * 64}}
+    files.write_json(paths.DATA / "card.json", about | {"seed": 0, "sha256": {}})
 
 
 def champion(golden: str, variant: str = "int8") -> None:

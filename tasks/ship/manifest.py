@@ -2,8 +2,11 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from tasks.params import Budget
 from tasks.records import Better, EnergyKind, Provenance, Record
+from tasks.records.artifacts import Tensor
 
 
 class Quality(Record):
@@ -19,12 +22,36 @@ class Found(Record):
     """A figure of the champion, as the table of figures has it."""
 
     value: float
+    unit: str  # "": as the target itself
+    better: Better
     low: float | None
     high: float | None
     bounds: Literal["interval", "range", "bounds"]  # what the ends are: of 95 %, of too few windows, of an estimate
-    source: Provenance | EnergyKind
+    provenance: Provenance
+    source: Provenance | EnergyKind  # the same, as exactly as the record says
     n: int | None  # examples that it is of
     note: str
+
+
+class Made(Record):
+    """How the variant came to be, and what its own file takes and gives."""
+
+    model: str  # of the project
+    total_epochs: int
+    scheme: str
+    converter: str  # name and version
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+class Data(Record):
+    """What the model has learnt from and was judged by."""
+
+    source: str
+    kind: str  # of its inputs
+    counts: dict[str, int]  # of examples, by split
+    origin: dict[str, str]  # name of each file read, and its SHA-256
+    sha256: str  # of the record of the prepared data, which has the digest of all that was prepared
 
 
 class Program(Record):
@@ -77,14 +104,22 @@ class Manifest(Record):
     budget: Budget
     within_budget: bool
     distances: dict[str, float]
-    artifact_sha256: str | None  # of the variant's own file, which `program.file` may have been made from
-    program: Program | None
-    examples: Examples | None
-    quality: Quality | None
-    figures: dict[str, Found] | None  # by key, those that are known
+    artifact_sha256: str | None = None  # of the variant's own file, which `program.file` may have been made from
+    program: Program | None = None
+    made: Made | None = None
+    data: Data | None = None
+    code_sha256: str | None = None  # of the record of the code and the libraries that the bundle hangs from
+    licences: dict[str, str | None] = Field(
+        default_factory=dict
+    )  # by name, of what is in it and of the packages that it needs; null: not told
+    examples: Examples | None = None
+    quality: Quality | None = None
+    figures: dict[str, Found] | None = None  # by key, those that are known
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for
     stand_in: str | None = None  # named where the quality was found on another machine
     litertlm: str | None = None  # the file of a language model that LiteRT-LM runs
     no_litertlm: str | None = None  # why there is none of a language model
-    files: dict[str, File]  # by name, every other file of the bundle but SHA256SUMS, which has this one's digest
+    files: dict[str, File] = Field(
+        default_factory=dict
+    )  # by name, every other file of the bundle but SHA256SUMS, which has this one's digest
     versions: dict[str, str]

@@ -7,16 +7,20 @@ from typing import Any
 
 from tasks import files, paths
 from tasks.bench import devices, shipping
-from tasks.bench.request import Made, made_in
+from tasks.bench.request import Made as Artifact
+from tasks.bench.request import made_in
 from tasks.errors import DataError, UnsupportedError
 from tasks.examples import images, preprocess
 from tasks.params import Budget
-from tasks.records import Row
-from tasks.records.figures import Value, known
-from tasks.ship import classify, examples, litertlm, words
+from tasks.records import Record, Row
+from tasks.records.figures import FIGURES, Value, judged, known
+from tasks.ship import card, classify, examples, libraries, licences, litertlm, sbom, words
 from tasks.ship.champion import Choice
-from tasks.ship.manifest import Examples, File, Found, Manifest, Program, Quality
+from tasks.ship.manifest import Data, Examples, File, Found, Made, Manifest, Program, Quality
 
+RESOURCES = ("LICENSE",)
+LICENCE = "LICENSE-tercet.txt"  # of the script and its modules, which asks to come along
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
 README = """\
 {name}: {row.variant} for {row.device}.
 Install: pip install numpy {packages} (Python 3.11 or later).
@@ -33,6 +37,7 @@ every file (`sha256sum -c SHA256SUMS`): against damage, not against forgery.
 class Filled:
     """What a bundle holds, for its manifest."""
 
+    artifact: Artifact
     program: Program
     examples: Examples
     told: dict[str, str]  # of a language model what the manifest says of LiteRT-LM, by its fields
@@ -66,6 +71,7 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
     for script in (preprocess, classify, *([images] if reads_images else [])):
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)
+    shutil.copyfile(paths.packaged(Path("LICENSE")), folder / LICENCE)
     writes = artifact.card.scenario == "generate" and Path(shipped.serves).suffix == artifact.path.suffix
     told = _for_litert_lm(folder, artifact, inputs, checkpoint) if writes else {}
     packages = " ".join(f'"{package}"' for package in shipped.requires)
@@ -75,13 +81,14 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
     program = folder / shipped.file
     about = {name: value for name, value in vars(shipped).items() if name in Program.model_fields}
     return Filled(
+        artifact,
         Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about),
         examples.write(folder, artifact, device, shipped),
         told,
     )
 
 
-def _for_litert_lm(folder: Path, artifact: Made, inputs: dict[str, Any], checkpoint: Path | None) -> dict[str, str]:
+def _for_litert_lm(folder: Path, artifact: Artifact, inputs: dict[str, Any], checkpoint: Path | None) -> dict[str, str]:
     """Write the file of LiteRT-LM, or say why there is none: the fields of the manifest."""
     try:
         litertlm.write(folder / litertlm.FILE, artifact.path, artifact.card, words.of(inputs, checkpoint))
@@ -90,9 +97,14 @@ def _for_litert_lm(folder: Path, artifact: Made, inputs: dict[str, Any], checkpo
     return {"litertlm": litertlm.FILE}
 
 
-def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, folder: Path) -> Manifest:
-    """What is shipped, why, and what it costs, with the digest of every file in the filled folder."""
+def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, checkpoint: Path | None) -> Manifest:
+    """What is shipped, why, and what it costs; `seal` adds the files.
+
+    Raises:
+        DataError: `prepare` has left no record of the data.
+    """
     measured = row.measurement
+    code = paths.code(f"bundle.{choice.device}")
     return Manifest(
         device=choice.device,
         variant=choice.champion,
@@ -103,51 +115,71 @@ def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, folder: P
         distances=choice.distances,
         artifact_sha256=measured.artifact_sha256,
         program=filled.program,
+        made=Made(total_epochs=row.total_epochs, **_fields(Made, filled.artifact.card)),
+        data=_data(),
+        code_sha256=files.sha256(code) if code.exists() else None,
+        licences=_licences(filled.program, checkpoint),
         examples=filled.examples,
         quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
-        figures={key: _found(value) for key, value in known(row).items()},
+        figures={key: _found(row, key, value) for key, value in known(row).items()},
         kernels=measured.kernels,
         stand_in=measured.stand_in,
         **filled.told,
-        files={
-            path.relative_to(folder).as_posix(): File(sha256=files.sha256(path), bytes=path.stat().st_size)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        },
         versions=_versions(),
     )
 
 
 def empty(device: str, budget: Budget, reason: str) -> Manifest:
     """Why nothing is shipped to a device."""
-    return Manifest(
-        device=device,
-        variant=None,
-        reason=reason,
-        budget=budget,
-        within_budget=False,
-        distances={},
-        artifact_sha256=None,
-        program=None,
-        examples=None,
-        quality=None,
-        figures=None,
-        files={},
-        versions=_versions(),
-    )
+    nothing: dict[str, Any] = {"variant": None, "within_budget": False, "distances": {}}
+    return Manifest(device=device, reason=reason, budget=budget, versions=_versions(), **nothing)
 
 
-def seal(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, and the digests of it and of every other file."""
-    manifest.save(folder / classify.MANIFEST)
-    own = files.sha256(folder / classify.MANIFEST)
-    listed = {classify.MANIFEST: own, **{name: file.sha256 for name, file in manifest.files.items()}}
-    lines = [f"{digest}  {name}\n" for name, digest in sorted(listed.items())]
+def seal(folder: Path, name: str, manifest: Manifest) -> None:
+    """Write what a bundle says of itself: the model card and the bill of materials, the manifest, and the digests."""
+    if manifest.program is not None:
+        files.write_text(folder / card.FILE, card.text(name, manifest))
+        bill = sbom.bill(name, manifest, libraries.of(manifest.program.requires), _listed(folder))
+        files.write_json(folder / sbom.FILE, bill)
+    whole = manifest.model_copy(update={"files": _listed(folder)})
+    whole.save(folder / classify.MANIFEST)
+    lines = [f"{file.sha256}  {path}\n" for path, file in sorted(_listed(folder).items())]
     files.write_text(folder / classify.SUMS, "".join(lines))
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
 
 
-def _found(value: Value) -> Found:
-    return Found(**{name: getattr(value, name) for name in Found.model_fields})
+def _listed(folder: Path) -> dict[str, File]:
+    """Every file of a folder, by its place there."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): File(sha256=files.sha256(path), bytes=path.stat().st_size)
+        for path in found
+    }
+
+
+def _data() -> Data:
+    path = paths.DATA / "card.json"
+    told = files.read_json(path)
+    if told is None:
+        raise DataError(f"{path}: no such file, or not whole; delete {paths.DATA} and run `tercet run`")
+    known = {name: told[name] for name in Data.model_fields if name in told}
+    return Data(**{**known, "sha256": files.sha256(path)})
+
+
+def _licences(program: Program, checkpoint: Path | None) -> dict[str, str | None]:
+    own = {"model": licences.of_checkpoint(checkpoint), "data": None, "tercet": libraries.licence("tercet")}
+    return own | {name: library.licence for name, library in libraries.of(program.requires).items()}
+
+
+def _found(row: Row, key: str, value: Value) -> Found:
+    figure = judged(FIGURES[key], row.metric, row.unit, row.better)
+    return Found(unit=figure.unit, better=figure.better, **_fields(Found, value))
+
+
+def _fields(kind: type[Record], given: Any) -> dict[str, Any]:
+    """What something has under the names of a record's fields."""
+    return {name: getattr(given, name) for name in kind.model_fields if hasattr(given, name)}
 
 
 def _versions() -> dict[str, str]:

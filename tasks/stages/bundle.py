@@ -28,7 +28,7 @@ def bundle(params: Params, device: str) -> None:
             choice = champion.select(comparison, device, budget)
             row = next(row for row in comparison.rows if (row.variant, row.device) == (choice.champion, device))
             filled = pack.fill(folder, params.name, row, checkpoint)
-            manifest = pack.manifest(choice, budget, row, filled, folder)
+            manifest = pack.manifest(choice, budget, row, filled, checkpoint)
         except UnsupportedError as error:
             manifest = pack.empty(device, budget, str(error))
-        pack.seal(folder, manifest)
+        pack.seal(folder, params.name, manifest)

@@ -83,7 +83,15 @@ def test_the_wheel_holds_all_that_the_repository_is_read_for(installed):
     assert forced["force-include"] == {place: f"tasks/resources/{place}" for place in forced["force-include"]}
     folders = ("tasks", "flows", "infra/devices", "infra/presets", "infra/arm64")
     listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    files = [*listed.split(), "dvc.yaml", "prefect.yaml", "requirements.lock", "infra/support.json", "tercet.py"]
+    files = [
+        *listed.split(),
+        "dvc.yaml",
+        "prefect.yaml",
+        "requirements.lock",
+        "infra/support.json",
+        "LICENSE",
+        "tercet.py",
+    ]
     for place in files:
         ours = place.startswith(("tasks/", "flows/", "tercet"))
         assert (place if ours else f"tasks/resources/{place}") in held, place

@@ -60,6 +60,8 @@ def test_the_bundle_classifies_with_numpy_and_the_runtime_alone(
     assert all(set(line) == {"label", "index", "score"} for line in lines)
     assert sorted(path.name for path in bundle.iterdir()) == [  # nothing was left behind by running it
         *(
+            "LICENSE-tercet.txt",
+            "MODEL_CARD.md",
             "README.txt",
             "SHA256SUMS",
             "classify.py",
@@ -72,6 +74,7 @@ def test_the_bundle_classifies_with_numpy_and_the_runtime_alone(
             "preprocess.py",
         ),
         "runner",
+        "sbom.cdx.json",
     ]
 
 

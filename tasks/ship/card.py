@@ -24,6 +24,7 @@ def text(name: str, manifest: Manifest) -> str:
         ["## What it is", _table(("", ""), _about(manifest))],
         ["## What it is worth, and what it costs", *_figures(manifest)],
         ["## What it had to keep to", _table(("limit", "most", "kept"), _limits(manifest))],
+        _firmware(manifest),
         ["## Data", *_data(manifest)],
         ["## Examples", *_examples(manifest)],
         ["## Licences", _table(("of", "licence"), _licences(manifest))],
@@ -87,6 +88,23 @@ def _limits(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
         beyond = manifest.distances.get(name, 0.0)
         yield name, _number(limit), f"beyond it by {_number(beyond)} of it" if beyond else "yes"
     yield "of those that keep to it", f"the least {manifest.budget.minimize}", "yes" if manifest.within_budget else "no"
+
+
+def _firmware(manifest: Manifest) -> list[str]:
+    told = manifest.firmware
+    if told is None:
+        return []
+    rows = [
+        ("array of C", f"{told.array_bytes} bytes, aligned to {told.alignment}"),
+        ("operators", ", ".join(told.operators)),
+    ]
+    if told.arena_bytes:
+        rows.append(("arena", f"{told.arena_bytes['total']} bytes: {told.arena}"))
+    for memory, share in (("RAM", told.ram), ("flash", told.flash)):
+        if share:
+            beside = f"{_number(share['beside_kib'])} KiB of its {_number(share['kib'])} KiB set aside for the rest"
+            rows.append((memory, f"{_number(share['share'])} of the board's in use, with {beside}"))
+    return ["## Firmware", _table(("", ""), rows)]
 
 
 def _data(manifest: Manifest) -> Iterator[str]:

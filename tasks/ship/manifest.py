@@ -93,6 +93,20 @@ class Examples(Record):
     answers: tuple[dict[str, Any], ...]  # what the script prints of each
 
 
+class Firmware(Record):
+    """What goes into a microcontroller's firmware: the sources in the bundle's folder `firmware`."""
+
+    array_bytes: int  # of the C array: of flash, read-only data
+    alignment: int  # bytes
+    operators: tuple[str, ...]  # what the resolver is to add, as its calls are named
+    arena_bytes: (
+        dict[str, int] | None
+    )  # head, tail and total, as TensorFlow Lite Micro recorded them; null: nothing ran
+    arena: str | None  # what that counts
+    ram: dict[str, float] | None  # of the board: its size, what is set aside beside the arena, and the share in use
+    flash: dict[str, float] | None  # likewise, beside the array
+
+
 class Manifest(Record):
     """`out/bundles/<device>/manifest.json`: what is shipped to a device, and why. Nothing, if `variant` is null."""
 
@@ -113,6 +127,7 @@ class Manifest(Record):
         default_factory=dict
     )  # by name, of what is in it and of the packages that it needs; null: not told
     examples: Examples | None = None
+    firmware: Firmware | None = None
     quality: Quality | None = None
     figures: dict[str, Found] | None = None  # by key, those that are known
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for

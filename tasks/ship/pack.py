@@ -7,16 +7,17 @@ from typing import Any
 
 from tasks import files, paths
 from tasks.bench import devices, shipping
+from tasks.bench.kinds import KINDS
 from tasks.bench.request import Made as Artifact
 from tasks.bench.request import made_in
 from tasks.errors import DataError, UnsupportedError
 from tasks.examples import images, preprocess
 from tasks.params import Budget
-from tasks.records import Record, Row
+from tasks.records import Measurement, Record, Row
 from tasks.records.figures import FIGURES, Value, judged, known
-from tasks.ship import card, classify, examples, libraries, licences, litertlm, sbom, words
+from tasks.ship import card, classify, examples, firmware, libraries, licences, litertlm, sbom, words
 from tasks.ship.champion import Choice
-from tasks.ship.manifest import Data, Examples, File, Found, Made, Manifest, Program, Quality
+from tasks.ship.manifest import Data, Examples, File, Firmware, Found, Made, Manifest, Program, Quality
 
 RESOURCES = ("LICENSE",)
 LICENCE = "LICENSE-tercet.txt"  # of the script and its modules, which asks to come along
@@ -40,6 +41,7 @@ class Filled:
     artifact: Artifact
     program: Program
     examples: Examples
+    firmware: Firmware | None
     told: dict[str, str]  # of a language model what the manifest says of LiteRT-LM, by its fields
 
 
@@ -84,6 +86,7 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
         artifact,
         Program(sha256=files.sha256(program), bytes=program.stat().st_size, **about),
         examples.write(folder, artifact, device, shipped),
+        _for_firmware(program, row.measurement) if KINDS.load(device.kind).embeds else None,
         told,
     )
 
@@ -95,6 +98,10 @@ def _for_litert_lm(folder: Path, artifact: Artifact, inputs: dict[str, Any], che
     except UnsupportedError as error:
         return {"no_litertlm": str(error)}
     return {"litertlm": litertlm.FILE}
+
+
+def _for_firmware(program: Path, measured: Measurement) -> Firmware:
+    return firmware.write(program.parent, program, measured.details, measured.memory.what if measured.memory else None)
 
 
 def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, checkpoint: Path | None) -> Manifest:
@@ -120,6 +127,7 @@ def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, checkpoin
         code_sha256=files.sha256(code) if code.exists() else None,
         licences=_licences(filled.program, checkpoint),
         examples=filled.examples,
+        firmware=filled.firmware,
         quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
         figures={key: _found(row, key, value) for key, value in known(row).items()},
         kernels=measured.kernels,

@@ -35,6 +35,7 @@ class Kind:
     here: bool = False  # it measures this machine, which must be quiet
     board: "Callable[[Device], str] | None" = None  # it measures another one, of this identity whatever its alias
     generates: bool = False  # it runs what keeps a state from call to call, too
+    embeds: bool = False  # its program goes into firmware: a bundle has its sources
     own_kernels: bool = False  # accuracy there is not the evaluation's: it answers validation and test itself
     dense: bool = False  # zeros and shared weights cost there what any others cost
     schemes: tuple[str, ...] = ()  # known to run there; where another is refused, the reason begins with them

@@ -116,7 +116,8 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
         file = shutil.copyfile(made, folder / "model_vela.tflite").name
     compiler = f"ethos-u-vela {version('ethos-u-vela')}"
     runs = (
-        f"{file} is what runs on the device, by Arm's driver; its figures are the compiler's estimate, nothing was run."
+        f"{file} is what runs on the device, by Arm's driver (the folder firmware has it as an array of C); its figures"
+        " are the compiler's estimate, nothing was run."
         " classify.py runs model.tflite in its stead, by LiteRT's reference kernels."
     )
     return shipping.interpreted(artifact, folder, compiler, runs, "reference", file)
@@ -267,6 +268,7 @@ KIND = Kind(
     probe=probe,
     measure=measure,
     ships=ships,
+    embeds=True,
     schemes=("int8", "int16x8"),
     estimates="int8",
 )

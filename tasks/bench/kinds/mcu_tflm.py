@@ -85,9 +85,8 @@ def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:  # noqa:
     """The file that goes into the firmware; the same kernels run it here."""
     runtime = f"tflite-micro {installed('tflite-micro')}"
     runs = (
-        "model.tflite goes into the firmware: `xxd -i model.tflite > model_data.c` makes a C array of it, to be aligned"
-        " to 16 bytes and given to tflite::MicroInterpreter, whose arena needs what manifest.json says as memory."
-        " Its portable kernels answered on a host; no board was timed."
+        "model.tflite goes into the firmware: the folder firmware has it as an array of C, with the operators to add,"
+        " the size of the arena and an example. Its portable kernels answered on a host; no board was timed."
     )
     common = shipping.interpreted(artifact, folder, runtime, runs)
     return replace(common, module="tflm", options={}, requires=(shipping.required("tflite-micro"),))
@@ -128,6 +127,7 @@ KIND = Kind(
     probe=reach.runner("tflm"),
     measure=measure,
     ships=ships,
+    embeds=True,
     own_kernels=True,
     dense=True,
     schemes=("float32", "int8", "int16x8"),

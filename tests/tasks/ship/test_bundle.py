@@ -89,9 +89,12 @@ def test_the_manifest_says_what_is_shipped_and_why(ready: Path, params: Params) 
     assert manifest["quality"] == {"metric": "accuracy", "unit": "share", "better": "higher", "validation": 0.98}
     quality = {
         "value": 0.97,
+        "unit": "share",
+        "better": "higher",
         "low": 0.95,
         "high": 0.98,
         "bounds": "interval",
+        "provenance": "measured",
         "source": "measured",
         "n": 360,
         "note": "",

@@ -41,7 +41,8 @@ def make_bundle(folder, **changes):
     for name, text in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(text)
-    manifest = {"variant": "int8", "files": {name: verify.digest(folder / name) for name in content}}
+    told = {name: {"sha256": verify.digest(folder / name), "bytes": len(text)} for name, text in content.items()}
+    manifest = {"variant": "int8", "files": told}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 

@@ -49,7 +49,8 @@ def bundle(device, text="one", **about):
     about = {"variant": "int8", "program": PROGRAM, "reason": "least"} | about
     (folder / "model.tflite").write_text(text)
     listed = {"model.tflite": files.sha256(folder / "model.tflite")}
-    (folder / "manifest.json").write_text(json.dumps(about | {"files": listed}))
+    told = {name: {"sha256": digest, "bytes": len(text)} for name, digest in listed.items()}
+    (folder / "manifest.json").write_text(json.dumps(about | {"files": told}))
     listed = {"manifest.json": files.sha256(folder / "manifest.json")} | listed
     (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in listed.items()))
     return folder

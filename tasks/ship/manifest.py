@@ -107,6 +107,12 @@ class Firmware(Record):
     flash: dict[str, float] | None  # likewise, beside the array
 
 
+class Reference(Record):
+    """How the champion answered where it was judged: `tercet watch` compares with it what it answers elsewhere."""
+
+    labels: dict[str, int]  # how often each, on the validation data
+
+
 class Manifest(Record):
     """`out/bundles/<device>/manifest.json`: what is shipped to a device, and why. Nothing, if `variant` is null."""
 
@@ -128,6 +134,7 @@ class Manifest(Record):
     )  # by name, of what is in it and of the packages that it needs; null: not told
     examples: Examples | None = None
     firmware: Firmware | None = None
+    reference: Reference | None = None
     quality: Quality | None = None
     figures: dict[str, Found] | None = None  # by key, those that are known
     kernels: Literal["default", "reference"] = "default"  # that the figures' quality stands for

@@ -15,7 +15,7 @@ from tasks.examples import images, preprocess
 from tasks.params import Budget
 from tasks.records import Measurement, Record, Row
 from tasks.records.figures import FIGURES, Value, judged, known
-from tasks.ship import card, classify, examples, firmware, libraries, licences, litertlm, sbom, words
+from tasks.ship import card, classify, examples, firmware, libraries, licences, litertlm, reference, sbom, words
 from tasks.ship.champion import Choice
 from tasks.ship.manifest import Data, Examples, File, Firmware, Found, Made, Manifest, Program, Quality
 
@@ -74,8 +74,8 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)
     shutil.copyfile(paths.packaged(Path("LICENSE")), folder / LICENCE)
-    writes = artifact.card.scenario == "generate" and Path(shipped.serves).suffix == artifact.path.suffix
-    told = _for_litert_lm(folder, artifact, inputs, checkpoint) if writes else {}
+    served = artifact if Path(shipped.serves).suffix == artifact.path.suffix else None
+    told = _for_text(folder, served, inputs, checkpoint) if artifact.card.scenario == "generate" else {}
     packages = " ".join(f'"{package}"' for package in shipped.requires)
     also = litertlm.NOTE if "litertlm" in told else ""
     readme = README.format(name=name, row=row, packages=packages, runs=shipped.runs, also=also)
@@ -91,12 +91,23 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
     )
 
 
-def _for_litert_lm(folder: Path, artifact: Artifact, inputs: dict[str, Any], checkpoint: Path | None) -> dict[str, str]:
-    """Write the file of LiteRT-LM, or say why there is none: the fields of the manifest."""
+def _for_text(folder: Path, served: Artifact | None, inputs: dict[str, Any], checkpoint: Path | None) -> dict[str, str]:
+    """Write a language model's words, and the file of LiteRT-LM or why there is none: the fields of the manifest.
+
+    Args:
+        folder: the bundle.
+        served: the artifact, where the bundle serves it itself; None: what was made of it.
+        inputs: the data's.
+        checkpoint: that the model comes from.
+    """
     try:
-        litertlm.write(folder / litertlm.FILE, artifact.path, artifact.card, words.of(inputs, checkpoint))
+        known = words.of(inputs, checkpoint)
+        files.write_json(folder / words.FILE, words.told(known, inputs))
+        if served is None:
+            return {}
+        litertlm.write(folder / litertlm.FILE, served.path, served.card, known)
     except UnsupportedError as error:
-        return {"no_litertlm": str(error)}
+        return {"no_litertlm": str(error)} if served else {}
     return {"litertlm": litertlm.FILE}
 
 
@@ -128,6 +139,7 @@ def manifest(choice: Choice, budget: Budget, row: Row, filled: Filled, checkpoin
         licences=_licences(filled.program, checkpoint),
         examples=filled.examples,
         firmware=filled.firmware,
+        reference=reference.of(row),
         quality=Quality(metric=row.metric, unit=row.unit, better=row.better, validation=row.worth),
         figures={key: _found(row, key, value) for key, value in known(row).items()},
         kernels=measured.kernels,

@@ -14,6 +14,7 @@ from tasks.examples import vocabulary
 
 UNKNOWN = "nobody says how a text becomes its tokens: the data are numbers, and no checkpoint has a tokenizer.json"
 ENDLESS = "no checkpoint says which token of the data's tokenizer ends a text, and LiteRT-LM asks for one"
+FILE = "words.json"  # of a bundle: what preprocess.json does not say of a language model's words
 ENDS = ("generation_config.json", CONFIG)  # the first that names the tokens that end a text is right
 
 
@@ -44,6 +45,19 @@ def of(inputs: dict[str, Any], source: Path | None) -> Words:
     if source is None:
         raise UnsupportedError(ENDLESS if "tokenizer" in entry else UNKNOWN)
     return _of_gguf(source) if source.is_file() else _of_folder(source)
+
+
+def told(words: Words, inputs: dict[str, Any]) -> dict[str, Any]:
+    """What `words.json` says: `ends`, `begins`, `chat`, and the `tokenizer` where the data's own entry has none.
+
+    Args:
+        words: a model's.
+        inputs: the data's, as preprocess.json has them.
+    """
+    (entry,) = inputs.values()
+    about = {"ends": list(words.ends), "begins": words.begins, "chat": words.chat}
+    known = vocabulary.maker(entry) is not None
+    return about if known else {**about, "tokenizer": json.loads(words.tokenizer)}
 
 
 def _of_folder(folder: Path) -> Words:

@@ -129,7 +129,9 @@ def test_the_bundle_has_it_or_says_why_not(ready, params):
     manifest = read(Manifest, bundle / "manifest.json")
     assert (manifest.litertlm, manifest.no_litertlm) == (litertlm.FILE, None)
     assert "cache_dir" in (bundle / "README.txt").read_text()
-    digest = manifest.files[litertlm.FILE]
+    about = {"ends": [255], "begins": None, "chat": None}
+    assert json.loads((bundle / words.FILE).read_text()) == about, "the data say what its tokens are"
+    digest = manifest.files[litertlm.FILE].sha256
     stage.bundle(params, "host-cpu")
     assert files.sha256(bundle / litertlm.FILE) == digest
     card(artifact / "model.tflite", state="memory").save(artifact / "card.json")
@@ -151,6 +153,9 @@ def test_a_checkpoint_brings_its_words_into_the_bundle(ready, params, folder):
     source = Decoder(family="decoder", source=str(folder))
     stage.bundle(params.model_copy(update={"model": source}), "host-cpu")
     assert read(Manifest, paths.bundle("host-cpu") / "manifest.json").litertlm == litertlm.FILE
+    told = json.loads((paths.bundle("host-cpu") / words.FILE).read_text())
+    assert (told["ends"], told["begins"], told["chat"]) == ([1, 2], 0, "{{ messages }}")
+    assert told["tokenizer"] == json.loads((folder / "tokenizer.json").read_text())
 
 
 BY_LITERT_LM = """

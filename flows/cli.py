@@ -46,7 +46,8 @@ def console() -> None:
     unread.stand_in()
     first = sys.argv[1] if sys.argv[1:] else ""
     who = " ".join(sys.argv[1:]) if first == "stage" else "tercet"
-    signals.listen(who, f"`tercet {first}` goes on from here" if first in ("run", "search") else "")
+    if first != "serve":  # which answers what it has been asked before it ends
+        signals.listen(who, f"`tercet {first}` goes on from here" if first in ("run", "search") else "")
     if first in WORKING:
         sys.stdout = unread.heedless(sys.stdout.fileno(), sys.stdout)
     code = [1]
@@ -166,16 +167,31 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     ui = add("ui", _ui, "Show the records in MLflow's pages, until interrupted, or say where a server shows them.")
     ui.add_argument("--port", metavar="N", type=_port, help="of the pages; without it 5000, or a free one")
     add("publish", _publish, "Send to MLflow the records that it does not have yet.")
-    keys = add("keys", _keys, "Show the keys that sign what is shipped, make them, rotate or revoke one.")
-    keys.add_argument("action", nargs="?", choices=("show", "new", "rotate", "revoke"), default="show")
-    keys.add_argument("key", nargs="?", help="to rotate: root, or without it release; to revoke: its first digits")
-    signed = add("sign", _sign, "Sign the bundles that are made, so that devices take them, and none before them.")
-    signed.add_argument("devices", metavar="DEVICE", nargs="*", help="whose bundle; without it, every one")
+    _add_bundles(add)
     stage = add("stage", _stage, "Run one stage, as dvc.yaml does; it does not look whether it has to.")
     stage.add_argument("name", help="its name in dvc.yaml, such as quantize")
     stage.add_argument("keys", nargs="*", help="what it is for, such as int8")
     add("doctor", _doctor, "Check this machine: runtimes, energy sources, services.", in_project=False)
     return parser, commands.choices
+
+
+def _add_bundles(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands that work on bundles."""
+    keys = add("keys", _keys, "Show the keys that sign what is shipped, make them, rotate or revoke one.")
+    keys.add_argument("action", nargs="?", choices=("show", "new", "rotate", "revoke"), default="show")
+    keys.add_argument("key", nargs="?", help="to rotate: root, or without it release; to revoke: its first digits")
+    signed = add("sign", _sign, "Sign the bundles that are made, so that devices take them, and none before them.")
+    signed.add_argument("devices", metavar="DEVICE", nargs="*", help="whose bundle; without it, every one")
+    serve = add("serve", _serve, "Serve a bundle by HTTP: raw inputs in, labels out.", in_project=None)
+    serve.add_argument("bundle", metavar="BUNDLE", type=_folder, help="its folder, such as out/bundles/host-cpu")
+    serve.add_argument("--host", default="127.0.0.1", help="an address of this machine; without it, only it can ask")
+    serve.add_argument("--port", metavar="N", type=_port_or_any, default=8000, help="0 takes a free one")
+    serve.add_argument("--workers", metavar="N", type=_count, help="models side by side; times threads: the processors")
+    serve.add_argument("--threads", metavar="N", type=_count, help="of each; without it, those it was measured with")
+    serve.add_argument("--queue", metavar="N", type=_count, default=256, help="requests that may wait; more get 503")
+    serve.add_argument("--limit", metavar="S", type=_count, default=10, help="seconds in which one is answered, or 504")
+    watch = add("watch", _watch, "Tell whether a server still answers as it did; 1 if not.", in_project=None)
+    watch.add_argument("source", metavar="ADDRESS", help="of `tercet serve`, or a file of what its /counts said")
 
 
 def _enter_project(*, needed: bool) -> None:
@@ -326,6 +342,25 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"received {text!r}; a number from 1 to 65535 is expected")
     return int(text)
+
+
+def _port_or_any(text: str) -> int:
+    return 0 if text == "0" else _port(text)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from flows.serve import Wish, serve
+    from tasks.serve.app import Limits
+
+    limits = Limits(seconds=options.limit, inside=options.queue)
+    serve(Wish(options.bundle, options.host, options.port, options.workers, options.threads, limits))
+    return 0
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from flows.watch import watched
+
+    return 0 if watched(options.source) else 1
 
 
 def _publish(_options: argparse.Namespace) -> int:

@@ -4,16 +4,20 @@ import logging
 import os
 import sys
 import traceback
+from pathlib import Path
 
 from flows.start.unread import heedless
 from tasks import paths
 from tasks.errors import TercetError
 
 
-def quiet_libraries() -> None:
+def quiet_libraries(log: Path = paths.CHATTER) -> None:
     """Send what libraries write past Python to standard error (TensorFlow: pages) to `.tercet/chatter.log`.
 
     Their own switches silence only some of it. Python's `sys.stderr` keeps the terminal, for as long as it is there.
+
+    Args:
+        log: another file for it.
 
     Raises:
         TercetError: the file cannot be written.
@@ -23,16 +27,16 @@ def quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.stderr.flush()
     try:
-        paths.STATE.mkdir(exist_ok=True)
-        log = paths.CHATTER.open("ab")
+        log.parent.mkdir(exist_ok=True)
+        chatter = log.open("ab")
     except OSError as error:
         raise TercetError(
             f"{error.filename}: {str(error.strerror).lower()}; what Tercet keeps of this project lies there, "
             "so it must be a folder that you may write to"
         ) from None
     terminal = os.dup(2)
-    with log:
-        os.dup2(log.fileno(), 2)
+    with chatter:
+        os.dup2(chatter.fileno(), 2)
     sys.stderr = heedless(terminal, sys.stderr)
 
 

@@ -101,9 +101,10 @@ def digest(content: bytes | None) -> str | None:
 class Checked(MetaPathFinder, Loader):
     """Imports the bundle's own modules, as `shipped.…`, from the bytes that were checked."""
 
-    def __init__(self, content: dict[str, bytes]) -> None:
+    def __init__(self, content: dict[str, bytes], package: str = PACKAGE) -> None:
         names = {name: name.removesuffix(".py").replace("/", ".") for name in content if name.endswith(".py")}
-        self.sources = {f"{PACKAGE}.{module}": content[name] for name, module in names.items()}
+        self.package = package
+        self.sources = {f"{package}.{module}": content[name] for name, module in names.items()}
 
     def find_spec(
         self, fullname: str, _path: Sequence[str] | None = None, _target: ModuleType | None = None
@@ -165,10 +166,15 @@ def _batch(raw: Any, spec: dict[str, Any]) -> Any:
     return raw[None] if raw.ndim == len(spec.get("shape", ())) else raw
 
 
+def loaded(program: dict[str, Any], folder: str, package: str = PACKAGE) -> Any:
+    """The program in the runtime that has timed it."""
+    runtime = import_module(f"{package}.runner.{program['module']}")
+    return runtime.Model(str(Path(folder, program["serves"])), program["options"])
+
+
 def scores(program: dict[str, Any], examples: dict[str, Any]) -> Iterator[Any]:
-    """The model's real-valued output of each model-ready example `[n, ...]`, by what has timed it."""
-    runtime, arrays = (import_module(f"{PACKAGE}.runner.{name}") for name in (program["module"], "arrays"))
-    model = runtime.Model(str(Path(HERE, program["serves"])), program["options"])
+    """The model's real-valued output of each model-ready example `[n, ...]`."""
+    model, arrays = loaded(program, HERE), import_module(f"{PACKAGE}.runner.arrays")
     for example in model.prepare(arrays.match(examples, list(model.inputs))):
         model.put(example)
         model.invoke()

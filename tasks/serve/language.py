@@ -1,0 +1,154 @@
+"""The service of a language model: what is asked by HTTP, and the text that is answered, at once or as it comes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from tasks.serve import openai
+from tasks.serve.app import Limits, based, read
+from tasks.serve.bundle import Bundle
+from tasks.serve.classifier import JSON
+from tasks.serve.completing import Piece, Wish
+from tasks.serve.counts import Counts
+from tasks.serve.openai import Chat, Completion, Sheet
+from tasks.serve.pool import Answer, FullError, Job, Pool
+from tasks.serve.speaker import Words
+
+EVENTS = "text/event-stream"
+
+
+class NoEndError(Exception):
+    """An answer breaks off; `status` is HTTP's."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Scribe:
+    """What both ways of asking share."""
+
+    name: str  # of the model
+    pool: Pool
+    words: Words
+    room: int | None
+    limits: Limits
+    counts: Counts
+
+    async def answer(self, kind: type[Completion] | type[Chat], request: Request) -> Response:
+        """The response to a request for text."""
+        response = await self._answer(kind, request)
+        self.counts.statuses[response.status_code] += 1
+        return response
+
+    async def _answer(self, kind: type[Completion] | type[Chat], request: Request) -> Response:
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                body = await read(request, self.limits.bytes)
+        except TimeoutError:
+            return failed(504, f"no request within {self.limits.seconds:g} s")
+        if body is None:
+            return failed(413, f"a body of up to {self.limits.bytes} bytes expected")
+        loop = asyncio.get_running_loop()
+        try:
+            wanted = openai.asked(kind, body)
+            prompt = openai.prompted(wanted, self.words)
+            wish = Wish(prompt, openai.most(wanted, len(prompt), self.room), wanted.stops, loop)
+            job = Job(JSON, wish, loop.create_future())
+            job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
+            self.pool.submit(job)
+        except ValueError as error:
+            return failed(422, str(error))
+        except FullError as error:
+            return failed(503, "too many requests wait; try later", retry_s=error.retry_s)
+        sheet = Sheet(kind is Chat, self.name)
+        if wanted.stream:
+            return StreamingResponse(self._events(sheet, wish), media_type=EVENTS)
+        return await self._whole(sheet, wish, request)
+
+    async def _pieces(self, wish: Wish) -> AsyncIterator[Piece]:
+        """What is written, until it ends, fails or takes too long; who stops listening ends it."""
+        end = wish.loop.time() + self.limits.seconds
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout_at(end):
+                        piece = await wish.pieces.get()
+                except TimeoutError:
+                    said = f"no end within {self.limits.seconds:g} s; ask for fewer max_tokens"
+                    raise NoEndError(504, said) from None
+                if isinstance(piece, Answer):  # instead of an end: its worker has failed
+                    raise NoEndError(piece.status, orjson.loads(piece.content)["error"])
+                yield piece
+                if piece.ended:
+                    return
+        finally:
+            wish.cancelled.set()
+
+    async def _events(self, sheet: Sheet, wish: Wish) -> AsyncIterator[bytes]:
+        first = True
+        try:
+            async for piece in self._pieces(wish):
+                if piece.text or piece.ended:
+                    yield b"data: " + orjson.dumps(sheet.part(piece, first=first)) + b"\n\n"
+                    first = False
+        except NoEndError as error:
+            yield b"data: " + bytes(failed(error.status, str(error)).body) + b"\n\n"
+        yield b"data: [DONE]\n\n"
+
+    async def _whole(self, sheet: Sheet, wish: Wish, request: Request) -> Response:
+        collecting = asyncio.ensure_future(self._collected(sheet, wish))
+        leaving = asyncio.ensure_future(_gone(request))
+        await asyncio.wait({collecting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        if not collecting.done():
+            collecting.cancel()
+            return Response(status_code=499)  # nobody reads it
+        return collecting.result()
+
+    async def _collected(self, sheet: Sheet, wish: Wish) -> Response:
+        try:
+            found = [piece async for piece in self._pieces(wish)]
+        except NoEndError as error:
+            return failed(error.status, str(error))
+        text = "".join(piece.text for piece in found)
+        return Response(orjson.dumps(sheet.whole(text, len(wish.prompt), found[-1])), media_type=JSON)
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def failed(status: int, said: str, retry_s: int | None = None) -> Response:
+    """An error as such clients expect it, in one line."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    content = {"error": {"message": " ".join(said.split()), "type": kind, "param": None, "code": status}}
+    headers = None if retry_s is None else {"Retry-After": str(retry_s)}
+    return Response(orjson.dumps(content), status, headers, media_type=JSON)
+
+
+def made(bundle: Bundle, scribe: Scribe) -> FastAPI:
+    """The application of a bundle that writes."""
+    app = based(bundle, scribe.pool, scribe.counts)
+
+    async def completions(request: Request) -> Response:
+        return await scribe.answer(Completion, request)
+
+    async def chat(request: Request) -> Response:
+        return await scribe.answer(Chat, request)
+
+    app.add_route("/v1/completions", completions, methods=["POST"])
+    app.add_route("/v1/chat/completions", chat, methods=["POST"])
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, object]:
+        return {"object": "list", "data": [{"id": scribe.name, "object": "model", "owned_by": "tercet"}]}
+
+    return app

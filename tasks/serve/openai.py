@@ -1,0 +1,164 @@
+"""The form in which clients of language models ask and are answered: OpenAI's completions and chat completions.
+
+Of its parameters those count that are named here; greedy is the only way of choosing. What says otherwise is refused.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.serve.completing import Piece
+from tasks.serve.speaker import LONGEST, Words
+
+USUAL = 256  # tokens, where nobody says how many
+STOPS = 4  # as OpenAI allows
+
+
+class _Asked(BaseModel):
+    """What both have."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    model: str | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    stream: bool = False
+    stop: str | Annotated[list[str], Field(max_length=STOPS)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=0)] | None = None
+    n: Literal[1] | None = None
+    tools: None = None
+    logprobs: Literal[False] | None = None
+    echo: Literal[False] | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The texts that end it; an empty one would end all."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(filter(None, given))
+
+
+class Completion(_Asked):
+    """A text to go on with."""
+
+    prompt: str | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+class Message(BaseModel):
+    """What one has said."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    role: str
+    content: str
+
+
+class Chat(_Asked):
+    """Messages by turns."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+
+
+def asked(kind: type[Completion] | type[Chat], body: bytes) -> Completion | Chat:
+    """What a body asks for.
+
+    Raises:
+        ValueError: it is not of that form, or wants what is not done here; in one line.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        given = f"; received {str(first['input'])[:80]}" if first["loc"] else ""
+        raise ValueError(f"{where}: {first['msg']}{given}") from None
+
+
+def prompted(wanted: Completion | Chat, words: Words) -> list[int]:
+    """The tokens that are to be gone on with.
+
+    Raises:
+        ValueError: there are none, or no template says how messages become a text.
+    """
+    if isinstance(wanted, Completion):
+        ids = wanted.prompt if isinstance(wanted.prompt, list) else words.numbers(wanted.prompt)
+        if not ids:
+            raise ValueError("prompt: a text of one token at least expected; received an empty one")
+        if max(ids) >= words.known:
+            raise ValueError(f"prompt: tokens from 0 to {words.known - 1} expected; received {max(ids)}")
+        return ids
+    if words.chat is None:
+        raise ValueError("messages: this model has no template for them; ask /v1/completions with a prompt")
+    said = _conversation(words.chat, wanted.messages)
+    return list(words.tokenizer.encode(said, add_special_tokens=False).ids)
+
+
+def _conversation(template: str, messages: list[Message]) -> str:
+    """Messages as the model was taught to read them; the template can do nothing but write."""
+    from jinja2 import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    room.globals["raise_exception"] = _refused
+    try:
+        said = [message.model_dump() for message in messages]
+        return room.from_string(template).render(messages=said, add_generation_prompt=True, bos_token="", eos_token="")
+    except TemplateError as error:
+        raise ValueError(f"messages: the model's template: {error}") from None
+
+
+def _refused(why: str) -> None:
+    raise ValueError(f"messages: {why}")
+
+
+def most(wanted: Completion | Chat, prompt: int, room: int | None) -> int:
+    """How many tokens may be written behind so many of a prompt.
+
+    Raises:
+        ValueError: the room for both is too small.
+    """
+    left = (room or LONGEST) - prompt
+    given = wanted.max_completion_tokens if isinstance(wanted, Chat) else None
+    tokens = given or wanted.max_tokens
+    if left < 1 or (tokens or 0) > left:
+        raise ValueError(
+            f"max_tokens: the model has room for {room or LONGEST} tokens; received a prompt of {prompt}"
+            f" and {tokens or 'no'} max_tokens"
+        )
+    return tokens or min(USUAL, left)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What answers are written on: the same number, time and model on each part of one."""
+
+    chat: bool
+    model: str
+    number: str = field(default_factory=lambda: uuid.uuid4().hex)
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def _headed(self, what: str, choice: dict[str, Any]) -> dict[str, Any]:
+        head = "chatcmpl" if self.chat else "cmpl"
+        about = {"id": f"{head}-{self.number}", "object": what, "created": self.created, "model": self.model}
+        return {**about, "choices": [{"index": 0, **choice, "logprobs": None}]}
+
+    def part(self, piece: Piece, *, first: bool) -> dict[str, Any]:
+        """A piece of a streamed answer."""
+        if not self.chat:
+            return self._headed("text_completion", {"text": piece.text, "finish_reason": piece.ended})
+        delta = {"role": "assistant", "content": piece.text} if first else {"content": piece.text}
+        return self._headed("chat.completion.chunk", {"delta": delta, "finish_reason": piece.ended})
+
+    def whole(self, text: str, prompt: int, last: Piece) -> dict[str, Any]:
+        """An answer in one."""
+        if self.chat:
+            choice: dict[str, Any] = {"message": {"role": "assistant", "content": text}}
+        else:
+            choice = {"text": text}
+        what = "chat.completion" if self.chat else "text_completion"
+        usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": last.tokens,
+            "total_tokens": prompt + last.tokens,
+        }
+        return {**self._headed(what, {**choice, "finish_reason": last.ended}), "usage": usage}

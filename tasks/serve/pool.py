@@ -1,0 +1,176 @@
+"""Workers, each a thread with a model of its own, and the bounded queue before them.
+
+Requests come from the event loop's thread. A worker takes several at once where many wait, which saves a hand-over for
+each; with several workers each takes its share. A request that is alone is answered at once in the loop's own thread,
+if that is brief: to wake a worker and to be woken by it takes longer than a small model.
+"""
+
+import asyncio
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
+
+RETRY_S = 1  # least that a client is told to wait
+SHARE = 0.1  # of what a job took in the mean that estimates what the next one does
+BRIEF_S = 1e-3  # a model that takes no longer may hold the event loop, where only one client asks
+
+
+class Answer(NamedTuple):
+    """What a client is sent: a status of HTTP and JSON."""
+
+    status: int
+    content: bytes
+    retry_s: int | None = None  # when it is worth another try
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way."""
+
+    kind: str  # of its body: a media type
+    body: Any
+    future: "asyncio.Future[Answer]"
+    brief: bool = False  # may be answered in the event loop's own thread, if the model is quick
+    arrived: float = field(default_factory=time.perf_counter)
+
+
+class FullError(Exception):
+    """The queue has no place; `retry_s` is when it is worth another try."""
+
+    def __init__(self, retry_s: int) -> None:
+        super().__init__(f"{retry_s} s")
+        self.retry_s = retry_s
+
+
+Handler = Callable[[list[Job]], Sequence[Answer]]  # one answer for each; in the worker's own thread
+
+
+class Pool:
+    """The queue and the workers.
+
+    Args:
+        handlers: what each worker does with the jobs that it has taken.
+        capacity: requests that may be inside, waiting or being answered.
+        most: jobs that a worker takes at once.
+        limit_s: after which nobody waits for an answer any more.
+        failed: the answer to a job whose handler raised, given what is to be said in one line.
+    """
+
+    def __init__(
+        self,
+        handlers: Sequence[Handler],
+        *,
+        capacity: int,
+        most: int,
+        limit_s: float,
+        failed: Callable[[str], Answer],
+    ) -> None:
+        self.capacity, self._most, self._limit_s, self._failed = capacity, most, limit_s, failed
+        self.inside, self._mean_s = 0, 0.0
+        self.alone: Callable[[], bool] = lambda: False  # whether the server has no other request at this moment
+        self._handlers = handlers
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._since: list[float | None] = [None for _ in handlers]  # when each began with what it works on
+        self.threads: list[Thread] = []
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to work; answers go to this loop."""
+        places = range(len(self._handlers))
+        self.threads = [Thread(target=self._work, args=(place, loop), daemon=True) for place in places]
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let each worker end after what waits now."""
+        for _ in self.threads:
+            self._queue.put(None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether every worker is there, and none has hung for twice the time that anybody waits."""
+        now = time.perf_counter()
+        hung = any(since is not None and now - since > 2 * self._limit_s for since in self._since)
+        return not hung and all(thread.is_alive() for thread in self.threads)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next request would be sent away."""
+        return self.inside >= self.capacity
+
+    def admit(self) -> None:
+        """See whether another request has a place.
+
+        Raises:
+            FullError: it has none.
+        """
+        if self.full:
+            raise FullError(max(RETRY_S, math.ceil(self.inside * self._mean_s / len(self._handlers))))
+
+    def submit(self, job: Job) -> None:
+        """Queue a job.
+
+        Raises:
+            FullError: so many are inside already.
+        """
+        self.admit()
+        quick = job.brief and 0 < self._mean_s < BRIEF_S
+        if quick and not self.inside and self.alone():  # so every worker is idle, its model too
+            self._finish(self._worked(self._handlers[0], [job]))
+            return
+        self.inside += 1
+        self._queue.put(job)
+
+    def _taken(self) -> list[Job] | None:
+        """The next jobs, the first of which is waited for; None: it is time to end."""
+        first = self._queue.get()
+        if first is None:
+            return None
+        jobs = [first]
+        for _ in range(min(self._most - 1, self._queue.qsize() // len(self._handlers))):
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            jobs.append(job)
+        return jobs
+
+    def _work(self, place: int, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            while (jobs := self._taken()) is not None:
+                self._since[place] = time.perf_counter()
+                done = self._worked(self._handlers[place], jobs)
+                self._since[place] = None
+                loop.call_soon_threadsafe(self._left, done)
+
+    def _worked(self, handle: Handler, jobs: list[Job]) -> dict[Job, Answer | None]:
+        """What each job is answered; None: it is too late for it."""
+        began = time.perf_counter()
+        timely = [job for job in jobs if began - job.arrived < self._limit_s]
+        try:
+            answers = handle(timely) if timely else []
+        except Exception as error:  # the other requests must not suffer from it
+            said = " ".join(str(error).split()) or type(error).__name__
+            print(f"tercet serve: a request failed: {type(error).__name__}: {said}", file=sys.stderr)  # noqa: T201
+            answers = [self._failed(said)] * len(timely)
+        took_s = (time.perf_counter() - began) / len(jobs)
+        self._mean_s += SHARE * (took_s - self._mean_s)
+        return {**dict.fromkeys(jobs), **dict(zip(timely, answers, strict=True))}
+
+    def _left(self, done: dict[Job, Answer | None]) -> None:
+        self.inside -= len(done)
+        self._finish(done)
+
+    @staticmethod
+    def _finish(done: dict[Job, Answer | None]) -> None:
+        for job, answer in done.items():
+            if answer is not None and not job.future.done():  # else its client has been told that it took too long
+                job.future.set_result(answer)

@@ -1,0 +1,121 @@
+"""`tercet serve`: a bundle on a port of this machine."""
+
+import math
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from tasks.errors import DeviceError
+from tasks.serve import app, language, speaker
+from tasks.serve.app import Limits
+from tasks.serve.bundle import Bundle, opened, placed
+from tasks.serve.classifier import Classifier, refusal
+from tasks.serve.completing import Completer
+from tasks.serve.counts import Counts
+from tasks.serve.pool import Answer, Handler, Pool
+
+if TYPE_CHECKING:
+    import uvicorn
+
+IDLE_S = 5  # until a connection is closed on which nothing more is asked
+BACKLOG = 2048  # connections that wait to be accepted
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is served, its models loaded."""
+
+    app: FastAPI
+    pool: Pool
+    plan: str  # in a line
+    limit_s: int  # that what is being answered has when the server is to end
+    brief: bool = True  # an answer may be so brief that it is given in the event loop's own thread
+
+
+def prepared(folder: Path, workers: int | None, threads: int | None, limits: Limits) -> Service:
+    """Make a bundle ready to be served.
+
+    Raises:
+        DataError: the bundle is not as it was shipped, or its runtime is not installed.
+        ParamsError: more threads than processors.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads that nobody has counted
+    bundle = opened(folder)
+    workers, threads = placed(bundle, workers, threads)
+    make = _writing if bundle.program["module"] in speaker.GENERATE else _classifying
+    return make(bundle, workers, threads, limits)
+
+
+def _classifying(bundle: Bundle, workers: int, threads: int, limits: Limits) -> Service:
+    counts = Counts()
+    handlers = [Classifier(bundle, threads, counts) for _ in range(workers)]
+    pool = _pool(handlers, limits, limits.together)
+    wide = handlers[0].wide
+    batches = f"{wide.worth} or more examples in one call" if wide else "one example a call"
+    plan = f"{bundle.name}: {_put(workers, threads)}, {batches}; POST /predict"
+    return Service(app.made(bundle, pool, counts, limits), pool, plan, math.ceil(limits.seconds))
+
+
+def _writing(bundle: Bundle, workers: int, threads: int, limits: Limits) -> Service:
+    counts, words = Counts(), speaker.Words(bundle)
+    handlers = [Completer(bundle, words, threads, counts) for _ in range(workers)]
+    pool, room = _pool(handlers, limits, 1), handlers[0].room
+    name = f"{bundle.manifest['variant']}-{bundle.manifest['device']}"
+    scribe = language.Scribe(name, pool, words, room, limits, counts)
+    plan = f"{bundle.name}: {_put(workers, threads)}, room for {room} tokens; POST /v1/completions"
+    plan += ", /v1/chat/completions" if words.chat else ""
+    return Service(language.made(bundle, scribe), pool, plan, math.ceil(limits.seconds), brief=False)
+
+
+def _pool(handlers: Sequence[Handler], limits: Limits, together: int) -> Pool:
+    def failed(said: str) -> Answer:
+        return refusal(500, said)
+
+    return Pool(handlers, capacity=limits.inside, most=together, limit_s=limits.seconds, failed=failed)
+
+
+def _put(workers: int, threads: int) -> str:
+    return f"{workers} worker{'s' if workers > 1 else ''} with {threads} thread{'s' if threads > 1 else ''}"
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    Raises:
+        DeviceError: the port is taken, or the address is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends what is small at once only where the protocol is named; else it waits for the other's ACK, 40 ms
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise DeviceError(f"{host}:{port}: {error.strerror or error}; --port 0 takes a free one") from None
+    return made
+
+
+def made(service: Service) -> "uvicorn.Server":
+    """The server of a service, which has not begun."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        service.app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=service.limit_s,
+        timeout_keep_alive=IDLE_S,
+        backlog=BACKLOG,
+    )
+    server = uvicorn.Server(config)
+    if service.brief:
+        service.pool.alone = lambda: len(server.server_state.tasks) < 2
+    return server

@@ -1,0 +1,119 @@
+"""Bundles of golden files, and servers of them in this process, asked by real connections."""
+
+import http.client
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks import files
+from tasks.bench import shipping
+from tasks.examples import images, preprocess
+from tasks.serve import server
+from tasks.serve.app import Limits
+from tasks.serve.server import Service
+from tasks.ship import classify
+from tests.bundles import CLASSIFICATION, GOLDEN, IMAGES
+
+WAIT_S = 120  # for what is soon done, by a machine that may be busy
+LITERT = {"kernels": "default", "threads": 1}
+
+
+def bundle(
+    folder: Path,
+    program: Path = GOLDEN / "float32.tflite",
+    inputs: dict[str, Any] = IMAGES,
+    target: dict[str, Any] = CLASSIFICATION,
+    module: str = "litert",
+    options: dict[str, Any] = LITERT,
+    output: str = "",
+    **also: Any,
+) -> Path:
+    """A bundle as `pack` seals it: the program, what reads and runs it, the manifest and the digests."""
+    (folder / "runner").mkdir(parents=True)
+    shutil.copyfile(program, folder / program.name)
+    for script in (preprocess, classify, images):
+        shutil.copyfile(str(script.__file__), folder / Path(str(script.__file__)).name)
+    for name, path in shipping.closure(module).items():
+        shutil.copyfile(path, folder / "runner" / f"{name}.py")
+    described = {"schema_version": 1, "inputs": inputs, "targets": {"label": target}}
+    files.write_json(folder / "preprocess.json", described)
+    about = {"module": module, "options": options, "output": output, "serves": program.name, "requires": []}
+    return sealed(folder, {"variant": "v", "device": "here", "program": about, **also})
+
+
+def sealed(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Give a folder a manifest and the digests of what is in it."""
+    for name in ("manifest.json", "SHA256SUMS"):
+        (folder / name).unlink(missing_ok=True)
+    sums = {each.relative_to(folder).as_posix(): files.sha256(each) for each in files.below(folder)}
+    told = {name: {"sha256": digest, "bytes": (folder / name).stat().st_size} for name, digest in sums.items()}
+    files.write_json(folder / "manifest.json", {**manifest, "files": told})
+    sums["manifest.json"] = files.sha256(folder / "manifest.json")
+    (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+    return folder
+
+
+class Told(NamedTuple):
+    """What a server has answered."""
+
+    status: int
+    content: bytes
+    headers: dict[str, str]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class Client:
+    """Asks a server on this machine."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(self, method: str, path: str, body: bytes | None = None, kind: str = "application/json") -> Told:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+        try:
+            connection.request(method, path, body, {"Content-Type": kind} if body is not None else {})
+            found = connection.getresponse()
+            return Told(found.status, found.read(), {name.lower(): value for name, value in found.getheaders()})
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Told:
+        return self.ask("GET", path)
+
+    def post(self, path: str, body: Any) -> Told:
+        return self.ask("POST", path, json.dumps(body).encode())
+
+    def predict(self, *examples: Any) -> Told:
+        return self.post("/predict", {"instances": list(examples)})
+
+
+@contextmanager
+def served(service: Service) -> Iterator[Client]:
+    """A service on a free port, by the server that the command runs."""
+    listener, made = server.listening("127.0.0.1", 0), server.made(service)
+    thread = threading.Thread(target=made.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not made.started:
+        assert thread.is_alive()
+        time.sleep(0.005)
+    try:
+        yield Client(listener.getsockname()[1])
+    finally:
+        made.should_exit = True
+        thread.join(WAIT_S)
+        assert not thread.is_alive(), "the server does not end"
+
+
+@contextmanager
+def serving(folder: Path, limits: Limits | None = None, workers: int = 1) -> Iterator[Client]:
+    """A bundle's service on a free port."""
+    with served(server.prepared(folder, workers, 1, limits or Limits(seconds=WAIT_S))) as client:
+        yield client

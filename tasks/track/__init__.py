@@ -4,10 +4,14 @@
 in its place. MLflow is imported nowhere else, and only when there is something to send. `ledger` remembers what each
 server has. Without it the server itself is asked, by the digest that each run is tagged with; if a server was emptied,
 delete `.tercet/published.json`.
+
+`promote(folder, name)` makes a bundle its device's champion in the registry, when the device has confirmed that it
+runs it; `champions` says more.
 """
 
+from tasks.track.champions import Promoted, promote
 from tasks.track.pages import Address, Command, hint, ui
 from tasks.track.publisher import Published, publish
 from tasks.track.stream import curves, settle
 
-__all__ = ["Address", "Command", "Published", "curves", "hint", "publish", "settle", "ui"]
+__all__ = ["Address", "Command", "Promoted", "Published", "curves", "hint", "promote", "publish", "settle", "ui"]

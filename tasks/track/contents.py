@@ -88,11 +88,11 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Alias:
-    """Which artifact a device's champion is."""
+    """Which artifact a device's budget selects; the champion is the one that it has confirmed (`champions`)."""
 
     key: str
     name: str
-    artifact_sha256: str | None  # null: the device has no champion
+    artifact_sha256: str | None  # null: none
 
     @property
     def digest(self) -> str:
@@ -274,5 +274,5 @@ def _aliases(params: Params) -> Iterator[Alias]:
     for device in params.benchmark.devices:
         path = paths.bundle(device) / "manifest.json"
         if path.exists():
-            sha256, name = records.read(Manifest, path).artifact_sha256, f"champion-{device}"
+            sha256, name = records.read(Manifest, path).artifact_sha256, f"candidate-{device}"
             yield Alias(f"{params.name}: {name}", name, sha256)

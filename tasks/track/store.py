@@ -231,7 +231,7 @@ class Store:
         model_id = self._model_id(artifact.sha256) or self._create_model(artifact.tags)
         self.client.log_model_artifact(model_id, str(artifact.file))
         made = self.client.finalize_logged_model(model_id, "READY")
-        self._register()
+        self.register()
         self.client.create_model_version(
             self.name,
             source=f"models:/{model_id}",
@@ -261,7 +261,8 @@ class Store:
             self._models[artifact_sha256] = str(found[0].model_id)
         return self._models[artifact_sha256]
 
-    def _register(self) -> None:
+    def register(self) -> None:
+        """Make the registered model, unless it is there."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -278,7 +279,7 @@ class Store:
         return found[0] if found else None
 
     def _send_alias(self, alias: Alias) -> Outcome:
-        self._register()
+        self.register()
         current = self.client.get_registered_model(self.name).aliases.get(alias.name)
         if alias.artifact_sha256 is None:
             if current is None:

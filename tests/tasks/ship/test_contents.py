@@ -174,7 +174,7 @@ def test_a_page_of_confusions_has_every_count_in_its_place() -> None:
 
 def test_a_version_leads_to_its_run_and_says_what_it_is_worth(told: Store, params: Params) -> None:
     track.publish(params)
-    version = told.client.get_model_version_by_alias("digits-cnn", "champion-host-cpu")
+    version = told.client.get_model_version_by_alias("digits-cnn", "candidate-host-cpu")
     run = told.runs()["int8 @ host-cpu"]
     assert version.run_id == run.info.run_id
     table = list(csv.reader(version.description.splitlines(), delimiter="|"))

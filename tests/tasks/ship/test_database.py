@@ -169,7 +169,7 @@ def test_a_project_that_was_copied_or_moved_keeps_to_its_own_artifacts(
     ):
         file.write_text(file.read_text().replace(old, files.sha256(artifact)))
     assert track.publish(params).sent > 0
-    for alias in ("champion-host-cpu", "champion-ethos-u55-128"):
+    for alias in ("candidate-host-cpu", "candidate-ethos-u55-128"):
         fetched = mlflow.artifacts.download_artifacts(
             f"models:/digits-cnn@{alias}", dst_path=f"fetched-{alias}", tracking_uri=f"sqlite:///{there}/mlflow.db"
         )

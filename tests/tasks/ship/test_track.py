@@ -60,7 +60,7 @@ def test_the_registry_holds_each_artifact_and_names_the_champions(store: Store, 
     track.publish(params)
     assert sorted(store.versions().values()) == ["float32", "int8"]
     fetched = mlflow.artifacts.download_artifacts(
-        "models:/digits-cnn@champion-host-cpu",
+        "models:/digits-cnn@candidate-host-cpu",
         dst_path="fetched",
         tracking_uri=server.absolute(server.DEFAULT_URI),
     )
@@ -78,7 +78,7 @@ def test_an_alias_follows_the_champion_there_and_back(store: Store, params: Para
     track.publish(params)
 
     def champion() -> str | None:
-        alias = store.client.get_registered_model("digits-cnn").aliases.get("champion-host-cpu")
+        alias = store.client.get_registered_model("digits-cnn").aliases.get("candidate-host-cpu")
         return store.versions()[str(alias)] if alias else None
 
     manifest = paths.bundle("host-cpu") / "manifest.json"
@@ -157,7 +157,7 @@ def test_what_was_is_told_from_what_is(store: Store, params: Params) -> None:
     assert states() == {0.5: "false", 0.7: "true"}, "a digest that comes back is the run that was there"
     reports = [run.data.tags["superseded"] for run in store.all_runs() if run.info.run_name == "report"]
     assert sorted(reports) == ["false", "true"]
-    version = store.client.get_model_version_by_alias("digits-cnn", "champion-host-cpu")
+    version = store.client.get_model_version_by_alias("digits-cnn", "candidate-host-cpu")
     assert "| host-cpu | 0.97 | 0.5 |" in version.description
 
 

@@ -1,7 +1,11 @@
 """Intervals that assume nothing of a distribution's shape, and what may be said of paired losses in quality. Pure."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cache
+from itertools import accumulate
+from statistics import NormalDist, median
 from typing import Literal
 
 from tasks.errors import DataError
@@ -10,6 +14,7 @@ Kind = Literal["interval", "range"]
 OUTSIDE = 0.05  # what a 95 % interval may miss, on both sides together
 Z_ONE_SIDED = 1.6448536269514722  # the 95th percentile of the normal distribution
 FEWEST = next(n for n in range(1, 99) if 2 * 0.5**n <= OUTSIDE)  # values whose median has such an interval: 6
+COUNTED = 80  # values whose ranks are counted out: a tenth of a second, and the normal distribution is off by one sum
 HALVINGS = 60  # of an interval of width 2: past the last digit of a float
 
 
@@ -36,6 +41,43 @@ def of_median(values: Sequence[float]) -> tuple[float, float, Kind]:
         below += math.comb(n, left_out) * 0.5**n
     first = max(left_out - 1, 0)
     return ordered[first], ordered[n - 1 - first], "interval" if left_out else "range"
+
+
+def of_symmetric(values: Sequence[float], outside: float) -> tuple[float, float, float] | None:
+    """The interval of what `values` lie around, by Wilcoxon's signed ranks: its low end, the estimate, its high end.
+
+    Values that are as likely to be so far above it as below have it for their centre; nothing else is assumed of them.
+    The estimate is the median of all means of two of them, the ends are two of these means (J. L. Hodges and E. L.
+    Lehmann, "Estimates of location based on rank tests", 1963). It needs half as many values as `of_median`.
+
+    Args:
+        values: differences, say.
+        outside: the chance that it lies below the low end, and likewise above the high one.
+
+    Returns:
+        Null where values are too few for so much.
+    """
+    left_out = _left_out(len(values), outside)
+    if not left_out:
+        return None
+    means = sorted((one + other) / 2 for i, one in enumerate(values) for other in values[i:])
+    return means[left_out - 1], median(means), means[-left_out]
+
+
+@cache
+def _left_out(n: int, outside: float) -> int:
+    """How many rank sums of `n` values, from 0 on, have together a chance of at most `outside`.
+
+    Counted out for few values; of many they are as good as normal.
+    """
+    if n > COUNTED:
+        centre, deviation = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+        return math.floor(centre + NormalDist().inv_cdf(outside) * deviation)
+    chances = [1.0]  # of each sum of the ranks of those above the centre
+    for rank in range(1, n + 1):
+        without, with_it = [*chances, *[0.0] * rank], [*[0.0] * rank, *chances]
+        chances = [(one + other) / 2 for one, other in zip(without, with_it, strict=True)]
+    return bisect_right(list(accumulate(chances)), outside)
 
 
 def turned(turn: int) -> bool:
@@ -68,14 +110,39 @@ def paired_drop_bound(better: int, worse: int, n: int) -> float:
     Raises:
         DataError: numbers that no comparison gives.
     """
+    _check(better, worse, n)
+    return max(0.0, _largest(better, worse, n, Z_ONE_SIDED))
+
+
+def paired_drop(better: int, worse: int, n: int, z: float) -> tuple[float, float]:
+    """The interval of a drop in accuracy, of which `paired_drop_bound` is one end; below 0 it is a gain.
+
+    Args:
+        better: as there.
+        worse: as there.
+        n: as there.
+        z: the deviations of the normal distribution that each end lies away.
+
+    Raises:
+        DataError: as there.
+    """
+    _check(better, worse, n)
+    return -_largest(worse, better, n, z), _largest(better, worse, n, z)
+
+
+def _check(better: int, worse: int, n: int) -> None:
     if min(better, worse, n - better - worse, n - 1) < 0:
         raise DataError(f"a paired drop: received {better} better and {worse} worse of {n} examples")
-    low, high = max(0.0, (worse - better) / n), 1.0
-    if _deviation(better, worse, n, low) < -Z_ONE_SIDED:  # so many gains that no drop is left
-        return low
+
+
+def _largest(better: int, worse: int, n: int, z: float) -> float:
+    """The largest true drop that the score test does not reject."""
+    low, high = (worse - better) / n, 1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        if _deviation(better, worse, n, middle) >= -Z_ONE_SIDED:
+        # of a gain the other one drops
+        far = -_deviation(worse, better, n, -middle) if middle < 0 else _deviation(better, worse, n, middle)
+        if far >= -z:
             low = middle
         else:
             high = middle

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.bench import bound, judging, levels, meter_csv, meters, shots, stats
+from tasks.bench import bound, judging, levels, meter_csv, meters, shots, stats, transport
 from tasks.bench.device import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Request, Result
@@ -52,6 +53,18 @@ def setup_of(kind: str, device: Device, session: Session) -> Setup:
     make = KINDS.load(kind).setup
     assert make, kind
     return make(device, session)
+
+
+def opened(device: Device) -> AbstractContextManager[Setup] | None:
+    """How the runtime of a device is asked for as long as the block runs; null of a kind that times nothing.
+
+    Raises:
+        UnsupportedError, DeviceError: within the block's beginning, as the kind's `measure`.
+    """
+    kind = KINDS.load(device.kind)
+    if kind.opens is not None:
+        return kind.opens(device)
+    return nullcontext(kind.setup(device, transport.Local())) if kind.here and kind.setup else None
 
 
 def measure(request: Request, setup: Setup) -> Result:

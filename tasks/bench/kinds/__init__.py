@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from tasks.bench.device import Device
     from tasks.bench.request import Artifact, Request, Result
     from tasks.bench.setup import Setup, Shipped
@@ -31,6 +33,7 @@ class Kind:
     fingerprint: "Callable[[Device], dict[str, Any]]" = lambda _: {}  # what figures hang from beside file and package
     probe: "Callable[[Device], str]" = lambda _: "by its figures alone: there is nothing to start"  # one line of it
     setup: "Callable[[Any, Session], Setup] | None" = None  # how its runtime is asked, here or on another machine
+    opens: "Callable[[Device], AbstractContextManager[Setup]] | None" = None  # likewise where it takes a connection
     ships: "Callable[[Artifact, Device, Path], Shipped] | None" = None  # into a bundle; None: nothing can be
     here: bool = False  # it measures this machine, which must be quiet
     board: "Callable[[Device], str] | None" = None  # it measures another one, of this identity whatever its alias

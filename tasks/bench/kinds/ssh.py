@@ -6,6 +6,8 @@ sent, and gone after each pair.
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +19,7 @@ from tasks.bench import devices, openssh, same_answers, shipping, timed, wheels
 from tasks.bench.device import Accelerated, Device
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.request import Artifact, Request, Result
-from tasks.bench.setup import Shipped
+from tasks.bench.setup import Setup, Shipped
 from tasks.bench.ssh import Remote
 from tasks.errors import DeviceError, UnsupportedError, suggest
 
@@ -52,18 +54,30 @@ def measure(request: Request) -> Result:
     """
     device = request.device
     assert isinstance(device, Ssh)
+    with opens(device) as setup:
+        if device.runtime != "litert":  # which is what it is compared with
+            same_answers.check(request, setup)
+        result = timed.judge(request, setup)
+    remember(device, result.measurement.environment)
+    return result
+
+
+@contextmanager
+def opens(device: Device) -> Iterator[Setup]:
+    """How the runtime there is asked, in one session.
+
+    Raises:
+        UnsupportedError: the device has too few processors.
+        DeviceError: it cannot be reached, or not be given what it lacks; nothing is left on it.
+    """
+    assert isinstance(device, Ssh)
     with session_on(device) as session:
         if device.threads > session.host.cpus:
             raise UnsupportedError(
                 f"{device.threads} threads need as many CPUs; {device.name} lets a process use {session.host.cpus}"
             )
         equip(session, device)
-        setup = timed.setup_of(device.runtime, device, session)
-        if device.runtime != "litert":  # which is what it is compared with
-            same_answers.check(request, setup)
-        result = timed.judge(request, setup)
-    remember(device, result.measurement.environment)
-    return result
+        yield timed.setup_of(device.runtime, device, session)
 
 
 def remember(device: Ssh, environment: dict[str, Any]) -> None:
@@ -177,6 +191,7 @@ KIND = Kind(
     fingerprint=fingerprint,
     probe=probe,
     measure=measure,
+    opens=opens,
     ships=ships,
     board=lambda device: openssh.board(device.name),
     generates=True,  # by LiteRT there, which its `setup` says

@@ -25,6 +25,7 @@ BENCHMARKS = OUT / "benchmarks"
 REPORT = OUT / "report"
 BUNDLES = OUT / "bundles"
 FLEET = Path("fleet")  # who may sign, and what each device shall run: public, to be versioned
+GATE = OUT / "gate.json"  # what the last `tercet gate` found
 STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
 CHATTER = STATE / "chatter.log"  # what libraries say
 FAILURES = STATE / "failures"

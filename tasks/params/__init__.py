@@ -13,6 +13,7 @@ from tasks.params.benchmark import Benchmark, Budget, Bundle, Protocol
 from tasks.params.chosen import Chosen
 from tasks.params.compress import Cluster, Compress, Distill, External, Factorize, Finetune, Prune, Slim
 from tasks.params.evaluate import Evaluate
+from tasks.params.gate import Gate
 from tasks.params.models import (
     Autoencoder,
     Bow,
@@ -39,8 +40,8 @@ from tasks.records.metrics import METRICS, USUAL, judging
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
     "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
-    "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet", "SchemeName",
-    "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load", "read_yaml",
+    "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet",
+    "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -57,6 +58,7 @@ class Params(Section):
     benchmark: Benchmark
     bundle: Bundle
     evaluate: Evaluate = Evaluate()
+    gate: Gate = Gate()
     search: Search | None = None
 
     @model_validator(mode="after")

@@ -1,0 +1,56 @@
+"""What is in use is read off the registry: by its alias, to the byte."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks import files, paths, track
+from tasks.errors import DataError
+from tasks.gate import registered
+from tasks.params import Params
+from tasks.records import ArtifactCard, read
+from tasks.track import versions
+from tests.tasks.ship.conftest import Store
+
+
+def test_the_champion_of_a_device_comes_back_as_the_artifact_that_was_sent(
+    store: Store, params: Params, tmp_path: Path
+) -> None:
+    assert versions.aliases(params.name) == {}
+    track.publish(params)
+    known = versions.aliases(params.name)
+    assert known.keys() == {"champion-host-cpu", "champion-ethos-u55-128"}
+    version = versions.fetch(params.name, known["champion-host-cpu"], tmp_path / "found")
+    assert version.name == f"digits-cnn/{known['champion-host-cpu']}"
+    variant = version.tags["variant"]
+    card = read(ArtifactCard, paths.artifact(variant) / "card.json")
+    assert files.sha256(version.file) == card.sha256 == version.tags["artifact_sha256"]
+    made = registered.artifact(version, card)
+    assert made.path == version.file
+    same = ("variant", "scheme", "sha256", "bytes", "inputs", "outputs", "operators", "signatures")
+    assert {name: getattr(made.card, name) for name in same} == {name: getattr(card, name) for name in same}
+
+
+def test_a_file_that_is_not_the_version_s_is_refused(
+    store: Store, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    track.publish(params)
+    monkeypatch.setattr(files, "sha256", lambda path: "0" * 64)
+    with pytest.raises(DataError, match="digits-cnn/1: no file there has the SHA-256 "):
+        versions.fetch(params.name, "1", tmp_path / "found")
+
+
+def test_what_is_no_litert_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"nothing")
+    version = versions.Version("digits-cnn/1", {"artifact_sha256": files.sha256(path)}, path)
+    with pytest.raises(DataError, match="digits-cnn/1: not a whole LiteRT file"):
+        registered.artifact(version, ArtifactCard.model_construct())
+
+
+def test_where_there_is_no_store_there_is_no_alias_and_none_is_made(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert versions.aliases("digits-cnn") == {}
+    assert not list(project.iterdir())

@@ -144,7 +144,7 @@ def release_keys(fleet: Path) -> list[str]:
 
 
 def revoked_keys(fleet: Path) -> list[str]:
-    """Fingerprints of the keys that once counted, in the order in which they came."""
+    """Fingerprints of the keys that once counted, those of the first roots first."""
     roots = [_read(path, Root) for path in _roots(fleet)]
     return list(dict.fromkeys(name for root in roots for name in root.keys if name not in roots[-1].keys))
 

@@ -34,7 +34,8 @@ def test_a_device_that_slept_through_every_rotation_follows(world, tmp_path):
     for store in (world.store, new):
         taken = install.install(world.bundle, store, "pi4", world.fleet / "metadata")
         assert (taken / "labels.txt").read_bytes() == (world.bundle / "labels.txt").read_bytes()
-    assert fleet.revoked_keys(world.fleet) == [name_of(world.root), name_of(releases[0]), name_of(roots[1])]
+    gone = [name_of(each) for each in (world.root, releases[0], roots[1])]
+    assert sorted(fleet.revoked_keys(world.fleet)) == sorted(gone)
 
 
 def test_who_has_an_old_root_key_cannot_name_keys(world):
@@ -97,6 +98,21 @@ def test_a_kill_while_it_is_published_leaves_the_state_before(world, monkeypatch
                 assert fleet.signature(world.fleet, "pi4") != content
             else:
                 fleet.publish(world.fleet, {"pi4": content}, world.release)
+    take(world)
+
+
+def test_a_kill_while_a_key_is_revoked_can_be_made_good(world, monkeypatch):
+    """Between the new state and the new root: devices still take what there is, and the key is revoked again."""
+    new, old = key(), name_of(world.release)
+    fleet.rotate(world.fleet, world.root, new)
+    fleet.publish(world.fleet, {"pi4": sign(world.bundle, new)}, new)
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet, "_renew", lambda *words: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fleet.revoke(world.fleet, old, world.root, new)
+    take(world)
+    fleet.revoke(world.fleet, old, world.root, new)
+    assert fleet.release_keys(world.fleet) == [name_of(new)]
     take(world)
 
 

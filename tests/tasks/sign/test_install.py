@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from tasks.sign.device import install, verify
 from tasks.sign.device.verify import Refusal
 from tests.signed import key
 
+GOLDEN = Path(__file__).resolve().parents[2] / "golden/signed"
 # runs the device's side in a process of its own, and ends it as a kill would at the nth of its changes to the disk
 KILLED = """
 import os, runpy, sys
@@ -71,6 +73,15 @@ def test_it_runs_alone(world, device):
     verify.verify(Path(out.strip()), keys_of(world))
     assert ends(device("take"))[0] == 2
     assert ends(device("take", world.bundle, world.store.with_name("new"), "pi4", world.fleet))[0] == 1
+
+
+def test_what_model_signing_has_signed_is_taken(world):
+    """Its key is one that may sign in the fleet, whose metadata another key has signed."""
+    public = verify.public((GOLDEN / "release.pub").read_bytes())
+    fleet.rotate(world.fleet, world.root, SimpleNamespace(public_key=lambda: public))
+    fleet.publish(world.fleet, {"pi4": (GOLDEN / "bundle/model.sig").read_bytes()}, world.release)
+    taken = install.install(GOLDEN / "bundle", world.store, "pi4", world.fleet / "metadata")
+    assert (taken / "model.tflite").read_bytes() == (GOLDEN / "bundle/model.tflite").read_bytes()
 
 
 def test_two_at_once_take_turns(world, device):

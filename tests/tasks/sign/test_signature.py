@@ -5,15 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.errors import SigningError
-from tasks.sign import signature
-from tasks.sign.device import verify
+from tasks.sign import fleet, signature
+from tasks.sign.device import install, verify
 from tasks.sign.device.verify import Refusal
 from tests.signed import key, make_bundle, sign
 
@@ -51,6 +53,37 @@ def test_a_signature_holds_and_is_the_same_again(tmp_path, curve):
     assert sign(made, by) == sign(made, by)
     signed = verify.verify(made, [verify.pem(key().public_key()), verify.pem(by.public_key())])
     assert signed.key == verify.fingerprint(by.public_key())
+
+
+NAMES = st.text("abc.ä_", min_size=1, max_size=4).filter(lambda name: name.strip("."))
+TREES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=9), min_size=1)
+
+
+@given(files=TREES, data=st.data())
+def test_any_folder_holds_as_signed_and_no_other_does(tmp_path_factory, files, data):
+    """One file of it changed, renamed, taken away or added."""
+    names = sorted(name for name in files if not any(other.startswith(f"{name}/") for other in files))
+    folder, by = tmp_path_factory.mktemp("tree"), key()
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(files[name])
+    sign(folder, by)
+    keys = [verify.pem(by.public_key())]
+    assert list(verify.verify(folder, keys).files) == sorted(names, key=PurePosixPath)
+    path, how = (
+        folder / data.draw(st.sampled_from(names)),
+        data.draw(st.sampled_from(["change", "rename", "drop", "add"])),
+    )
+    if how == "change":
+        path.write_bytes(data.draw(st.binary(max_size=9).filter(lambda content: content != path.read_bytes())))
+    elif how == "rename":
+        path.rename(folder / "another name")
+    elif how == "drop":
+        path.unlink()
+    else:
+        shutil.copyfile(path, folder / "another name")
+    with pytest.raises(verify.RefusedError):
+        verify.verify(folder, keys)
 
 
 @pytest.mark.parametrize("changes", [{"_type": "x"}, {"predicateType": "x"}, {"subject": []}, {"subject": 2}])
@@ -151,3 +184,7 @@ def test_model_signing_itself_takes_what_is_signed_here_and_the_other_way_round(
     code, said = model_signing("sign", "key", made, "--private_key", private, "--signature", made / "model.sig")
     assert (code, said) == (0, "Signing succeeded\n")
     assert verify.verify(made, [public.read_bytes()]).files["labels.txt"] == verify.digest(made / "labels.txt")
+    fleet.create(tmp_path / "fleet", key(), by)
+    fleet.publish(tmp_path / "fleet", {"pi4": (made / "model.sig").read_bytes()}, by)
+    install.trust(tmp_path / "store", (tmp_path / "fleet/metadata/1.root.json").read_bytes())
+    assert install.install(made, tmp_path / "store", "pi4", tmp_path / "fleet/metadata").is_dir()

@@ -71,6 +71,16 @@ def test_a_flipped_byte_in_any_file(world, refused, capsys):
     taken(world, capsys)
 
 
+def test_a_statement_that_the_key_has_not_signed(world, refused):
+    """The signature of another bundle under what this one is to be."""
+    (world.bundle / "labels.txt").write_text("hostile\n")
+    ours, theirs = (verify.unpacked(verify.signature_in(each), each) for each in (world.other, world.bundle))
+    payload = signature.statement(world.bundle)
+    for signed in (ours[1], theirs[1], b"", b"\x30\x06\x02\x01\x00\x02\x01\x00"):
+        (world.bundle / verify.SIGNATURE).write_bytes(verify.envelope(payload, signed, theirs[2]))
+        refused(Refusal.FORGED, "has not signed this")
+
+
 @pytest.fixture
 def signature_of(made, tmp_path):
     """A function that verifies a bundle under another content of its signature."""

@@ -49,7 +49,7 @@ def device(tmp_path):
 
 
 def ends(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
@@ -137,6 +137,14 @@ def test_a_bundle_that_was_damaged_in_the_store_is_replaced(world):
     (folder / "more").symlink_to("labels.txt")
     assert install.install(world.bundle, world.store, "pi4", world.fleet / "metadata") == folder
     verify.verify(folder, keys_of(world))
+
+
+def test_what_a_kill_has_left_of_another_bundle_is_cleared(world):
+    left = world.store / "bundles/.0123456789abcdef.new.tmp"
+    left.mkdir()
+    (left / "model.tflite").write_text("half")
+    install.install(world.bundle, world.store, "pi4", world.fleet / "metadata")
+    assert not left.exists()
 
 
 def test_a_source_that_changes_while_it_is_copied(world, capsys, monkeypatch):

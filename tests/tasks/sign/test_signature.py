@@ -86,7 +86,10 @@ def test_any_folder_holds_as_signed_and_no_other_does(tmp_path_factory, files, d
         verify.verify(folder, keys)
 
 
-@pytest.mark.parametrize("changes", [{"_type": "x"}, {"predicateType": "x"}, {"subject": []}, {"subject": 2}])
+ROOT = {"name": "bundle", "digest": {"sha256": "00" * 32}}  # not the digest of the digests
+
+
+@pytest.mark.parametrize("changes", [{"_type": "x"}, {"predicateType": "x"}, {"subject": []}, {"subject": [ROOT]}])
 @pytest.mark.parametrize("inner", [{}, {"method": "shards"}, {"algorithm": "blake2b"}])
 def test_another_statement_is_refused(tmp_path, changes, inner):
     """Signed by the right key, and of another format or way of hashing."""

@@ -46,6 +46,13 @@ def logits(model: Any, text: np.ndarray = TEXT) -> np.ndarray:
     return scores
 
 
+def matrices(model: Any) -> list[np.ndarray]:
+    """Those that a file has, as rows of outputs: queries, keys and values are one."""
+    found = {name: value for name, value in network.weights(model) if value.ndim > 1}
+    beside = [found.pop(f"layer_0_{part}.weight") for part in ("query", "key", "value")]
+    return [np.concatenate(beside), *found.values()]
+
+
 def driver(path: Path, *, whole: bool = False, asked: str | None = None) -> runner.Model:
     """The runner's, of a file; `whole`: it knows of no smaller rooms."""
     calls = [call.model_dump() for call in signatures.read(tflite.load(path))]

@@ -32,6 +32,7 @@ from tasks.quantize import (
     embedding,
     floats,
     guard,
+    joined,
     layers,
     litert,
     mixed,
@@ -70,7 +71,7 @@ def make(model: "tf_keras.Model", entry: "Quantize") -> Made:
     convert = partial(litert.converted, partial(_converter, model, *form, entry), "float32")
     content = floats.of(model, [form, entry.verify, entry.cache], convert, partial(_says, model))
     if entry.scheme == "float32":
-        return Made(content, litert.converter())
+        return Made(joined.join(content), litert.converter())
     _warn(entry)
     return Made(quantized(content, entry, model), f"{litert.converter()}, {ai_edge.converter()}")
 
@@ -100,16 +101,16 @@ def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> byt
     """
     content = embedding.look_up(content)
     if not SCHEMES.load(entry.scheme).layered:
-        return tflite.compact(ai_edge.halves(content))
+        return tflite.compact(ai_edge.halves(joined.join(content)))
     numbers = ai_edge.numbers(entry.scheme, entry.block)
     if numbers.block is None:
-        return tflite.compact(ai_edge.quantize(content, mixed.rules_of(numbers)))
+        return tflite.compact(joined.join(ai_edge.quantize(content, mixed.rules_of(numbers))))
     found = [
         replace(each, layer=None) if each.layer == HEAD else each
         for each in blocks.products(content, layers.names(model))
     ]
     whole = {*entry.bits, *(blocks.left(model, entry.block) - {HEAD})}
-    return tflite.compact(ai_edge.quantize(content, blocks.rules(found, numbers, whole)))
+    return tflite.compact(joined.join(ai_edge.quantize(content, blocks.rules(found, numbers, whole))))
 
 
 def _warn(entry: "Quantize") -> None:

@@ -7,6 +7,7 @@ window, whose places are 0, 1, 2 …, and the next tokens of a text of which a c
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -149,16 +150,26 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
 
     def call(self, inputs: Any) -> Any:
         """Attend."""
-        query, key, value, places, *caches = inputs
-        places = places[0]
-        query = rotated(_by_head(query, self.heads), places, self.frequencies) * self.scale
-        key, value = rotated(_by_head(key, self.kv_heads), places, self.frequencies), _by_head(value, self.kv_heads)
+        *given, places = inputs[:4]
+        caches, places = inputs[4:], places[0]
+        query, key, value = self._turned(given, places)
         rows, seen = kept(key, value, self.cache), places
         if caches:
             rows = [_written(cache, new, places) for cache, new in zip(caches, rows, strict=True)]
             seen = tf.range(rows[0].shape[2])
         found = self._attended(query, rows, self._mask(places, seen))
         return [found, *rows] if caches else found
+
+    def _turned(self, given: list[Any], places: Any) -> tuple[Any, Any, Any]:
+        """Queries, keys and values [batch, heads, n, d]: the queries scaled, they and the keys turned by their places.
+
+        Side by side: what is done once for all of them is one operator, and what gives them may be one product.
+        """
+        turning = self.heads + self.kv_heads
+        rows = _by_head(tf.concat(given, 2), turning + self.kv_heads)
+        factors = np.repeat([self.scale, 1.0], [self.heads, self.kv_heads]).astype(np.float32)[:, None, None]
+        turned = rotated(rows[:, :turning], places, self.frequencies, factors)
+        return turned[:, : self.heads], turned[:, self.heads :], rows[:, turning:]
 
     def _attended(self, query: Any, kept: Sequence[Any], mask: Any) -> Any:
         """The queries of a group one below the other: keys and values are read once for all of them, never repeated."""
@@ -179,11 +190,17 @@ class Attend(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no typ
         return tf.reshape(found, [batch, n, self.heads * width])
 
     def _mask(self, places: Any, seen: Any) -> Any:
-        """What is added to the scores: [queries of a group, keys]."""
-        own = tf.tile(places, [self.heads // self.kv_heads])[:, None]
-        hidden = tf.cast(seen[None] > own, tf.float32)
+        """What is added to the scores: [queries of a group, keys], or of a single place [kv_heads, group, keys].
+
+        The latter is as large as the scores, and added in one loop; rows that are repeated are shared out one by one.
+        """
+        group = self.heads // self.kv_heads
+        own = tf.tile(places, [group])[:, None]
+        if places.shape[0] == 1:
+            own = tf.tile(own[None], [self.kv_heads, 1, 1])
+        hidden = tf.cast(seen > own, tf.float32)
         if self.window is not None:
-            hidden += tf.cast(seen[None] <= own - self.window, tf.float32)
+            hidden += tf.cast(seen <= own - self.window, tf.float32)
         return hidden * UNSEEN
 
     def get_config(self) -> dict[str, Any]:
@@ -197,22 +214,27 @@ def capped(x: Any, cap: float) -> Any:
     return tf.tanh(x / cap) * cap
 
 
-def rotated(x: Any, places: Any, frequencies: Sequence[float]) -> Any:
+def rotated(x: Any, places: Any, frequencies: Sequence[float], factors: Any = None) -> Any:
     """Pairs of numbers [batch, heads, n, d], a half of the rotated ones apart, turned by frequency times place.
+
+    And multiplied by `factors` [heads, 1, 1], where there are any: which costs nothing with what turns them.
 
     By the fewest operators, which a token on a processor pays for one by one: both halves at once, and a split in equal
     parts, which XNNPACK has; of parts whose sizes are told it has none.
     """
     half, rest = len(frequencies), x.shape[3] - 2 * len(frequencies)
     if not half:
-        return x
+        return x if factors is None else x * factors
     if rest:
         turning, still = tf.split(x, [2 * half, rest], axis=3)
-        return tf.concat([rotated(turning, places, frequencies), still], axis=3)
+        return tf.concat([rotated(turning, places, frequencies, factors), rotated(still, places, (), factors)], axis=3)
     angles = tf.cast(places, tf.float32)[:, None] * tf.constant(frequencies, tf.float32)
     cos, sin = tf.cos(angles), tf.sin(angles)
+    own, crossed = tf.concat([cos, cos], 1), tf.concat([-sin, sin], 1)
+    if factors is not None:
+        own, crossed = own * factors, crossed * factors
     one, other = tf.split(x, 2, axis=3)
-    return x * tf.concat([cos, cos], 1) + tf.concat([other, one], 3) * tf.concat([-sin, sin], 1)
+    return x * own + tf.concat([other, one], 3) * crossed
 
 
 def _by_head(x: Any, heads: int) -> Any:

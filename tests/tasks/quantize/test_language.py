@@ -67,18 +67,18 @@ def test_the_graph_of_every_signature_is_one_that_is_fast(content):
             assert graph.tensors[signature.outputs["logits"]].shape == (1, n, WORDS)
             kinds = Counter(operator.kind for operator in graph.operators)
             assert (kinds["BATCH_MATMUL"], kinds["RSQRT"], kinds["SIN"], kinds["COS"]) == (2, 3, 1, 1)
-            assert kinds["SPLIT"] == 2, "halves of queries and keys, by what XNNPACK has: it has no SPLIT_V"
+            assert kinds["SPLIT"] == 1, "halves of queries and keys at once, by what XNNPACK has: it has no SPLIT_V"
+            assert kinds["FULLY_CONNECTED"] == 6, "queries, keys and values are one product"
 
 
 def test_weights_are_stored_once_as_the_model_has_them(content, model):
     """By all signatures, the embedding as the head; a scale of a norm that were folded would change the matrices."""
     objects = tflite.objects(content)
     stored = [np.frombuffer(buffer.data, "<f4") for buffer in objects.buffers if _length(buffer) >= 4 * 64 * 32]
-    kernels = [w for w in model.get_weights() if w.size >= 64 * 32]
-    assert len(stored) == len(kernels)
-    for kernel in kernels:
-        sought = (kernel.astype("f4"), kernel.T.astype("f4"))
-        assert any(np.array_equal(one, other.ravel()) for one in stored for other in sought)
+    sought = decoders.matrices(model)
+    assert len(stored) == len(sought)
+    for matrix in sought:
+        assert any(np.array_equal(one, matrix.ravel()) for one in stored)
 
 
 def _length(buffer):
@@ -286,16 +286,15 @@ def test_weights_in_blocks_are_rounded_as_blocks_of_32_are(in_blocks, model):
             if operator.kind != "FULLY_CONNECTED":
                 continue
             place = operator.inputs[1]
-            (name,) = layers.named(
-                [told.tensors[i].name for i in (*operator.outputs, place)], dict.fromkeys(kernels)
-            ) or ("embedding",)
+            names = layers.named([told.tensors[i].name for i in (*operator.outputs, place)], dict.fromkeys(kernels))
             seen[told.tensors[place].dtype] += 1
-            if name in ("embedding", "layer_0_up"):
+            if names in ((), ("layer_0_up",)):
                 assert told.tensors[place].dtype == "int8"
                 continue
             tensor = graph.tensors[place]
             scales = graph.tensors[tensor.quantization.details.scales]
-            given = kernels[name].reshape(len(kernels[name]), -1, 32)
+            rows = np.concatenate([kernels[name] for name in names])
+            given = rows.reshape(len(rows), -1, 32)
             scale = (np.abs(given).max(axis=2) / 7).astype(ml_dtypes.bfloat16).astype(np.float16)
             stored = np.frombuffer(objects.buffers[scales.buffer].data, np.float16).reshape(scale.shape)
             np.testing.assert_array_equal(stored, scale)
@@ -306,7 +305,7 @@ def test_weights_in_blocks_are_rounded_as_blocks_of_32_are(in_blocks, model):
             assert (np.abs(off) <= scale[..., None] * 0.53).all()
             assert told.tensors[place].block == 32
             assert told.tensors[place].stored == len(packed) + 2 * scale.size
-        assert seen in ({"int4": 2}, {"int4": 6, "int8": 2}), "a prefill's last layer makes keys and values alone"
+        assert seen in ({"int4": 1}, {"int4": 4, "int8": 2}), "a prefill's last layer makes keys and values alone"
 
 
 def test_a_roofline_counts_the_scales_of_blocks_too(in_blocks, tmp_path):

@@ -203,7 +203,18 @@ def test_a_manifest_without_examples_is_told_in_one_line(
     assert len(done.stderr.splitlines()) == 1
 
 
-NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1).map(str.strip).filter(bool)
+SIGNS = st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")) | st.sampled_from(",;|\t")
+
+
+@pytest.mark.parametrize("names", [("a;b;;c", "d"), ("x|y|z", "w,"), ("a\tb\tc", "d"), ("a,b", "c;d;e;f")])
+def test_columns_are_parted_by_what_a_reader_parts_them_by(tmp_path: Path, names: tuple[str, str]) -> None:
+    inputs = {"n": {"kind": "number", "columns": list(names)}}
+    raw = np.array([[1.5, -2.0], [np.nan, 1e-300]])
+    found = classify.read(str(examples._table(tmp_path, Arrays({"n": raw}, {}), inputs)), inputs, preprocess)
+    assert np.array_equal(found["n"], raw, equal_nan=True)
+
+
+NAMES = st.text(SIGNS, min_size=1).map(str.strip).filter(bool)
 CELLS = st.text(st.characters(exclude_categories=("Cs",))).map(str.strip)
 FLOATS = st.floats(allow_infinity=False)
 

@@ -9,7 +9,7 @@ from tasks import paths
 from tasks.errors import suggest
 from tasks.formats.schemes import SCHEMES
 from tasks.members import SOURCES
-from tasks.params.benchmark import Benchmark, Budget, Bundle, Protocol
+from tasks.params.benchmark import Benchmark, Budget, Bundle, Prices, Protocol
 from tasks.params.chosen import Chosen
 from tasks.params.compress import Cluster, Compress, Distill, External, Factorize, Finetune, Prune, Slim
 from tasks.params.evaluate import Evaluate
@@ -40,8 +40,8 @@ from tasks.records.metrics import METRICS, USUAL, judging
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
     "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
-    "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Protocol", "Prune", "Quantize", "Resnet",
-    "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load", "read_yaml",
+    "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Prices", "Protocol", "Prune", "Quantize",
+    "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -76,6 +76,8 @@ class Params(Section):
             _refer(f"quantize.{name}.model", variant.model, models)
         plain = {k for k, v in self.quantize.items() if SCHEMES.load(v.scheme).reference and v.model == BASELINE}
         _refer("benchmark.reference", self.benchmark.reference, plain)
+        for device in self.benchmark.prices.hour if self.benchmark.prices else ():
+            _refer("benchmark.prices.hour", device, self.benchmark.devices)
         for device in self.bundle.budgets:
             _refer("bundle.budgets", device, self.benchmark.devices)
         return self

@@ -18,6 +18,21 @@ class Protocol(Section):
     new_tokens: Count = 16  # that what keeps a state writes after each prompt
 
 
+class Price(Section):
+    """What one unit costs, and who says so."""
+
+    value: Annotated[float, Field(ge=0)]
+    source: Annotated[str, Field(min_length=1)]
+
+
+class Prices(Section):
+    """What the use of devices costs: `cost_per_million` is of what has a price here."""
+
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]  # ISO 4217
+    kwh: Price | None = None  # energy, wherever a device stands
+    hour: dict[Name, Price] = Field(default_factory=dict)  # of a device, by its name
+
+
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"received {twice[0]!r} twice; each is named once")
@@ -30,6 +45,7 @@ class Benchmark(Section):
     reference: Name  # the float32 variant that every other one is compared with
     devices: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_once)]
     protocol: Protocol
+    prices: Prices | None = None
 
 
 def _minimized(name: str) -> str:

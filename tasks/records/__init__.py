@@ -18,7 +18,7 @@ from tasks.records.artifacts import (
     judged,
 )
 from tasks.records.base import SCHEMA_VERSION, Record, read
-from tasks.records.comparison import Comparison, Control, Outcome, Row, Speed, Subject
+from tasks.records.comparison import Comparison, Control, Outcome, Rates, Row, Speed, Subject
 from tasks.records.measurements import (
     Energy,
     EnergyKind,
@@ -40,7 +40,7 @@ from tasks.records.quality import Better, Choices, Chosen, ClassFigures, Evaluat
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "Better", "Choices", "Chosen", "ClassFigures", "Code", "Comparison", "Control",
     "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement", "Memory",
-    "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Ratio", "Record", "Row",
+    "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Rates", "Ratio", "Record", "Row",
     "Runnable", "Sample", "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject",
     "Tensor", "Window", "gain", "inference", "judged", "read",
 ]  # fmt: skip

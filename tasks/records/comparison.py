@@ -66,6 +66,20 @@ class Speed(Record):
         return self.kind == "range" and self.pairs is not None
 
 
+class Rates(Record):
+    """What a device's use costs; null: it has no price."""
+
+    currency: str
+    per_hour: float | None = None  # of the device
+    per_kwh: float | None = None
+
+    @property
+    def of(self) -> list[str]:
+        """What has a price, in words."""
+        named = {"hours": self.per_hour, "energy": self.per_kwh}
+        return [name for name, price in named.items() if price is not None]
+
+
 class Row(Record):
     """One line of the comparison: a variant on a device, with everything that is compared."""
 
@@ -92,6 +106,7 @@ class Row(Record):
     gzip_bytes: int
     zstd_bytes: int | None = None
     measurement: Measurement
+    rates: Rates | None = None  # null: nobody has told any
     anchor: str | None = None  # the variant that the device's others are compared with; null: none ran
     speed: Speed | None = None  # how this one compares; null where it does not
     outcome: Outcome  # the same in a word

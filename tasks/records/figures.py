@@ -11,48 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tasks.intervals import FEWEST
+from tasks.records import costs
+from tasks.records.values import Bounds, Value
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
-    from tasks.records import Better, EnergyKind, Measurement, Phase, Provenance, Ratio, Row, Window
+    from tasks.records import Better, Measurement, Phase, Provenance, Ratio, Row, Window
+
+__all__ = ["Bounds", "Figure", "Turns", "Value"]  # what plug-ins take from here
 
 QUALITY = "quality"
 INFERENCE, PREFILL, DECODE = "infer", "prefill", "decode"  # phases, as the runner calls them
-Bounds = Literal["interval", "range", "bounds"]  # of 95 %; of too few windows for that; what an estimate may be
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a figure is for one variant on one device."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-    bounds: Bounds = "interval"  # what the two ends are
-    source: "Provenance | EnergyKind" = "measured"  # where it comes from, as exactly as the record says
-    n: int | None = None  # examples that a share is of
-    note: str = ""  # what else qualifies it, in a word or two
-    unpaired: bool = False  # a measurement that a choice must take as it is: no turns with the reference stand behind
-
-    @property
-    def provenance(self) -> "Provenance":
-        """Whether it was measured, by whatever counter, or is an estimate."""
-        if self.source in ("emulated", "none"):
-            return self.source
-        return "estimated" if self.source.startswith("estimate") else "measured"
-
-    @property
-    def origin(self) -> str:
-        """The source in words; figures of two origins share no front and no choice."""
-        return f"{'unpaired ' if self.unpaired else ''}{self.source.replace('_', ' ')}"
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Both ends of its bounds; the value itself where it is exact, or where nothing is known of it."""
-        return (
-            self.value if self.low is None else self.low,
-            self.value if self.high is None else self.high,
-        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +57,9 @@ class Figure:
     scope: Literal["answers", "device", "file"] = "device"  # what it is of; files are the same on every device
     room: Literal["terminal", "wide", "page"] = "page"  # the narrowest table that has room for it
     turns: Turns | None = None
+    made_of: "Callable[[Row, Callable[[str], Value | None]], Value | None] | None" = (
+        None  # of others: how, by what reads
+    )
     axis: str | None = None  # what the axis of its chart says; None: it has no chart, and no front
     lacks: "Callable[[Row], str | None]" = lambda _: None  # why a pair that is ok has none, where that is known
 
@@ -228,6 +200,10 @@ def _memory(row: "Row") -> Value | None:
     return None if found is None or found.provenance == "none" else Value(found.peak_kib, source=found.provenance)
 
 
+def _cost(row: "Row") -> Value | None:
+    return costs.per_million(row, lambda key: FIGURES[key].of(row))
+
+
 def _size(field: str) -> "Callable[[Row], Value | None]":
     def read(row: "Row") -> Value | None:
         found = getattr(row, field)
@@ -323,6 +299,7 @@ FIGURES: dict[str, Figure] = {
             axis="millijoules per token, gross",
         ),
         Figure("memory_kib", "KiB", "lower", "memory", _memory),
+        Figure("cost_per_million", "per million", "lower", "cost", _cost, made_of=costs.per_million, lacks=costs.lacks),
         Figure("bytes", "bytes", "lower", "file", _size("bytes"), scope="file", room="wide"),
         Figure("gzip_bytes", "bytes", "lower", "gzip", _size("gzip_bytes"), scope="file", room="terminal"),
         Figure("zstd_bytes", "bytes", "lower", "zstd", _size("zstd_bytes"), scope="file"),

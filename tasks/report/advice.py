@@ -61,9 +61,21 @@ def words(advice: Advice, comparison: Comparison) -> list[str]:
     told = [advice.choice.reason]
     if against := "; ".join(_changes(row, rows, comparison)):
         told.append(f"Against {comparison.reference}: {against}")
+    told += _apart(advice.choice)
     told += _million(row)
     told += [f"But {doubt}" for doubt in advice.choice.doubts]
     return [f"{text}." for text in told]
+
+
+def _apart(choice: Choice) -> list[str]:
+    """Which variant is the fastest and which the most frugal, where these are two; and what just missed the budget."""
+    told = []
+    if choice.fastest and choice.most_frugal and choice.fastest != choice.most_frugal:
+        told.append(f"The fastest is {choice.fastest}, the most frugal {choice.most_frugal}")
+    if choice.within_budget and (near := choice.nearest_beyond):
+        over = ", ".join(f"{goal} by {share:.1%}" for goal, share in near.distances.items() if share)
+        told.append(f"The nearest of those that do not keep to the budget is {near.variant}, beyond it in {over}")
+    return told
 
 
 def _million(row: Row) -> list[str]:

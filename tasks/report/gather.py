@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tasks import paths
 from tasks.errors import DataError
 from tasks.examples import Array, dataset
-from tasks.params import Params
+from tasks.params import Params, Prices
 from tasks.quality import limits
 from tasks.records import (
     ArtifactCard,
@@ -14,6 +14,7 @@ from tasks.records import (
     Evaluation,
     Measurement,
     ModelCard,
+    Rates,
     Row,
     Split,
     Subject,
@@ -52,11 +53,39 @@ def gather(params: Params) -> Comparison:
     if absent.unjudged:
         rows = (*comparison.rows, *_unjudged(params, absent.unjudged))
         comparison = comparison.model_copy(update={"rows": _in_order(rows, params)})
+    comparison = _priced(comparison, params.benchmark.prices)
     few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
     errors = roofline_error.find(row.measurement for row in comparison.rows)
-    notes = (*comparison.notes, *few, *roofline_error.notes(errors))
+    notes = (*comparison.notes, *few, *roofline_error.notes(errors), *_prices(params.benchmark.prices))
     told = {"failures": _told(absent.lost), "refused": _told(absent.refused), "notes": notes}
     return comparison.model_copy(update=told)
+
+
+def _priced(comparison: Comparison, prices: Prices | None) -> Comparison:
+    """The same with what the use of each device costs."""
+    if prices is None:
+        return comparison
+
+    def priced(row: Row) -> Row:
+        hour = prices.hour.get(row.device)
+        rates = Rates(
+            currency=prices.currency,
+            per_hour=hour.value if hour else None,
+            per_kwh=prices.kwh.value if prices.kwh else None,
+        )
+        return row.model_copy(update={"rates": rates if rates.of else None})
+
+    return comparison.model_copy(update={"rows": tuple(map(priced, comparison.rows))})
+
+
+def _prices(prices: Prices | None) -> list[str]:
+    """By which prices a cost was found, and who says so."""
+    if prices is None:
+        return []
+    named = {f"an hour of {name}": price for name, price in prices.hour.items()}
+    named |= {"a kilowatt-hour": prices.kwh} if prices.kwh else {}
+    told = [f"{what} at {price.value:g} {prices.currency} ({price.source})" for what, price in named.items()]
+    return [f"Costs count {', '.join(told)}"] if told else []
 
 
 def subject(variant: str) -> Subject:

@@ -19,6 +19,16 @@ ROUNDING = 1e-9  # 0.98 - 0.97 is a little more than 0.01, and must keep to a li
 DROP = "quality_drop"
 
 
+FASTEST, FRUGAL = ("latency_ms", "token_ms"), ("energy_mj", "energy_mj_per_token")  # of each the first that is known
+
+
+class Near(Record):
+    """The variant that is nearest to keeping to a budget of those that do not."""
+
+    variant: str
+    distances: dict[str, float]  # by goal, as a choice's
+
+
 class Choice(Record):
     """What a budget selects on one device."""
 
@@ -29,6 +39,9 @@ class Choice(Record):
     reason: str
     doubts: tuple[str, ...] = ()  # what the figures do not show, each a clause
     tied: tuple[str, ...] = ()  # variants within the budget that cannot be told apart from the best
+    fastest: str | None = None  # of those that keep to the budget, or of all where none does; null: no time is known
+    most_frugal: str | None = None  # likewise by energy
+    nearest_beyond: Near | None = None  # null where every variant that was compared keeps to the budget
     candidates: tuple[str, ...]  # variants that were compared, in the order of the comparison
 
 
@@ -54,13 +67,13 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
     distances = {row.variant: _distances(row, goals) for row in candidates}
     within = [row for row in candidates if not any(distances[row.variant].values())]
     least = {row.variant: _known(costs[row.variant], budget.minimize) for row in candidates}
+    near = _nearest([row for row in candidates if row not in within], distances)
     if within:
-        best = min(within, key=lambda row: least[row.variant].value)
-        equal = [row for row in within if tied(least[row.variant], least[best.variant])]
+        equal = _least(within, least)
         champion = min(equal, key=_smaller)
     else:
-        equal = []
-        champion = min(candidates, key=lambda row: (sum(distances[row.variant].values()), *_smaller(row)))
+        assert near is not None  # there is a candidate
+        equal, champion = [], near
     return Choice(
         device=device,
         champion=champion.variant,
@@ -71,8 +84,40 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
         + _left_out(complete, candidates),
         doubts=tuple(_doubts(comparison, champion, budget, costs[champion.variant])),
         tied=tuple(row.variant for row in equal if row is not champion),
+        fastest=_extreme(within or candidates, rows, FASTEST),
+        most_frugal=_extreme(within or candidates, rows, FRUGAL),
+        nearest_beyond=near and Near(variant=near.variant, distances=distances[near.variant]),
         candidates=tuple(row.variant for row in candidates),
     )
+
+
+def _least(rows: Sequence[Row], costs: Mapping[str, Value]) -> list[Row]:
+    """The rows of the least cost: all that cannot be told apart from the best."""
+    best = min(rows, key=lambda row: costs[row.variant].value)
+    return [row for row in rows if tied(costs[row.variant], costs[best.variant])]
+
+
+def _nearest(rows: Sequence[Row], distances: Mapping[str, Mapping[str, float]]) -> Row | None:
+    """The row whose excesses sum to least; None of none."""
+    return min(rows, key=lambda row: (sum(distances[row.variant].values()), *_smaller(row)), default=None)
+
+
+def _extreme(rows: Sequence[Row], device: Sequence[Row], keys: Sequence[str]) -> str | None:
+    """The variant that has the least of a figure: of those that cannot be told apart the smallest; None: nobody has it.
+
+    Args:
+        rows: among which.
+        device: all rows of the device.
+        keys: figures, of which the first that a row has is taken.
+    """
+    for key in keys:
+        costs = {row.variant: {key: cost(row, device, FIGURES[key])} for row in rows}
+        known = _comparable([row for row in rows if costs[row.variant][key]], costs)
+        if known:
+            return min(
+                _least(known, {row.variant: _known(costs[row.variant], key) for row in known}), key=_smaller
+            ).variant
+    return None
 
 
 def undecided(comparison: Comparison, device: str) -> str | None:

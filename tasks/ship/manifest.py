@@ -7,6 +7,7 @@ from pydantic import Field
 from tasks.params import Budget
 from tasks.records import Better, EnergyKind, Provenance, Record
 from tasks.records.artifacts import Tensor
+from tasks.ship.champion import Near
 
 
 class Quality(Record):
@@ -124,6 +125,9 @@ class Manifest(Record):
     budget: Budget
     within_budget: bool
     distances: dict[str, float]
+    fastest: str | None = None  # as the choice says
+    most_frugal: str | None = None
+    nearest_beyond: Near | None = None
     artifact_sha256: str | None = None  # of the variant's own file, which `program.file` may have been made from
     program: Program | None = None
     made: Made | None = None

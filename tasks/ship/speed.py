@@ -8,7 +8,7 @@ from typing import get_args
 
 from tasks.params import BASELINE
 from tasks.records import EnergyKind, Measurement, Outcome, Provenance, Ratio, Row, Speed
-from tasks.records.figures import Figure, Turns, Value, exactly
+from tasks.records.figures import FIGURES, Figure, Turns, Value, exactly
 
 NEGLIGIBLE = 0.03  # a smaller change of latency is none
 SURE = 1.1  # an interval that holds 1 shows that nothing changed only where it is no wider than this factor
@@ -67,6 +67,8 @@ def cost(row: Row, device: Sequence[Row], figure: Figure) -> Value | None:
     Returns:
         The cost; None where the row did not run, or has no such figure.
     """
+    if figure.made_of is not None:
+        return figure.made_of(row, lambda key: cost(row, device, FIGURES[key]))
     if (turns := figure.turns) is None:
         found = figure.of(row)
         return found if found is None or found.provenance == "measured" else exactly(found)

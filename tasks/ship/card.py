@@ -98,6 +98,8 @@ def _firmware(manifest: Manifest) -> list[str]:
         ("array of C", f"{told.array_bytes} bytes, aligned to {told.alignment}"),
         ("operators", ", ".join(told.operators)),
     ]
+    if told.look_up_tables:
+        rows.append(("weights", f"in look-up tables, instead of a file of {told.look_up_tables['instead_of']} bytes"))
     if told.arena_bytes:
         rows.append(("arena", f"{told.arena_bytes['total']} bytes: {told.arena}"))
     for memory, share in (("RAM", told.ram), ("flash", told.flash)):

@@ -140,6 +140,7 @@ def write(folder: Path, program: Path, details: dict[str, Any], what: str | None
         arena=what if arena else None,
         ram=details.get("ram") if arena else None,
         flash=details.get("flash") if arena else None,
+        look_up_tables=details.get("look_up_tables"),
     )
 
 

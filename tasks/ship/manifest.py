@@ -106,6 +106,9 @@ class Firmware(Record):
     arena: str | None  # what that counts
     ram: dict[str, float] | None  # of the board: its size, what is set aside beside the arena, and the share in use
     flash: dict[str, float] | None  # likewise, beside the array
+    look_up_tables: dict[str, int] | None = (
+        None  # bytes, instead of so many; null: weights are as in the variant's file
+    )
 
 
 class Reference(Record):

@@ -93,7 +93,7 @@ def test_a_default_that_changes_makes_old_what_left_it_out(copy):
     [
         ("tensorflow", {"train", "compress", "quantize"}),
         ("ai-edge-quantizer", {"quantize"}),
-        ("ai-edge-litert", {"evaluate", "host-cpu"}),
+        ("ai-edge-litert", {"evaluate", "host-cpu", "bundle"}),  # whose examples it answers, or stands in for who does
         ("ethos-u-vela", {"ethos-u55-128"}),
         ("numpy", {"prepare", "train", "compress", "quantize", "evaluate", "benchmark", "report", "bundle"}),
         ("rich", set()),

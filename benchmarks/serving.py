@@ -24,7 +24,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -93,9 +92,7 @@ def started(command: list[str], address: str, image: np.ndarray) -> Iterator[Non
 def mlflow_model(bundle: Path, folder: Path) -> Path:
     from tasks.track import champions
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        champions.write_model(folder / "model", bundle, json.loads((bundle / "manifest.json").read_text()))
+    champions.write_model(folder / "model", bundle, json.loads((bundle / "manifest.json").read_text()))
     return folder / "model"
 
 

@@ -107,8 +107,9 @@ def _version(store: Store, folder: Path, manifest: dict[str, Any], digest: str) 
 
 def write_model(model: Path, folder: Path, manifest: dict[str, Any]) -> None:
     """Write a bundle as a model of MLflow: two files of code, and the bundle's own."""
-    with TemporaryDirectory(prefix="tercet-code-") as temporary, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow warns of types of its own, and that this model has none
+    with TemporaryDirectory(prefix="tercet-code-") as temporary, warnings.catch_warnings(record=True):
+        warnings.simplefilter("ignore")  # MLflow warns of types of its own, and that this model names none
+        import_mlflow()
         import mlflow
 
         code, bundle = Path(temporary, CODE), Path(temporary, BUNDLE)

@@ -61,7 +61,7 @@ WANTED = {
     ("1b", "bf16", "cudnn"): {"generate": BATCHES, "decode": BATCHES, "prompt": (1, 8)},
     ("1b", "int8", "plain"): {"generate": (1, 8), "decode": (1,)},
     ("1b", "int8", "cudnn"): {"generate": (1, 64)},
-    ("1b", "int4", "cudnn"): {"generate": (1,), "decode": (1,)},
+    ("1b", "int4", "cudnn"): {"generate": BATCHES, "decode": (1,)},
     ("1b", "int4", "plain"): {"generate": BATCHES, "decode": (1,)},
     ("1b", "int4-128", "plain"): {"generate": (1,)},
     ("7b", "bf16", "plain"): {"generate": (1,)},

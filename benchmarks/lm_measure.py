@@ -20,10 +20,20 @@ from tasks.bench.runner.pjrt_language import named
 from tasks.intervals import turned
 
 WINDOWS, WINDOW_S, ENERGY_S, IDLE_S = 6, 0.5, 10.0, 5.0
-FLAGS: dict[str, dict[str, str]] = {
+CONCURRENT: dict[str, Any] = {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"}
+FLAGS: dict[str, dict[str, Any]] = {
     "default": {},
-    "concurrent": {"xla_gpu_command_buffer_scheduling_mode": "CONCURRENT"},
+    "concurrent": CONCURRENT,
+    # scores of integer weights stay in float32, and without it are products of tf32: three times the instructions
+    "products": CONCURRENT | {"xla_gpu_default_to_alg_dot_bf16_bf16_f32": True},
 }
+
+
+def flags_for(name: str) -> dict[str, dict[str, Any]]:
+    """What is worth trying for a program: `default` was slower by one to six in a hundred wherever it was tried."""
+    wanted = ("default", "concurrent") if name.endswith("plain-generate-1") else ("concurrent",)
+    wanted += ("products",) if "-int" in name else ()
+    return {flag: FLAGS[flag] for flag in wanted}
 
 
 class Card:
@@ -37,6 +47,7 @@ class Card:
             "gpu": self.gpu.facts(),
             "torch": torch.__version__,
             "plugin": installed_plugin("cuda"),
+            "flags": FLAGS,
             "copy_bytes_per_s": copy_bandwidth(),
         }
 
@@ -172,9 +183,7 @@ def best_of(ours: Ours, folders: dict[str, Path]) -> tuple[dict[str, Any], Any]:
     tried: dict[str, Any] = {}
     best: Any = None
     for name, folder in folders.items():
-        for flag, flags in FLAGS.items():
-            if flag == "default" and not name.endswith("plain-generate-1"):
-                continue  # it was slower by one to six in a hundred wherever it was tried
+        for flag, flags in flags_for(name).items():
             try:
                 program = Program(ours, folder, flags)
                 side = sided(program)

@@ -6,7 +6,7 @@ sent, and gone after each pair.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from tasks.bench.device import Accelerated, Device
 from tasks.bench.kinds import KINDS, Kind
 from tasks.bench.request import Artifact, Request, Result
 from tasks.bench.setup import Setup, Shipped
-from tasks.bench.ssh import Remote
+from tasks.bench.ssh import Host, Remote
 from tasks.errors import DeviceError, UnsupportedError, suggest
 
 FACTS = ("machine", "cpu", "features", "cpus", "python")  # of the runner's environment: what tells machines apart
@@ -145,31 +145,51 @@ def equip(session: Remote, device: Ssh) -> None:
         DeviceError: they cannot be had for its platform, or do not fit on its disk.
         DataError: the lock is missing.
     """
-    host, names = session.host, ("numpy", *packages_of(device))
+    names, pinned = ("numpy", *packages_of(device)), KINDS.load(device.runtime).pinned
+    archive = lacking(session.host, device.name, names, pinned, device.platform)
+    if archive is not None:
+        session.unpack(archive)
+
+
+def lacking(
+    host: Host, name: str, packages: Sequence[str], pinned: Path | None = None, processor: str = "cpu"
+) -> Path | None:
+    """An archive of packages and all that they need, to be sent to a device; None where it has them as they are locked.
+
+    Args:
+        host: what the device says of itself.
+        name: what it is called.
+        packages: their names.
+        pinned: has those that Tercet's own lock has not.
+        processor: that the runtime hands its work to; plugins for another one than "cpu" are not sent.
+
+    Raises:
+        DeviceError: they cannot be had for its platform, or do not fit on its disk.
+        DataError: the lock is missing.
+    """
     glibc = re.fullmatch(r"glibc (\d+\.\d+)", host.libc)
     platform = wheels.Platform(host.machine, host.python, glibc[1] if glibc else "")
-    pins = wheels.pins(names, platform, KINDS.load(device.runtime).pinned)
-    wanted = {name: pins[canonicalize_name(name)].version for name in names}
-    if all(host.installed[name] == version for name, version in wanted.items()):
-        return
-    listed = ", ".join(f"{name} {version}" for name, version in wanted.items())
-    if device.platform != "cpu":
-        raise DeviceError(f"{device.name}: for {device.platform}, {listed} and its plugin must be installed there")
+    pins = wheels.pins(packages, platform, pinned)
+    wanted = {each: pins[canonicalize_name(each)].version for each in packages}
+    if all(host.installed[each] == version for each, version in wanted.items()):
+        return None
+    listed = ", ".join(f"{each} {version}" for each, version in wanted.items())
+    if processor != "cpu":
+        raise DeviceError(f"{name}: for {processor}, {listed} and its plugin must be installed there")
     if not platform.glibc:
         there = f"{host.system} {host.libc or 'without glibc'}"
         raise DeviceError(
-            f"{device.name}: packages can be sent to Linux with glibc alone, and {there} is there;"
-            f" install {listed} there"
+            f"{name}: packages can be sent to Linux with glibc alone, and {there} is there; install {listed} there"
         )
     archive = wheels.archive(pins, platform)
     needed = archive.stat().st_size * UNPACKED
     if needed > host.free_bytes:
         free, mib = host.free_bytes / 2**20, needed / 2**20
         raise DeviceError(
-            f"{device.name}: the disk is full there: {free:.0f} MiB free, and {mib:.0f} MiB needed to send {names[-1]};"
+            f"{name}: the disk is full there: {free:.0f} MiB free, and {mib:.0f} MiB needed to send {packages[-1]};"
             f" free some, or install {listed} there"
         )
-    session.unpack(archive)
+    return archive
 
 
 def packages_of(device: Ssh) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Bringing a bundle into a device's store, if it is what the device shall run now. It needs `cryptography` and `tuf`.
 
 python -m PACKAGE.install trust STORE ROOT.json             once, by a way that is trusted: whose word counts there
+python -m PACKAGE.install check STORE BUNDLE                whether one in the store may run: its key counts
 python -m PACKAGE.install take SOURCE STORE DEVICE FLEET    says where the bundle now lies, or why it is refused
 
 PACKAGE is the folder of this file, which `verify.py` lies in, too. SOURCE is a bundle with its signature, FLEET the
@@ -114,6 +115,20 @@ def install(source: Path, store: Path, device: str, fleet: Path) -> Path:
         if not _is_whole(folder, trusted):
             _fill(folder, source, signed, trusted)
         return folder
+
+
+def check(store: Path, name: str) -> None:
+    """Make sure that a bundle of the store is whole, and was signed by a key that counts by all that was seen here.
+
+    It need not be the newest: by this a device goes back to what it ran before.
+
+    Raises:
+        RefusedError: it is not.
+        OSError: a file cannot be read, or no root is trusted.
+    """
+    with _locked(store):
+        trusted = _trust(store / "trust" / "metadata")
+        verify.verify(store / "bundles" / name, trusted.keys, trusted.revoked)
 
 
 def _refreshed(trusted: Path, device: str, fleet: Path) -> tuple[TargetFile, dict[str, TargetFile]]:
@@ -264,6 +279,9 @@ def main(words: Sequence[str]) -> int:
             case ["trust", store, root]:
                 trust(Path(store), Path(root).read_bytes())
                 print(f"{store}: the keys of {root} count here")
+            case ["check", store, name]:
+                check(Path(store), name)
+                print(f"{name}: signed, and whole")
             case ["take", source, store, device, fleet]:
                 print(install(Path(source), Path(store), device, Path(fleet)))
             case _:

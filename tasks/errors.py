@@ -8,6 +8,7 @@
     ├── ConversionError    a variant cannot be converted as its scheme promises
     ├── UnsupportedError   this variant cannot run on this device: a result, not a failure
     ├── InvalidError       what was answered or measured is no result: the pair is told as invalid
+    ├── ShippingError      a device runs something else than what was shipped; `code` says why
     ├── DeviceError        a device did not answer, or crashed                         (*)
     ├── SigningError       what is shipped cannot be signed: a key is missing, locked, or lies where none may
     └── TrackingError      the tracking server cannot be used: records wait for `tercet publish`
@@ -64,6 +65,14 @@ class DeviceError(TransientError):
 
 class SigningError(TercetError):
     """What is shipped cannot be signed."""
+
+
+class ShippingError(TercetError):
+    """A device does not run what was shipped to it; the message says what it runs."""
+
+    def __init__(self, line: str, code: int = 1) -> None:
+        super().__init__(line)
+        self.code = code  # of the command: what is refused for another reason has another
 
 
 class TrackingError(TercetError):

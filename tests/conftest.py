@@ -8,12 +8,15 @@ from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tasks import closure
+
+if TYPE_CHECKING:
+    from tasks.ship.delivery import Cargo
 
 ROOT = Path(__file__).resolve().parent.parent
 # Draws differ from run to run: a property holds for all of them, or the test is wrong. No time limit for one example,
@@ -109,6 +112,16 @@ def language_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
     for name, path in made.items():
         path.write_bytes(getattr(language, name)())
     return made
+
+
+@pytest.fixture(scope="session")
+def cargoes(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Cargo]":
+    """Two bundles of one device, an old one and a new one: see tests/shipping.py."""
+    from tests import shipping
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        return shipping.bundles(tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ from tasks.params.prepare import Feature, Prepare
 from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
+from tasks.params.ship import Fleet
 from tasks.params.training import EarlyStopping, Train, Training
 from tasks.records.figures import QUALITY
 from tasks.records.metrics import METRICS, USUAL, judging
@@ -40,8 +41,9 @@ from tasks.records.metrics import METRICS, USUAL, judging
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
     "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
-    "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Prices", "Protocol", "Prune", "Quantize",
-    "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load", "read_yaml",
+    "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Prices", "Protocol", "Prune",
+    "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load",
+    "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -60,6 +62,7 @@ class Params(Section):
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
     search: Search | None = None
+    ship: dict[Name, Fleet] = Field(default_factory=dict)  # by device; one of kind ssh is its own fleet of one
 
     @model_validator(mode="after")
     def _names_point_somewhere(self) -> Self:
@@ -80,6 +83,8 @@ class Params(Section):
             _refer("benchmark.prices.hour", device, self.benchmark.devices)
         for device in self.bundle.budgets:
             _refer("bundle.budgets", device, self.benchmark.devices)
+        for device in self.ship:
+            _refer("ship", device, self.benchmark.devices)
         return self
 
     @model_validator(mode="after")

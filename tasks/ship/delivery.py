@@ -1,0 +1,216 @@
+"""Shipping a bundle to one target: it is brought there, made sure of there, and runs, or the target says why not."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+
+from tasks import files, paths, records
+from tasks.bench import devices
+from tasks.bench.kinds import KINDS
+from tasks.bench.kinds import ssh as kind
+from tasks.bench.ssh import Host
+from tasks.errors import DataError, DeviceError, ShippingError
+from tasks.ship import classify
+from tasks.ship.link import Link, LostError, Piece, runs
+from tasks.ship.manifest import Manifest
+from tasks.ship.targets import Target
+from tasks.sign import fleet
+from tasks.sign.device import verify
+
+JUDGES = ("cryptography", "tuf")  # what needs to be there to judge a signature
+WINDOW_S = 0.1  # of the timing there
+TAKE_S, BACK_S, SETTLE_S, AGAIN_S = 1800.0, 900.0, 120.0, 1.0
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """A bundle, ready to be shipped."""
+
+    device: str
+    id: str  # what it is called there
+    about: dict[str, Any]  # what is remembered of it there
+    bundle: dict[str, Piece]  # by the names of its files
+    metadata: dict[str, Piece] | None  # of the fleet, likewise; None: it is not signed
+    packages: tuple[str, ...]  # that must be there
+    pinned: Path | None  # has their versions, where Tercet's lock has not
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a target runs after all."""
+
+    id: str
+    about: dict[str, Any]  # `device`, `variant`, `bundle_sha256`: of the list of its files
+    before: str | None  # what it ran
+    seconds: float
+    proof: dict[str, Any] | None  # what was found of it there; None: it ran there already
+    settled: str | None = None  # of a former shipment that was interrupted
+
+
+def cargo(device: str, *, signed: bool) -> Cargo:
+    """The bundle of a device.
+
+    Raises:
+        DataError: there is none, or it is empty: the line says why.
+        SigningError: it is not signed, but has to be.
+    """
+    folder = paths.bundle(device)
+    manifest = records.read(Manifest, folder / classify.MANIFEST)
+    if manifest.variant is None or manifest.program is None:
+        raise DataError(f"{device}: nothing to ship: {manifest.reason}")
+    bundle: dict[str, Piece] = {path.relative_to(folder).as_posix(): path for path in files.below(folder)}
+    name = files.sha256(folder / classify.SUMS)
+    about, metadata = {"device": device, "variant": manifest.variant, "bundle_sha256": name}, None
+    packages = ["numpy", *(Requirement(each).name for each in manifest.program.requires)]
+    if signed:
+        bundle[verify.SIGNATURE] = signature = fleet.signature(paths.FLEET, device)
+        name = sha256(signature).hexdigest()
+        place = paths.FLEET / "metadata"
+        metadata = {path.relative_to(place).as_posix(): path for path in files.below(place)}
+        packages += JUDGES
+    described = devices.load(device)
+    pinned = KINDS.load(getattr(described, "runtime", described.kind)).pinned
+    return Cargo(device, name[:16], about, bundle, dict(metadata) if metadata else None, tuple(packages), pinned)
+
+
+def ship(target: Target, what: Cargo, told: Told = lambda _: None) -> Delivered:
+    """Have a target run a bundle.
+
+    Args:
+        target: where.
+        what: the bundle.
+        told: is called with a line for each thing that is worth one on the way.
+
+    Raises:
+        ShippingError: the target runs what it ran before, for the reason that is told.
+        DeviceError: it cannot be reached, or nobody knows what it runs now.
+    """
+    begun = time.monotonic()
+    with Link(target, hold=False) as link:  # what is to be sent may have to be fetched first, which takes its time
+        here = link.ask("hello", packages=what.packages)
+    load = _load(what, kind.lacking(Host(**here["host"]), target.name, what.packages, what.pinned))
+    try:
+        with Link(target, hold=True) as link:
+            before, settled = link.ask("hello", packages=[])["current"], link.settled
+            found = None if before == what.id and _is_well(link) else _deliver(link, what, load, told)
+    except LostError as error:
+        after = settle(target)
+        if after["current"] != what.id or after["turning"]:
+            raise ShippingError(f"{error}{runs(after)}") from None
+        before, found, settled = here["current"], (after["champion"] or {}).get("proof"), str(error)
+    return Delivered(what.id, what.about, before, time.monotonic() - begun, found, settled)
+
+
+def back(target: Target) -> Delivered:
+    """Have a target run again what it ran before.
+
+    Raises:
+        ShippingError: nothing is there that it ran before, or it fails there now: the target runs what it ran.
+        DeviceError: it cannot be reached, or nobody knows what it runs now.
+    """
+    begun = time.monotonic()
+    try:
+        with Link(target, hold=True) as link:
+            before = link.ask("hello", packages=[])["current"]
+            done = link.ask("back", timeout_s=BACK_S, tolerance=target.tolerance, seconds=WINDOW_S)
+            return Delivered(
+                done["current"], done["about"], before, time.monotonic() - begun, done["proof"], link.settled
+            )
+    except LostError as error:
+        raise ShippingError(f"{error}{runs(settle(target))}") from None
+
+
+def status(target: Target) -> dict[str, Any]:
+    """What a target runs, as it says: `current`, `champion`, `health` (null: well), `age_s`, `holder`, `turning`.
+
+    Raises:
+        DeviceError: it cannot be reached.
+    """
+    with Link(target, hold=False) as link:
+        return link.ask("status", timeout_s=BACK_S, prove=True)
+
+
+def settle(target: Target) -> dict[str, Any]:
+    """What a target runs after the connection to it was lost: it finishes what it had begun, or goes back.
+
+    As `status` has it, but for its health.
+
+    Raises:
+        DeviceError: it cannot be reached again.
+    """
+    end = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            with Link(target, hold=True) as link:
+                return link.ask("status", prove=False) | {"settled": link.settled}
+        except (ShippingError, DeviceError) as error:  # it is still at work on it, or away
+            if time.monotonic() > end:
+                line = f"{target.name}: what runs there is not known: {error}; `tercet ship --status {target.device}`"
+                raise DeviceError(line) from None
+        time.sleep(AGAIN_S)
+
+
+def _is_well(link: Link) -> bool:
+    """Whether what a target runs was confirmed, and still does as it should."""
+    found = link.ask("status", timeout_s=BACK_S, prove=True)
+    return found["health"] is None and found["champion"] is not None
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is sent of a cargo: every file once, and the digests of all by their names."""
+
+    pieces: dict[str, Piece]
+    bundle: dict[str, str]
+    metadata: dict[str, str] | None
+    site: str | None  # the archive of packages
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(len(piece) if isinstance(piece, bytes) else piece.stat().st_size for piece in self.pieces.values())
+
+
+def _load(what: Cargo, site: Path | None) -> Load:
+    bundle, metadata = _digests(what.bundle), _digests(what.metadata or {})
+    pieces = {digest: what.bundle[name] for name, digest in bundle.items()}
+    pieces |= {digest: (what.metadata or {})[name] for name, digest in metadata.items()}
+    packages = files.sha256(site) if site else None
+    pieces |= {packages: site} if packages and site else {}
+    return Load(pieces, bundle, metadata if what.metadata else None, packages)
+
+
+def _deliver(link: Link, what: Cargo, load: Load, told: Told) -> dict[str, Any]:
+    """Bring a bundle there and have it taken; what was found of it there."""
+
+    def went_on(there: int) -> None:
+        if there:
+            told(f"{link.target.name}: {there >> 10} of {load.size >> 10} KiB were there already")
+
+    link.put(what.id, load.pieces, went_on)
+    done = link.ask(
+        "take",
+        timeout_s=TAKE_S,
+        device=what.device,
+        about=what.about,
+        bundle=load.bundle,
+        fleet=load.metadata,
+        site=load.site,
+        tolerance=link.target.tolerance,
+        seconds=WINDOW_S,
+        keep=link.target.keep,
+    )
+    return dict(done["proof"])
+
+
+def _digests(pieces: Mapping[str, Piece]) -> dict[str, str]:
+    return {
+        name: sha256(piece).hexdigest() if isinstance(piece, bytes) else files.sha256(piece)
+        for name, piece in pieces.items()
+    }

@@ -1,0 +1,129 @@
+"""What is on its way to a device: files by their SHA-256, each as far as it has come, so that a shipment goes on."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import BinaryIO
+
+from .store import Store, remove, sync
+
+PIECE = 2**18  # bytes
+SILENT_S = 60  # so long nothing may come; then this process ends as if it had been killed, and the device is free
+UNPACKED = 4  # bytes of packages for each of their archive
+ROOM = 2**20  # bytes that stay free
+TAR_S = 600
+
+
+class FullError(Exception):
+    """What is to come does not fit on the disk: the message says how much does."""
+
+
+class Incoming:
+    """The folder `incoming` of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.folder = store.folder / "incoming"
+
+    def there(self, wanted: dict[str, int]) -> dict[str, int]:
+        """How many bytes of each file have come; only what is wanted stays.
+
+        Args:
+            wanted: the bytes of each file, by its SHA-256.
+
+        Raises:
+            FullError: the rest does not fit.
+        """
+        self.folder.mkdir(exist_ok=True)
+        for path in self.folder.iterdir():
+            if path.name not in wanted:
+                remove(path)
+        sizes = {path.name: path.stat().st_size for path in self.folder.iterdir()}
+        found = {name: sizes.get(name, 0) for name in wanted}
+        for name in (name for name in found if found[name] > wanted[name]):
+            (self.folder / name).unlink()
+            found[name] = 0
+        needed = 2 * sum(wanted.values()) - sum(found.values()) + ROOM  # for what is installed is a copy
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise FullError(f"the disk is full there: {free >> 20} MiB free, and {-(-needed >> 20)} MiB needed")
+        return found
+
+    def take(self, wanted: dict[str, int], found: dict[str, int], stream: BinaryIO) -> list[str]:
+        """Read the rest of each file, in the order of their names; those that came out wrong, which are gone again.
+
+        Raises:
+            EOFError: the stream has ended: what came stays.
+        """
+        for name in sorted(wanted):
+            with (self.folder / name).open("ab") as file:
+                _copy(stream, file, wanted[name] - found[name])
+        wrong = [name for name in wanted if digest(self.folder / name) != name]
+        for name in wrong:
+            (self.folder / name).unlink()
+        return wrong
+
+    def lay_out(self, what: str, names: dict[str, str]) -> Path:
+        """A folder of files by their names; the SHA-256 of each tells which it is.
+
+        Raises:
+            ValueError: a name leads out of it.
+        """
+        folder = self.folder / what
+        remove(folder)
+        folder.mkdir()
+        for name, content in names.items():
+            if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
+                raise ValueError(f"{name!a} is no name of a file in the bundle")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(self.folder / content, folder / name)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(self.folder / content, folder / name)
+        return folder
+
+    def unpack(self, archive: str) -> Path:
+        """The packages of an archive, unpacked for good."""
+        folder = self.store.folder / "packages" / archive[:16]
+        if not folder.is_dir():
+            folder.parent.mkdir(exist_ok=True)
+            temporary = folder.with_name(f".{folder.name}.tmp")
+            remove(temporary)
+            temporary.mkdir()
+            command = ["tar", "xzmf", str(self.folder / archive), "-C", str(temporary)]
+            done = subprocess.run(command, capture_output=True, timeout=TAR_S, check=False)
+            if done.returncode:
+                said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+                remove(temporary)
+                raise OSError(f"tar: {' '.join(said)}")
+            temporary.rename(folder)
+            sync(folder.parent)
+        return folder
+
+    def clear(self) -> None:
+        """Take all away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _copy(stream: BinaryIO, file: BinaryIO, count: int) -> None:
+    while count:
+        signal.alarm(SILENT_S)
+        piece = stream.read1(min(count, PIECE))  # type: ignore[attr-defined]  # standard input has it
+        signal.alarm(0)
+        if not piece:
+            raise EOFError
+        file.write(piece)
+        count -= len(piece)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def digest(path: Path) -> str | None:
+    """The SHA-256 of a file, in hex; None where there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,58 @@
+"""Who runs a device's bundle: the hosts of its fleet, or a folder of this machine."""
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.bench import devices, openssh
+from tasks.errors import ParamsError, suggest
+from tasks.params import Fleet, Params
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder on a machine, from which a device's bundle is run."""
+
+    device: str
+    host: str | None  # of the user's ssh configuration; None: this machine
+    folder: str  # from the user's home there, or from here
+    python: str
+    keep: int
+    tolerance: float
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.host or self.folder
+
+    def command(self, script: str) -> list[str]:
+        """The command that has its Python run a script."""
+        command = [self.python, "-I", "-c", script]
+        return openssh.connect(self.host, f"exec {shlex.join(command)}") if self.host else command
+
+    def refusal(self, said: str) -> str:
+        """A line for what was said where nothing has begun."""
+        return openssh.refusal(self.host, said) if self.host else f"{self.name}: {openssh.last_words(said.encode())}"
+
+
+def of(params: Params, device: str) -> list[Target]:
+    """The targets of a device, the canary first.
+
+    Raises:
+        ParamsError: there is no such device, or nothing says where its bundle goes.
+    """
+    if device not in params.benchmark.devices:
+        raise ParamsError(f"no device {device!r} is measured here; {suggest(device, params.benchmark.devices)}")
+    fleet, described = params.ship.get(device, Fleet()), devices.load(device)
+    hosts = tuple(dict.fromkeys(fleet.hosts)) or ((device,) if described.kind == "ssh" else ())
+    if not hosts and fleet.folder is None:
+        raise ParamsError(
+            f"{device}: nothing says where its bundle goes: name hosts or a folder in params.yaml, such as "
+            f"`ship: {{{device}: {{hosts: [pi-1, pi-2]}}}}` or `ship: {{{device}: {{folder: /srv/{params.name}}}}}`"
+        )
+    folder = fleet.folder or f"tercet/{params.name}-{device}"
+    if not hosts:
+        folder = str(Path(folder).expanduser().absolute())
+    python = fleet.python or str(getattr(described, "python", "python3") if hosts else sys.executable)
+    return [Target(device, host, folder, python, fleet.keep, fleet.tolerance) for host in hosts or (None,)]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from flows import arguments
 from flows.views import marks
 
 Command = Callable[[argparse.Namespace], int]
@@ -143,7 +144,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     search = add(
         "search", _search, "Search for what serves the devices of the section `search` best; it goes on where it was."
     )
-    search.add_argument("--trials", metavar="N", type=_count, help="instead of the number in params.yaml")
+    search.add_argument("--trials", metavar="N", type=arguments.count, help="instead of the number in params.yaml")
     known = add("sensitivity", _sensitivity, "Show which layers of a variant lose most by being quantized.")
     known.add_argument("variant", help="its name in the section `quantize`")
     pair = add("speculate", _speculate, "Measure a language model with a draft's proposals, beside it alone.")
@@ -151,21 +152,26 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     pair.add_argument("draft", help="likewise, of a smaller one")
     saved = add("save", _save, "Write a language model as a folder of Hugging Face, which others load.")
     saved.add_argument("model", help="baseline, or its name in the section `compress`")
-    saved.add_argument("folder", metavar="DIR", type=_folder, help="the folder to be made")
+    saved.add_argument("folder", metavar="DIR", type=arguments.folder, help="the folder to be made")
     add("compare", _compare, "Show the comparison of the last run.")
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
     known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
     init = add("init", _init, "Make an empty folder a project: what to run, and how.", in_project=None)
     init.add_argument(
-        "folder", metavar="DIR", nargs="?", type=_folder, default=Path(), help="the folder; without it, this one"
+        "folder",
+        metavar="DIR",
+        nargs="?",
+        type=arguments.folder,
+        default=Path(),
+        help="the folder; without it, this one",
     )
     init.add_argument("--from", metavar="PRESET", dest="preset", default=PRESET, help="what to run: see `tercet use`")
     use = add("use", _use, "Make a preset the params.yaml.")
     use.add_argument("preset", help="its name, such as digits-cnn")
     use.add_argument("--force", action="store_true", help="replace a params.yaml that is no preset's")
     ui = add("ui", _ui, "Show the records in MLflow's pages, until interrupted, or say where a server shows them.")
-    ui.add_argument("--port", metavar="N", type=_port, help="of the pages; without it 5000, or a free one")
+    ui.add_argument("--port", metavar="N", type=arguments.port, help="of the pages; without it 5000, or a free one")
     add("publish", _publish, "Send to MLflow the records that it does not have yet.")
     _add_bundles(add)
     stage = add("stage", _stage, "Run one stage, as dvc.yaml does; it does not look whether it has to.")
@@ -182,14 +188,30 @@ def _add_bundles(add: Callable[..., argparse.ArgumentParser]) -> None:
     keys.add_argument("key", nargs="?", help="to rotate: root, or without it release; to revoke: its first digits")
     signed = add("sign", _sign, "Sign the bundles that are made, so that devices take them, and none before them.")
     signed.add_argument("devices", metavar="DEVICE", nargs="*", help="whose bundle; without it, every one")
+    ship = add("ship", _ship, "Bring bundles to the machines that run them, and make sure of them there.")
+    ship.add_argument("devices", metavar="DEVICE", nargs="*", help="whose; the section `ship` says where it goes")
+    how = ship.add_mutually_exclusive_group()
+    how.add_argument("--back", action="store_true", help="have them run again what they ran before")
+    how.add_argument("--status", action="store_true", help="say what runs where; without DEVICE, of all")
+    how.add_argument("--unsigned", action="store_true", help="ship what nobody has signed, where no key is trusted yet")
     serve = add("serve", _serve, "Serve a bundle by HTTP: raw inputs in, labels out.", in_project=None)
-    serve.add_argument("bundle", metavar="BUNDLE", type=_folder, help="its folder, such as out/bundles/host-cpu")
+    serve.add_argument(
+        "bundle", metavar="BUNDLE", type=arguments.folder, help="its folder, such as out/bundles/host-cpu"
+    )
     serve.add_argument("--host", default="127.0.0.1", help="an address of this machine; without it, only it can ask")
-    serve.add_argument("--port", metavar="N", type=_port_or_any, default=8000, help="0 takes a free one")
-    serve.add_argument("--workers", metavar="N", type=_count, help="models side by side; times threads: the processors")
-    serve.add_argument("--threads", metavar="N", type=_count, help="of each; without it, those it was measured with")
-    serve.add_argument("--queue", metavar="N", type=_count, default=256, help="requests that may wait; more get 503")
-    serve.add_argument("--limit", metavar="S", type=_count, default=10, help="seconds in which one is answered, or 504")
+    serve.add_argument("--port", metavar="N", type=arguments.port_or_any, default=8000, help="0 takes a free one")
+    serve.add_argument(
+        "--workers", metavar="N", type=arguments.count, help="models side by side; times threads: the processors"
+    )
+    serve.add_argument(
+        "--threads", metavar="N", type=arguments.count, help="of each; without it, those it was measured with"
+    )
+    serve.add_argument(
+        "--queue", metavar="N", type=arguments.count, default=256, help="requests that may wait; more get 503"
+    )
+    serve.add_argument(
+        "--limit", metavar="S", type=arguments.count, default=10, help="seconds in which one is answered, or 504"
+    )
     watch = add("watch", _watch, "Tell whether a server still answers as it did; 1 if not.", in_project=None)
     watch.add_argument("source", metavar="ADDRESS", help="of `tercet serve`, or a file of what its /counts said")
 
@@ -326,28 +348,6 @@ def _ui(options: argparse.Namespace) -> int:
     return 0
 
 
-def _folder(text: str) -> Path:
-    if not text.strip():  # a variable of the shell that is not set; it would be this folder
-        raise argparse.ArgumentTypeError(f"received {text!r}; the name of a folder is expected")
-    return Path(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"received {text!r}; a number from 1 is expected")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"received {text!r}; a number from 1 to 65535 is expected")
-    return int(text)
-
-
-def _port_or_any(text: str) -> int:
-    return 0 if text == "0" else _port(text)
-
-
 def _serve(options: argparse.Namespace) -> int:
     from flows.serve import Wish, serve
     from tasks.serve.app import Limits
@@ -369,6 +369,14 @@ def _publish(_options: argparse.Namespace) -> int:
     done = track.publish(params.load())
     print(f"{done.sent} records sent to {done.uri}, {done.already} were there, {done.waiting} wait for their files")
     return 0
+
+
+def _ship(options: argparse.Namespace) -> int:
+    from flows import ship
+
+    if options.status:
+        return ship.status(options.devices)
+    return ship.back(options.devices) if options.back else ship.ship(options.devices, signed=not options.unsigned)
 
 
 def _stage(options: argparse.Namespace) -> int:

@@ -1,0 +1,174 @@
+"""`tercet ship`: bring bundles to the devices that run them, take them back, and say what runs where."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Any
+
+from tasks import params, paths
+from tasks.errors import ParamsError, ShippingError, TercetError
+from tasks.ship import delivery, targets
+from tasks.ship.delivery import Delivered
+from tasks.ship.targets import Target
+
+AT_ONCE = 16  # conversations
+LOG = paths.STATE / "ships.jsonl"
+Step = Callable[[Target], str]
+UNITS = {"latency_ms": "ms", "energy_mj_with_input": "mJ"}
+
+
+def ship(names: Sequence[str], *, signed: bool) -> int:
+    """Ship the bundle of each device to its fleet, and say what runs where; 0 if all of them run it.
+
+    Raises:
+        TercetError: a device is not known, or has no bundle, or none that is signed: nothing was shipped.
+    """
+    settings = params.load()
+    fleets = {name: targets.of(settings, name) for name in _named(names)}
+    cargoes = {name: delivery.cargo(name, signed=signed) for name in fleets}
+    codes = []
+    for name, fleet in fleets.items():
+        cargo = cargoes[name]
+
+        def shipped(target: Target, cargo: delivery.Cargo = cargo) -> str:
+            done = delivery.ship(target, cargo, told=_tell)
+            _log("ship", target, done.id, variant=cargo.about["variant"])
+            return _line(target, done)
+
+        codes.append(_canary_first(fleet, shipped))
+    return next((code for code in codes if code), 0)
+
+
+def back(names: Sequence[str]) -> int:
+    """Have the fleet of each device run what it ran before."""
+    settings = params.load()
+
+    def returned(target: Target) -> str:
+        done = delivery.back(target)
+        _log("back", target, done.id)
+        variant = done.about["variant"]
+        return f"{target.name}: runs {variant} ({done.id}) again instead of {done.before}; {done.seconds:.1f} s"
+
+    codes = [_each(targets.of(settings, name), returned) for name in _named(names)]
+    return next((code for code in codes if code), 0)
+
+
+def status(names: Sequence[str]) -> int:
+    """Print what each target runs: device, version, health, age; 0 if all are well."""
+    settings = params.load()
+    found = [target for name in names or _shipped(settings) for target in targets.of(settings, name)]
+    if not found:
+        raise ParamsError("nothing is shipped here: name hosts or folders in the section `ship` of params.yaml")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        rows = list(pool.map(_row, found))
+    heads = ("device", "where", "version", "age", "health")
+    widths = [max(len(row[k]) for row in (heads, *rows)) for k in range(len(heads) - 1)]
+    for row in (heads, *rows):
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    return 0 if all(row[-1] == "well" for row in rows) else 1
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    if not names:
+        raise ParamsError("received no device; name those whose bundles are meant, such as `tercet ship host-cpu`")
+    return list(dict.fromkeys(names))
+
+
+def _shipped(settings: params.Params) -> list[str]:
+    """The devices that something says of where their bundles go."""
+    return [name for name in settings.benchmark.devices if name in settings.ship or _is_host(name)]
+
+
+def _is_host(name: str) -> bool:
+    from tasks.bench import devices
+
+    return devices.load(name).kind == "ssh"
+
+
+def _canary_first(fleet: Sequence[Target], step: Step) -> int:
+    """The first alone, then the others side by side, and no more of them once one has failed."""
+    if code := _each(fleet[:1], step):
+        left = len(fleet) - 1
+        if left:
+            print(f"{left} others of the fleet were left as they are")
+        return code
+    return _each(fleet[1:], step)
+
+
+def _each(fleet: Sequence[Target], step: Step) -> int:
+    """Take a step with each target, side by side; the code of the first failure, after which none begins."""
+    stop = Event()
+
+    def taken(target: Target) -> int:
+        if stop.is_set():
+            print(f"{target.name}: left as it is")
+            return 0
+        try:
+            print(step(target), flush=True)
+        except TercetError as error:
+            stop.set()
+            print(f"failed: {error}", flush=True)
+            _log("failed", target, None, why=str(error))
+            return error.code if isinstance(error, ShippingError) else 1
+        return 0
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        codes = list(pool.map(taken, fleet))
+    return next((code for code in codes if code), 0)
+
+
+def _line(target: Target, done: Delivered) -> str:
+    """What is told of a shipment that succeeded."""
+    first, variant = f"{done.settled}\n" if done.settled else "", done.about["variant"]
+    if done.proof is None:
+        return f"{first}{target.name}: runs {variant} ({done.id}) already, and well"
+    found, record = done.proof["found"], done.proof["record"]
+    figures = "".join(f", {found[key]:.3g} {UNITS[key]} (record {record[key]:.3g})" for key in record)
+    instead = f" instead of {done.before}" if done.before else ""
+    return (
+        f"{first}{target.name}: runs {variant} ({done.id}){instead}: {done.proof['examples']} examples agree"
+        f"{figures}; {done.seconds:.1f} s"
+    )
+
+
+def _row(target: Target) -> tuple[str, str, str, str, str]:
+    """Device, where, version, age, health."""
+    try:
+        found = delivery.status(target)
+    except TercetError as error:
+        return target.device, target.name, "?", "?", str(error)
+    champion = found["champion"] or {}
+    version = f"{champion.get('variant', 'not confirmed')} ({found['current']})" if found["current"] else "nothing"
+    age = "-" if found["age_s"] is None else _age(found["age_s"])
+    return target.device, target.name, version, age, _health(found)
+
+
+def _health(found: dict[str, Any]) -> str:
+    if found["holder"]:
+        return str(found["holder"])
+    if found["turning"]:
+        return f"not confirmed: a shipment broke off when it was {found['step']}; the next one settles it"
+    if found["current"] is None:
+        return "nothing was shipped"
+    return found["health"] or "well"
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _log(what: str, target: Target, name: str | None, **more: Any) -> None:
+    """Note in the project what was done to a target."""
+    entry = {"at": time.strftime("%Y-%m-%d %H:%M:%S"), "what": what, "device": target.device, "where": target.name}
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    with LOG.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry | {"bundle": name} | more, ensure_ascii=False) + "\n")

@@ -1,0 +1,179 @@
+"""`tercet ship`: where bundles go, the canary first, and what the command tells."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import cli, ship
+from tasks import params
+from tasks.errors import ParamsError
+from tasks.ship import delivery, targets
+from tasks.ship.targets import Target
+from tests.shipping import NEW, OLD, folder_of, loaded, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def tercet(project, cargoes, monkeypatch, capsys):
+    """The command in this process, in a project whose bundle goes to a folder; code, output, standard error."""
+    monkeypatch.setattr(delivery, "WINDOW_S", 0.002)
+    shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
+    write({"host-cpu": {"folder": "store", "keep": 1}})
+    loaded(folder_of(cargoes[OLD]))
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tercet", "ship", *words])
+        code = cli.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def write(ship):
+    """params.yaml, with such a section `ship`."""
+    Path("params.yaml").write_text(yaml.safe_dump(settings(**ship).known()))
+
+
+def test_the_command_ships_tells_and_takes_back(tercet, cargoes, project):
+    old = loaded(folder_of(cargoes[OLD])).id
+    code, out, err = tercet("host-cpu", "--unsigned")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{project}/store: runs {OLD} ({old}): 8 examples agree, 0.00")
+    assert " ms (record 1); " in out
+    new = loaded(folder_of(cargoes[NEW])).id
+    code, out, _ = tercet("host-cpu", "--unsigned")
+    assert (code, f": runs {NEW} ({new}) instead of {old}: 8 examples agree" in out) == (0, True)
+    assert tercet("host-cpu", "--unsigned")[1] == f"{project}/store: runs {NEW} ({new}) already, and well\n"
+    code, out, _ = tercet("--status")
+    head, row = out.splitlines()
+    assert (code, head.split()) == (0, ["device", "where", "version", "age", "health"])
+    assert row.split()[:5] == ["host-cpu", f"{project}/store", NEW, f"({new})", row.split()[4]]
+    assert row.endswith("s  well")
+    code, out, _ = tercet("--back", "host-cpu")
+    assert (code, out.startswith(f"{project}/store: runs {OLD} ({old}) again instead of {new}; ")) == (0, True)
+    code, out, _ = tercet("--back", "host-cpu")
+    assert (code, out) == (34, f"failed: {project}/store: no bundle is here that ran before; it runs {OLD} ({old})\n")
+    logged = [json.loads(line) for line in (project / ship.LOG).read_text().splitlines()]
+    assert [(entry["what"], entry["bundle"]) for entry in logged] == [
+        ("ship", old), ("ship", new), ("ship", new), ("back", old), ("failed", None),
+    ]  # fmt: skip
+
+
+def test_what_is_damaged_there_is_told_and_shipped_anew(tercet, cargoes, project):
+    tercet("host-cpu", "--unsigned")
+    model = (project / "store" / "current" / "model.tflite").resolve()
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    code, out, _ = tercet("--status")
+    assert code == 1
+    assert "not as it was shipped: model.tflite" in out.splitlines()[1]
+    assert tercet("host-cpu", "--unsigned")[0] == 0
+    assert model.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["host-cpu"], "tercet: fleet: no keys sign for this project yet: `tercet keys new`"),
+        (
+            ["host-gpu", "--unsigned"],
+            "no device 'host-gpu' is measured here; allowed: host-cpu. did you mean 'host-cpu'?",
+        ),
+        ([], "tercet: received no device; name those whose bundles are meant, such as `tercet ship host-cpu`"),
+    ],
+)
+def test_what_cannot_be_shipped_is_one_line(tercet, project, words, expected):
+    code, out, err = tercet(*words)
+    assert (code, out) == (1, "")
+    assert expected in err
+    assert not (project / "store").exists()
+
+
+def test_an_empty_bundle_is_not_shipped(tercet, project):
+    path = Path("out/bundles/host-cpu/manifest.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"variant": None, "reason": "nobody ran"}))
+    assert tercet("host-cpu", "--unsigned") == (1, "", "tercet: host-cpu: nothing to ship: nobody ran\n")
+
+
+def test_nobody_says_where_it_goes(tercet):
+    write({})
+    code, _, err = tercet("host-cpu", "--unsigned")
+    assert (code, "host-cpu: nothing says where its bundle goes: name hosts or a folder" in err) == (1, True)
+    assert "nothing is shipped here" in tercet("--status")[2]
+
+
+def fleet_of(folder, count):
+    return [Target("host-cpu", None, str(folder / f"d{n}"), sys.executable, 1, 1.5) for n in range(count)]
+
+
+@pytest.fixture
+def fleet(tercet, project, monkeypatch):
+    """Four machines that run a device's bundle."""
+    found = fleet_of(project, 4)
+    monkeypatch.setattr(targets, "of", lambda *_: found)
+    return found
+
+
+def test_a_canary_that_fails_keeps_the_others_as_they_are(tercet, fleet, project):
+    (project / "d0").mkdir()
+    (project / "d0" / "restart").write_text("#!/bin/sh\nexit 3\n")
+    (project / "d0" / "restart").chmod(0o755)
+    code, out, _ = tercet("host-cpu", "--unsigned")
+    assert code == 33
+    assert "d0/restart: " in out.splitlines()[0]
+    assert out.splitlines()[0].endswith("; it runs nothing")
+    assert out.splitlines()[1] == "3 others of the fleet were left as they are"
+    assert not any((project / f"d{n}").exists() for n in (1, 2, 3))
+
+
+def test_behind_the_canary_all_are_shipped_to_and_a_failure_is_told(tercet, fleet, project):
+    (project / "d2").write_text("a file")
+    code, out, _ = tercet("host-cpu", "--unsigned")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{project}/d0: runs {OLD} ")
+    assert any(line.startswith(f"failed: {project}/d2: ") for line in lines[1:])
+    told = {line.removeprefix("failed: ").partition(":")[0].rpartition("/")[2]: line for line in lines}
+    assert told.keys() == {"d0", "d1", "d2", "d3"}  # each is told: it runs it, failed, or was left as it is
+    for name in ("d1", "d3"):
+        runs = (project / name / "current").exists()
+        assert told[name].endswith("left as it is") != runs
+    code, out, _ = tercet("--status")
+    rows = {line.split()[1].rpartition("/")[2]: line for line in out.splitlines()[1:]}
+    assert (code, rows["d0"].endswith("well"), "d2" in rows) == (1, True, True)
+
+
+def test_targets_are_the_hosts_of_the_fleet_or_a_folder_here(project, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/here/python")
+    shipped = settings(**{"host-cpu": {"hosts": ["pi-1", "pi-2", "pi-1"], "python": "/opt/py", "keep": 5}})
+    assert targets.of(shipped, "host-cpu") == [
+        Target("host-cpu", host, "tercet/golden-host-cpu", "/opt/py", 5, 1.5) for host in ("pi-1", "pi-2")
+    ]
+    here = settings(**{"host-cpu": {"folder": "there", "tolerance": 2}})
+    assert targets.of(here, "host-cpu") == [Target("host-cpu", None, f"{project}/there", "/here/python", 2, 2.0)]
+    command = targets.of(shipped, "host-cpu")[0].command("print(1)")
+    assert command[0] == "ssh"
+    assert {"BatchMode=yes", "StrictHostKeyChecking=yes"} <= set(command)
+    assert command[-2:] == ["pi-1", """exec sh -c 'exec /opt/py -I -c '"'"'print(1)'"'"''"""]
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ({"host-cpu": {"hosts": ["-oProxyCommand=x"]}}, "ship.host-cpu.hosts.0: received '-oProxyCommand=x'"),
+        ({"host-cpu": {"tolerance": 0.5}}, "ship.host-cpu.tolerance: received 0.5"),
+        ({"host-gpu": {"folder": "x"}}, "ship: received 'host-gpu'; allowed: host-cpu. did you mean 'host-cpu'?"),
+    ],
+)
+def test_a_wrong_section_is_one_line(project, section, line):
+    given = settings().known() | {"ship": section}
+    Path("params.yaml").write_text(yaml.safe_dump(given))
+    with pytest.raises(ParamsError, match=r"^params.yaml: ") as raised:
+        params.load()
+    assert line in str(raised.value)

@@ -60,3 +60,13 @@ def _named(table: Registry[object]) -> str:
 def test_the_groups_of_entry_points_are_those_of_the_tables() -> None:
     told = set(re.findall(r"`(tercet\.[a-z]+)`", README))
     assert told == {table.group for table in (*TABLES.values(), SCHEMES, TABLE)}
+
+
+def test_every_defence_names_tests_that_are_there() -> None:
+    page = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|(?! what|-).*\|$", page, re.MULTILINE)
+    assert rows
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", row)
+        assert named, row
+        assert all((ROOT / place).is_file() for place in named), row

@@ -4,11 +4,12 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import Any
 
-from tasks import params, paths
-from tasks.errors import ParamsError, ShippingError, TercetError
+from tasks import params, paths, track
+from tasks.errors import DataError, ParamsError, ShippingError, TercetError, TrackingError
 from tasks.ship import delivery, targets
 from tasks.ship.delivery import Delivered
 from tasks.ship.targets import Target
@@ -38,20 +39,28 @@ def ship(names: Sequence[str], *, signed: bool) -> int:
             return _line(target, done)
 
         codes.append(_canary_first(fleet, shipped))
+        if not codes[-1]:
+            _register(partial(track.promote, paths.bundle(name), settings.name))
     return next((code for code in codes if code), 0)
 
 
 def back(names: Sequence[str]) -> int:
     """Have the fleet of each device run what it ran before."""
     settings = params.load()
+    digests: dict[str, str] = {}
 
     def returned(target: Target) -> str:
         done = delivery.back(target)
+        digests[target.device] = str(done.about["bundle_sha256"])
         _log("back", target, done.id)
         variant = done.about["variant"]
         return f"{target.name}: runs {variant} ({done.id}) again instead of {done.before}; {done.seconds:.1f} s"
 
-    codes = [_each(targets.of(settings, name), returned) for name in _named(names)]
+    codes = []
+    for name in _named(names):
+        codes.append(_each(targets.of(settings, name), returned))
+        if not codes[-1]:
+            _register(partial(track.reinstate, digests[name], name, settings.name))
     return next((code for code in codes if code), 0)
 
 
@@ -68,6 +77,16 @@ def status(names: Sequence[str]) -> int:
     for row in (heads, *rows):
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
     return 0 if all(row[-1] == "well" for row in rows) else 1
+
+
+def _register(move: Callable[[], track.Promoted]) -> None:
+    """Have the registry's alias follow what all machines of a fleet have confirmed; if it cannot, they run it still."""
+    try:
+        found = move()
+    except (DataError, TrackingError) as error:
+        print(f"MLflow: {error}; its alias stays where it was, until the next `tercet ship`", flush=True)
+    else:
+        print(f"MLflow: {found.alias} is version {found.version}, at {found.uri}", flush=True)
 
 
 def _named(names: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from tasks import files, paths, records
 from tasks.bench import devices
 from tasks.bench.kinds import KINDS
 from tasks.bench.kinds import ssh as kind
+from tasks.bench.locks import hold
 from tasks.bench.ssh import Host
 from tasks.errors import DataError, DeviceError, ShippingError
 from tasks.ship import classify
@@ -96,7 +97,7 @@ def ship(target: Target, what: Cargo, told: Told = lambda _: None) -> Delivered:
         here = link.ask("hello", packages=what.packages)
     load = _load(what, kind.lacking(Host(**here["host"]), target.name, what.packages, what.pinned))
     try:
-        with Link(target, hold=True) as link:
+        with hold(target.lock, exclusive=False), Link(target, hold=True) as link:  # what is measured is not disturbed
             before, settled = link.ask("hello", packages=[])["current"], link.settled
             found = None if before == what.id and _is_well(link) else _deliver(link, what, load, told)
     except LostError as error:
@@ -116,7 +117,7 @@ def back(target: Target) -> Delivered:
     """
     begun = time.monotonic()
     try:
-        with Link(target, hold=True) as link:
+        with hold(target.lock, exclusive=False), Link(target, hold=True) as link:
             before = link.ask("hello", packages=[])["current"]
             done = link.ask("back", timeout_s=BACK_S, tolerance=target.tolerance, seconds=WINDOW_S)
             return Delivered(

@@ -26,6 +26,11 @@ class Target:
         """What it is called."""
         return self.host or self.folder
 
+    @property
+    def lock(self) -> str:
+        """What a measurement there holds alone."""
+        return f"device-{openssh.board(self.host)}" if self.host else "local"
+
     def command(self, script: str) -> list[str]:
         """The command that has its Python run a script."""
         command = [self.python, "-I", "-c", script]

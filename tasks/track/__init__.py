@@ -6,12 +6,14 @@ server has. Without it the server itself is asked, by the digest that each run i
 delete `.tercet/published.json`.
 
 `promote(folder, name)` makes a bundle its device's champion in the registry, when the device has confirmed that it
-runs it; `champions` says more.
+runs it, and `reinstate(digest, device, name)` one that was registered before; `champions` says more.
 """
 
-from tasks.track.champions import Promoted, promote
+from tasks.track.champions import Promoted, promote, reinstate
 from tasks.track.pages import Address, Command, hint, ui
 from tasks.track.publisher import Published, publish
 from tasks.track.stream import curves, settle
 
-__all__ = ["Address", "Command", "Promoted", "Published", "curves", "hint", "promote", "publish", "settle", "ui"]
+__all__ = [
+    "Address", "Command", "Promoted", "Published", "curves", "hint", "promote", "publish", "reinstate", "settle", "ui",
+]  # fmt: skip

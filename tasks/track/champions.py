@@ -4,7 +4,9 @@
 
 makes the bundle in `folder` the champion of its device in the registered model `name` (of params.yaml). It is for who
 has seen the device run it: nothing else moves this alias. What was champion is `previous-<device>` from then on; to go
-back is to promote the former bundle, whose version is found again by its digest.
+back is to promote the former bundle, whose version is found again by its digest, or where only that is known
+
+    reinstate(digest: str, device: str, name: str) -> Promoted
 
 A version holds the bundle as it was shipped and two files of code (models from code: nothing is pickled), `served.py`
 and `inputs.py`. It needs MLflow, numpy and the bundle's runtime, and nothing of Tercet.
@@ -66,11 +68,48 @@ def promote(folder: Path, name: str) -> Promoted:
         return within(limit_s, lambda: _promoted(Store(uri, name), folder, manifest))
 
 
+def reinstate(digest: str, device: str, name: str) -> Promoted:
+    """Make a bundle the champion again that was registered as one, as `promote` does.
+
+    Args:
+        digest: the SHA-256 of the bundle's list of files.
+        device: that has confirmed that it runs it.
+        name: of the registered model.
+
+    Raises:
+        DataError: no version holds this bundle; the alias stays where it was.
+        TrackingError: the server is away or refuses; likewise.
+    """
+    uri = server.uri()
+    with ledger.single_publisher(), server.told(uri):
+        import_mlflow()
+        found = within(PATIENCE_S, lambda: _reinstated(Store(uri, name), digest, device))
+    if found is None:
+        raise DataError(f"{name}: no version holds the bundle {digest[:16]}, which {device} runs again")
+    return found
+
+
+def _reinstated(store: Store, digest: str, device: str) -> Promoted | None:
+    store.register()
+    version = _known(store, digest)
+    return None if version is None else _moved(store, device, version)
+
+
 def _promoted(store: Store, folder: Path, manifest: dict[str, Any]) -> Promoted:
     store.register()
-    digest, device = files.sha256(folder / classify.SUMS), str(manifest["device"])
+    digest = files.sha256(folder / classify.SUMS)
+    version = _known(store, digest) or _version(store, folder, manifest, digest)
+    return _moved(store, str(manifest["device"]), version)
+
+
+def _known(store: Store, digest: str) -> str | None:
+    """The version that holds a bundle."""
     found = store.client.search_model_versions(f"name = '{store.name}' and tags.{DIGEST} = '{digest}'")
-    version = str(found[0].version) if found else _version(store, folder, manifest, digest)
+    return str(found[0].version) if found else None
+
+
+def _moved(store: Store, device: str, version: str) -> Promoted:
+    """Have a device's aliases name a version and the one before it."""
     alias, previous = CHAMPION.format(device), PREVIOUS.format(device)
     known = store.client.get_registered_model(store.name).aliases
     was = known.get(alias)

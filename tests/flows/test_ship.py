@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from flows import cli, ship
-from tasks import params
-from tasks.errors import ParamsError
+from tasks import params, track
+from tasks.errors import ParamsError, TrackingError
 from tasks.ship import delivery, targets
 from tasks.ship.targets import Target
 from tests.shipping import NEW, OLD, folder_of, loaded, settings
@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def tercet(project, cargoes, monkeypatch, capsys):
     """The command in this process, in a project whose bundle goes to a folder; code, output, standard error."""
     monkeypatch.setattr(delivery, "WINDOW_S", 0.002)
+    for name in ("promote", "reinstate"):  # of a server; tests/tasks/ship/test_champions.py has a real one
+        monkeypatch.setattr(ship.track, name, registry(name))
     shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
     write({"host-cpu": {"folder": "store", "keep": 1}})
     loaded(folder_of(cargoes[OLD]))
@@ -35,6 +37,17 @@ def tercet(project, cargoes, monkeypatch, capsys):
     return run
 
 
+def registry(name):
+    """What moves an alias, and tells by what it was told."""
+
+    def moved(what, *more):
+        if Path("away").exists():
+            raise TrackingError("nobody answers")
+        return track.Promoted(f"{name} {what} {' '.join(more)}", "7", None, "here")
+
+    return moved
+
+
 def write(ship):
     """params.yaml, with such a section `ship`."""
     Path("params.yaml").write_text(yaml.safe_dump(settings(**ship).known()))
@@ -45,17 +58,22 @@ def test_the_command_ships_tells_and_takes_back(tercet, cargoes, project):
     code, out, err = tercet("host-cpu", "--unsigned")
     assert (code, err) == (0, "")
     assert out.startswith(f"{project}/store: runs {OLD} ({old}): 8 examples agree, 0.00")
+    assert out.splitlines()[1:] == ["MLflow: promote out/bundles/host-cpu golden is version 7, at here"]
     assert " ms (record 1); " in out
     new = loaded(folder_of(cargoes[NEW])).id
     code, out, _ = tercet("host-cpu", "--unsigned")
     assert (code, f": runs {NEW} ({new}) instead of {old}: 8 examples agree" in out) == (0, True)
-    assert tercet("host-cpu", "--unsigned")[1] == f"{project}/store: runs {NEW} ({new}) already, and well\n"
+    again = tercet("host-cpu", "--unsigned")[1].splitlines()
+    assert again[0] == f"{project}/store: runs {NEW} ({new}) already, and well"
+    assert again[1].startswith("MLflow: promote ")  # one that was away then learns it now
     code, out, _ = tercet("--status")
     head, row = out.splitlines()
     assert (code, head.split()) == (0, ["device", "where", "version", "age", "health"])
     assert row.split()[:5] == ["host-cpu", f"{project}/store", NEW, f"({new})", row.split()[4]]
     assert row.endswith("s  well")
+    Path("away").touch()
     code, out, _ = tercet("--back", "host-cpu")
+    assert out.splitlines()[1].startswith("MLflow: nobody answers; its alias stays where it was")
     assert (code, out.startswith(f"{project}/store: runs {OLD} ({old}) again instead of {new}; ")) == (0, True)
     code, out, _ = tercet("--back", "host-cpu")
     assert (code, out) == (34, f"failed: {project}/store: no bundle is here that ran before; it runs {OLD} ({old})\n")
@@ -128,7 +146,7 @@ def test_a_canary_that_fails_keeps_the_others_as_they_are(tercet, fleet, project
     assert code == 33
     assert "d0/restart: " in out.splitlines()[0]
     assert out.splitlines()[0].endswith("; it runs nothing")
-    assert out.splitlines()[1] == "3 others of the fleet were left as they are"
+    assert out.splitlines()[1:] == ["3 others of the fleet were left as they are"]  # and the alias where it is
     assert not any((project / f"d{n}").exists() for n in (1, 2, 3))
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from tasks import track
+from tasks import files, track
 from tasks.errors import DataError, TrackingError
 from tasks.serve import server as services
 from tasks.serve.app import Limits
@@ -62,6 +62,11 @@ def test_the_alias_moves_when_told_and_goes_back(project: Path) -> None:
     assert aliases(project) == {"champion-here": "2", "previous-here": "1"}
     back = track.promote(old, NAME)
     assert (back.version, aliases(project)) == ("1", {"champion-here": "1", "previous-here": "2"})
+    again = track.reinstate(files.sha256(new / "SHA256SUMS"), "here", NAME)
+    assert (again.version, aliases(project)) == ("2", {"champion-here": "2", "previous-here": "1"})
+    with pytest.raises(DataError, match=f"no version holds the bundle {'0' * 16}, which here runs again"):
+        track.reinstate("0" * 64, "here", NAME)
+    track.promote(old, NAME)
     elsewhere = bundle(project / "elsewhere", device="there")
     assert track.promote(elsewhere, NAME).version == "3"
     assert aliases(project) == {"champion-here": "1", "previous-here": "2", "champion-there": "3"}

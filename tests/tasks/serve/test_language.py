@@ -102,6 +102,18 @@ def test_a_text_ends_where_it_is_told_to(client: Client) -> None:
     assert (found["text"], found["finish_reason"]) == (whole[: whole.index(stop)], "stop")
 
 
+def test_a_token_that_the_bundle_says_ends_a_text_does(tmp_path: Path, folder: Path) -> None:
+    prompt = max(PROMPTS, key=lambda each: len(set(by_hand(each, PLACES - len(each)))))
+    whole = by_hand(prompt, PLACES - len(prompt))
+    end = next(letter for letter in whole if letter != whole[0])
+    other = made(tmp_path / "b", folder / "attending.tflite")
+    (other / "words.json").write_text(json.dumps({"ends": [LETTERS.index(end)], "begins": None, "chat": None}))
+    sealed(other, json.loads((other / "manifest.json").read_text()))
+    with served(server.prepared(other, 1, 1, PATIENT)) as client:
+        (choice,) = client.post("/v1/completions", {"prompt": prompt}).json["choices"]
+    assert (choice["text"], choice["finish_reason"]) == (whole[: whole.index(end)], "stop")
+
+
 def test_messages_become_a_text_by_the_models_own_template(tmp_path: Path, folder: Path, client: Client) -> None:
     asked = {"messages": [{"role": "system", "content": "b"}, {"role": "user", "content": "c"}]}
     none = client.post(CHAT, asked)

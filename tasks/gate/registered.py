@@ -26,10 +26,10 @@ def artifact(version: Version, like: ArtifactCard) -> Made:
     stateful = any(call.state for call in calls)
     card = ArtifactCard(
         variant=version.tags["variant"],
-        model=version.tags["model"],
-        scheme=version.tags["scheme"],
+        model=version.tags.get("model", like.model),
+        scheme=version.tags.get("scheme", like.scheme),
         file=version.file.name,
-        sha256=version.tags["artifact_sha256"],
+        sha256=version.sha256,
         **sizes.of(content),
         inputs=like.inputs if stateful else graph.inputs,
         outputs=like.outputs if stateful else graph.outputs,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tasks import files
 from tasks.errors import DataError
@@ -12,11 +13,13 @@ from tasks.track.client import client
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the registered model, with its file."""
+    """A version of the registered model, with the LiteRT file of its variant."""
 
     name: str  # of the model and the version: digits-cnn/3
-    tags: Mapping[str, str]  # variant, model, scheme, artifact_sha256 among them
+    tags: Mapping[str, str]  # variant among them
     file: Path
+    sha256: str  # of the file
+    inputs: dict[str, Any] | None = None  # how its bundle prepares them; null of a file that is in no bundle
 
 
 def aliases(model: str) -> dict[str, str]:
@@ -36,11 +39,11 @@ def aliases(model: str) -> dict[str, str]:
 
 
 def fetch(model: str, version: str, folder: Path) -> Version:
-    """Copy the file of a version into an empty folder.
+    """Copy what a version holds into an empty folder: a file alone, or a bundle.
 
     Raises:
         TrackingError: the server does not answer, or has not all of it.
-        DataError: what it has is not the file that the version is of.
+        DataError: it has no LiteRT file that is the variant's own, as a bundle for another runtime may.
     """
     uri = server.uri()
     with server.told(uri):
@@ -48,8 +51,10 @@ def fetch(model: str, version: str, folder: Path) -> Version:
         from mlflow.artifacts import download_artifacts
 
         download_artifacts(artifact_uri=f"models:/{model}/{version}", dst_path=str(folder))
-    wanted = tags.get("artifact_sha256")
+    bundle = next((path.parent for path in files.below(folder) if path.name == "manifest.json"), folder)
+    manifest, prepared = (files.read_json(bundle / name) or {} for name in ("manifest.json", "preprocess.json"))
+    wanted = str(tags.get("artifact_sha256") or manifest.get("artifact_sha256"))
     found = next((path for path in files.below(folder) if files.sha256(path) == wanted), None)
     if found is None:
-        raise DataError(f"{model}/{version}: no file there has the SHA-256 {wanted} that the version is tagged with")
-    return Version(f"{model}/{version}", tags, found)
+        raise DataError(f"{model}/{version}: it holds no LiteRT file of the variant's own, of the SHA-256 {wanted}")
+    return Version(f"{model}/{version}", tags, found, wanted, prepared.get("inputs"))

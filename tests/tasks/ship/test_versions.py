@@ -13,37 +13,53 @@ from tasks.track import versions
 from tests.tasks.ship.conftest import Store
 
 
-def test_the_champion_of_a_device_comes_back_as_the_artifact_that_was_sent(
+def test_a_file_of_the_registry_comes_back_as_the_artifact_that_was_sent(
     store: Store, params: Params, tmp_path: Path
 ) -> None:
     assert versions.aliases(params.name) == {}
     track.publish(params)
     known = versions.aliases(params.name)
-    assert known.keys() == {"champion-host-cpu", "champion-ethos-u55-128"}
+    assert known.keys() == {"candidate-host-cpu", "candidate-ethos-u55-128"}
+    version = versions.fetch(params.name, known["candidate-host-cpu"], tmp_path / "found")
+    assert version.name == f"digits-cnn/{known['candidate-host-cpu']}"
+    assert version.inputs is None
+    same(version)
+
+
+def test_a_champion_comes_back_out_of_its_bundle_with_how_it_prepares_inputs(
+    store: Store, params: Params, tmp_path: Path
+) -> None:
+    track.promote(paths.bundle("host-cpu"), params.name)
+    known = versions.aliases(params.name)
     version = versions.fetch(params.name, known["champion-host-cpu"], tmp_path / "found")
-    assert version.name == f"digits-cnn/{known['champion-host-cpu']}"
-    variant = version.tags["variant"]
-    card = read(ArtifactCard, paths.artifact(variant) / "card.json")
-    assert files.sha256(version.file) == card.sha256 == version.tags["artifact_sha256"]
+    described = files.read_json(paths.bundle("host-cpu") / "preprocess.json")
+    assert version.inputs == described["inputs"]
+    same(version)
+
+
+def same(version: versions.Version) -> None:
+    """As the project has it."""
+    card = read(ArtifactCard, paths.artifact(version.tags["variant"]) / "card.json")
+    assert files.sha256(version.file) == card.sha256 == version.sha256
     made = registered.artifact(version, card)
     assert made.path == version.file
-    same = ("variant", "scheme", "sha256", "bytes", "inputs", "outputs", "operators", "signatures")
-    assert {name: getattr(made.card, name) for name in same} == {name: getattr(card, name) for name in same}
+    alike = ("variant", "scheme", "sha256", "bytes", "inputs", "outputs", "operators", "signatures")
+    assert {name: getattr(made.card, name) for name in alike} == {name: getattr(card, name) for name in alike}
 
 
-def test_a_file_that_is_not_the_version_s_is_refused(
+def test_a_version_without_the_variants_own_file_is_refused(
     store: Store, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     track.publish(params)
     monkeypatch.setattr(files, "sha256", lambda path: "0" * 64)
-    with pytest.raises(DataError, match="digits-cnn/1: no file there has the SHA-256 "):
+    with pytest.raises(DataError, match=r"digits-cnn/1: it holds no LiteRT file of the variant's own, of the SHA-256 "):
         versions.fetch(params.name, "1", tmp_path / "found")
 
 
 def test_what_is_no_litert_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(b"nothing")
-    version = versions.Version("digits-cnn/1", {"artifact_sha256": files.sha256(path)}, path)
+    version = versions.Version("digits-cnn/1", {}, path, files.sha256(path))
     with pytest.raises(DataError, match="digits-cnn/1: not a whole LiteRT file"):
         registered.artifact(version, ArtifactCard.model_construct())
 

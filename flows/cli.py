@@ -16,16 +16,8 @@ from flows.views import marks
 Command = Callable[[argparse.Namespace], int]
 MARK = "tercet stage"  # what a project's dvc.yaml says
 PRESET = "digits-cnn"  # of a new project
-WORKING = (
-    "run",
-    "search",
-    "stage",
-    "sensitivity",
-    "speculate",
-    "save",
-    "publish",
-    "sign",
-)  # by what they make, not by what they tell
+# by what they make, not by what they tell
+WORKING = ("run", "search", "stage", "sensitivity", "speculate", "save", "gate", "publish", "sign")
 BYTECODE_BYTES = 2**28  # what all libraries, compiled, may come to
 PREFECT = {  # unless the user has set them; another level of the console shows what Prefect itself has to say
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -153,6 +145,12 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     saved = add("save", _save, "Write a language model as a folder of Hugging Face, which others load.")
     saved.add_argument("model", help="baseline, or its name in the section `compress`")
     saved.add_argument("folder", metavar="DIR", type=arguments.folder, help="the folder to be made")
+    gate = add(
+        "gate", _gate, "Tell whether variants are worse than at a revision, or than what is in use: 1 if one is."
+    )
+    gate.add_argument("variants", metavar="VARIANT", nargs="*", help="in the section `quantize`; without it, all")
+    gate.add_argument("--against", metavar="REVISION|ALIAS", required=True, help="main, say, or champion-host-cpu")
+    gate.add_argument("--device", metavar="NAME", dest="devices", action="append", default=[], help="only on this one")
     add("compare", _compare, "Show the comparison of the last run.")
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
@@ -299,6 +297,14 @@ def _sign(options: argparse.Namespace) -> int:
     for line in sign(options.devices):
         print(line)
     return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from flows.gate import gate
+    from flows.start.quiet import quiet_libraries
+
+    quiet_libraries()
+    return gate(options.against, options.variants, options.devices)
 
 
 def _compare(_options: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ def _join(model: Any, graph: Any, of: Callable[[str], list[Any]], made: Made) ->
     for beside in of(BESIDE):
         places = [int(place) for place in beside.inputs]
         parts = [makers[place] for place in places if place in makers and read[place] == 1]
-        if len(parts) < len(places) or not _alike(graph, beside, parts):
+        if len(parts) < len(places) or not _alike(model, graph, beside, parts):
             continue
         first, (given, *constants) = parts[0], zip(*(map(int, part.inputs) for part in parts), strict=True)
         inputs = [given[0], *(_below(model, graph, each, made) for each in constants)]
@@ -72,8 +72,10 @@ def _flatten(graph: Any, product: Any) -> None:
         product.builtinOptions.keepNumDims = True
 
 
-def _alike(graph: Any, beside: Any, parts: Sequence[Any]) -> bool:
+def _alike(model: Any, graph: Any, beside: Any, parts: Sequence[Any]) -> bool:
     """Whether products differ in their weights alone, which are constants of a kind, and are put along their rows."""
+    if any(model.buffers[graph.tensors[i].buffer].data is None for part in parts for i in part.inputs[1:] if i >= 0):
+        return False  # weights that an operator makes, as DEQUANTIZE does of those that are integers in the file alone
     options = beside.builtinOptions
     axis, rank = options.axis, len(graph.tensors[beside.outputs[0]].shape)
     told = {str((part.inputs[0], vars(part.builtinOptions), *_kinds(graph, part))) for part in parts}

@@ -104,7 +104,7 @@ def quantized(content: bytes, entry: "Quantize", model: "tf_keras.Model") -> byt
         return tflite.compact(ai_edge.halves(joined.join(content)))
     numbers = ai_edge.numbers(entry.scheme, entry.block)
     if numbers.block is None:
-        return tflite.compact(joined.join(ai_edge.quantize(content, mixed.rules_of(numbers))))
+        return tflite.compact(ai_edge.quantize(joined.join(content), mixed.rules_of(numbers)))
     found = [
         replace(each, layer=None) if each.layer == HEAD else each
         for each in blocks.products(content, layers.names(model))

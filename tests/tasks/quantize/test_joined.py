@@ -64,6 +64,16 @@ def kinds(content):
     return [Counter(operator.kind for operator in graph.operators) for graph in tflite.parse(content).graphs]
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+def test_weights_that_an_operator_makes_floats_stay_as_they_are(biased, bits):
+    content = ai_edge.quantize(biased, [Rule(Numbers(bits, "float32"))])
+    assert [each["DEQUANTIZE"] for each in kinds(content)] == [3, 3]
+    found = joined.join(content)
+    assert kinds(found) == kinds(content)
+    for one, other in zip(answers(found), answers(content), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("scheme", ["float32", "int8", "blocks"])
 @pytest.mark.parametrize("bias", [False, True])
 def test_one_product_answers_to_the_bit_as_three_beside_each_other(plain, biased, scheme, bias):

@@ -17,6 +17,7 @@ from tasks.errors import ParamsError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, TEXT_BYTES
 from tasks.formats import cost, tflite
+from tasks.formats.schemes import SCHEMES, taking
 from tasks.quantize import language, layers
 from tasks.records.artifacts import Runnable
 from tests import decoders
@@ -255,6 +256,20 @@ def _signature(name, length, room, scores):
 def test_a_prompt_that_it_cannot_take_is_refused(driver, prompts, told):
     with pytest.raises(RefusedError, match=told):
         driver.prepare({"tokens": prompts})
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in taking("room") if scheme != "float32"])
+def test_every_scheme_of_a_decoder_says_nearly_what_keras_says(model, logits, scheme, tmp_path):
+    """As near as its bits let it: the errors of rounded weights, which are many and independent."""
+    path = tmp_path / "model.tflite"
+    path.write_bytes(language.make(model, entry(scheme, prefill=PREFILL, room=ROOM)).content)
+    driver = decoders.driver(path)
+    (prompt,) = driver.prepare({"tokens": TEXT[None, :9]})
+    driver.put(prompt)
+    driver.invoke()
+    off = np.square(driver.read()[0] - logits[8]).mean() ** 0.5 / logits[8].std()
+    least, most = {16: (0, 2e-3), 8: (1e-4, 0.04), 4: (0.04, 0.8)}[SCHEMES.load(scheme).weights]
+    assert least < off < most
 
 
 @pytest.mark.parametrize(("scheme", "dtype", "size"), [("dynamic", "int8", 1), ("int4-dynamic", "int4", 0.5)])

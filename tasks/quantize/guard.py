@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import tf_keras
 
 TRIED = 24  # examples, each asked twice: there and back
+WINDOWS = 4  # of text, where each of their tokens is answered: hundreds of answers, of tens of thousands of numbers
 UNIT = 2.0**-23  # in the last place of a float32, relative to it
 # what is no fault: the kernels' own units, of the largest answer (they approximate exp and tanh), and so many times
 # what Keras's own answers change where every weight is moved by one unit
@@ -43,7 +44,7 @@ def check(
     Args:
         content: a LiteRT file.
         scheme: what it was written at.
-        examples: model-ready ones, of which the first 24 are asked.
+        examples: model-ready ones, of which the first 24 are asked; 4 where `asked` answers every token of each.
         model: what it was made from; None: it came as a file.
         calls: its signatures, where it has several.
         asked: the one whose scores are the answer; see `predict`.
@@ -57,7 +58,7 @@ def check(
         ConversionError: LiteRT does not run the file, an answer is not finite or hangs from what was asked before, or
             floats answer something else than the model.
     """
-    n = min(len(examples), TRIED)
+    n = min(len(examples), WINDOWS if asked else TRIED)
     there = np.arange(n)
     tried = examples.take(there)
     found = answers(content, examples.take(np.concatenate([there, there[::-1]])), calls, asked)

@@ -128,7 +128,7 @@ class ArtifactCard(Runnable):
     file: str
     bytes: int
     gzip_bytes: int  # gzip -9: the size of a download
-    zstd_bytes: int | None = None  # zstd -19
+    zstd_bytes: int | None = None  # zstd -19, of up to 64 MiB
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operators: dict[str, int]  # how many of each

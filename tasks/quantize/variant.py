@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,10 @@ def write(
     described = language.described if language.writes(model) else _described
     graph, calls, answering = described(made.content, model)
     asked, kept = language.everywhere(model), rounding(answering, entry.cache) if entry.cache else None
-    distance = guard.check(made.content, entry.scheme, calibration, answering, calls, asked, kept)
-    program, lacks = _program(model, entry, graph)
+    with ThreadPoolExecutor(1) as beside:  # of half a GB it takes a minute of one processor
+        weighed = beside.submit(sizes.of, made.content)
+        distance = guard.check(made.content, entry.scheme, calibration, answering, calls, asked, kept)
+        program, lacks = _program(model, entry, graph)
     beside = language.PROGRAMS if calls else stablehlo.FILE
     (folder / FILE).write_bytes(made.content)
     if program:
@@ -92,7 +95,7 @@ def write(
         scheme=entry.scheme,
         file=FILE,
         sha256=hashlib.sha256(made.content).hexdigest(),
-        **sizes.of(made.content),
+        **weighed.result(),
         inputs=graph.inputs,
         outputs=graph.outputs,
         signatures=calls,

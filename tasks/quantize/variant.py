@@ -81,8 +81,8 @@ def write(
     described = language.described if language.writes(model) else _described
     graph, calls, answering = described(made.content, model)
     asked, kept = language.everywhere(model), rounding(answering, entry.cache) if entry.cache else None
-    with ThreadPoolExecutor(1) as beside:  # of half a GB it takes a minute of one processor
-        weighed = beside.submit(sizes.of, made.content)
+    with ThreadPoolExecutor(1) as other:  # of half a GB it takes a minute of one processor
+        weighed = other.submit(sizes.of, made.content)
         distance = guard.check(made.content, entry.scheme, calibration, answering, calls, asked, kept)
         program, lacks = _program(model, entry, graph)
     beside = language.PROGRAMS if calls else stablehlo.FILE

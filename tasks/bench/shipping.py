@@ -11,6 +11,7 @@ from tasks.bench import same_answers, timed
 from tasks.bench.device import Device
 from tasks.bench.devices import installed
 from tasks.bench.kinds import KINDS
+from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import Artifact
 from tasks.bench.setup import Shipped
 from tasks.bench.transport import Local
@@ -73,18 +74,19 @@ def processor(artifact: Artifact, device: Device, folder: Path, runtime: str | N
 
 
 def interpreted(
-    artifact: Artifact, folder: Path, found_by: str, runs: str, kernels: str = "default", file: str | None = None
+    artifact: Artifact, folder: Path, found_by: str, runs: str, kernels: Kernels = "default", file: str | None = None
 ) -> Shipped:
     """The `.tflite` file by LiteRT on any processor: where the device is another one, it stands in."""
     serves = "model.tflite"
     shutil.copyfile(artifact.path, folder / serves)
+    ask = litert(kernels).ask("predict", artifact)
     return Shipped(
         file=file or serves,
         found_by=found_by,
         runs=runs,
         serves=serves,
-        module="litert",
-        options={"kernels": kernels, "threads": 1},
+        module=ask["runtime"],
+        options=ask["options"],
         output=judged(artifact.card.outputs),
         requires=(required("ai-edge-litert"),),
     )

@@ -6,6 +6,7 @@ or a text each; of a model with several inputs `{"name": value}`, of one that re
 Errors are ValueErrors of one line, because nothing of the project need be there.
 """
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,8 @@ def _array(name: str, spec: dict[str, Any], values: list[Any]) -> Any:
         if spec["kind"] not in ("text", "tokens") or not all(isinstance(value, str) for value in values):
             raise ValueError(f"{name}: {spec['kind']}s in numbers expected; received a text")
         return np.array(values, object)
+    if spec["kind"] == "image" and (pixels := _pixels(values, spec["shape"])) is not None:
+        return pixels
     try:
         raw = np.array(values)
     except (ValueError, OverflowError):
@@ -63,6 +66,33 @@ def _array(name: str, spec: dict[str, Any], values: list[Any]) -> Any:
     if raw.dtype.kind not in "iu" or (raw.size and not 0 <= raw.min() <= raw.max() <= BRIGHTEST):
         raise ValueError(f"{name}: whole numbers from 0 to {BRIGHTEST} expected of an image's pixels")
     return raw.astype(np.uint8)
+
+
+def _pixels(images: list[Any], shape: list[int]) -> Any | None:
+    """Pixels [n, h, w, c], in half the time that numpy takes; None where they are none, for it to say what is wrong.
+
+    Args:
+        images: as JSON has them; grey ones may leave the last axis out.
+        shape: [h, w, c].
+    """
+    axes = shape[:-1] if shape[-1] == 1 and not _nested(images, len(shape)) else shape
+    parts = images
+    for size in axes:
+        if set(map(type, parts)) != {list} or set(map(len, parts)) != {size}:
+            return None
+        parts = list(chain.from_iterable(parts))
+    try:
+        return np.frombuffer(bytes(parts), np.uint8).reshape(len(images), *shape) if type(parts[0]) is int else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _nested(images: list[Any], depth: int) -> bool:
+    """Whether the first image's lists are so deep."""
+    part: Any = images
+    for _ in range(depth):
+        part = part[0] if isinstance(part, list) and part else None
+    return isinstance(part, list)
 
 
 def _table(rows: list[Any], columns: list[str], preprocess: Any) -> Any:

@@ -21,6 +21,12 @@ class Wide:
     worth: int  # from so many examples on one call costs less than single ones
 
 
+def alone_s(model: Any) -> float:
+    """Seconds that one call takes, where nothing else is in its way."""
+    example = _drawn(model, 0)
+    return min(_timed(model, example)[0] for _ in range(TRIES))
+
+
 def widened(bundle: Bundle, model: Any, threads: int) -> Wide | None:
     """The program for several examples at once; None: its file does not allow it, it answers otherwise, or costs more.
 

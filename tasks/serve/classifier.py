@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 
 from tasks.serve import inputs
-from tasks.serve.batches import SIZE, joined, widened
+from tasks.serve.batches import SIZE, alone_s, joined, widened
 from tasks.serve.bundle import Bundle
 from tasks.serve.counts import Counts
 from tasks.serve.pool import Answer, Job
@@ -30,7 +30,7 @@ class Classifier:
     def __init__(self, bundle: Bundle, threads: int, counts: Counts) -> None:
         self._bundle, self._counts, self._inputs = bundle, counts, bundle.inputs
         self._model = bundle.model(threads)
-        self.wide = widened(bundle, self._model, threads)
+        self.alone_s, self.wide = alone_s(self._model), widened(bundle, self._model, threads)
         self._preprocess = bundle.module("preprocess")
         self._match = bundle.module("runner.arrays").match
         self._names = list(self._model.inputs)

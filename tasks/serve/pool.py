@@ -1,14 +1,16 @@
 """Workers, each a thread with a model of its own, and the bounded queue before them.
 
 Requests come from the event loop's thread. A worker takes several at once where many wait, which saves a hand-over for
-each; with several workers each takes its share. A request that is alone is answered at once in the loop's own thread,
-if that is brief: to wake a worker and to be woken by it takes longer than a small model.
+each; with several workers each takes its share. Where a model is brief, the loop's own thread has one too and answers
+brief requests, several at once likewise: to wake a worker and to be woken by it takes longer than such a model, and two
+threads that both want Python's lock hold each other up.
 """
 
 import asyncio
 import math
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +20,6 @@ from typing import Any, NamedTuple
 
 RETRY_S = 1  # least that a client is told to wait
 SHARE = 0.1  # of what a job took in the mean that estimates what the next one does
-BRIEF_S = 1e-3  # a model that takes no longer may hold the event loop, where only one client asks
 
 
 class Answer(NamedTuple):
@@ -36,7 +37,7 @@ class Job:
     kind: str  # of its body: a media type
     body: Any
     future: "asyncio.Future[Answer]"
-    brief: bool = False  # may be answered in the event loop's own thread, if the model is quick
+    brief: bool = False  # may be answered in the event loop's own thread
     arrived: float = field(default_factory=time.perf_counter)
 
 
@@ -51,6 +52,13 @@ class FullError(Exception):
 Handler = Callable[[list[Job]], Sequence[Answer]]  # one answer for each; in the worker's own thread
 
 
+class Here(NamedTuple):
+    """What answers in the event loop's own thread."""
+
+    handle: Handler
+    crowded: bool  # also where others wait or are being answered
+
+
 class Pool:
     """The queue and the workers.
 
@@ -60,6 +68,7 @@ class Pool:
         most: jobs that a worker takes at once.
         limit_s: after which nobody waits for an answer any more.
         failed: the answer to a job whose handler raised, given what is to be said in one line.
+        here: answers brief jobs in the event loop's own thread, all or those that are alone; None: nobody does.
     """
 
     def __init__(
@@ -70,11 +79,13 @@ class Pool:
         most: int,
         limit_s: float,
         failed: Callable[[str], Answer],
+        here: "Here | None" = None,
     ) -> None:
         self.capacity, self._most, self._limit_s, self._failed = capacity, most, limit_s, failed
         self.inside, self._mean_s = 0, 0.0
         self.alone: Callable[[], bool] = lambda: False  # whether the server has no other request at this moment
-        self._handlers = handlers
+        self._handlers, self._here = handlers, here
+        self._brief: deque[Job] = deque()  # that wait for the event loop to have a moment
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._since: list[float | None] = [None for _ in handlers]  # when each began with what it works on
         self.threads: list[Thread] = []
@@ -119,12 +130,23 @@ class Pool:
             FullError: so many are inside already.
         """
         self.admit()
-        quick = job.brief and 0 < self._mean_s < BRIEF_S
-        if quick and not self.inside and self.alone():  # so every worker is idle, its model too
-            self._finish(self._worked(self._handlers[0], [job]))
-            return
         self.inside += 1
-        self._queue.put(job)
+        alone = self.inside == 1 and self.alone()
+        if not (self._here and job.brief and (alone or self._here.crowded)):
+            self._queue.put(job)
+            return
+        self._brief.append(job)
+        if alone:
+            self._answer_here(self._here.handle)
+        elif len(self._brief) == 1:  # those behind it come before the loop gets there
+            job.future.get_loop().call_soon(self._answer_here, self._here.handle)
+
+    def _answer_here(self, handle: Handler) -> None:
+        """Answer some of the brief jobs, then let the loop read and write."""
+        jobs = [self._brief.popleft() for _ in range(min(self._most, len(self._brief)))]
+        if self._brief:
+            jobs[0].future.get_loop().call_soon(self._answer_here, handle)
+        self._left(self._worked(handle, jobs))
 
     def _taken(self) -> list[Job] | None:
         """The next jobs, the first of which is waited for; None: it is time to end."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from tasks.errors import DeviceError
 from tasks.serve import app, language, speaker
@@ -17,24 +17,25 @@ from tasks.serve.bundle import Bundle, opened, placed
 from tasks.serve.classifier import Classifier, refusal
 from tasks.serve.completing import Completer
 from tasks.serve.counts import Counts
-from tasks.serve.pool import Answer, Handler, Pool
+from tasks.serve.pool import Answer, Handler, Here, Pool
 
 if TYPE_CHECKING:
     import uvicorn
 
 IDLE_S = 5  # until a connection is closed on which nothing more is asked
 BACKLOG = 2048  # connections that wait to be accepted
+ALONE_S = 1e-3  # a program that takes no longer may hold the event loop, where only one client asks
+CROWDED_S = 1e-4  # always: to read a request and to write its answer takes as long
 
 
 @dataclass(frozen=True)
 class Service:
     """What is served, its models loaded."""
 
-    app: FastAPI
+    app: ASGIApp
     pool: Pool
     plan: str  # in a line
     limit_s: int  # that what is being answered has when the server is to end
-    brief: bool = True  # an answer may be so brief that it is given in the event loop's own thread
 
 
 def prepared(folder: Path, workers: int | None, threads: int | None, limits: Limits) -> Service:
@@ -54,10 +55,12 @@ def prepared(folder: Path, workers: int | None, threads: int | None, limits: Lim
 def _classifying(bundle: Bundle, workers: int, threads: int, limits: Limits) -> Service:
     counts = Counts()
     handlers = [Classifier(bundle, threads, counts) for _ in range(workers)]
-    pool = _pool(handlers, limits, limits.together)
+    here = _here(bundle, handlers[0], threads, counts)
+    pool = _pool(handlers, limits, limits.together, here)
     wide = handlers[0].wide
     batches = f"{wide.worth} or more examples in one call" if wide else "one example a call"
-    plan = f"{bundle.name}: {_put(workers, threads)}, {batches}; POST /predict"
+    brief = ", brief requests by the event loop itself" if here and here.crowded else ""
+    plan = f"{bundle.name}: {_put(workers, threads)}{brief}, {batches}; POST /predict"
     return Service(app.made(bundle, pool, counts, limits), pool, plan, math.ceil(limits.seconds))
 
 
@@ -69,14 +72,21 @@ def _writing(bundle: Bundle, workers: int, threads: int, limits: Limits) -> Serv
     scribe = language.Scribe(name, pool, words, room, limits, counts)
     plan = f"{bundle.name}: {_put(workers, threads)}, room for {room} tokens; POST /v1/completions"
     plan += ", /v1/chat/completions" if words.chat else ""
-    return Service(language.made(bundle, scribe), pool, plan, math.ceil(limits.seconds), brief=False)
+    return Service(language.made(bundle, scribe), pool, plan, math.ceil(limits.seconds))
 
 
-def _pool(handlers: Sequence[Handler], limits: Limits, together: int) -> Pool:
+def _here(bundle: Bundle, measured: Classifier, threads: int, counts: Counts) -> Here | None:
+    """What answers in the event loop's own thread: a program of its own, where it takes less than what is around it."""
+    if threads > 1 or measured.alone_s > ALONE_S:
+        return None
+    return Here(Classifier(bundle, threads, counts), crowded=measured.alone_s <= CROWDED_S)
+
+
+def _pool(handlers: Sequence[Handler], limits: Limits, together: int, here: Here | None = None) -> Pool:
     def failed(said: str) -> Answer:
         return refusal(500, said)
 
-    return Pool(handlers, capacity=limits.inside, most=together, limit_s=limits.seconds, failed=failed)
+    return Pool(handlers, capacity=limits.inside, most=together, limit_s=limits.seconds, failed=failed, here=here)
 
 
 def _put(workers: int, threads: int) -> str:
@@ -116,6 +126,5 @@ def made(service: Service) -> "uvicorn.Server":
         backlog=BACKLOG,
     )
     server = uvicorn.Server(config)
-    if service.brief:
-        service.pool.alone = lambda: len(server.server_state.tasks) < 2
+    service.pool.alone = lambda: len(server.server_state.tasks) < 2
     return server

@@ -74,10 +74,14 @@ def test_labels_and_probabilities_are_those_of_the_interpreter(tmp_path: Path, v
         np.testing.assert_allclose([answer["score"] for answer in answers], expected.max(1), rtol=1e-5)
 
 
-def test_every_one_of_many_at_once_gets_its_own_answer(client: Client) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 1.0], ids=["by the event loop", "by workers"])
+def test_every_one_of_many_at_once_gets_its_own_answer(
+    folder: Path, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.serve.classifier.alone_s", lambda _model: seconds)
     images = noise(200)
     expected = by_the_interpreter(GOLDEN / "float32.tflite", images).argmax(1)
-    with ThreadPoolExecutor(16) as threads:
+    with serving(folder, workers=2) as client, ThreadPoolExecutor(16) as threads:
         told = list(threads.map(lambda image: client.predict(image.tolist()), images))
     assert {answer.status for answer in told} == {200}
     assert [answer.json["predictions"][0]["index"] for answer in told] == expected.tolist()

@@ -1,6 +1,7 @@
 """The service of a language model: what is asked by HTTP, and the text that is answered, at once or as it comes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from tasks.serve.pool import Answer, FullError, Job, Pool
 from tasks.serve.speaker import Words
 
 EVENTS = "text/event-stream"
+LATE = 504
+CODES = {404: "model_not_found"}  # of errors, where OpenAI has one
 
 
 class NoEndError(Exception):
@@ -51,24 +54,26 @@ class Scribe:
             async with asyncio.timeout(self.limits.seconds):
                 body = await read(request, self.limits.bytes)
         except TimeoutError:
-            return failed(504, f"no request within {self.limits.seconds:g} s")
+            return failed(LATE, f"no request within {self.limits.seconds:g} s")
         if body is None:
             return failed(413, f"a body of up to {self.limits.bytes} bytes expected")
         loop = asyncio.get_running_loop()
         try:
             wanted = openai.asked(kind, body)
+            if wanted.model not in (None, self.name):
+                return failed(404, f"model: {self.name} expected; received {wanted.model}")
             prompt = openai.prompted(wanted, self.words)
             wish = Wish(prompt, openai.most(wanted, len(prompt), self.room), wanted.stops, loop)
             job = Job(JSON, wish, loop.create_future())
             job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
             self.pool.submit(job)
         except ValueError as error:
-            return failed(422, str(error))
+            return failed(400, str(error))
         except FullError as error:
             return failed(503, "too many requests wait; try later", retry_s=error.retry_s)
         sheet = Sheet(kind is Chat, self.name)
         if wanted.stream:
-            return StreamingResponse(self._events(sheet, wish), media_type=EVENTS)
+            return StreamingResponse(self._events(sheet, wish, told=wanted.told), media_type=EVENTS)
         return await self._whole(sheet, wish, request)
 
     async def _pieces(self, wish: Wish) -> AsyncIterator[Piece]:
@@ -81,7 +86,7 @@ class Scribe:
                         piece = await wish.pieces.get()
                 except TimeoutError:
                     said = f"no end within {self.limits.seconds:g} s; ask for fewer max_tokens"
-                    raise NoEndError(504, said) from None
+                    raise NoEndError(LATE, said) from None
                 if isinstance(piece, Answer):  # instead of an end: its worker has failed
                     raise NoEndError(piece.status, orjson.loads(piece.content)["error"])
                 yield piece
@@ -90,16 +95,19 @@ class Scribe:
         finally:
             wish.cancelled.set()
 
-    async def _events(self, sheet: Sheet, wish: Wish) -> AsyncIterator[bytes]:
-        first = True
+    async def _events(self, sheet: Sheet, wish: Wish, *, told: bool) -> AsyncIterator[bytes]:
+        first, written = True, 0
         try:
             async for piece in self._pieces(wish):
+                written = piece.tokens
                 if piece.text or piece.ended:
-                    yield b"data: " + orjson.dumps(sheet.part(piece, first=first)) + b"\n\n"
+                    yield _event(orjson.dumps(sheet.part(piece, first=first)))
                     first = False
+            if told:
+                yield _event(orjson.dumps(sheet.last(len(wish.prompt), written)))
         except NoEndError as error:
-            yield b"data: " + bytes(failed(error.status, str(error)).body) + b"\n\n"
-        yield b"data: [DONE]\n\n"
+            yield _event(bytes(failed(error.status, str(error)).body))
+        yield _event(b"[DONE]")
 
     async def _whole(self, sheet: Sheet, wish: Wish, request: Request) -> Response:
         collecting = asyncio.ensure_future(self._collected(sheet, wish))
@@ -120,6 +128,10 @@ class Scribe:
         return Response(orjson.dumps(sheet.whole(text, len(wish.prompt), found[-1])), media_type=JSON)
 
 
+def _event(content: bytes) -> bytes:
+    return b"data: " + content + b"\n\n"
+
+
 async def _gone(request: Request) -> None:
     """Return when the client has gone."""
     while (await request.receive())["type"] != "http.disconnect":
@@ -129,8 +141,10 @@ async def _gone(request: Request) -> None:
 def failed(status: int, said: str, retry_s: int | None = None) -> Response:
     """An error as such clients expect it, in one line."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    content = {"error": {"message": " ".join(said.split()), "type": kind, "param": None, "code": status}}
-    headers = None if retry_s is None else {"Retry-After": str(retry_s)}
+    content = {"error": {"message": " ".join(said.split()), "type": kind, "param": None, "code": CODES.get(status)}}
+    headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
+    if status == LATE:  # OpenAI's client would ask twice more, for what would take as long again
+        headers["x-should-retry"] = "false"
     return Response(orjson.dumps(content), status, headers, media_type=JSON)
 
 
@@ -147,8 +161,16 @@ def made(bundle: Bundle, scribe: Scribe) -> FastAPI:
     app.add_route("/v1/completions", completions, methods=["POST"])
     app.add_route("/v1/chat/completions", chat, methods=["POST"])
 
+    model = {"id": scribe.name, "object": "model", "created": int(time.time()), "owned_by": "tercet"}
+
     @app.get("/v1/models")
     async def models() -> dict[str, object]:
-        return {"object": "list", "data": [{"id": scribe.name, "object": "model", "owned_by": "tercet"}]}
+        return {"object": "list", "data": [model]}
+
+    @app.get("/v1/models/{name}")
+    async def one(name: str) -> Response:
+        if name != scribe.name:
+            return failed(404, f"model: {scribe.name} expected; received {name}")
+        return Response(orjson.dumps(model), media_type=JSON)
 
     return app

@@ -1,6 +1,7 @@
 """The form in which clients of language models ask and are answered: OpenAI's completions and chat completions.
 
-Of its parameters those count that are named here; greedy is the only way of choosing. What says otherwise is refused.
+Of its parameters those count that are named here; greedy is the only way of choosing. What says otherwise is refused;
+what could change nothing then (top_p, seed, user) is left aside.
 """
 
 import time
@@ -17,6 +18,23 @@ USUAL = 256  # tokens, where nobody says how many
 STOPS = 4  # as OpenAI allows
 
 
+Nothing = Annotated[float, Field(ge=0, le=0)] | None
+
+
+class Extras(BaseModel):
+    """What is told beside the text."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    include_usage: bool = False
+
+
+class Form(BaseModel):
+    """What the text is to look like."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    type: Literal["text"]
+
+
 class _Asked(BaseModel):
     """What both have."""
 
@@ -24,12 +42,21 @@ class _Asked(BaseModel):
     model: str | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     stream: bool = False
+    stream_options: Extras | None = None
     stop: str | Annotated[list[str], Field(max_length=STOPS)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=0)] | None = None
+    temperature: Nothing = None
+    frequency_penalty: Nothing = None
+    presence_penalty: Nothing = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
     n: Literal[1] | None = None
     tools: None = None
     logprobs: Literal[False] | None = None
-    echo: Literal[False] | None = None
+    response_format: Form | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether a stream ends with how many tokens there were."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -42,6 +69,15 @@ class Completion(_Asked):
     """A text to go on with."""
 
     prompt: str | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    best_of: Literal[1] | None = None
+    echo: Literal[False] | None = None
+    suffix: None = None
+
+
+class Part(Form):
+    """Some of a message's text."""
+
+    text: str
 
 
 class Message(BaseModel):
@@ -49,7 +85,13 @@ class Message(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
     role: str
-    content: str
+    content: str | list[Part]
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """As templates read it."""
+        whole = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return {"role": self.role, "content": whole}
 
 
 class Chat(_Asked):
@@ -101,7 +143,7 @@ def _conversation(template: str, messages: list[Message]) -> str:
     room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     room.globals["raise_exception"] = _refused
     try:
-        said = [message.model_dump() for message in messages]
+        said = [message.plain for message in messages]
         return room.from_string(template).render(messages=said, add_generation_prompt=True, bos_token="", eos_token="")
     except TemplateError as error:
         raise ValueError(f"messages: the model's template: {error}") from None
@@ -137,17 +179,24 @@ class Sheet:
     number: str = field(default_factory=lambda: uuid.uuid4().hex)
     created: int = field(default_factory=lambda: int(time.time()))
 
-    def _headed(self, what: str, choice: dict[str, Any]) -> dict[str, Any]:
+    def _headed(self, what: str, *choices: dict[str, Any]) -> dict[str, Any]:
         head = "chatcmpl" if self.chat else "cmpl"
         about = {"id": f"{head}-{self.number}", "object": what, "created": self.created, "model": self.model}
-        return {**about, "choices": [{"index": 0, **choice, "logprobs": None}]}
+        return {**about, "choices": [{"index": 0, **choice, "logprobs": None} for choice in choices]}
+
+    def _part(self, *choices: dict[str, Any]) -> dict[str, Any]:
+        return self._headed("chat.completion.chunk" if self.chat else "text_completion", *choices)
 
     def part(self, piece: Piece, *, first: bool) -> dict[str, Any]:
         """A piece of a streamed answer."""
         if not self.chat:
-            return self._headed("text_completion", {"text": piece.text, "finish_reason": piece.ended})
+            return self._part({"text": piece.text, "finish_reason": piece.ended})
         delta = {"role": "assistant", "content": piece.text} if first else {"content": piece.text}
-        return self._headed("chat.completion.chunk", {"delta": delta, "finish_reason": piece.ended})
+        return self._part({"delta": delta, "finish_reason": piece.ended})
+
+    def last(self, prompt: int, written: int) -> dict[str, Any]:
+        """What stands behind all pieces of a streamed answer: how many tokens there were."""
+        return {**self._part(), "usage": usage(prompt, written)}
 
     def whole(self, text: str, prompt: int, last: Piece) -> dict[str, Any]:
         """An answer in one."""
@@ -156,9 +205,10 @@ class Sheet:
         else:
             choice = {"text": text}
         what = "chat.completion" if self.chat else "text_completion"
-        usage = {
-            "prompt_tokens": prompt,
-            "completion_tokens": last.tokens,
-            "total_tokens": prompt + last.tokens,
-        }
-        return {**self._headed(what, {**choice, "finish_reason": last.ended}), "usage": usage}
+        told = self._headed(what, {**choice, "finish_reason": last.ended})
+        return {**told, "usage": usage(prompt, last.tokens)}
+
+
+def usage(prompt: int, written: int) -> dict[str, int]:
+    """How many tokens there were."""
+    return {"prompt_tokens": prompt, "completion_tokens": written, "total_tokens": prompt + written}

@@ -12,7 +12,7 @@ from tasks.serve.bundle import Bundle
 from tasks.ship import words
 
 GENERATE = ("language", "pjrt_language")  # modules of the runner that write
-DECODE = "decode"
+DECODE, PREFILL = "decode", "prefill"
 LONGEST = 4096  # tokens, where a file does not say its room
 
 
@@ -50,16 +50,20 @@ class Pjrt:
 
     def __init__(self, model: Any, read: Any) -> None:
         self._model, self._read, self.room = model, read, model.room
+        for name in model.about["programs"]:  # compiled now, and not while somebody waits
+            if DECODE in name or PREFILL in name:
+                model.program(name)
 
     def tokens(self, prompt: list[int]) -> Iterator[int]:
         """See `Writer`."""
-        model = self._model
+        model, place = self._model, len(prompt)
         _take_in(model, prompt)
         token = int(np.argmax(model.read()[0]))
-        model.held |= model.place(token=[token], position=len(prompt))
+        model.held |= model.place(token=[token], position=place)
         while True:
             yield token
-            token = int(self._read(model.call(DECODE)["token"])[0])
+            place += 1
+            token = int(self._read(model.call(model.at(DECODE, place))["token"])[0])
 
 
 def _take_in(model: Any, prompt: list[int]) -> None:

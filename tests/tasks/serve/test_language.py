@@ -117,7 +117,7 @@ def test_a_token_that_the_bundle_says_ends_a_text_does(tmp_path: Path, folder: P
 def test_messages_become_a_text_by_the_models_own_template(tmp_path: Path, folder: Path, client: Client) -> None:
     asked = {"messages": [{"role": "system", "content": "b"}, {"role": "user", "content": "c"}]}
     none = client.post(CHAT, asked)
-    assert (none.status, "has no template" in none.json["error"]["message"]) == (422, True)
+    assert (none.status, "has no template" in none.json["error"]["message"]) == (400, True)
     other = made(tmp_path / "b", folder / "attending.tflite")
     (other / "words.json").write_text(json.dumps({"ends": [WORDS - 1], "begins": None, "chat": TEMPLATE}))
     sealed(other, json.loads((other / "manifest.json").read_text()))
@@ -148,14 +148,14 @@ WRONG = {
 def test_what_cannot_be_done_is_told_in_one_line(client: Client, case: str) -> None:
     body, said = WRONG[case]
     told = client.post("/v1/completions", body)
-    assert told.status == 422
+    assert told.status == 400
     assert said in told.json["error"]["message"]
     assert len(told.json["error"]["message"].splitlines()) == 1
 
 
 def test_a_token_that_the_model_does_not_know_is_told(client: Client) -> None:
     told = client.post("/v1/completions", {"prompt": [WORDS]})
-    assert (told.status, told.json["error"]["message"]) == (422, "prompt: tokens from 0 to 10 expected; received 11")
+    assert (told.status, told.json["error"]["message"]) == (400, "prompt: tokens from 0 to 10 expected; received 11")
 
 
 def test_texts_are_counted_and_so_are_their_tokens(folder: Path) -> None:

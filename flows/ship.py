@@ -131,6 +131,9 @@ def _each(fleet: Sequence[Target], step: Step) -> int:
             print(f"failed: {error}", flush=True)
             _log("failed", target, None, why=str(error))
             return error.code if isinstance(error, ShippingError) else 1
+        except BaseException:  # whatever it is, no more begin
+            stop.set()
+            raise
         return 0
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

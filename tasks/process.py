@@ -68,6 +68,16 @@ def told(
     return Told(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
+def close(process: "subprocess.Popen[bytes]", limit_s: float) -> None:
+    """End a process's input and give it some time to end by that; then it is killed, and the group that it leads."""
+    assert process.stdin
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(limit_s)
+    kill(process)
+
+
 def kill(process: "subprocess.Popen[bytes]") -> None:
     """End a process and the group that it leads: harmless where it has ended by itself."""
     with suppress(ProcessLookupError):

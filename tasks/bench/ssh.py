@@ -24,7 +24,7 @@ from tasks.bench.answers import Answer
 from tasks.bench.openssh import connect, last_words, refusal
 from tasks.errors import DeviceError
 from tasks.files import replaced, sha256
-from tasks.process import kill
+from tasks.process import close, kill
 from tasks.scratch import scratch
 
 CONNECT_S, PROBE_S, CLOSE_S, TRANSFER_S = 30.0, 60.0, 20.0, 900.0
@@ -254,12 +254,7 @@ class Remote:
 
     def _close(self) -> None:
         """End the keeper's input and wait until it has cleaned up."""
-        assert self._keeper.stdin
-        with suppress(BrokenPipeError):
-            self._keeper.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._keeper.wait(CLOSE_S)
-        kill(self._keeper)
+        close(self._keeper, CLOSE_S)
         self._heard.close()
         self._said.close()
         self._local.__exit__(None, None, None)

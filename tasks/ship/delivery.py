@@ -15,12 +15,12 @@ from tasks.bench.kinds import KINDS
 from tasks.bench.kinds import ssh as kind
 from tasks.bench.locks import hold
 from tasks.bench.ssh import Host
-from tasks.errors import DataError, DeviceError, ShippingError
+from tasks.errors import DataError, DeviceError, ShippingError, SigningError
 from tasks.ship import classify
-from tasks.ship.link import Link, LostError, Piece, runs
+from tasks.ship.link import Link, LostError, Piece, runs, size
 from tasks.ship.manifest import Manifest
 from tasks.ship.targets import Target
-from tasks.sign import fleet
+from tasks.sign import fleet, signature
 from tasks.sign.device import verify
 
 JUDGES = ("cryptography", "tuf")  # what needs to be there to judge a signature
@@ -59,7 +59,7 @@ def cargo(device: str, *, signed: bool) -> Cargo:
 
     Raises:
         DataError: there is none, or it is empty: the line says why.
-        SigningError: it is not signed, but has to be.
+        SigningError: it has to be signed and is not, or it is not what was signed.
     """
     folder = paths.bundle(device)
     manifest = records.read(Manifest, folder / classify.MANIFEST)
@@ -70,14 +70,26 @@ def cargo(device: str, *, signed: bool) -> Cargo:
     about, metadata = {"device": device, "variant": manifest.variant, "bundle_sha256": name}, None
     packages = ["numpy", *(Requirement(each).name for each in manifest.program.requires)]
     if signed:
-        bundle[verify.SIGNATURE] = signature = fleet.signature(paths.FLEET, device)
-        name = sha256(signature).hexdigest()
+        bundle[verify.SIGNATURE] = content = _signature(device, folder)
+        name = sha256(content).hexdigest()
         place = paths.FLEET / "metadata"
         metadata = {path.relative_to(place).as_posix(): path for path in files.below(place)}
         packages += JUDGES
     described = devices.load(device)
     pinned = KINDS.load(getattr(described, "runtime", described.kind)).pinned
     return Cargo(device, name[:16], about, bundle, dict(metadata) if metadata else None, tuple(packages), pinned)
+
+
+def _signature(device: str, folder: Path) -> bytes:
+    """The signature of a device's bundle, which is still what was signed."""
+    content = fleet.signature(paths.FLEET, device)
+    try:
+        signed, _, _ = verify.unpacked(content, folder / verify.SIGNATURE)
+    except verify.RefusedError as error:
+        raise SigningError(str(error)) from None
+    if signed != signature.statement(folder):
+        raise SigningError(f"{device}: its bundle is not the one that was signed: `tercet sign {device}`")
+    return content
 
 
 def ship(target: Target, what: Cargo, told: Told = lambda _: None) -> Delivered:
@@ -99,7 +111,11 @@ def ship(target: Target, what: Cargo, told: Told = lambda _: None) -> Delivered:
     try:
         with hold(target.lock, exclusive=False), Link(target, hold=True) as link:  # what is measured is not disturbed
             before, settled = link.ask("hello", packages=[])["current"], link.settled
-            found = None if before == what.id and _is_well(link) else _deliver(link, what, load, told)
+            found = None
+            if before == what.id and _is_well(link):
+                _renew(link, what, load)
+            else:
+                found = _deliver(link, what, load, told)
     except LostError as error:
         after = settle(target)
         if after["current"] != what.id or after["turning"]:
@@ -175,7 +191,7 @@ class Load:
     @property
     def size(self) -> int:
         """Bytes."""
-        return sum(len(piece) if isinstance(piece, bytes) else piece.stat().st_size for piece in self.pieces.values())
+        return sum(map(size, self.pieces.values()))
 
 
 def _load(what: Cargo, site: Path | None) -> Load:
@@ -185,6 +201,13 @@ def _load(what: Cargo, site: Path | None) -> Load:
     packages = files.sha256(site) if site else None
     pieces |= {packages: site} if packages and site else {}
     return Load(pieces, bundle, metadata if what.metadata else None, packages)
+
+
+def _renew(link: Link, what: Cargo, load: Load) -> None:
+    """Have a target that runs a bundle already know what the fleet says by now: which keys count, and until when."""
+    if load.metadata is not None:
+        link.put(what.id, {digest: load.pieces[digest] for digest in load.metadata.values()})
+        link.ask("renew", timeout_s=TAKE_S, device=what.device, fleet=load.metadata)
 
 
 def _deliver(link: Link, what: Cargo, load: Load, told: Told) -> dict[str, Any]:

@@ -15,16 +15,21 @@ from typing import Any, Self
 
 from tasks.bench import shipping
 from tasks.errors import DeviceError, ShippingError
-from tasks.process import kill
+from tasks.process import close
 from tasks.ship.targets import Target
 from tasks.sign.device import verify
 
 PACKAGE = "onboard"  # what the modules are called there
 KEEPER = Path(__file__).parent / "device"
-GREETING_S, ANSWER_S, CLOSE_S = 60.0, 120.0, 10.0
+GREETING_S, ANSWER_S, TAKES_S, CLOSE_S = 60.0, 120.0, 60.0, 10.0
 PIECE = 2**18  # bytes
 SLOWEST_BYTES_S = 1e6  # that a device takes in and reads again
 Piece = Path | bytes  # a file, or its content
+
+
+def size(piece: Piece) -> int:
+    """Bytes."""
+    return len(piece) if isinstance(piece, bytes) else piece.stat().st_size
 
 
 class LostError(DeviceError):
@@ -51,11 +56,14 @@ class Link:
         sent = json.dumps({"sources": sources(), "site": [], "run": f"{PACKAGE}.ship.keeper", **self._words()})
         self._process = subprocess.Popen(
             self.target.command((KEEPER / "boot.py").read_text(encoding="utf-8")),
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
             start_new_session=True,
         )
+        assert self._process.stdin
+        os.set_blocking(self._process.stdin.fileno(), False)  # so that `_write` has a time limit
         try:
             self._write(b"%d\n%s" % (len(sent), sent.encode()))
             self.settled = self._answer(GREETING_S)["settled"]
@@ -81,9 +89,7 @@ class Link:
             files: the files.
             told: is called with the bytes that were there already.
         """
-        sizes = {
-            digest: len(piece) if isinstance(piece, bytes) else piece.stat().st_size for digest, piece in files.items()
-        }
+        sizes = {digest: size(piece) for digest, piece in files.items()}
         for _ in range(2):
             have = self.ask("put", id=name, files=sizes)["have"]
             told(sum(have.values()))
@@ -108,9 +114,12 @@ class Link:
 
     def _write(self, content: bytes) -> None:
         assert self._process.stdin
+        to, left = self._process.stdin.fileno(), memoryview(content)
         with suppress(BrokenPipeError):  # it has ended already: what it said is read next
-            self._process.stdin.write(content)
-            self._process.stdin.flush()
+            while left:
+                if not select.select([], [to], [], TAKES_S)[1]:
+                    raise LostError(f"{self.target.name}: takes nothing in for {TAKES_S:g} s")
+                left = left[os.write(to, left) :]
 
     def _answer(self, timeout_s: float) -> dict[str, Any]:
         """The next answer that is not only a step on the way."""
@@ -149,12 +158,7 @@ class Link:
         return LostError(f"{self.target.name}: the connection was lost")
 
     def _close(self) -> None:
-        assert self._process.stdin
-        with suppress(BrokenPipeError):
-            self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_S)
-        kill(self._process)
+        close(self._process, CLOSE_S)
         self._said.close()
 
 

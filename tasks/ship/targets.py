@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 
 from tasks.bench import devices, openssh
@@ -45,19 +46,29 @@ def of(params: Params, device: str) -> list[Target]:
     """The targets of a device, the canary first.
 
     Raises:
-        ParamsError: there is no such device, or nothing says where its bundle goes.
+        ParamsError: there is no such device, nothing says where its bundle goes, or another device's goes there.
     """
     if device not in params.benchmark.devices:
         raise ParamsError(f"no device {device!r} is measured here; {suggest(device, params.benchmark.devices)}")
-    fleet, described = params.ship.get(device, Fleet()), devices.load(device)
-    hosts = tuple(dict.fromkeys(fleet.hosts)) or ((device,) if described.kind == "ssh" else ())
-    if not hosts and fleet.folder is None:
+    hosts, folder = _place(params, device)
+    if folder is None:
         raise ParamsError(
             f"{device}: nothing says where its bundle goes: name hosts or a folder in params.yaml, such as "
             f"`ship: {{{device}: {{hosts: [pi-1, pi-2]}}}}` or `ship: {{{device}: {{folder: /srv/{params.name}}}}}`"
         )
-    folder = fleet.folder or f"tercet/{params.name}-{device}"
-    if not hosts:
-        folder = str(Path(folder).expanduser().absolute())
-    python = fleet.python or str(getattr(described, "python", "python3") if hosts else sys.executable)
-    return [Target(device, host, folder, python, fleet.keep, fleet.tolerance) for host in hosts or (None,)]
+    for other in params.ship.keys() - {device}:
+        others, its_folder = _place(params, other)
+        if its_folder is not None and normpath(its_folder) == normpath(folder) and {*hosts} & {*others}:
+            raise ParamsError(f"{device}: {folder} is {other}'s as well; name another folder in params.yaml")
+    fleet, described = params.ship.get(device, Fleet()), devices.load(device)
+    python = fleet.python or (str(getattr(described, "python", "python3")) if hosts[0] else sys.executable)
+    return [Target(device, host, folder, python, fleet.keep, fleet.tolerance) for host in hosts]
+
+
+def _place(params: Params, device: str) -> tuple[tuple[str | None, ...], str | None]:
+    """The hosts that run a device's bundle, null for this machine, and the folder there; null: nobody has told any."""
+    fleet = params.ship.get(device, Fleet())
+    hosts = tuple(dict.fromkeys(fleet.hosts)) or ((device,) if devices.load(device).kind == "ssh" else ())
+    if hosts:
+        return hosts, fleet.folder or f"tercet/{params.name}-{device}"
+    return (None,), fleet.folder and str(Path(fleet.folder).expanduser().absolute())

@@ -181,6 +181,30 @@ def test_targets_are_the_hosts_of_the_fleet_or_a_folder_here(project, monkeypatc
     assert command[-2:] == ["pi-1", """exec sh -c 'exec /opt/py -I -c '"'"'print(1)'"'"''"""]
 
 
+def test_two_devices_do_not_share_a_folder(project):
+    places = {"host-cpu": {"folder": "there/."}, "host-cpu-2t": {"folder": "there"}}
+    given = settings().known() | {"ship": places}
+    given["benchmark"]["devices"] = list(places)
+    shared = params.Params.model_validate(given)
+    with pytest.raises(ParamsError, match=r"^host-cpu: .*/there is host-cpu-2t's as well; name another folder in par"):
+        targets.of(shared, "host-cpu")
+    given["ship"]["host-cpu"]["hosts"] = ["pi-1"]
+    assert targets.of(params.Params.model_validate(given), "host-cpu")[0].folder == "there/."
+
+
+def test_after_a_fault_of_ours_no_more_machines_are_begun(monkeypatch, project):
+    monkeypatch.setattr(ship, "AT_ONCE", 1)
+    begun = []
+
+    def step(target):
+        begun.append(target)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        ship._each(fleet_of(project, 4), step)
+    assert len(begun) == 1
+
+
 @pytest.mark.parametrize(
     ("section", "line"),
     [

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,13 +13,17 @@ from .store import Store, remove, sync
 
 PIECE = 2**18  # bytes
 SILENT_S = 60  # so long nothing may come; then this process ends as if it had been killed, and the device is free
-UNPACKED = 4  # bytes of packages for each of their archive
 ROOM = 2**20  # bytes that stay free
 TAR_S = 600
+DIGEST = re.compile("[0-9a-f]{64}")
 
 
 class FullError(Exception):
     """What is to come does not fit on the disk: the message says how much does."""
+
+
+class OutsideError(Exception):
+    """A name leads elsewhere than what is brought may lie."""
 
 
 class Incoming:
@@ -36,7 +41,10 @@ class Incoming:
 
         Raises:
             FullError: the rest does not fit.
+            OutsideError: a file is named by something else.
         """
+        for name in wanted:
+            self._piece(name)
         self.folder.mkdir(exist_ok=True)
         for path in self.folder.iterdir():
             if path.name not in wanted:
@@ -70,38 +78,51 @@ class Incoming:
         """A folder of files by their names; the SHA-256 of each tells which it is.
 
         Raises:
-            ValueError: a name leads out of it.
+            OutsideError: a name leads out of it.
         """
         folder = self.folder / what
         remove(folder)
         folder.mkdir()
         for name, content in names.items():
             if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
-                raise ValueError(f"{name!a} is no name of a file in the bundle")
+                raise OutsideError(f"{name!a} is no name of a file in the bundle")
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             try:
-                os.link(self.folder / content, folder / name)
+                os.link(self._piece(content), folder / name)
             except OSError:  # a file system without hard links
-                shutil.copyfile(self.folder / content, folder / name)
+                shutil.copyfile(self._piece(content), folder / name)
+                sync(folder / name)
         return folder
 
     def unpack(self, archive: str) -> Path:
-        """The packages of an archive, unpacked for good."""
+        """The packages of an archive, unpacked for good.
+
+        Raises:
+            OutsideError: it is named by something else than its SHA-256.
+        """
+        piece = self._piece(archive)
         folder = self.store.folder / "packages" / archive[:16]
         if not folder.is_dir():
             folder.parent.mkdir(exist_ok=True)
             temporary = folder.with_name(f".{folder.name}.tmp")
             remove(temporary)
             temporary.mkdir()
-            command = ["tar", "xzmf", str(self.folder / archive), "-C", str(temporary)]
+            command = ["tar", "xzmf", str(piece), "-C", str(temporary)]
             done = subprocess.run(command, capture_output=True, timeout=TAR_S, check=False)
             if done.returncode:
                 said = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
                 remove(temporary)
                 raise OSError(f"tar: {' '.join(said)}")
+            os.sync()  # all that `tar` has written, before it has a name that is trusted
             temporary.rename(folder)
             sync(folder.parent)
         return folder
+
+    def _piece(self, name: str) -> Path:
+        """Where a file comes to lie, or came to."""
+        if not DIGEST.fullmatch(name):
+            raise OutsideError(f"{name!a} is no SHA-256")
+        return self.folder / name
 
     def clear(self) -> None:
         """Take all away."""

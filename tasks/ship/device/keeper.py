@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from .child import FAILED, FULL, HELD, NOTHING, OUTSIDE, PROOF, RESTART, UNSIGNED, FailedError, child, run
-from .incoming import SILENT_S, FullError, Incoming, digest
+from .incoming import SILENT_S, FullError, Incoming, OutsideError, digest
 from .store import BACK, NEXT, TURNING, HeldError, Store, remove, sync
 
-SUMS = "SHA256SUMS"
-DO = ("hello", "put", "take", "back", "status")  # what may be asked for
+SUMS, INSTALL = "SHA256SUMS", "sign.install"
+DO = ("hello", "put", "take", "renew", "back", "status")  # what may be asked for
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PROOF_S, INSTALL_S, RESTART_S = 300.0, 600.0, 60.0
 
@@ -85,10 +85,7 @@ class Keeper:
         finally:
             self.incoming.clear()
         if packages:
-            link = self.store.folder / "site" / name
-            link.parent.mkdir(exist_ok=True)
-            remove(link)
-            link.symlink_to(Path("..", "packages", packages.name))
+            self.store.give(name, packages)
         self._note("installed", to=name)
         others = [each for each in self.store.journal["champions"] if each["id"] != name]
         try:
@@ -103,6 +100,16 @@ class Keeper:
             self.store.write_script()
         return found
 
+    def renew(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Learn what the fleet's newest metadata say, and judge by them what runs here; it is not touched."""
+        current = str(self.store.current)
+        try:
+            self._judged(self.store.bundle(current), request, self.store.site(current))
+        finally:
+            self.incoming.clear()
+        self._note("confirmed", why=None)
+        return {"current": current}
+
     def back(self, request: dict[str, Any]) -> dict[str, Any]:
         """Switch to the bundle that ran before the current one, which is withdrawn by that."""
         former = self.store.former()
@@ -111,8 +118,7 @@ class Keeper:
         names = [each["id"] for each in self.store.journal["champions"]]
         others = self.store.journal["champions"][: names.index(former)]
         about = self.store.champion(former) or {}
-        if self._trusts():  # an older one may run again, but none whose key was revoked since
-            child("sign.install", ["check", str(self.store.folder), former], self.store.site(former), INSTALL_S)
+        self._check(former)  # an older one may run again, but none whose key was revoked since
         self._note("installed", **{"from": self.store.current, "to": former, "why": None, "by": self.by})
         return self._turn(former, about, others, request)
 
@@ -126,6 +132,7 @@ class Keeper:
         found["health"] = None
         if current and request["prove"]:
             try:
+                self._check(current)
                 self._proof(current, 1.0, 0.0)  # nothing is timed: what runs may be at work
             except FailedError as error:
                 found["health"] = str(error)
@@ -133,36 +140,45 @@ class Keeper:
 
     def _installed(self, request: dict[str, Any], site: list[str]) -> str:
         """Bring the bundle into the store where it is what it should be; its name there."""
-        source = self._laid_out("bundle", request["bundle"])
+        source = self.incoming.lay_out("bundle", request["bundle"])
         if request["fleet"] is None:
             if self._trusts():
                 raise FailedError("not signed, and this device takes what is signed alone", UNSIGNED)
             return self._placed(source, request["bundle"])
-        fleet, install = self._laid_out("metadata", request["fleet"]), "sign.install"
+        return self._judged(source, request, site)
+
+    def _judged(self, source: Path, request: dict[str, Any], site: list[str]) -> str:
+        """Have a signed bundle in the store, if it is what the fleet's metadata want; its name there."""
+        fleet = self.incoming.lay_out("metadata", request["fleet"])
         if not self._trusts():
-            child(install, ["trust", str(self.store.folder), str(fleet / "1.root.json")], site, INSTALL_S)
+            child(INSTALL, ["trust", str(self.store.folder), str(fleet / "1.root.json")], site, INSTALL_S)
         words = ["take", str(source), str(self.store.folder), request["device"], str(fleet)]
-        return Path(child(install, words, site, INSTALL_S)).name
+        return Path(child(INSTALL, words, site, INSTALL_S)).name
+
+    def _check(self, name: str) -> None:
+        """Make sure that a bundle of the store is as one has signed it whose key counts, where only such may run."""
+        if self._trusts():
+            child(INSTALL, ["check", str(self.store.folder), name], self.store.site(name), INSTALL_S)
 
     def _trusts(self) -> bool:
         """Whether what is signed alone may run here."""
         return (self.store.folder / "trust" / "root.json").exists()
-
-    def _laid_out(self, what: str, names: dict[str, str]) -> Path:
-        try:
-            return self.incoming.lay_out(what, names)
-        except ValueError as error:
-            raise FailedError(str(error), OUTSIDE) from None
 
     def _placed(self, source: Path, digests: dict[str, str]) -> str:
         """Move a bundle into the store, whose files are as they were sent; the proof compares them with its sums."""
         name = digests[SUMS][:16]
         folder = self.store.bundle(name)
         folder.parent.mkdir(exist_ok=True)
-        if not folder.is_dir() or any(digest(folder / each) != digests[each] for each in digests):
-            remove(folder)
+        if _holds(folder) != digests:
+            for each in (source, *(path for path in source.rglob("*") if path.is_dir())):
+                sync(each)
+            damaged = folder.with_name(f".{name}.old")
+            remove(damaged)
+            if folder.exists():
+                folder.rename(damaged)
             source.rename(folder)
             sync(folder.parent)
+            remove(damaged)
         return name
 
     def _turn(
@@ -227,6 +243,12 @@ class Keeper:
         return next(each for each in (folder, *folder.parents) if each.exists())
 
 
+def _holds(folder: Path) -> dict[str, str | None]:
+    """The SHA-256 of each file of a folder, by its name; null of what is none."""
+    found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix(): None if path.is_symlink() else digest(path) for path in found}
+
+
 def _line(error: Exception) -> str:
     return str(error) if isinstance(error, FailedError) else f"{type(error).__name__}: {error}"
 
@@ -260,6 +282,8 @@ def answered(keeper: Keeper, request: dict[str, Any]) -> dict[str, Any]:
         failed, code = str(error), error.code
     except FullError as error:
         failed, code = str(error), FULL
+    except OutsideError as error:
+        failed, code = str(error), OUTSIDE
     except OSError as error:
         failed, code = f"{error.filename or keeper.store.folder}: {error.strerror or error}", FAILED
         if error.errno in NO_ROOM:

@@ -104,6 +104,15 @@ class Store:
         place = self.folder / "site" / name
         return [str(place.resolve())] if place.exists() else []
 
+    def give(self, name: str, packages: Path) -> None:
+        """Have a bundle run with packages that were sent for it; it is never without those that it had."""
+        link, temporary = self.folder / "site" / name, self.folder / ".site"
+        link.parent.mkdir(exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(Path("..", "packages", packages.name))  # from where it will lie
+        temporary.replace(link)
+        sync(link.parent)
+
     def lay(self, name: str | None, link: str) -> None:
         """Make ready that a bundle runs, so that `turn` needs no room on the disk; None: that none does."""
         place = self.folder / link
@@ -138,6 +147,9 @@ class Store:
         """Take away all but the bundle that runs and so many that did before it, and what was sent for them alone."""
         names = [each["id"] for each in self.journal["champions"] if each["id"] != self.current]
         kept = {self.current, *(names[-keep:] if keep else [])}
+        champions = [each for each in self.journal["champions"] if each["id"] in kept]
+        if champions != self.journal["champions"]:
+            self.note(self.journal["step"], champions=champions)  # first: what is half gone is not gone back to
         for place in (*self.folder.glob("bundles/*"), *self.folder.glob("site/*")):
             if place.name not in kept:
                 remove(place)
@@ -145,9 +157,6 @@ class Store:
         for place in self.folder.glob("packages/*"):
             if place.name not in used:
                 remove(place)
-        champions = [each for each in self.journal["champions"] if each["id"] in kept]
-        if champions != self.journal["champions"]:
-            self.note(self.journal["step"], champions=champions)
 
     def write_script(self) -> None:
         """Write `classify`, for this Python."""
@@ -175,9 +184,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sync(folder: Path) -> None:
-    """Have the disk hold a folder's names."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Have the disk hold a folder's names, or what is in a file."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,7 +6,8 @@ python -m PACKAGE.install take SOURCE STORE DEVICE FLEET    says where the bundl
 
 PACKAGE is the folder of this file, which `verify.py` lies in, too. SOURCE is a bundle with its signature, FLEET the
 folder of the fleet's metadata (The Update Framework, TUF 1.0) that came with it; both may come from anybody. A refusal
-has its own exit code, see `verify.Refusal`; 2 is a wrong command line, 1 a file that cannot be read or written.
+has its own exit code, see `verify.Refusal`; 30 is a full disk, 2 a wrong command line, 1 a file that cannot be read or
+written.
 
     STORE/trust/root.json    the root that was trusted first
     STORE/trust/metadata/    what was seen since: nothing older is taken
@@ -16,6 +17,7 @@ Which of them runs is decided elsewhere. After a kill, a full disk or a power cu
 new bundle as well. Two at once take turns. Whether a timestamp has expired is known by the device's own clock.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -39,6 +41,7 @@ SUFFIX = ".sig"  # of a target: what the signature of a device's bundle is calle
 SHOWN = 16  # digits of a digest that name a bundle
 URL = "fleet:///"  # what the updater calls the folder
 PIECE = 2**20  # bytes
+FULL, NO_ROOM = 30, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WHY = (  # the first that an error is one of counts
     (
         exceptions.ExpiredMetadataError,
@@ -291,8 +294,9 @@ def main(words: Sequence[str]) -> int:
         print(f"install: {error}", file=sys.stderr)
         return error.refusal
     except (OSError, ValueError) as error:
-        print(f"install: {error}", file=sys.stderr)
-        return 1
+        full = isinstance(error, OSError) and error.errno in NO_ROOM
+        print(f"install: {'the disk is full there: ' if full else ''}{error}", file=sys.stderr)
+        return FULL if full else 1
     return 0
 
 

@@ -316,6 +316,16 @@ def test_an_upload_that_broke_off_goes_on(
     assert (store / "current" / "README.txt").read_bytes() == large
 
 
+def test_what_was_planted_in_the_bundle_that_runs_goes_by_the_next_shipment(
+    store: Path, target: Target, cargoes: dict[str, Cargo]
+) -> None:
+    (store / "current" / "planted.py").write_text("")
+    assert delivery.status(target)["health"] is not None
+    assert delivery.ship(target, cargoes[OLD]).proof is not None
+    assert complete(store, cargoes) == OLD
+    assert [path.name for path in (store / "bundles").iterdir()] == [cargoes[OLD].id]
+
+
 @pytest.mark.slow
 def test_what_came_out_wrong_is_sent_again(
     store: Path, target: Target, cargoes: dict[str, Cargo], tmp_path: Path

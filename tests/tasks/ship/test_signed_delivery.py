@@ -1,13 +1,15 @@
 """Shipping what is signed: a device that trusts a key takes nothing else, and never goes back to what was revoked."""
 
+import json
 import sys
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tasks import paths
+from tasks import files, paths
 from tasks.errors import ShippingError, SigningError
 from tasks.ship import delivery
 from tasks.ship.delivery import Cargo
@@ -16,10 +18,11 @@ from tasks.sign import fleet, signature
 from tasks.sign.device import verify
 from tests.shipping import NEW, OLD, folder_of, loaded
 
-UNSIGNED, CHANGED, OLDER, REVOKED = (
+UNSIGNED, CHANGED, OLDER, FROZEN, REVOKED = (
     verify.Refusal.UNSIGNED,
     verify.Refusal.CHANGED,
     verify.Refusal.OLDER,
+    verify.Refusal.FROZEN,
     verify.Refusal.REVOKED_KEY,
 )
 
@@ -99,6 +102,49 @@ def test_an_older_bundle_is_refused_and_one_whose_key_was_revoked_never_runs_aga
     with pytest.raises(ShippingError, match=f"which was revoked; it runs {NEW} ") as raised:
         delivery.back(begun.target)
     assert raised.value.code == REVOKED
+
+
+def test_a_device_that_runs_it_already_learns_which_keys_count_by_now(
+    begun: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = ec.generate_private_key(ec.SECP256R1())
+    fleet.rotate(paths.FLEET, begun.root, second)
+    new = begun.signed(NEW, by=second)
+    delivery.ship(begun.target, new)
+    fleet.revoke(paths.FLEET, verify.fingerprint(begun.release.public_key()), begun.root, second)
+    assert delivery.ship(begun.target, begun.signed(NEW, by=second)).proof is None  # the very same bundle
+    with pytest.raises(ShippingError, match=f"which was revoked; it runs {NEW} ") as raised:
+        delivery.back(begun.target)
+    assert raised.value.code == REVOKED
+    with monkeypatch.context() as patch:
+        patch.setattr(fleet, "LASTS", fleet.LASTS | {"timestamp": timedelta(seconds=-1)})
+        late = begun.signed(NEW, by=second)
+    with pytest.raises(ShippingError, match=f"timestamp.json is expired.*; it runs {NEW} ") as raised:
+        delivery.ship(begun.target, late)
+    assert raised.value.code == FROZEN
+
+
+def test_what_was_forged_in_the_bundle_that_runs_is_seen_and_goes_by_the_next_shipment(begun: Project) -> None:
+    """Its own sums agree: only the signature tells."""
+    place = (Path(begun.target.folder) / "current").resolve()
+    manifest = json.loads((place / "manifest.json").read_text())
+    before = manifest["files"]["README.txt"]["sha256"]
+    (place / "README.txt").write_text("forged")
+    manifest["files"]["README.txt"] |= {"sha256": files.sha256(place / "README.txt"), "bytes": 6}
+    sums = (place / "SHA256SUMS").read_text().replace(before, files.sha256(place / "README.txt"))
+    was = files.sha256(place / "manifest.json")
+    files.write_json(place / "manifest.json", manifest)
+    (place / "SHA256SUMS").write_text(sums.replace(was, files.sha256(place / "manifest.json")))
+    assert "cut short: README.txt" in delivery.status(begun.target)["health"]
+    assert delivery.ship(begun.target, delivery.cargo("host-cpu", signed=True)).proof is not None
+    assert files.sha256(place / "README.txt") == before
+    assert delivery.status(begun.target)["health"] is None
+
+
+def test_a_bundle_made_anew_since_it_was_signed_is_told_before_anything_is_sent(begun: Project) -> None:
+    loaded(begun.folder / NEW)
+    with pytest.raises(SigningError, match=r"^host-cpu: its bundle is not the one that was signed: `tercet"):
+        delivery.cargo("host-cpu", signed=True)
 
 
 def test_what_has_to_be_signed_and_is_not_is_told_before_anything_is_sent(begun: Project) -> None:

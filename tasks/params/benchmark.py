@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, create_model
 
 from tasks.errors import suggest
 from tasks.params.section import Count, Name, Section
+from tasks.records import Rates
 from tasks.records.figures import lower
 
 
@@ -31,6 +32,16 @@ class Prices(Section):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]  # ISO 4217
     kwh: Price | None = None  # energy, wherever a device stands
     hour: dict[Name, Price] = Field(default_factory=dict)  # of a device, by its name
+
+    def rates(self, device: str) -> Rates | None:
+        """What is paid on a device; None: nothing."""
+        hour = self.hour.get(device)
+        found = Rates(
+            currency=self.currency,
+            per_hour=hour.value if hour else None,
+            per_kwh=self.kwh.value if self.kwh else None,
+        )
+        return found if found.of else None
 
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -130,6 +130,19 @@ def _latency(phase: str = INFERENCE) -> "Callable[[Row], Value | None]":
     return read
 
 
+def _percentile(of: Literal["ms_p95", "ms_p99"]) -> "Callable[[Row], Value | None]":
+    """A percentile of the inferences of a window, the median over the windows; it is not taken in turns."""
+
+    def read(row: "Row") -> Value | None:
+        latency = row.measurement.latency
+        found: float | None = getattr(latency, of) if latency else None
+        if latency is None or found is None:
+            return None
+        return Value(found, source=latency.provenance, unpaired=latency.provenance == "measured")
+
+    return read
+
+
 def _rate(phase: str) -> "Callable[[Row], Value | None]":
     """How many of its units a phase does in a second, in the median run."""
     latency = _latency(phase)
@@ -243,6 +256,8 @@ FIGURES: dict[str, Figure] = {
             turns=_latency_turns(),
             axis="milliseconds per inference, median",
         ),
+        Figure("latency_ms_p95", "ms", "lower", "latency, p95", _percentile("ms_p95")),
+        Figure("latency_ms_p99", "ms", "lower", "latency, p99", _percentile("ms_p99")),
         Figure("latency_ratio", "ratio", "lower", "ratio", _speed("latency"), room="terminal"),
         Figure(
             "ttft_ms",

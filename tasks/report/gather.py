@@ -14,7 +14,6 @@ from tasks.records import (
     Evaluation,
     Measurement,
     ModelCard,
-    Rates,
     Row,
     Split,
     Subject,
@@ -66,16 +65,8 @@ def _priced(comparison: Comparison, prices: Prices | None) -> Comparison:
     if prices is None:
         return comparison
 
-    def priced(row: Row) -> Row:
-        hour = prices.hour.get(row.device)
-        rates = Rates(
-            currency=prices.currency,
-            per_hour=hour.value if hour else None,
-            per_kwh=prices.kwh.value if prices.kwh else None,
-        )
-        return row.model_copy(update={"rates": rates if rates.of else None})
-
-    return comparison.model_copy(update={"rows": tuple(map(priced, comparison.rows))})
+    rows = tuple(row.model_copy(update={"rates": prices.rates(row.device)}) for row in comparison.rows)
+    return comparison.model_copy(update={"rows": rows})
 
 
 def _prices(prices: Prices | None) -> list[str]:

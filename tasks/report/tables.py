@@ -11,7 +11,7 @@ from tasks.report import compare
 from tasks.ship import speed
 
 DETAILS = {  # what the CSV has of a measurement beside its figures
-    "latency": ("ms_p10_floor", "ms_p90", "ms_p95", "ms_p99", "ms_mean", "window_cv"),
+    "latency": ("ms_p10_floor", "ms_p90", "ms_mean", "window_cv"),
     "ratio": ("pairs", "kind"),
     "energy": ("scope", "formula", "reason"),
     "memory": ("what",),

@@ -188,10 +188,12 @@ def _asked_for(params: Params, search: Search) -> list[object]:
     named = space.written(params)
     models = {params.quantize[name].model for name in named} - {BASELINE}
     line = {each for model in models for each in [model, *params.ancestors(model)]} - {BASELINE}
+    prices = params.benchmark.prices
     return [
         search.model_dump(mode="json", exclude={"trials", "parallel", "winners"}),
         {name: params.quantize[name].model_dump(mode="json") for name in named},
         {name: params.compress[name].model_dump(mode="json") for name in sorted(line)},
         params.benchmark.protocol.model_dump(mode="json"),
         params.metric,
+        *([prices.model_dump(mode="json")] if prices else []),
     ]

@@ -235,7 +235,8 @@ def _measure(workshop: Workshop, made: Made, device: str, folder: Path, progress
     if measured.status != "ok":
         kind = DeviceError if here and measured.status == "invalid" else UnsupportedError
         raise kind(f"{device}: {measured.status}: {measured.reason}")
-    row = _row(made, measured, progress.figures[QUALITY])
+    row, prices = _row(made, measured, progress.figures[QUALITY]), workshop.params.benchmark.prices
+    row = row.model_copy(update={"rates": prices and prices.rates(device)})
     for figure in FIGURES.values():
         if figure.scope == "device" and (value := _figure(row, figure, workshop.folder)) is not None:
             progress.know(f"{figure.key}@{device}", value.value, value.provenance)
@@ -287,6 +288,8 @@ def _figure(row: Row, figure: Figure, folder: Path) -> Value | None:
         figure: which.
         folder: of the study, which keeps what the reference costs on each device.
     """
+    if figure.made_of is not None:
+        return figure.made_of(row, lambda key: _figure(row, FIGURES[key], folder))
     alone = speed.on_scale(row, figure, None)
     if alone is None or figure.turns is None or not alone.unpaired:  # an estimate needs no scale
         return alone

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks import closure, params, paths
 from tasks.files import sha256
@@ -196,6 +197,10 @@ def test_other_goals_or_another_baseline_are_another_study(begun):
     first = begun()
     assert begun(trials=99, parallel=1, winners=9).folder == first.folder
     assert begun(seed=1).folder != first.folder
+    priced = yaml.safe_load(paths.PARAMS.read_text())
+    priced["benchmark"]["prices"] = {"currency": "EUR", "hour": {"host-cpu": {"value": 0.36, "source": "a list"}}}
+    paths.PARAMS.write_text(yaml.safe_dump(priced))
+    assert begun().folder != first.folder
     (paths.model("baseline") / "model.h5").write_bytes(b"other weights")
     assert begun().folder != first.folder
 

@@ -38,7 +38,12 @@ SEARCH = {
 VALUES = {
     **SETTINGS,
     "prepare": {"source": "digits"},
-    "benchmark": {"reference": "fp32", "devices": ["host-cpu"], "protocol": {"mode": "full"}},
+    "benchmark": {
+        "reference": "fp32",
+        "devices": ["host-cpu"],
+        "protocol": {"mode": "full"},
+        "prices": {"currency": "EUR", "hour": {"host-cpu": {"value": 0.36, "source": "a list"}}},
+    },
     "search": SEARCH,
 }
 POINT = {"scheme": "int8", "prune.sparsity": 0.5, "cluster.clusters": 8}
@@ -154,7 +159,12 @@ def judge(workshop, *finished, **goals):
 def test_a_trial_has_every_figure_and_reads_no_test_example(workshop, reads):
     done = trial.carry_out(workshop, 3, plan_of(workshop, chain="prune"), judge(workshop))
     assert (done.status, done.reason) == ("ok", None)
-    assert {"quality", *SIZES, "latency_ms@host-cpu", "latency_ratio@host-cpu"} == set(done.figures)
+    assert {"quality", *SIZES, "latency_ms@host-cpu", "latency_ratio@host-cpu", "cost_per_million@host-cpu"} == set(
+        done.figures
+    )
+    assert done.figures["cost_per_million@host-cpu"] == pytest.approx(
+        0.1 * done.figures["latency_ms@host-cpu"]  # 1e6 inferences of so many ms, by an hour of 3.6e6 ms
+    )
     folder = workshop.folder / "3"
     file = folder / "artifact" / "model.tflite"
     assert done.figures["bytes"] == file.stat().st_size

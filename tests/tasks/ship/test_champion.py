@@ -15,6 +15,7 @@ from tasks.records import Comparison, Energy, Instructions, Memory, Paired, Rati
 from tasks.records.figures import FIGURES, Value
 from tasks.ship.champion import Choice, select, undecided
 from tasks.ship.speed import cost, tied
+from tests.phases import changed
 
 MakeRow = Callable[..., Row]
 
@@ -51,6 +52,21 @@ def test_the_nearest_is_named_with_its_distances(make_row: MakeRow) -> None:
     assert choice.distances == pytest.approx({"latency_ms": 0.25, "bytes": 0.5})
     assert "nearest" in choice.reason
     assert "latency_ms by 25.0%" in choice.reason
+
+
+def test_a_percentile_of_latency_may_be_limited(make_row: MakeRow) -> None:
+    rows = []
+    for variant, median, p99 in (("float32", 1.0, 1.2), ("int8", 0.5, 3.0), ("dynamic", 0.8, 1.5), ("few", 0.1, None)):
+        row = make_row(variant, latency_ms=median)
+        assert row.measurement.latency
+        latency = row.measurement.latency.model_copy(update={"ms_p99": p99})
+        rows.append(row.model_copy(update={"measurement": changed(row.measurement, latency=latency)}))
+    choice = select(compare(*rows), "host-cpu", Budget(max_latency_ms_p99=2.0))
+    assert (choice.champion, choice.within_budget) == ("dynamic", True)
+    assert "few" not in choice.candidates  # too few inferences a window to tell
+    choice = select(compare(*rows), "host-cpu", Budget(max_latency_ms_p99=1.0))
+    assert (choice.champion, choice.within_budget) == ("float32", False)
+    assert choice.distances == pytest.approx({"latency_ms_p99": 0.2})
 
 
 def test_a_drop_counts_as_a_share_of_its_limit_also_where_that_is_0(make_row: MakeRow) -> None:

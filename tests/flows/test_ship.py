@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 import yaml
@@ -193,16 +194,21 @@ def test_two_devices_do_not_share_a_folder(project):
 
 
 def test_after_a_fault_of_ours_no_more_machines_are_begun(monkeypatch, project):
-    monkeypatch.setattr(ship, "AT_ONCE", 1)
-    begun = []
+    monkeypatch.setattr(ship, "AT_ONCE", 2)
+    fleet, begun, third = fleet_of(project, 4), [], Event()
 
     def step(target):
         begun.append(target)
-        raise RuntimeError
+        if len(begun) == 3:
+            third.set()
+        if target is not fleet[0]:
+            raise RuntimeError
+        third.wait(0.2)
+        return "well"
 
     with pytest.raises(RuntimeError):
-        ship._each(fleet_of(project, 4), step)
-    assert len(begun) == 1
+        ship._each(fleet, step)
+    assert begun == fleet[:2]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 """Images in folders: one folder for each class, of its name, with JPEG and PNG files at any depth.
 
-The class folders lie in `prepare.path` itself, or in its folders `train` and, where there is one, `test`. What is
-hidden (a name that begins with a dot) is not looked at, links are followed, and the case of a suffix does not matter.
-Where the split is by group, an image is of the group whose folder holds it, within that of its class:
-`cat/camera-3/x.jpg`; a group may have a folder in several classes.
+The class folders lie in `prepare.path` itself, or in its folders `train` and, where there is one, `test`. An archive of
+such folders (tar, compressed or not, or ZIP) is read as it is: its images go into out/data in packed shards, as those
+of a folder do with `prepare.pack`. What is hidden (a name that begins with a dot) is not looked at, links are followed,
+and the case of a suffix does not matter. Where the split is by group, an image is of the group whose folder holds it,
+within that of its class: `cat/camera-3/x.jpg`; a group may have a folder in several classes.
 """
 
 import logging
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.data import trees
+from tasks.data.trees import Tree
 from tasks.errors import DataError, suggest
 from tasks.examples import Array
 from tasks.examples.dataset import BY, LABEL, Source
 from tasks.examples.files import Files
 from tasks.examples.images import Look, look
-from tasks.files import below
 from tasks.members import DataSource
 from tasks.params import Prepare
 
@@ -36,9 +38,11 @@ def check(params: Prepare) -> None:
     Raises:
         DataError: they are not.
     """
-    if not Path(str(params.path)).is_dir():
+    path = Path(str(params.path))
+    if not path.is_dir() and not trees.is_archive(path):
+        what = "neither a folder nor an archive (tar, ZIP)" if path.exists() else "no such folder"
         raise DataError(
-            f"{params.path}: no such folder; prepare.path names one that holds a folder of images for each class, or "
+            f"{params.path}: {what}; prepare.path names one that holds a folder of images for each class, or "
             "`train` and `test` with such folders"
         )
 
@@ -51,25 +55,33 @@ def load(params: Prepare) -> Source:
             size and none is asked for. The message names the file.
     """
     check(params)
-    root = Path(str(params.path))
-    given = (root / "train").is_dir()
+    path = Path(str(params.path))
+    tree: Tree = trees.Folder(path) if path.is_dir() else trees.Archive(path, _is_image)
+    root, packed = tree.root, params.pack or not path.is_dir()
+    inside = tree.folders(root)
+    given = root / "train" in inside
     if given:
-        _tell_left_out(root, ("train", "test"), "only `train` and `test` are read")
+        _tell_left_out(inside, ("train", "test"), "only `train` and `test` are read")
     folders = {"train": root / "train" if given else root, "test": root / "test"}
-    places = {"train": _by_class(folders["train"]), "test": {}}
-    if given and folders["test"].is_dir():
-        places["test"] = _by_class(folders["test"])
+    places = {"train": _by_class(tree, folders["train"]), "test": {}}
+    if given and folders["test"] in inside:
+        places["test"] = _by_class(tree, folders["test"])
     classes = tuple(places["train"])
     _check_classes(classes, folders, places)
     seen: dict[Path, Look] = {}
-    index = {split: _index(where, seen) for split, where in places.items()}
+    index = {split: _index(where, seen, tree) for split, where in places.items()}
     _tell_of_two_classes(chain(*index.values()), places.values())
     shape = _shape(seen, params)
     listed = "\n".join(f"{digest} {path}" for each in index.values() for digest, path in each)
-    origin = {root.as_posix(): sha256(listed.encode(errors="surrogateescape")).hexdigest()}
+    origin = {path.as_posix(): sha256(listed.encode(errors="surrogateescape")).hexdigest()}
     examples, judged = (
         Files(
-            INPUT, np.array(index[split], object).reshape(-1, 2), shape, _told(folders[split], where, classes, params)
+            INPUT,
+            np.array(index[split], object).reshape(-1, 2),
+            shape,
+            _told(folders[split], where, classes, params),
+            store=tree.store,
+            packed=packed,
         )
         for split, where in places.items()
     )
@@ -90,23 +102,26 @@ def _check_classes(
             raise DataError(f"{folders['test'] / name}: there is no such class in training; {suggest(name, classes)}")
 
 
-def _tell_left_out(folder: Path, known: Container[str], why: str) -> None:
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _tell_left_out(folders: Iterable[Path], known: Container[str], why: str) -> None:
     """A warning of the folders that nothing comes of."""
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    for path in found:
-        if path.name not in known:
+    for path in folders:
+        if path.name not in known and not path.name.startswith("."):
             log.warning("%s: it is left out: %s", path, why)
 
 
-def _by_class(folder: Path) -> dict[str, list[Path]]:
+def _by_class(tree: Tree, folder: Path) -> dict[str, list[Path]]:
     """The images of each class, both in the order of their names."""
     places: dict[str, list[Path]] = {}
     others: list[Path] = []
-    for path in below(folder):
+    for path in tree.files(folder):
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") for part in parts):
             continue
-        if path.suffix.lower() not in SUFFIXES:
+        if not _is_image(path):
             others.append(path)
         elif len(parts) == 1:
             raise DataError(f"{path}: it lies in no class: images belong into a folder of their class's name")
@@ -118,17 +133,17 @@ def _by_class(folder: Path) -> dict[str, list[Path]]:
         )
     if not places:
         raise DataError(f"{folder}: no image there; a folder of {', '.join(SUFFIXES)} files for each class expected")
-    _tell_left_out(folder, places, "no image there")
+    _tell_left_out(tree.folders(folder), places, "no image there")
     return {name: places[name] for name in sorted(places)}
 
 
-def _index(places: dict[str, list[Path]], seen: dict[Path, Look]) -> Index:
+def _index(places: dict[str, list[Path]], seen: dict[Path, Look], tree: Tree) -> Index:
     """The files of all classes, class by class; what each of them is goes into `seen`."""
     index = []
     for paths in places.values():
         for path in paths:
             try:
-                content = path.read_bytes()
+                content = tree.store.read(path.as_posix())
                 seen[path] = look(content)
             except OSError as error:
                 raise DataError(f"{path}: {error.strerror}; correct or delete it") from None

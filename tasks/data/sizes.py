@@ -27,7 +27,22 @@ def check(where: str, size: int, stored: int | None = None) -> None:
             f"{where}: {size:,} bytes; at most half of this machine's memory, {memory // 2:,} bytes, can be taken: "
             "use fewer or smaller examples"
         )
-    if stored is not None and size > PACKED * max(stored, 1):
+    if stored is not None:
+        check_growth(where, size, stored)
+
+
+def check_growth(where: str, size: int, stored: int) -> None:
+    """Refuse what was compressed so that it should fill a memory, or a disk.
+
+    Args:
+        where: names the file.
+        size: its bytes, or those that have come out of it so far.
+        stored: its bytes on disk.
+
+    Raises:
+        DataError: it is too large.
+    """
+    if size > HARMLESS and size > PACKED * max(stored, 1):
         raise DataError(
             f"{where}: {size:,} bytes out of {stored:,}; a compressed file may grow by a factor of {PACKED}: "
             "if these are your own data, store them uncompressed"

@@ -1,6 +1,6 @@
 """The examples that stages share: their types, and reading what `prepare` wrote to `out/data`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks import paths
 from tasks.errors import DataError, ModelError, suggest
-from tasks.examples import Array, Arrays, Examples, preprocess, tokens
+from tasks.examples import Array, Arrays, Examples, preprocess, stores, tokens
 from tasks.examples.files import Files, load_index, save_index
 from tasks.examples.tokens import Tokens
 
@@ -29,6 +29,8 @@ TEXT_BYTES = "(bytes)"  # the target that says how many bytes a window's next to
 REFERENCE = "(reference)"  # what another artifact answers, of metrics that compare with it
 RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the input itself
 INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
+SHARDS = "inputs.{}.shards.csv"  # or lie in shards: their index, and they themselves
+SHARD = "inputs.{}.{{}}.zip"
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
@@ -163,7 +165,10 @@ def load_raw(split: str) -> Arrays | Files | Tokens:
     inputs = described["inputs"]
     for name, entry in inputs.items():
         if (path := paths.DATA / split / INDEX.format(name)).exists():
-            return Files(name, _index(path), tuple(entry["shape"]), found)
+            return Files(name, _whole(path, load_index, path), tuple(entry["shape"]), found)
+        if (path := paths.DATA / split / SHARDS.format(name)).exists():
+            index, store = _whole(path, stores.unpacked, path.parent, path.name)
+            return Files(name, index, tuple(entry["shape"]), found, store=store, packed=True)
         if (paths.DATA / split / tokens.IDS.format(name)).exists():
             return _tokens(split, name, entry, found, LABEL if _task(described) == "language" else None)
     return Arrays({name: _input(split, name, entry) for name, entry in inputs.items()}, found)
@@ -183,13 +188,16 @@ def save(folder: Path, examples: Examples) -> None:
     """Write the examples of a split to a new folder, for `load_raw`.
 
     Texts are written as their bytes in a row (UTF-8), and where each of them ends; of files that hold an example each,
-    the index is.
+    the index is, or they are packed into shards.
     """
     folder.mkdir()
     stored = examples.stored if isinstance(examples, Tokens) else examples.targets
     arrays = {f"targets.{name}": array for name, array in stored.items()}
     if isinstance(examples, Tokens):
         tokens.save(folder, examples)
+    elif isinstance(examples, Files) and examples.packed:
+        name = examples.name
+        stores.pack(folder, SHARDS.format(name), SHARD.format(name), examples.index, examples.read)
     elif isinstance(examples, Files):
         save_index(folder / INDEX.format(examples.name), examples)
     else:
@@ -267,9 +275,9 @@ def _tokens(split: str, name: str, entry: Mapping[str, Any], found: dict[str, Ar
         raise DataError(f"{paths.DATA / split}: not whole: {error}; delete {paths.DATA} and run `tercet run`") from None
 
 
-def _index(path: Path) -> Array:
+def _whole(path: Path, read: Callable[..., Any], *words: Any) -> Any:
     try:
-        return load_index(path)
+        return read(*words)
     except ValueError as error:
         raise DataError(f"{path}: {error}; delete {paths.DATA} and run `tercet run`") from None
 

@@ -48,7 +48,7 @@ def decode(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     from PIL import Image
 
     height, width, channels = shape
-    image = _opened(content).convert("L" if channels == 1 else "RGB")
+    image = _as(_opened(content), "L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.uint8).reshape(shape)
@@ -61,7 +61,8 @@ def _opened(content: bytes) -> "Image.Image":
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         image.load()
-        return _plain(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _plain(image)
     except UnidentifiedImageError:
         raise ValueError(f"no image of {' or '.join(FORMATS)}") from None
     # the file is a stranger's: Pillow raises many things for a broken one
@@ -90,4 +91,8 @@ def _plain(image: "Image.Image") -> "Image.Image":
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, WHITE)
         image = Image.alpha_composite(ground, image.convert("RGBA"))
-    return image.convert("L" if grey else "RGB")
+    return _as(image, "L" if grey else "RGB")
+
+
+def _as(image: "Image.Image", mode: str) -> "Image.Image":
+    return image if image.mode == mode else image.convert(mode)  # which would copy

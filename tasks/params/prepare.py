@@ -42,13 +42,16 @@ class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
     source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "pydoc", "text", "tsv"]
-    path: str | None = None  # folder, idx, npz, tsv: the folder; csv, text: the folder or the file
+    # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; csv, text: the folder or the file
+    path: str | None = None
     target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     # folder: what images are resized to, needed where they differ in size
     height: Pixels | None = None
     width: Pixels | None = None
     channels: Literal[1, 3] | None = None  # folder: null is 1 where every image is grey, else 3
+    # folder: its files are copied into out/data, in packed shards that travel with it; those of an archive always are
+    pack: bool = False
     # reconstruction: of what is normal, class 0; regression: values; multilabel: any number of labels at once;
     # language: every token of a text from those before it
     task: Literal["classification", "reconstruction", "regression", "multilabel", "language"] = "classification"
@@ -77,8 +80,10 @@ class Prepare(Section):
                 raise ValueError(f"source {self.source!r} needs the key {needed!r}")
         if self.target is not None and self.source in (*CLASSES_ALONE, "npz"):
             raise ValueError(f"target is a column of the source 'csv'; received source {self.source!r}")
-        if self.source != "folder" and any((self.height, self.width, self.channels)):
-            raise ValueError(f"height, width and channels are of the source 'folder'; received source {self.source!r}")
+        if self.source != "folder" and any((self.height, self.width, self.channels, self.pack)):
+            raise ValueError(
+                f"height, width, channels and pack are of the source 'folder'; received source {self.source!r}"
+            )
         if self.task in ("regression", "multilabel") and self.source in CLASSES_ALONE:
             raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
         if self.task == "language" and self.source not in ("pydoc", "text"):

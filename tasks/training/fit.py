@@ -26,6 +26,7 @@ import numpy as np
 from tasks import files
 from tasks.errors import ModelError
 from tasks.examples.feed import epochs, feed, own_words
+from tasks.examples.files import held
 from tasks.scratch import scratch
 from tasks.training import precision
 from tasks.training.losses import objective
@@ -126,6 +127,7 @@ def fit(
     """
     if not params.epochs:
         return {}
+    train, validation = held(train), held(validation)
     steps = math.ceil(len(train) / params.batch_size)
     aim = objective(model, train, validation, params, heads)
     model.compile(optimizer(params, steps * params.epochs, model), loss=aim.losses, metrics=aim.metrics)

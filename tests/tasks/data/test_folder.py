@@ -300,6 +300,17 @@ def test_an_image_of_two_classes_is_told(project, caplog):
     assert told in caplog.text
 
 
+def test_a_class_of_one_image_is_told(project, caplog):
+    write(project / "photos", classes=CLASSES[:2])
+    write(project / "photos", count=1, classes=CLASSES[2:], seed=1)
+    found = prepared()
+    (where,) = (split for split in ("train", "validation", "test") if 2 in found[split].targets["label"])
+    told = {"test": "the test split has no example of hen: no model is judged on them"}
+    told["train"] = "the train split has no example of hen: no model can learn them"
+    for split, line in told.items():
+        assert (line in caplog.text) == (split != where)
+
+
 def test_names_that_are_no_utf_8_are_kept(project):
     write(project / "photos")
     Path("photos/cat/000.png").rename(os.fsdecode(b"photos/cat/caf\xe9, \n.png"))

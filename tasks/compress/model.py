@@ -52,7 +52,8 @@ def make(
     more: dict[str, Any] = {}
     if entry.teacher is not None:
         teacher = _teacher(entry.teacher, place)
-        train = train.also({TEACHER: answers(teacher, train)})
+        given: Any = Asked(teacher) if entry.augment else answers(teacher, train)
+        train = train.also({TEACHER: given})
         more = {"teacher": teacher} if method.hinted else {}
     result, history = method.apply(parent, entry, train, dataset.load("validation"), on_epoch, **more)
     layers = keras_files.layers(result)

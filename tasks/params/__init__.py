@@ -128,6 +128,18 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _what_is_reconstructed_is_not_changed(self) -> Self:
+        for key, entry in {
+            "train": self.train,
+            **{f"compress.{name}": each for name, each in self.compress.items()},
+        }.items():
+            if self.prepare.task == "reconstruction" and getattr(entry, "augment", None):
+                raise ValueError(
+                    f"{key}.augment: a reconstruction is learnt from the input itself, which stays as it is"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _goals_go_the_way_of_the_metric(self) -> Self:
         for goal in self.search.goals if self.search else ():
             if goal.of == QUALITY and goal.max_drop is None:

@@ -1,10 +1,22 @@
 """How a model is fitted."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.params.section import Count, Natural, Section, Seed
+
+DECAYING = ("adamw", "momentum", "sgd")
+
+
+class Augment(Section):
+    """How images are changed while a model is fitted, each anew in each epoch; what judges is never changed."""
+
+    flip: Literal["horizontal", "vertical", "both"] | None = None  # every other image, by chance, along each axis
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # by whole pixels, up to so much of each side
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0  # degrees, either way
+    cutout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # blanks a square of that share of the shorter side
+    fill: Literal["zero", "reflect", "nearest"] = "zero"  # what is seen where the image has ended
 
 
 class Training(Section):
@@ -18,8 +30,17 @@ class Training(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0  # in so much of all steps the rate climbs to it
     clip: Annotated[float, Field(gt=0)] | None = None  # the gradients' norm, all of them together, is never more
     precision: Literal["float32", "mixed"] = "float32"  # mixed: products in bfloat16, where the processor has these
-    weight_decay: Annotated[float, Field(ge=0)] = 0.004  # adamw only
+    # of every weight, times the learning rate; null: adamw's 0.004, none of sgd and momentum; of no other optimizer
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    augment: Augment | None = None
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _only_some_decay(self) -> Self:
+        if self.weight_decay is not None and self.optimizer not in DECAYING:
+            allowed = ", ".join(DECAYING)
+            raise ValueError(f"weight_decay is of the optimizers {allowed}; received {self.optimizer!r}")
+        return self
 
 
 class EarlyStopping(Section):

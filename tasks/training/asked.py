@@ -1,4 +1,4 @@
-"""A teacher that is asked batch by batch, where its answers to all examples would not fit into memory."""
+"""A teacher that is asked batch by batch: its answers would not fit into memory, or the images are changed anew."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,21 +14,24 @@ Batch = tuple[dict[str, Any], dict[str, Any]]  # inputs and targets, by name
 class Asked:
     """Stands among the targets for the answers of a teacher: whichever examples are taken, it answers to those."""
 
-    teacher: "tf_keras.Model"  # takes the data's inputs by name, and gives scores float32 [batch, length, vocabulary]
+    # takes the data's inputs by name; gives scores float32 [batch, length, vocabulary], or probabilities
+    # [batch, classes]
+    teacher: "tf_keras.Model"
 
     def __getitem__(self, _indices: Any) -> "Asked":
         return self
 
     def beside(self, output: str) -> Callable[[Any, Any], Batch]:
-        """A function of a batch's inputs and targets that gives them with the scores beside the next tokens.
+        """A function of a batch's inputs and targets that gives them with answers beside the next tokens, or labels.
 
-        The target of `output`, integers [batch, length], becomes float32 [batch, length, 1 + vocabulary].
+        The target of `output`, integers [batch, length], becomes float32 [batch, length, 1 + vocabulary]; class numbers
+        [batch] become [batch, 1 + classes].
         """
         import tensorflow as tf
 
         def answered(inputs: dict[str, Any], targets: dict[str, Any]) -> Batch:
-            scores = self.teacher([inputs[name] for name in self.teacher.input_names], training=False)
-            label = tf.cast(targets[output], scores.dtype)[..., None]
-            return inputs, targets | {output: tf.concat([label, scores], axis=-1)}
+            answers = self.teacher([inputs[name] for name in self.teacher.input_names], training=False)
+            label = tf.cast(targets[output], answers.dtype)[..., None]
+            return inputs, targets | {output: tf.concat([label, answers], axis=-1)}
 
         return answered

@@ -29,6 +29,7 @@ from tasks.examples.feed import epochs, feed, own_words
 from tasks.examples.files import held
 from tasks.scratch import scratch
 from tasks.training import precision
+from tasks.training.augment import augmented
 from tasks.training.losses import objective
 from tasks.training.optimizers import optimizer
 
@@ -113,7 +114,7 @@ def fit(
         train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
         params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, clipping, precision,
-            seed.
+            how images are changed, seed.
         label: names the progress bar.
         callbacks: further Keras callbacks.
         checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
@@ -122,7 +123,7 @@ def fit(
         heads: which targets the outputs learn, found by `tasks.quality.heads` before a wrapper gave them other names.
 
     Raises:
-        ModelError: the loss is not finite, or the outputs and the targets do not fit.
+        ModelError: the loss is not finite, the outputs and the targets do not fit, or there are no images to change.
         DataError: a file that an example is read from is not what it was.
     """
     if not params.epochs:
@@ -139,8 +140,9 @@ def fit(
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
         with own_words(), precision.chosen(params):
+            batches = epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))
             model.fit(
-                aim.taught(epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))),
+                aim.taught(augmented(batches, params, done * steps)),
                 epochs=params.epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps,

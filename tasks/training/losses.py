@@ -90,8 +90,11 @@ def objective(
     if isinstance(params, Method) and params.teacher is not None and TEACHER in train.targets:
         output, kind, given = _one(found, model), found[0].kind, train.targets[TEACHER]
         if isinstance(given, Asked):
-            losses[output], metrics[output] = taught_tokens(params.teacher_weight, params.temperature), []
-            ask = _fitting(given, model).beside(output)
+            if kind not in ASKED:
+                raise ModelError(f"augment: a teacher is asked about changed images for classes alone, not for {kind}")
+            losses[output] = ASKED[kind](params.teacher_weight, params.temperature)
+            metrics[output] = [accuracy] if kind == "classes" else []
+            ask = _fitting(given, model, kind).beside(output)
         elif kind == "classes":
             answers = _answers(given, model.output_shape, probabilities=True)
             losses[output] = taught_classes(params.teacher_weight, params.temperature)
@@ -198,6 +201,9 @@ def accuracy(y_true: Any, y_pred: Any) -> Any:
     return keras.metrics.sparse_categorical_accuracy(y_true[:, :1], y_pred)
 
 
+ASKED: dict[str, Callable[[float, float], Loss]] = {"tokens": taught_tokens, "classes": taught_classes}
+
+
 def _targets(model: "tf_keras.Model", found: tuple[Head, ...], examples: Examples) -> Targets:
     """What each output is to give, by its name, in its shape: Keras would spread [n] over [n, 1] to [n, n]."""
     targets = {}
@@ -216,9 +222,11 @@ def _one(found: tuple[Head, ...], model: "tf_keras.Model") -> str:
     return names[found[0].place]
 
 
-def _fitting(asked: Asked, model: "tf_keras.Model") -> Asked:
-    """A teacher that knows the same tokens."""
+def _fitting(asked: Asked, model: "tf_keras.Model", kind: str) -> Asked:
+    """A teacher that knows the same tokens, or classes."""
     theirs, ours = (each.output_shape for each in (asked.teacher, model))
+    if theirs != ours and kind == "classes":
+        raise ModelError(f"the teacher's answers: {list(ours[1:])} as the model's expected; received {theirs}")
     if theirs != ours:
         raise ModelError(
             f"the teacher gives scores of {theirs[-1]:,} tokens at {theirs[1]} places, the model of {ours[-1]:,} at "

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from tasks.params import Training
 
 MOMENTUM = 0.9
+ADAMW = 0.004  # its weight decay, as Keras has it
 
 
 def optimizer(params: "Training", steps: int, model: "tf_keras.Model") -> Any:
     """A Keras optimizer that has seen nothing yet.
 
     Args:
-        params: its name, the learning rate and its schedule, and the norm that gradients are clipped to.
+        params: its name, the learning rate and its schedule, the decay of weights, and the norm that gradients are
+            clipped to.
         steps: of the whole run.
         model: whose weights it will change.
 
@@ -29,13 +31,14 @@ def optimizer(params: "Training", steps: int, model: "tf_keras.Model") -> Any:
     rate, clip = learning_rate(params, steps), params.clip
     match params.optimizer:
         case "sgd":
-            return keras.optimizers.SGD(rate, global_clipnorm=clip)
+            return keras.optimizers.SGD(rate, weight_decay=params.weight_decay, global_clipnorm=clip)
         case "momentum":
-            return keras.optimizers.SGD(rate, momentum=MOMENTUM, global_clipnorm=clip)
+            return keras.optimizers.SGD(rate, MOMENTUM, weight_decay=params.weight_decay, global_clipnorm=clip)
         case "adam":
             return keras.optimizers.Adam(rate, global_clipnorm=clip)
         case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=params.weight_decay, global_clipnorm=clip)
+            decay = ADAMW if params.weight_decay is None else params.weight_decay
+            return keras.optimizers.AdamW(rate, weight_decay=decay, global_clipnorm=clip)
         case "muon":
             from tasks.training.muon import Muon
 

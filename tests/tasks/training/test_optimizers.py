@@ -89,3 +89,20 @@ def test_muon_moves_hidden_matrices_and_adam_all_else():
 def test_muon_is_refused_where_no_hidden_matrix_is():
     with pytest.raises(ModelError, match="optimizer: muon is for the matrices of hidden dense layers, and the model"):
         optimizers.optimizer(Training(epochs=1, optimizer="muon"), 10, network())
+
+
+@pytest.mark.parametrize(("name", "decay", "expected"), [
+    ("sgd", 0.5, 0.5), ("momentum", 0.5, 0.5), ("adamw", 0.5, 0.5), ("adamw", None, 0.004), ("momentum", None, 0),
+])  # fmt: skip
+def test_weights_decay_by_the_rate_times_their_share(name, decay, expected):
+    model = network(4)
+    before = [variable.numpy() for variable in model.trainable_variables]
+    nothing = [np.zeros_like(weight) for weight in before]
+    params = Training(epochs=1, optimizer=name, learning_rate=0.1, weight_decay=decay)
+    for change, weight in zip(stepped(params, model, nothing), before, strict=True):
+        assert change == pytest.approx(-0.1 * expected * weight, abs=1e-7)
+
+
+def test_other_optimizers_have_no_decay():
+    with pytest.raises(ValueError, match="weight_decay is of the optimizers adamw, momentum, sgd; received 'adam'"):
+        Training(epochs=1, optimizer="adam", weight_decay=0.1)

@@ -21,6 +21,14 @@ def likeliest(outputs: Array, _targets: Targets) -> Array:
     return found
 
 
+def of_classes(outputs: Array, _targets: Targets) -> Array:
+    """The score of each class: float64 [n, classes]."""
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        raise ValueError(f"a score of each class expected; the answers are {list(outputs.shape[1:])} of each example")
+    found: Array = outputs.astype(np.float64)
+    return found
+
+
 def labels(outputs: Array, targets: Targets) -> Array:
     """The score of each label: float64 [n, labels]."""
     wanted, received = targets["label"].shape, outputs.shape

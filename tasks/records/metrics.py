@@ -96,6 +96,7 @@ METRICS = Registry(
     {
         "accuracy": "tasks.quality.accuracy:METRIC",
         "f1": "tasks.quality.f1:METRIC",
+        "ovr-auc": "tasks.quality.one_vs_rest:METRIC",
         "auc": "tasks.quality.auc:METRIC",
         "macro-auc": "tasks.quality.auc:MACRO",
         "mae": "tasks.quality.errors:MAE",

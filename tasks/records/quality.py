@@ -16,7 +16,8 @@ class ClassFigures(Record):
     name: str
     n: int
     precision: float | None  # null where nothing was predicted so
-    recall: float | None
+    recall: float | None  # the accuracy among the examples that are of it
+    auc: float | None = None  # against all others, where the metric keeps the scores of classes
 
 
 class Score(Record):

@@ -15,9 +15,9 @@ from tasks.examples.dataset import LABEL
 from tasks.files import sha256
 from tasks.formats import tflite
 from tasks.params import Params
-from tasks.quality import choices, confusion, questions
+from tasks.quality import choices, confusion, one_vs_rest, questions
 from tasks.quality.score import grade, metric_of
-from tasks.records import Choices, Evaluation, Sample, Split
+from tasks.records import Choices, ClassFigures, Evaluation, Sample, Score, Split
 from tasks.records.metrics import METRICS
 from tasks.scratch import scratch
 
@@ -51,10 +51,7 @@ def evaluate(params: Params, variant: str) -> None:
         if params.choices:
             chosen = _choices(folder, artifact, Path(params.choices))
     test = next(s for s in scores if s.split == "test" and s.kernels == "default")
-    truth, names = examples["test"].targets[LABEL], dataset.spec().classes
-    counts = np.zeros((0, 0), np.int64)
-    if test.predictions:
-        counts = confusion.matrix(truth, np.array(test.predictions), len(names))
+    classes, counts = _by_class(test, examples["test"].targets[LABEL])
     Evaluation(
         sample=_sample(artifact, examples["validation"]),
         variant=variant,
@@ -62,10 +59,21 @@ def evaluate(params: Params, variant: str) -> None:
         runtime=runtime,
         scores=tuple(scores),
         naive=_naive(test.metric, examples["test"].targets),
-        classes=confusion.figures(counts, names) if test.predictions else (),
+        classes=classes,
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
         choices=chosen,
     ).save(paths.evaluation(variant))
+
+
+def _by_class(test: Score, truth: Array) -> tuple[tuple[ClassFigures, ...], Array]:
+    """How each class fares, and which is taken for which; nothing where a metric keeps neither classes nor scores."""
+    names, scores = dataset.spec().classes, np.array(test.kept)
+    of_classes = METRICS.load(test.metric).keep.endswith(":of_classes")
+    if not test.predictions and not of_classes:
+        return (), np.zeros((0, 0), np.int64)
+    predicted = scores.argmax(axis=1) if of_classes else np.array(test.predictions)
+    counts = confusion.matrix(truth, predicted, len(names))
+    return confusion.figures(counts, names, one_vs_rest.of_each(scores, truth) if of_classes else ()), counts
 
 
 def _sample(artifact: Made, validation: Examples) -> Sample | None:

@@ -20,6 +20,7 @@ N = 80
 JUDGES: dict[str, Any] = {  # of the truth and the outputs of `answered`
     "accuracy": lambda y, out: theirs.accuracy_score(y, out.argmax(1)),
     "f1": lambda y, out: theirs.f1_score(y, out.argmax(1), average="macro"),
+    "ovr-auc": lambda y, out: np.mean([theirs.roc_auc_score(y == i, out[:, i]) for i in range(3)]),
     "auc": lambda y, out: theirs.roc_auc_score(y, np.square(out).mean(axis=1)),
     "macro-auc": lambda y, out: theirs.roc_auc_score(y, out, average="macro"),
     "mae": lambda y, out: theirs.mean_absolute_error(y, out),
@@ -112,7 +113,7 @@ def test_what_looks_at_no_example_is_as_good_as_the_naive_baseline(name: str) ->
         "rmse": np.full((N, 1), known.mean()),
     }
     constant["f1"] = constant["accuracy"]
-    constant["auc"], constant["macro-auc"] = np.ones((N, 4)), np.ones((N, 2))
+    constant["auc"], constant["macro-auc"], constant["ovr-auc"] = (np.ones((N, size)) for size in (4, 2, 3))
     often = np.bincount(known.astype(int).ravel(), minlength=5) + 1.0 if judge.task == "language" else np.ones(1)
     constant["bits-per-byte"] = constant["perplexity"] = np.broadcast_to(np.log(often), (N, 6, 5))
     assert judge.naive

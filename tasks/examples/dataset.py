@@ -60,6 +60,7 @@ class Source:
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of a table, those that each input is of
     tokenizer: dict[str, Any] | None = None  # what makes tokens of a text, as tokenizer.json has it
     merges: list[list[str]] = field(default_factory=list)  # of a text in tokens that were learnt: their parts
+    validation: Examples | None = None  # None: `prepare` takes its own from `train`
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,13 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
             f"{len(inputs)} inputs and {len(source.classes)} classes"
         )
     rng = np.random.default_rng(params.seed)
-    train, test = source.train, source.test
+    train, test, validation = source.train, source.test, source.validation
     if test is None:
         train, test = _part(train, params.test, params, rng)
     else:
         _check_given(train, test, params)
-    train, validation = _part(train, params.validation, params, rng)
+    if validation is None:
+        train, validation = _part(train, params.validation, params, rng)
     if reconstruction:
         train = train.take(np.flatnonzero(train.targets[LABEL] == NORMAL))
         _check_both(validation=validation, test=test)

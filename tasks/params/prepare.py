@@ -9,10 +9,10 @@ from tasks.params.section import MOST, Count, Section, Seed, Share
 Pixels = Annotated[int, Field(ge=1, le=2**12)]
 Normalize = Literal["unit", "standard", "none"]
 NEEDED = {
-    "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "npz": ("path",), "text": ("path",),
-    "tsv": ("path",), "keras": ("dataset",),
+    "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "medmnist": ("path",), "npz": ("path",),
+    "text": ("path",), "tsv": ("path",), "keras": ("dataset",),
 }  # fmt: skip
-CLASSES_ALONE = ("digits", "folder", "idx", "keras", "pydoc", "text", "tsv")  # they tell no values
+CLASSES_ALONE = ("brain", "digits", "folder", "idx", "keras", "photos", "pydoc", "text", "tsv")  # they tell no values
 BYTES = 256
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
@@ -41,8 +41,11 @@ class Split(Section):
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
-    source: Literal["csv", "digits", "folder", "idx", "keras", "npz", "pydoc", "text", "tsv"]
-    # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; csv, text: the folder or the file
+    source: Literal[
+        "brain", "csv", "digits", "folder", "idx", "keras", "medmnist", "npz", "photos", "pydoc", "text", "tsv"
+    ]
+    # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; medmnist: the file; csv, text: the
+    # folder or the file
     path: str | None = None
     target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
@@ -67,8 +70,8 @@ class Prepare(Section):
     )
     features: dict[str, Feature] = Field(default_factory=dict)  # by the name of the input; csv: of the column
     split: Split = Split()
-    validation: Share = 0.1  # of the training split
-    test: Share = 0.2  # only for a source without a test split of its own
+    validation: Share = 0.1  # of the training split; only for a source without one of its own
+    test: Share = 0.2  # likewise
     calibration: Count = 100  # examples, drawn from the training split
     limit: Annotated[int, Field(ge=10, le=MOST)] | None = None  # at most so many examples in each split, for trying out
     seed: Seed = 0
@@ -78,14 +81,18 @@ class Prepare(Section):
         for needed in NEEDED.get(self.source, ()):
             if getattr(self, needed) is None:
                 raise ValueError(f"source {self.source!r} needs the key {needed!r}")
-        if self.target is not None and self.source in (*CLASSES_ALONE, "npz"):
+        if self.target is not None and self.source in (*CLASSES_ALONE, "medmnist", "npz"):
             raise ValueError(f"target is a column of the source 'csv'; received source {self.source!r}")
         if self.source != "folder" and any((self.height, self.width, self.channels, self.pack)):
             raise ValueError(
                 f"height, width, channels and pack are of the source 'folder'; received source {self.source!r}"
             )
-        if self.task in ("regression", "multilabel") and self.source in CLASSES_ALONE:
-            raise ValueError(f"the task {self.task} is of the sources csv and npz; received source {self.source!r}")
+        values, labels = self.task == "regression", self.task == "multilabel"
+        if ((values or labels) and self.source in CLASSES_ALONE) or (values and self.source == "medmnist"):
+            also = "" if values else ", medmnist too"
+            raise ValueError(
+                f"the task {self.task} is of the sources csv and npz{also}; received source {self.source!r}"
+            )
         if self.task == "language" and self.source not in ("pydoc", "text"):
             raise ValueError(f"the task language is of the sources pydoc and text; received source {self.source!r}")
         if isinstance(self.target, tuple) and self.task not in ("regression", "multilabel"):
@@ -105,7 +112,8 @@ class Prepare(Section):
     @model_validator(mode="after")
     def _split_is_told(self) -> Self:
         by, folders = self.split.by, self.source == "folder"
-        if by != "random" and self.source in CLASSES_ALONE and (by, self.source) != ("group", "folder"):
+        alone = (*CLASSES_ALONE, "medmnist")
+        if by != "random" and self.source in alone and (by, self.source) != ("group", "folder"):
             also = ", by group of folder too" if by == "group" else ""
             raise ValueError(f"split by {by} is of the sources csv and npz{also}; received source {self.source!r}")
         if (self.split.column is None) != (by == "random" or folders):

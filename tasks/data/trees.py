@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -82,7 +83,9 @@ class Archive:
                 total += size
                 sizes.check(f"{path}: {name}", size)
                 sizes.check_growth(str(path), total, stored)
-                store.add(place.as_posix(), read())
+                with _whole(path):
+                    content = read()
+                store.add(place.as_posix(), content)
         self._paths, self.root = sorted(found), path
         self.store: Store = store
         while len(inside := self.folders(self.root)) == 1 and inside[0].name != "train":
@@ -105,8 +108,14 @@ def is_archive(path: Path) -> bool:
 
 def _members(path: Path) -> Iterator[Member]:
     """The files of an archive, one after the other: each is read before the next one is asked for."""
-    try:
+    with _whole(path):
         yield from (_of_zip if zipfile.is_zipfile(path) else _of_tar)(path)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    try:
+        yield
     except BROKEN as error:
         raise DataError(f"{path}: not a whole archive: {' '.join(str(error).split())}; fetch it again") from None
 
@@ -118,6 +127,10 @@ def _of_tar(path: Path) -> Iterator[Member]:
                 file = archive.extractfile(member)
                 assert file is not None, member.name  # of a regular file there is one
                 yield member.name, member.size, file.read
+        # tarfile takes an end that comes too early for the end; a whole archive ends in a block of zeros, which it read
+        assert archive.fileobj is not None, path  # it is open
+        if archive.fileobj.tell() < archive.offset + tarfile.BLOCKSIZE:
+            raise EOFError("it ends too early")
 
 
 def _of_zip(path: Path) -> Iterator[Member]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tasks.records import Evaluation
 from tasks.report.advice import Advised
 
+NONE = "–"
 MOST = 30  # classes: a larger matrix nobody reads
 
 
@@ -18,6 +19,7 @@ class Matrix:
     counted: str  # how many examples, by what
     classes: tuple[str, ...]
     rows: tuple[tuple[tuple[int, float], ...], ...]  # a count, and its share of the true class
+    figures: tuple[tuple[str, tuple[str, ...]], ...]  # of each class, by their names, where they are known
 
 
 def matrices(advised: Advised, evaluations: Sequence[Evaluation]) -> tuple[Matrix, ...]:
@@ -43,4 +45,12 @@ def _matrix(evaluation: Evaluation, devices: Sequence[str]) -> Matrix:
         counted=f"{sum(map(sum, evaluation.confusion))} test examples, by {evaluation.runtime}",
         classes=tuple(each.name for each in evaluation.classes),
         rows=tuple(tuple((n, n / (sum(row) or 1)) for n in row) for row in evaluation.confusion),
+        figures=tuple(
+            (name, tuple(NONE if value is None else f"{value:{form}}" for value in values))
+            for name, form, values in (
+                ("right", ".1%", [each.recall for each in evaluation.classes]),
+                ("AUC", ".3f", [each.auc for each in evaluation.classes]),
+            )
+            if any(value is not None for value in values)
+        ),
     )

@@ -78,6 +78,25 @@ def test_the_matrices_of_what_is_shipped_count_what_was_answered(study: Path, pa
         assert f"--share: {counted[0, 0] / (labels == 0).sum():.2f}" in body
 
 
+def test_a_matrix_says_of_each_class_how_much_is_right_and_its_area(study: Path, params: Params) -> None:
+    recalls, areas = [0.25, None, *[1.0] * 8], [0.987654, None, *[1.0] * 8]
+    for variant in params.quantize:
+        path = paths.evaluation(variant)
+        known = zip(read(Evaluation, path).classes, recalls, areas, strict=True)
+        changed = tuple(each.model_copy(update={"recall": recall, "auc": area}) for each, recall, area in known)
+        rewrite(Evaluation, path, classes=changed)
+    report(params)
+    html = (paths.REPORT / "index.html").read_text()
+    table = re.search(r"<div class=\"card matrix.*?</table>", html, re.DOTALL)
+    assert table
+    assert re.findall(r"<th scope=\"col\">(\w+)</th>", table[0])[-2:] == ["right", "AUC"]
+    ends = [
+        re.findall(r">([^<]*)</td>", row)[-2:]
+        for row in re.findall(r"<tr><th scope=\"row\">.*?</tr>", table[0], re.DOTALL)
+    ]
+    assert ends == [["25.0%", "0.988"], ["–", "–"], *[["100.0%", "1.000"]] * 8]
+
+
 @pytest.mark.parametrize(("classes", "shown"), [(0, False), (2, True), (30, True), (31, False)])
 def test_a_matrix_that_nobody_could_read_is_not_shown(
     classes: int, shown: bool, study: Path, params: Params, comparison: Comparison

@@ -7,16 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from tasks import files
+from tasks import files, paths
 from tasks.bench import devices, luts
 from tasks.bench.kinds import mcu_tflm
 from tasks.bench.kinds.mcu_tflm import Tflm
-from tasks.bench.request import Artifact, Request
+from tasks.bench.request import Artifact, Request, made_in
 from tasks.formats import tflite
+from tasks.params import Params
 from tasks.quantize import litert
 from tasks.records import ArtifactCard
 from tasks.ship import firmware
+from tasks.stages.compress import compress
+from tasks.stages.prepare import prepare
+from tasks.stages.quantize import quantize
+from tasks.stages.train import train
+
+ROOT = Path(__file__).resolve().parents[3]
 
 WIDTH, CLASSES = 256, 48
 SCALE = 2.0**-6  # of what goes in; a power of two, as all here, so that the arithmetic is exact
@@ -94,6 +102,26 @@ def test_a_clustered_layer_is_smaller_and_answers_what_the_arithmetic_says(
 def test_sixteen_values_take_less_than_two_thirds_of_the_flash(artifact: Callable[..., Artifact]) -> None:
     content, _ = dense(16)
     assert luts.packed(artifact(content)).stat().st_size < 0.67 * len(content)
+
+
+@pytest.mark.slow
+def test_the_default_network_clustered_takes_six_tenths_of_the_flash_of_its_int8_file(project: Path) -> None:
+    given = yaml.safe_load((ROOT / "params.yaml").read_text())
+    given["train"]["epochs"] = 1
+    given["compress"] = {"clustered": {"parent": "baseline", "method": "cluster", "clusters": 16, "epochs": 1}}
+    models = {"fp32": "baseline", "int8": "baseline", "clustered-int8": "clustered"}
+    schemes = {name: "float32" if name == "fp32" else "int8" for name in models}
+    given["quantize"] = {name: {"model": model, "scheme": schemes[name]} for name, model in models.items()}
+    settings = Params.model_validate(given)
+    prepare(settings)
+    train(settings)
+    compress(settings, "clustered")
+    for name in models:
+        quantize(settings, name)
+    plain, clustered = (made_in(paths.artifact(name)) for name in ("int8", "clustered-int8"))
+    flash = [luts.packed(each).stat().st_size for each in (plain, clustered)]
+    assert flash[0] == plain.card.bytes  # 256 values are no table
+    assert flash[1] <= 0.6 * flash[0]
 
 
 @pytest.mark.parametrize("values", [17, 200])

@@ -13,6 +13,7 @@ from .store import Store, remove, sync
 
 PIECE = 2**18  # bytes
 SILENT_S = 60  # so long nothing may come; then this process ends as if it had been killed, and the device is free
+UNPACKED = 4  # bytes of packages for each of their archive
 ROOM = 2**20  # bytes that stay free
 TAR_S = 600
 DIGEST = re.compile("[0-9a-f]{64}")
@@ -54,10 +55,7 @@ class Incoming:
         for name in (name for name in found if found[name] > wanted[name]):
             (self.folder / name).unlink()
             found[name] = 0
-        needed = 2 * sum(wanted.values()) - sum(found.values()) + ROOM  # for what is installed is a copy
-        free = shutil.disk_usage(self.folder).free
-        if needed > free:
-            raise FullError(f"the disk is full there: {free >> 20} MiB free, and {-(-needed >> 20)} MiB needed")
+        self._check_room(2 * sum(wanted.values()) - sum(found.values()))  # for what is installed is a copy
         return found
 
     def take(self, wanted: dict[str, int], found: dict[str, int], stream: BinaryIO) -> list[str]:
@@ -99,10 +97,12 @@ class Incoming:
 
         Raises:
             OutsideError: it is named by something else than its SHA-256.
+            FullError: what is in it does not fit.
         """
         piece = self._piece(archive)
         folder = self.store.folder / "packages" / archive[:16]
         if not folder.is_dir():
+            self._check_room(UNPACKED * piece.stat().st_size)
             folder.parent.mkdir(exist_ok=True)
             temporary = folder.with_name(f".{folder.name}.tmp")
             remove(temporary)
@@ -123,6 +123,11 @@ class Incoming:
         if not DIGEST.fullmatch(name):
             raise OutsideError(f"{name!a} is no SHA-256")
         return self.folder / name
+
+    def _check_room(self, needed: int) -> None:
+        needed, free = needed + ROOM, shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise FullError(f"the disk is full there: {free >> 20} MiB free, and {-(-needed >> 20)} MiB needed")
 
     def clear(self) -> None:
         """Take all away."""

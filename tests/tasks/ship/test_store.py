@@ -1,6 +1,7 @@
 """The folder on a device by itself: what is in it when its keeper is ended between two changes."""
 
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from tasks import files
 from tasks.ship.device import incoming, store
-from tasks.ship.device.incoming import Incoming, OutsideError
+from tasks.ship.device.incoming import FullError, Incoming, OutsideError
 from tasks.ship.device.store import CURRENT, Store
 
 
@@ -73,13 +74,32 @@ def test_what_is_brought_is_named_by_its_digest_alone(device: Store, name: str) 
         arriving.unpack(name)
 
 
-def test_packages_have_their_name_once_the_disk_holds_them(device: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    arriving = Incoming(device)
+def sent(arriving: Incoming) -> str:
+    """An archive of one module that has come; its digest."""
     arriving.there({})
     with tarfile.open(arriving.folder / "made", "w:gz") as archive:
         archive.add(__file__, "module.py")
     digest = files.sha256(arriving.folder / "made")
     (arriving.folder / "made").rename(arriving.folder / digest)
+    return digest
+
+
+def test_packages_that_do_not_fit_are_not_begun(device: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    arriving = Incoming(device)
+    digest = sent(arriving)
+    least = 4 * (arriving.folder / digest).stat().st_size + 2**20
+    usage = shutil.disk_usage(device.folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=least - 1))
+    with pytest.raises(FullError, match=r"^the disk is full there: 1 MiB free, and 2 MiB needed$"):
+        arriving.unpack(digest)
+    assert not (device.folder / "packages").exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=least))
+    assert arriving.unpack(digest).is_dir()
+
+
+def test_packages_have_their_name_once_the_disk_holds_them(device: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    arriving = Incoming(device)
+    digest = sent(arriving)
     named: list[bool] = []
     monkeypatch.setattr(os, "sync", lambda: named.append((device.folder / "packages" / digest[:16]).exists()))
     assert (arriving.unpack(digest) / "module.py").read_bytes() == Path(__file__).read_bytes()

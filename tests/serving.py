@@ -2,10 +2,14 @@
 
 import http.client
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,3 +121,48 @@ def serving(folder: Path, limits: Limits | None = None, workers: int = 1) -> Ite
     """A bundle's service on a free port."""
     with served(server.prepared(folder, workers, 1, limits or Limits(seconds=WAIT_S))) as client:
         yield client
+
+
+@contextmanager
+def mlflow_serving(database: Path, uri: str) -> Iterator[Callable[[Any], Any]]:
+    """`mlflow models serve` of what a registry has under an alias, in a process of its own: asks it one raw example."""
+    with server.listening("127.0.0.1", 0) as listener:
+        client = Client(listener.getsockname()[1])
+    command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--env-manager", "local"]
+    command += ["--model-uri", uri, "--port", str(client.port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait_for(client, process)
+
+        def ask(example: Any) -> Any:
+            told = client.post("/invocations", {"instances": [example]})
+            assert told.status == 200, told.content
+            return told.json["predictions"][0]
+
+        yield ask
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(WAIT_S)
+
+
+def _wait_for(client: Client, process: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + WAIT_S
+    while time.monotonic() < until:
+        assert process.poll() is None, "MLflow's server has ended"
+        try:
+            if client.get("/ping").status == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"MLflow's server does not answer within {WAIT_S} s")
+
+
+def by_script(folder: Path, images: Path) -> list[dict[str, Any]]:
+    """What a bundle's own script, and so the runner's module, says of each example in a file."""
+    command = [sys.executable, "-I", str(folder / "classify.py"), str(images)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,9 +1,6 @@
 """`tercet serve` answers as the artifact does by itself, whatever form an example comes in."""
 
 import io
-import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from tests.bundles import CLASSES, CLASSIFICATION, GOLDEN, noise
-from tests.serving import WAIT_S, Client, bundle, serving
+from tests.serving import Client, bundle, by_script, serving
 
 TOKENS = {"text": {"kind": "text", "length": 5, "vocabulary": ["[padding]", "[unknown]", "a", "b", "c", "d", "e"]}}
 THREE = {"kind": "array", "shape": [3], "dtype": "float32"}
@@ -38,13 +35,6 @@ def by_the_interpreter(model: Path, images: np.ndarray) -> np.ndarray:
         scale, zero = given["quantization"]
         found.append((output - zero) * scale if scale else output)
     return np.array(found)
-
-
-def by_the_script(folder: Path, source: Path) -> list[dict[str, object]]:
-    """What the bundle's own script says to a file."""
-    command = [sys.executable, "-I", str(folder / "classify.py"), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +82,7 @@ def test_an_image_may_come_as_a_file_or_without_its_grey_axis(client: Client, fo
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0]).resize((16, 16), Image.Resampling.NEAREST).save(buffer, "PNG")
     (tmp_path / "image.png").write_bytes(buffer.getvalue())
-    (expected,) = by_the_script(folder, tmp_path / "image.png")
+    (expected,) = by_script(folder, tmp_path / "image.png")
     for kind in ("image/png", "application/octet-stream"):
         (told,) = client.ask("POST", "/predict", buffer.getvalue(), kind).json["predictions"]
         assert {name: told[name] for name in expected} == expected
@@ -100,11 +90,11 @@ def test_an_image_may_come_as_a_file_or_without_its_grey_axis(client: Client, fo
     assert client.predict({"image": image.tolist()}).json == client.predict(image.tolist()).json
 
 
-def test_texts_are_answered_as_by_the_script(tmp_path: Path) -> None:
+def test_texts_are_answered_as_by_script(tmp_path: Path) -> None:
     made = bundle(tmp_path / "b", GOLDEN / "tokens.tflite", TOKENS, YES)
     texts = ["a b c", "unheard d", "e", ""]
     (tmp_path / "lines.txt").write_text("\n".join(texts) + "\n")
-    expected = by_the_script(made, tmp_path / "lines.txt")
+    expected = by_script(made, tmp_path / "lines.txt")
     with serving(made) as client:
         told = client.predict(*texts).json["predictions"]
         (alone,) = client.ask("POST", "/predict", b"unheard d", "text/plain").json["predictions"]
@@ -130,7 +120,7 @@ def test_a_row_of_a_table_is_read_as_a_line_of_a_file(tmp_path: Path) -> None:
         {"x": "2", "y": 7, "z": 0, "p": -1, "q": 2, "r": 3},
     ]
     (tmp_path / "rows.csv").write_text("x,y,z,p,q,r\n1,,-3.5,0,0.001,n/a\n2,7,0,-1,2,3\n")
-    expected = by_the_script(made, tmp_path / "rows.csv")
+    expected = by_script(made, tmp_path / "rows.csv")
     with serving(made) as client:
         told = client.predict(*rows).json["predictions"]
         wrong = client.predict({**rows[0], "x": "much"})
@@ -144,4 +134,4 @@ def test_a_target_of_values_or_of_several_labels(tmp_path: Path) -> None:
     for target in ({"kind": "value"}, {**CLASSIFICATION, "kind": "labels"}):
         made = bundle(tmp_path / target["kind"], target=target)
         with serving(made) as client:
-            assert client.predict(image.tolist()).json["predictions"] == by_the_script(made, tmp_path / "image.npy")
+            assert client.predict(image.tolist()).json["predictions"] == by_script(made, tmp_path / "image.npy")

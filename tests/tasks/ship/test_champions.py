@@ -6,10 +6,8 @@ import pickle
 import shutil
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ from tasks.errors import DataError, TrackingError
 from tasks.serve import server as services
 from tasks.serve.app import Limits
 from tests.bundles import GOLDEN, noise
-from tests.serving import WAIT_S, Client, bundle, served
+from tests.serving import WAIT_S, bundle, by_script, mlflow_serving, served
 
 if TYPE_CHECKING:
     import mlflow
@@ -98,9 +96,7 @@ def test_what_is_registered_needs_nothing_of_ours_and_no_pickle(project: Path) -
     told, ours = done.stdout.splitlines()[-2:]
     assert ours == "OURS []"
     np.save("images.npy", images)
-    script = [sys.executable, "-I", str(made / "classify.py"), "images.npy"]
-    said = subprocess.run(script, capture_output=True, text=True, timeout=WAIT_S, check=True).stdout.splitlines()
-    assert json.loads(told) == [json.loads(line) for line in said]
+    assert json.loads(told) == by_script(made, Path("images.npy"))
     kept = [path for path in Path("mlartifacts").rglob("*") if path.is_file()]
     assert any(path.name == "served.py" for path in kept)
     assert not [path for path in kept if path.suffix in (".pkl", ".pickle") or _is_pickle(path)]
@@ -111,13 +107,6 @@ def _is_pickle(path: Path) -> bool:
     return content[:1] == pickle.PROTO and content[-1:] == pickle.STOP
 
 
-def _asked(port: int, images: list[Any]) -> list[Any]:
-    body = json.dumps({"instances": images}).encode()
-    asked = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(asked, timeout=WAIT_S) as answer:
-        return list(json.load(answer)["predictions"])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["float32", "int8"])
 def test_mlflows_server_and_ours_answer_a_thousand_inputs_as_the_runner_does(project: Path, variant: str) -> None:
@@ -125,29 +114,10 @@ def test_mlflows_server_and_ours_answer_a_thousand_inputs_as_the_runner_does(pro
     track.promote(made, NAME)
     images = noise(1000)
     np.save("images.npy", images)
-    script = [sys.executable, "-I", str(made / "classify.py"), "images.npy"]
-    said = subprocess.run(script, capture_output=True, text=True, timeout=120, check=True).stdout.splitlines()
-    expected = [json.loads(line) for line in said]
+    expected = by_script(made, Path("images.npy"))
     assert len({each["label"] for each in expected}) > 1
     with served(services.prepared(made, 1, 1, Limits(seconds=WAIT_S))) as ours:
         told = [ours.predict(image).json["predictions"][0] for image in images.tolist()]
     assert [{name: each[name] for name in expected[0]} for each in told] == expected
-    with services.listening("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-    command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "--env-manager", "local"]
-    command += ["--model-uri", f"models:/{NAME}@champion-here", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True) as process:
-        try:
-            ping, until = Client(port), time.monotonic() + 120
-            while time.monotonic() < until:
-                try:
-                    if ping.get("/ping").status == 200:
-                        break
-                except OSError:
-                    time.sleep(0.2)
-            found = [_asked(port, [image])[0] for image in images.tolist()]
-        finally:
-            os.killpg(process.pid, 9)
-    assert found == expected
+    with mlflow_serving(project / "mlflow.db", f"models:/{NAME}@champion-here") as ask:
+        assert [ask(image) for image in images.tolist()] == expected

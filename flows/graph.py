@@ -21,12 +21,15 @@ def check() -> None:
     right = paths.packaged(GRAPH)
     if GRAPH.read_bytes() == right.read_bytes():
         return
-    here = read_yaml(GRAPH).get("stages")
-    for name, stage in read_yaml(right)["stages"].items():
+    whole, wanted = read_yaml(GRAPH), read_yaml(right)
+    if [each for each in wanted["vars"] if each not in (whole.get("vars") or ())]:
+        raise ParamsError(f"{GRAPH}: vars: this Tercet wants `{wanted['vars']}`; take it from {right}")
+    here = whole.get("stages")
+    for name, stage in wanted["stages"].items():
         if lacking := sorted(_said(stage) - _said(here.get(name) if isinstance(here, dict) else None)):
             more = f" (and {len(lacking) - 1} more)" if lacking[1:] else ""
             said = f"{GRAPH}: {name}: this Tercet wants `{' '.join(lacking[0])}`{more}"
-            raise ParamsError(f"{said}; take the stage from {right}")
+            raise ParamsError(f"{said}; take it from {right}")
 
 
 def _said(stage: Any) -> set[tuple[str, str]]:

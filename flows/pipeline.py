@@ -141,7 +141,10 @@ def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     """From the data to every variant; returns the variants' artifacts."""
     given = {kind: graph.submit("sources", kind, label=f"sources {kind}") for kind in sources.KINDS}
     code = graph.submit("code", label="code")
-    needs = [graph.submit("prepare", label="prepare", after=[code, given["data"]]), given["model"]]
+    prepared = graph.submit("prepare", label="prepare", after=[code, given["data"]])
+    for name in settings.yardstick:
+        graph.submit("yardstick", name, label=f"yardstick {name}", after=[prepared])
+    needs = [prepared, given["model"]]
     models = {BASELINE: graph.submit("train", label="train", after=needs)}
     for name in settings.model_order():
         method, parent = settings.compress[name].method, settings.compress[name].parent

@@ -28,6 +28,7 @@ LANES: dict[str, AbstractContextManager[Any]] = {
     "compress": _tensorflow,
     "quantize": _tensorflow,
     "evaluate": _processors,
+    "yardstick": _processors,
     "benchmark": _processors,
 }
 PASSING = (TransientError, ConnectionError, TimeoutError, URLError)

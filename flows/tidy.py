@@ -29,7 +29,8 @@ def left(params: Params) -> Iterator[Path]:
     devices = params.benchmark.devices
     yield from _others(paths.MODELS, {BASELINE, *params.compress})
     yield from _others(paths.ARTIFACTS, params.quantize)
-    yield from _others(paths.EVALUATIONS, params.quantize)
+    yield from _others(paths.EVALUATIONS, {*params.quantize, paths.yardstick("any").parent.name})
+    yield from _others(paths.yardstick("any").parent, params.yardstick)
     yield from _others(paths.BENCHMARKS, {f"{variant}@{device}" for variant in params.quantize for device in devices})
     yield from _others(paths.OUT / "fingerprints", devices)
 

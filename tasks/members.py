@@ -48,6 +48,21 @@ class CompressionMethod:
     renames: bool = False  # layers may bear other names than the parent's after it
 
 
+@dataclass(frozen=True, kw_only=True)
+class YardstickMethod:
+    """A method of `yardstick`: what an honest engineer tries before a network, and a network must beat.
+
+    `predict` takes the training examples, those that are judged, a seed, and by name what else its section says; it
+    gives of each judged example what a network would: float32 [n, classes] or [n, values], where no class has a
+    probability any score of it. Of the judged examples it looks at no target.
+    """
+
+    schema: type[BaseModel]
+    predict: Callable[..., Any]
+    tasks: tuple[str, ...]  # what of `prepare.task` it can tell
+    raw: bool = False  # it asks for examples as the source gave them, and not as they are made ready for a network
+
+
 SOURCES = Registry(
     "data source",
     "tercet.sources",
@@ -100,4 +115,14 @@ METHODS = Registry(
         "external": "tasks.compress.external:METHOD",
     },
     CompressionMethod,
+)
+YARDSTICKS = Registry(
+    "yardstick",
+    "tercet.yardsticks",
+    {
+        "nearest-class-mean": "tasks.yardsticks.nearest_class_mean:YARDSTICK",
+        "logistic": "tasks.yardsticks.logistic:YARDSTICK",
+        "trees": "tasks.yardsticks.trees:YARDSTICK",
+    },
+    YardstickMethod,
 )

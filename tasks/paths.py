@@ -70,6 +70,11 @@ def evaluation(variant: str) -> Path:
     return EVALUATIONS / f"{variant}.json"
 
 
+def yardstick(name: str) -> Path:
+    """What a yardstick scores; among the evaluations, which the report reads as one folder."""
+    return EVALUATIONS / "yardsticks" / f"{name}.json"
+
+
 def fingerprint(device: str) -> Path:
     """What the figures of a device hang from: its processor and its runtime's versions."""
     return OUT / "fingerprints" / f"{device}.json"

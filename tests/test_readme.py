@@ -8,7 +8,7 @@ import pytest
 
 from tasks.bench.kinds import KINDS
 from tasks.formats.schemes import SCHEMES
-from tasks.members import FAMILIES, METHODS, SOURCES
+from tasks.members import FAMILIES, METHODS, SOURCES, YARDSTICKS
 from tasks.records.figures import TABLE
 from tasks.records.metrics import METRICS
 from tasks.registry import Registry
@@ -22,6 +22,7 @@ TABLES = {
     "data source": SOURCES,
     "kind of device": KINDS,
     "metric of quality": METRICS,
+    "yardstick": YARDSTICKS,
 }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flows.views import terminal
-from tasks.records import Comparison, Outcome, Row, notation
-from tasks.records.figures import Figure, told
+from tasks.records import Comparison, Outcome, Row, YardstickScores, notation
+from tasks.records.figures import Figure, of_yardstick, told
 from tasks.report.advice import Advised, title, words
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def show(comparison: Comparison) -> None:
     console = terminal.console()
     for device in dict.fromkeys(row.device for row in comparison.rows):
         rows = [row for row in comparison.rows if row.device == device]
-        terminal.show(console, _table(device, rows, comparison.reference, wide=console.width >= WIDE))
+        table = _table(device, rows, comparison.reference, wide=console.width >= WIDE)
+        _add(table, comparison.yardsticks, columns(rows, wide=console.width >= WIDE), wide=console.width >= WIDE)
+        terminal.show(console, table)
         console.print()
     for line in _reasons(comparison.rows):
         console.print(Text(line, style="dim"))
@@ -120,6 +122,15 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
         cells = [notation.cell(figure, figure.of(row), wide=wide) for figure in shown]
         table.add_row(Text(row.variant), *cells, Text(row.outcome + flags, style=STYLES[row.outcome]))
     return table
+
+
+def _add(table: "Table", yardsticks: Sequence[YardstickScores], shown: Sequence[Figure], *, wide: bool) -> None:
+    """What something simple scores, below the variants that are to beat it."""
+    from rich.text import Text
+
+    for each in yardsticks:
+        cells = [notation.cell(figure, of_yardstick(figure, each.on("test")), wide=wide) for figure in shown]
+        table.add_row(Text(each.name), *cells, Text("yardstick"), style="dim")
 
 
 def _legend(comparison: Comparison, console: "Console") -> None:

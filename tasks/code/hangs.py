@@ -38,6 +38,11 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
     }
     for name, entry in params.compress.items():
         found[f"compress.{name}"] = compress(entry, reader)
+    for name, simple in params.yardstick.items():
+        found[f"yardstick.{name}"] = {
+            **_code(reader, "tasks.stages.yardstick", {simple.method, params.metric}),
+            "settings": simple.known() | {"metric": params.metric},
+        }
     for name, variant in params.quantize.items():
         found[f"quantize.{name}"] = quantize(variant, params.metric, reader)
     for name, device in named.items():

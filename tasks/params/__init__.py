@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from tasks import paths
 from tasks.errors import suggest
 from tasks.formats.schemes import SCHEMES
-from tasks.members import SOURCES
+from tasks.members import SOURCES, YARDSTICKS
 from tasks.params.benchmark import Benchmark, Budget, Bundle, Prices, Protocol
 from tasks.params.chosen import Chosen
 from tasks.params.compress import Cluster, Compress, Distill, External, Factorize, Finetune, Prune, Slim
@@ -35,6 +35,7 @@ from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
 from tasks.params.ship import Fleet
 from tasks.params.training import EarlyStopping, Train, Training
+from tasks.params.yardstick import Yardstick
 from tasks.records.figures import QUALITY
 from tasks.records.metrics import METRICS, USUAL, judging
 
@@ -42,8 +43,8 @@ __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
     "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
     "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Prices", "Protocol", "Prune",
-    "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "check", "load",
-    "read_yaml",
+    "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "Yardstick",
+    "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -61,6 +62,7 @@ class Params(Section):
     bundle: Bundle
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()
+    yardstick: dict[Name, Yardstick] = Field(default_factory=dict)
     search: Search | None = None
     ship: dict[Name, Fleet] = Field(default_factory=dict)  # by device; one of kind ssh is its own fleet of one
 
@@ -119,6 +121,17 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _yardsticks_tell_what_the_task_asks(self) -> Self:
+        for name, entry in self.yardstick.items():
+            told = YARDSTICKS.load(entry.method).tasks
+            if self.prepare.task not in told:
+                raise ValueError(
+                    f"yardstick.{name}.method: {entry.method!r} is for {', '.join(told)}; received prepare.task "
+                    f"{self.prepare.task!r}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _questions_are_asked_of_who_tells_every_token(self) -> Self:
         if self.evaluate.choices is not None and self.prepare.task != "language":
             raise ValueError(
@@ -157,6 +170,11 @@ class Params(Section):
     def choices(self) -> str | None:
         """The file of multiple-choice questions; None: nothing is asked beside the text."""
         return self.evaluate.choices
+
+    @property
+    def yardsticks(self) -> dict[Name, Yardstick]:
+        """What variants are judged beside; empty: nothing."""
+        return self.yardstick
 
     def model_order(self) -> list[str]:
         """The models of `compress`, each after its parent."""

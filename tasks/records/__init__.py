@@ -35,12 +35,25 @@ from tasks.records.measurements import (
     Window,
     inference,
 )
-from tasks.records.quality import Better, Choices, Chosen, ClassFigures, Evaluation, Paired, Sample, Score, Split, gain
+from tasks.records.quality import (
+    Beside,
+    Better,
+    Choices,
+    Chosen,
+    ClassFigures,
+    Evaluation,
+    Paired,
+    Sample,
+    Score,
+    Split,
+    YardstickScores,
+    gain,
+)
 
 __all__ = [
-    "SCHEMA_VERSION", "ArtifactCard", "Better", "Choices", "Chosen", "ClassFigures", "Code", "Comparison", "Control",
-    "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement", "Memory",
-    "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Rates", "Ratio", "Record", "Row",
-    "Runnable", "Sample", "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject",
-    "Tensor", "Window", "gain", "inference", "judged", "read",
+    "SCHEMA_VERSION", "ArtifactCard", "Beside", "Better", "Choices", "Chosen", "ClassFigures", "Code", "Comparison",
+    "Control", "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement",
+    "Memory", "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Rates", "Ratio",
+    "Record", "Row", "Runnable", "Sample", "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status",
+    "Subject", "Tensor", "Window", "YardstickScores", "gain", "inference", "judged", "read",
 ]  # fmt: skip

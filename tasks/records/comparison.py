@@ -5,7 +5,7 @@ from typing import Literal
 from tasks.records.artifacts import ArtifactCard, ModelCard
 from tasks.records.base import Record
 from tasks.records.measurements import Measurement
-from tasks.records.quality import Better, Choices, Evaluation, Paired, gain
+from tasks.records.quality import Beside, Better, Choices, Evaluation, Paired, YardstickScores, gain
 
 Outcome = Literal[
     "reference",
@@ -101,6 +101,7 @@ class Row(Record):
     validation_paired: Paired | None = None  # null for the reference itself
     paired: Paired | None  # null for the reference itself
     choices: Choices | None = None  # to the questions of evaluate.choices, without each answer
+    yardsticks: tuple[Beside, ...] = ()
     control: Control | None = None  # of a variant that was trained longer than the reference; null where there is none
     bytes: int
     gzip_bytes: int
@@ -131,6 +132,7 @@ class Comparison(Record):
     name: str
     reference: str
     rows: tuple[Row, ...]  # device by device
+    yardsticks: tuple[YardstickScores, ...] = ()
     failures: tuple[str, ...] = ()  # variants left out of the rows, each with its reason
     refused: tuple[str, ...] = ()  # likewise, of those that can never be made: nobody waits for them
     notes: tuple[str, ...] = ()  # what a reader must know to compare fairly

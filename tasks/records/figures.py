@@ -16,7 +16,7 @@ from tasks.records.values import Bounds, Value
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
-    from tasks.records import Better, Measurement, Phase, Provenance, Ratio, Row, Window
+    from tasks.records import Better, Measurement, Phase, Provenance, Ratio, Row, Score, Window
 
 __all__ = ["Bounds", "Figure", "Turns", "Value"]  # what plug-ins take from here
 
@@ -84,6 +84,11 @@ def told(rows: Iterable["Row"]) -> list[Figure]:
 def judged(figure: Figure, metric: str, unit: str, better: "Better") -> Figure:
     """A figure as it is where quality is what `metric` says; every other is what it is."""
     return replace(figure, label=metric, unit=unit, better=better) if figure.key == QUALITY else figure
+
+
+def of_yardstick(figure: Figure, score: "Score") -> Value | None:
+    """What a yardstick has of a figure: it runs on no device and is no file, so its quality alone."""
+    return Value(score.value, score.low, score.high, n=score.n) if figure.key == QUALITY else None
 
 
 def drawn() -> list[Figure]:

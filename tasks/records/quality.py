@@ -95,6 +95,27 @@ class Evaluation(Record):
     choices: Choices | None = None  # by the default kernels, where evaluate.choices names questions
 
 
+class YardstickScores(Record):
+    """`out/evaluations/yardsticks/<name>.json`: what something simple scores, that a network must beat."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    method: str
+    scores: tuple[Score, ...]  # on validation and test; in a comparison without each answer
+
+    def on(self, split: Split) -> Score:
+        """The score on a split."""
+        return next(score for score in self.scores if score.split == split)
+
+
+class Beside(Record):
+    """A variant beside a yardstick, on the same test examples."""
+
+    name: str
+    quality: float  # the yardstick's
+    paired: Paired | None  # of the variant against it; null where there is no test
+
+
 def gain(better: Better, value: float, over: float) -> float:
     """By how much one quality is better than another, in their unit; negative where it is worse."""
     return value - over if better == "higher" else over - value

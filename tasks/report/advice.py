@@ -10,6 +10,7 @@ from tasks import paths
 from tasks.errors import UnsupportedError
 from tasks.params import Params
 from tasks.records import Comparison, Record, Row, figures, notation
+from tasks.report import verdict
 from tasks.ship import champion
 from tasks.ship.champion import Choice
 
@@ -64,6 +65,7 @@ def words(advice: Advice, comparison: Comparison) -> list[str]:
     told += _apart(advice.choice)
     told += _million(row)
     told += [f"But {doubt}" for doubt in advice.choice.doubts]
+    told += [f"But it {verdict.yardstick(row, each)}" for each in row.yardsticks if not verdict.beats(row, each)]
     return [f"{text}." for text in told]
 
 

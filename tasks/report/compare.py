@@ -11,6 +11,7 @@ from tasks.quality import choices
 from tasks.quality.score import paired
 from tasks.records import (
     ArtifactCard,
+    Beside,
     Comparison,
     Control,
     Evaluation,
@@ -20,6 +21,7 @@ from tasks.records import (
     Score,
     Split,
     Subject,
+    YardstickScores,
     gain,
     notation,
 )
@@ -36,6 +38,7 @@ def build(
     measurements: Iterable[Measurement],
     truth: Array | None,
     validation_truth: Array | None = None,
+    yardsticks: Sequence[YardstickScores] = (),
 ) -> Comparison:
     """Join variants and measurements.
 
@@ -46,6 +49,7 @@ def build(
         measurements: one per pair, in the order that the rows shall have; those of other variants are ignored.
         truth: the target `label` of the test split; None where it is not known (no paired test).
         validation_truth: likewise, of the validation split.
+        yardsticks: what every variant is set beside.
 
     Raises:
         DataError: an evaluation lacks a split, or was made on other test data.
@@ -57,9 +61,16 @@ def build(
     rows = [_row(known[m.variant], m, base, truth) for m in measured]
     rows = [_with_validation(row, known[row.variant], base, own.get(row.device), validation_truth) for row in rows]
     rows = [_with_control(row, known, base, truth) for row in rows]
+    rows = [_with_yardsticks(row, known[row.variant], yardsticks, truth) for row in rows]
     devices = [with_speed(_with_fronts(_with_holm(group)), reference) for group in by_device(rows).values()]
     rows = [row for group in devices for row in _with_verdicts(group, known, reference)]
-    return Comparison(name=name, reference=reference, rows=tuple(rows), notes=tuple(_notes(rows, known, base)))
+    return Comparison(
+        name=name,
+        reference=reference,
+        rows=tuple(rows),
+        yardsticks=tuple(_without_answers(each) for each in yardsticks),
+        notes=tuple(_notes(rows, known, base)),
+    )
 
 
 def score(evaluation: Evaluation, split: Split, kernels: Literal["default", "reference"]) -> Score:
@@ -184,6 +195,22 @@ def _with_control(row: Row, known: dict[str, Subject], base: Subject | None, tru
         paired=paired(test, theirs, truth),
     )
     return row.model_copy(update={"control": found})
+
+
+def _with_yardsticks(row: Row, subject: Subject, yardsticks: Sequence[YardstickScores], truth: Array | None) -> Row:
+    """Set the row beside each yardstick, on the same test examples and by the same paired test."""
+    test = measured_score(subject.evaluation, "test", row.measurement)
+    found = [
+        Beside(name=each.name, quality=each.on("test").value, paired=paired(test, each.on("test"), truth))
+        for each in yardsticks
+        if each.on("test").metric == test.metric
+    ]
+    return row.model_copy(update={"yardsticks": tuple(found)})
+
+
+def _without_answers(yardstick: YardstickScores) -> YardstickScores:
+    scores = [each.model_copy(update={"predictions": (), "kept": ()}) for each in yardstick.scores]
+    return yardstick.model_copy(update={"scores": tuple(scores)})
 
 
 def _controls(subjects: Iterable[Subject], base: Subject) -> list[Subject]:

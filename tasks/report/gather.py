@@ -17,6 +17,7 @@ from tasks.records import (
     Row,
     Split,
     Subject,
+    YardstickScores,
     failures,
     read,
 )
@@ -47,7 +48,8 @@ def gather(params: Params) -> Comparison:
         if subjects:
             absent.lost.setdefault(str(error), []).append("paired tests")
     measurements = [_measurement(s.artifact, device, params) for device in params.benchmark.devices for s in subjects]
-    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *truths)
+    yardsticks, unscored = _yardsticks(params)
+    comparison = compare.build(params.name, params.benchmark.reference, subjects, measurements, *truths, yardsticks)
     first = comparison.rows[0] if comparison.rows else None
     if absent.unjudged:
         rows = (*comparison.rows, *_unjudged(params, absent.unjudged))
@@ -55,7 +57,7 @@ def gather(params: Params) -> Comparison:
     comparison = _priced(comparison, params.benchmark.prices)
     few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
     errors = roofline_error.find(row.measurement for row in comparison.rows)
-    notes = (*comparison.notes, *few, *roofline_error.notes(errors), *_prices(params.benchmark.prices))
+    notes = (*comparison.notes, *unscored, *few, *roofline_error.notes(errors), *_prices(params.benchmark.prices))
     told = {"failures": _told(absent.lost), "refused": _told(absent.refused), "notes": notes}
     return comparison.model_copy(update=told)
 
@@ -106,6 +108,18 @@ def _subjects(params: Params) -> tuple[list[Subject], _Absent]:
             told = absent.refused if failed and failed.refused else absent.lost
             told.setdefault(failed.line if failed else str(error), []).append(variant)
     return subjects, absent
+
+
+def _yardsticks(params: Params) -> tuple[list[YardstickScores], list[str]]:
+    """What yardsticks score, and of those without a score why."""
+    found, absent = [], []
+    for name in params.yardsticks:
+        path, failed = paths.yardstick(name), failures.find("yardstick", name)
+        if failed is None and path.exists():
+            found.append(read(YardstickScores, path))
+        else:
+            absent.append(f"The yardstick {name} has no score: {failed.reason if failed else 'not scored yet'}.")
+    return found, absent
 
 
 def _needed(params: Params, variant: str) -> Iterator[tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """The comparison as Markdown, for pages that show it beside a run."""
 
-from tasks.records import Comparison, Row, notation
+from tasks.records import Comparison, Row, figures, notation
 from tasks.records.figures import Figure, told
 
 
@@ -13,6 +13,10 @@ def render(comparison: Comparison) -> str:
         names = [" ".join(notation.heading(figure)).strip() for figure in shown]
         lines = [["variant", *names, "verdict"], ["---", *(["---:"] * len(shown)), "---"]]
         lines += [_cells(row, shown) for row in rows]
+        for each in comparison.yardsticks:
+            values = (figures.of_yardstick(figure, each.on("test")) for figure in shown)
+            cells = [notation.cell(figure, value, wide=True) for figure, value in zip(shown, values, strict=True)]
+            lines.append([f"{each.name} (yardstick)", *cells, ""])
         parts.append(f"### {device}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
     parts += [f"**failed:** {failure}" for failure in comparison.failures]
     parts += [f"**cannot be made:** {refusal}" for refusal in comparison.refused]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.records import Comparison, Measurement, Provenance, Row, notation
-from tasks.records.figures import FIGURES, QUALITY, Figure, Value, drawn, told
+from tasks.records.figures import FIGURES, QUALITY, Figure, Value, drawn, of_yardstick, told
 from tasks.records.metrics import METRICS
 from tasks.report.advice import Advised, title, words
 from tasks.report.chart import Chart, Point, scatter
@@ -93,6 +93,7 @@ def render(
         confusions=confusions,
         absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
         overview=_overview(comparison.rows, devices),
+        yardsticks=_yardsticks(comparison),
         **_words(comparison.rows[0] if comparison.rows else None),
         quick=any(row.measurement.mode == "quick" for row in comparison.rows),
         marks=notation.MARKS,
@@ -125,6 +126,15 @@ def _overview(rows: Sequence[Row], devices: Sequence[Device]) -> list[tuple[Row,
         cells = [_cell(figure, next((row for row in own if figure.of(row)), own[0])) for figure in shown]
         table.append((own[0], cells, lines))
     return table
+
+
+def _yardsticks(comparison: Comparison) -> list[tuple[str, str, list[Cell]]]:
+    """The name and the method of each yardstick, and its cells in the overview."""
+    shown = [figure for figure in told(comparison.rows) if figure.scope != "device"]
+    return [
+        (each.name, each.method, [_set(figure, of_yardstick(figure, each.on("test"))) for figure in shown])
+        for each in comparison.yardsticks
+    ]
 
 
 def _device(name: str, rows: Sequence[Row], plotted: Sequence[Figure]) -> Device:
@@ -165,7 +175,11 @@ def _heading(figure: Figure) -> str:
 
 
 def _cell(figure: Figure, row: Row) -> Cell:
-    value, name = figure.of(row), _heading(figure)
+    return _set(figure, figure.of(row))
+
+
+def _set(figure: Figure, value: Value | None) -> Cell:
+    name = _heading(figure)
     if value is None:
         return Cell(name, notation.UNKNOWN)
     ends = notation.ends(figure, value)

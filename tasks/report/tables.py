@@ -21,7 +21,8 @@ DETAILS = {  # what the CSV has of a measurement beside its figures
 
 def pairs(comparison: Comparison) -> str:
     """CSV with a line for each pair: its figures, and what is around them."""
-    return _csv([_line(row) for row in comparison.rows])
+    names = [each.name for each in comparison.yardsticks]
+    return _csv([_line(row) | _beside(row, names) for row in comparison.rows])
 
 
 def points(comparison: Comparison) -> str:
@@ -63,6 +64,17 @@ def _line(row: Row) -> dict[str, Any]:
         **{f"front_{figure.key}": figure.key in row.fronts for figure in drawn()},
         "verdict": row.verdict,
     }
+
+
+def _beside(row: Row, yardsticks: Sequence[str]) -> dict[str, Any]:
+    """What each yardstick scores, and how sure the difference is."""
+    found = {each.name: each for each in row.yardsticks}
+    cells: dict[str, Any] = {}
+    for name in yardsticks:
+        beside = found.get(name)
+        cells[f"yardstick_{name}"] = beside and beside.quality
+        cells[f"yardstick_{name}_p"] = beside and beside.paired and beside.paired.p_value
+    return cells
 
 
 def _cells(figure: Figure, row: Row) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tasks.intervals import Kind
-from tasks.records import Control, Measurement, Row, Subject, notation
+from tasks.records import Beside, Control, Measurement, Row, Subject, notation
 from tasks.report.causes import causes
 
 UNSTEADY = "too unsteady to tell a change"
@@ -38,6 +38,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
         other = details and row.anchor != reference
         clauses += [f"against {reference}: {', '.join(details)}"] if other else details
         clauses += [_control(row, row.control)] if row.control else []
+    clauses += [yardstick(row, each) for each in row.yardsticks]
     text = "; ".join(clauses)
     reasons = [*causes(row, device, subject), *_bound(m), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
@@ -107,6 +108,25 @@ def _control(row: Row, control: Control) -> str:
     if control.total_epochs != row.total_epochs:
         epochs += f" where this had {row.total_epochs}"
     return f"against the control {control.variant} ({epochs}): {row.metric} {_change(row, control.quality)}{p_value}"
+
+
+def beats(row: Row, beside: Beside) -> bool:
+    """Whether a variant is surely better than a yardstick."""
+    assert row.quality is not None  # as of every pair that is ok
+    sure = beside.paired is None or beside.paired.p_value < SIGNIFICANT
+    return sure and row.gain(row.quality, beside.quality) > 0
+
+
+def yardstick(row: Row, beside: Beside) -> str:
+    """Whether the variant is worth a network: how it stands beside something simple."""
+    assert row.quality is not None  # as of every pair that is ok
+    gain, paired = row.gain(row.quality, beside.quality), beside.paired
+    detail = f"{row.metric} {_change(row, beside.quality)}"
+    detail += f", {notation.probability(paired.p_value)}" if paired else " (no paired test)"
+    if paired and paired.p_value >= SIGNIFICANT:
+        return f"cannot be told from the yardstick {beside.name} ({detail})"
+    word = "beats" if gain > 0 else "loses to" if gain < 0 else "is no better than"
+    return f"{word} the yardstick {beside.name} ({detail})"
 
 
 def _size(subject: Subject, base: Subject) -> str:

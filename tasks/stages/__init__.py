@@ -18,15 +18,24 @@ STAGES = {
     "compress": "tasks.stages.compress:compress",
     "quantize": "tasks.stages.quantize:quantize",
     "evaluate": "tasks.stages.evaluate:evaluate",
+    "yardstick": "tasks.stages.yardstick:yardstick",
     "fingerprint": "tasks.stages.fingerprint:fingerprint",
     "benchmark": "tasks.stages.benchmark:benchmark",
     "report": "tasks.stages.report:report",
     "bundle": "tasks.stages.bundle:bundle",
 }
-BUSY = {"prepare", "train", "compress", "quantize", "evaluate"}  # what no measurement of this machine may run beside
+BUSY = {
+    "prepare",
+    "train",
+    "compress",
+    "quantize",
+    "evaluate",
+    "yardstick",
+}  # what no measurement of this machine may run beside
 NAMED: dict[str, "Callable[[Params], Collection[str]]"] = {  # what the keys of stages are names of
     "model": lambda params: params.compress,
     "variant": lambda params: params.quantize,
+    "yardstick": lambda params: params.yardstick,
     "device": lambda params: params.benchmark.devices,
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks import files, paths, records
 from tasks.params import BASELINE, Params
-from tasks.records import Comparison, ModelCard, Row
+from tasks.records import Comparison, ModelCard, Row, YardstickScores
 from tasks.records.figures import FIGURES, QUALITY, Value, known, told
 from tasks.ship.manifest import Manifest
 from tasks.track import lineage
@@ -114,6 +114,7 @@ def collect(params: Params) -> list[Entry]:
     made = {variant: lineage.of_variant(variant, model) for variant, model in variants.items()}
     return [
         *(of_row(params.name, row, made[row.variant], data) for row in comparison.rows),
+        *(of_yardstick(params.name, each, data) for each in comparison.yardsticks),
         *_models(params, data),
         _report(params.name, comparison),
         *_artifacts(params.name, comparison),
@@ -144,6 +145,19 @@ def of_row(experiment: str, row: Row, made: dict[str, str], data: Data | None) -
     )
 
 
+def of_yardstick(experiment: str, scores: YardstickScores, data: Data | None) -> Run:
+    """A run per yardstick: its quality, by the name that the variants have it by."""
+    test = scores.on("test")
+    return Run(
+        key=f"{experiment}: yardstick {scores.name}",
+        name=f"yardstick {scores.name}",
+        params={"yardstick": scores.name, "method": scores.method},
+        tags={"kind": "yardstick", f"{test.metric}_interval": f"{test.low:.6g} to {test.high:.6g}"},
+        points=(Point(test.metric, test.value),),
+        data=data,
+    )
+
+
 def _about(row: Row) -> dict[str, str]:
     """Where a pair's figures come from, and how sure they are."""
     m, found = row.measurement, row.speed
@@ -165,6 +179,9 @@ def _about(row: Row) -> dict[str, str]:
             f"validation_{row.metric}": f"{row.worth:.6g}",
             "paired_p_value": f"{row.paired.p_value:.6g}" if row.paired else None,
         }
+        for each in row.yardsticks:
+            tags[f"yardstick_{each.name}"] = f"{each.quality:.6g}"
+            tags[f"yardstick_{each.name}_p_value"] = f"{each.paired.p_value:.6g}" if each.paired else None
         if row.choices and row.choices.acc.paired:
             tags["acc_paired_p_value"] = f"{row.choices.acc.paired.p_value:.6g}"
         if row.choices:

@@ -21,6 +21,7 @@ REFUSED = {  # what an earlier Tercet may have written, or what is no graph
     "an output less": ("out/artifacts/${key}", "out/artifact/${key}", "quantize", "outs: out/artifacts/${key}"),
     "a parameter less": ("params: [train, model]", "params: [train]", "train", "params: model"),
     "a stage less": ("  evaluate:", "  evaluated:", "evaluate", "cmd: tercet stage evaluate ${key}"),
+    "no value of what params.yaml may lack": ("  - yardstick: {}", "  - other: {}", "vars", "[{'yardstick': {}}]"),
     "a list of stages": ("stages:", "stages: []\nothers:", "code", "cmd: tercet stage code"),
     "a stage that is a word": ("  report:\n", "  report: no\n  rest:\n", "report", "cmd: tercet stage report"),
 }
@@ -41,5 +42,5 @@ def test_a_graph_of_another_tercet_is_told_in_one_line(old, new, stage, wanted, 
         graph.check()
     said = str(caught.value)
     assert said.startswith(f"dvc.yaml: {stage}: this Tercet wants `{wanted}`")
-    assert said.endswith(f"; take the stage from {ROOT / 'dvc.yaml'}")
+    assert said.endswith(f"; take it from {ROOT / 'dvc.yaml'}")
     assert "\n" not in said

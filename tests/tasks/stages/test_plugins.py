@@ -39,10 +39,11 @@ from tasks.bench.request import Result
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.formats.schemes import Scheme
-from tasks.members import CompressionMethod, DataSource, ModelFamily
+from tasks.members import CompressionMethod, DataSource, ModelFamily, YardstickMethod
 from tasks.params import Prepare
 from tasks.params.compress import Method
 from tasks.params.section import Count, Section, Share
+from tasks.params.yardstick import Simple
 from tasks.quality import resample
 from tasks.quantize import litert
 from tasks.quantize.made import Made
@@ -91,6 +92,17 @@ def apply(model, section, train, validation, on_epoch):
     return model, {}
 
 
+class Coin(Simple):
+    """Always one class."""
+
+    method: Literal["coin"]
+    side: Count
+
+
+def toss(train, judged, seed, *, side):
+    return np.eye(2)[np.full(len(judged), side)]
+
+
 class Abacus(Device):
     """A counting frame."""
 
@@ -118,6 +130,7 @@ def gap(predicted, truth):
 
 SOURCE = DataSource(schema=Rows, check=lambda section: None, load=load)
 FAMILY = ModelFamily(schema=Line, build=build)
+YARDSTICK = YardstickMethod(schema=Coin, predict=toss, tasks=("classification",))
 METHOD = CompressionMethod(schema=Shrink, apply=apply)
 KIND = Kind(schema=Abacus, measure=measure, ships=ships)
 SCHEME = Scheme(weights=8, activations="float32", apart=0.1, converts="toy:convert")
@@ -154,6 +167,8 @@ rows = toy:SOURCE
 line = toy:FAMILY
 [tercet.methods]
 shrink = toy:METHOD
+[tercet.yardsticks]
+coin = toy:YARDSTICK
 [tercet.kinds]
 abacus = toy:KIND
 [tercet.schemes]
@@ -169,6 +184,7 @@ prepare: {source: rows, count: 120, calibration: 10}
 model: {family: line, units: 4}
 train: {epochs: 2}
 compress: {half: {parent: baseline, method: shrink, by: 0.5, epochs: 1}}
+yardstick: {tails: {method: coin, side: 1}}
 quantize:
   float32: {model: baseline, scheme: float32}
   mine: {model: half, scheme: rounded}
@@ -197,7 +213,7 @@ import json
 import sys
 
 from tasks import params, paths
-from tasks.stages import benchmark, bundle, code, compress, evaluate, prepare, quantize, report, train
+from tasks.stages import benchmark, bundle, code, compress, evaluate, prepare, quantize, report, train, yardstick
 from tasks.track import contents
 from tasks import records
 from flows.views import table
@@ -211,6 +227,7 @@ for variant in given.quantize:
     quantize.quantize(given, variant)
     evaluate.evaluate(given, variant)
     benchmark.benchmark(given, variant, "frame")
+yardstick.yardstick(given, "tails")
 report.report(given)
 bundle.bundle(given, "frame")
 table.show(records.read(records.Comparison, paths.REPORT / "comparison.json"))
@@ -237,6 +254,7 @@ def test_a_member_of_each_table_goes_from_the_parameters_to_the_bundle(plugged: 
         ("float32", "5", "gap", "lower"),
         ("mine", "3", "gap", "lower"),
     ]
+    assert {float(row["yardstick_tails"]) for row in rows} == {0.5}, "half of the examples are of each class"
     assert json.loads((paths.REPORT / "metrics.json").read_text())["mine"]["frame"]["beads_moved"] == 3
     page = (paths.REPORT / "index.html").read_text()
     assert "Beads moved" in page
@@ -249,7 +267,16 @@ def test_a_member_of_each_table_goes_from_the_parameters_to_the_bundle(plugged: 
     assert sent["mine @ frame"]["beads_moved"] == 3
     assert sent["mine @ frame"]["latency_ms"] == 10
     assert "gap" in sent["mine @ frame"]
-    for stage in ("prepare", "train", "evaluate", "compress.half", "quantize.mine", "benchmark.frame", "report"):
+    for stage in (
+        "prepare",
+        "train",
+        "evaluate",
+        "compress.half",
+        "quantize.mine",
+        "benchmark.frame",
+        "report",
+        "yardstick.tails",
+    ):
         assert {"toy.py", "toy_figure.py"} & json.loads(paths.code(stage).read_text())["files"].keys(), stage
     assert "toy.py" not in json.loads(paths.code("quantize.float32").read_text())["files"]
 

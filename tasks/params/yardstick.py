@@ -1,0 +1,48 @@
+"""The methods of `yardstick`."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks.members import YARDSTICKS
+from tasks.params.chosen import Chosen
+from tasks.params.section import Count, Section, Seed
+
+
+class Simple(Section):
+    """What every one has."""
+
+    seed: Seed = 0
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What its method is told beside the examples and the seed."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in ("method", "seed")}
+
+
+class NearestClassMean(Simple):
+    """The class whose mean is the nearest."""
+
+    method: Literal["nearest-class-mean"]
+
+
+class Logistic(Simple):
+    """Logistic regression."""
+
+    method: Literal["logistic"]
+    c: Annotated[float, Field(gt=0)] = 1.0  # the smaller, the smaller the weights are kept
+
+
+class Trees(Simple):
+    """Gradient-boosted trees."""
+
+    method: Literal["trees"]
+    trees: Count = 300  # at most: they end where a tenth of the training split says so
+    depth: Count = 6
+
+
+Own = NearestClassMean | Logistic | Trees
+if TYPE_CHECKING:
+    Yardstick = Own
+else:
+    Yardstick = Annotated[Section, Chosen("method", Annotated[Own, Field(discriminator="method")], YARDSTICKS)]

@@ -52,18 +52,9 @@ class Link:
         self._heard = b""
 
     def __enter__(self) -> Self:
-        self._said = TemporaryFile()
         sent = json.dumps({"sources": sources(), "site": [], "run": f"{PACKAGE}.ship.keeper", **self._words()})
-        self._process = subprocess.Popen(
-            self.target.command((KEEPER / "boot.py").read_text(encoding="utf-8")),
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            start_new_session=True,
-        )
-        assert self._process.stdin
-        os.set_blocking(self._process.stdin.fileno(), False)  # so that `_write` has a time limit
+        self._said = TemporaryFile()
+        self._process = self._started()
         try:
             self._write(b"%d\n%s" % (len(sent), sent.encode()))
             self.settled = self._answer(GREETING_S)["settled"]
@@ -98,6 +89,20 @@ class Link:
             if not (again := self._answer(ANSWER_S + sum(sizes.values()) / SLOWEST_BYTES_S)["again"]):
                 return
         raise ShippingError(f"{self.target.name}: {len(again)} files came out wrong there, twice: is its disk sound?")
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        command = self.target.command((KEEPER / "boot.py").read_text(encoding="utf-8"))
+        pipe = subprocess.PIPE
+        try:
+            process = subprocess.Popen(
+                command, bufsize=0, stdin=pipe, stdout=pipe, stderr=self._said, start_new_session=True
+            )
+        except OSError as error:
+            self._said.close()
+            raise DeviceError(f"{self.target.name}: {command[0]} does not start: {error.strerror}") from None
+        assert process.stdin
+        os.set_blocking(process.stdin.fileno(), False)  # so that `_write` has a time limit
+        return process
 
     def _send(self, piece: Piece, offset: int) -> None:
         if isinstance(piece, bytes):

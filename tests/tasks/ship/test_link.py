@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.errors import DeviceError
 from tasks.ship import link
 from tasks.ship.targets import Target
 
@@ -23,3 +24,11 @@ def test_a_device_that_takes_nothing_in_is_given_up(tmp_path: Path, monkeypatch:
         pytest.raises(link.LostError, match=rf"^{target.name}: takes nothing in for 0\.2 s$"),
     ):
         conversation.ask("put", files="x" * 10**6)
+
+
+@pytest.mark.parametrize("python", ["/nothing/here", "/etc/passwd"])
+def test_a_python_that_does_not_start_is_one_line(tmp_path: Path, python: str) -> None:
+    target = Target("host-cpu", None, str(tmp_path / "store"), python, keep=1, tolerance=1.5)
+    line = rf"^{target.name}: {python} does not start: (No such file or directory|Permission denied)$"
+    with pytest.raises(DeviceError, match=line), link.Link(target, hold=False):
+        pass

@@ -25,7 +25,7 @@ from tasks.sign.device import verify
 
 JUDGES = ("cryptography", "tuf")  # what needs to be there to judge a signature
 WINDOW_S = 0.1  # of the timing there
-TAKE_S, BACK_S, SETTLE_S, AGAIN_S = 1800.0, 900.0, 120.0, 1.0
+TAKE_S, BACK_S, SETTLE_S, AGAIN_S = 2700.0, 1500.0, 120.0, 1.0  # more than all that is done there may take
 Told = Callable[[str], None]
 
 

@@ -21,7 +21,7 @@ from tasks.sign.device import verify
 
 PACKAGE = "onboard"  # what the modules are called there
 KEEPER = Path(__file__).parent / "device"
-GREETING_S, ANSWER_S, TAKES_S, CLOSE_S = 60.0, 120.0, 60.0, 10.0
+GREETING_S, ANSWER_S, TAKES_S, CLOSE_S = 120.0, 120.0, 60.0, 10.0  # a greeting may have to settle something first
 PIECE = 2**18  # bytes
 SLOWEST_BYTES_S = 1e6  # that a device takes in and reads again
 Piece = Path | bytes  # a file, or its content

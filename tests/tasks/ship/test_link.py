@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import DeviceError
-from tasks.ship import link
+from tasks.ship import delivery, link
+from tasks.ship.device import incoming, keeper
 from tasks.ship.targets import Target
 
 ASLEEP = "#!/bin/sh\necho '{\"settled\": null}'\nexec sleep 60\n"
@@ -32,3 +33,11 @@ def test_a_python_that_does_not_start_is_one_line(tmp_path: Path, python: str) -
     line = rf"^{target.name}: {python} does not start: (No such file or directory|Permission denied)$"
     with pytest.raises(DeviceError, match=line), link.Link(target, hold=False):
         pass
+
+
+def test_who_ships_waits_for_longer_than_anything_there_may_take() -> None:
+    """Or a device that is only slow is given up, and a folder's keeper is killed at its work."""
+    turn = 2 * keeper.PROOF_S + 2 * keeper.RESTART_S  # there and back again
+    assert link.GREETING_S > keeper.RESTART_S + 30
+    assert keeper.INSTALL_S + turn < delivery.BACK_S
+    assert incoming.TAR_S + 2 * keeper.INSTALL_S + turn < delivery.TAKE_S

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -47,11 +48,11 @@ def ship(names: Sequence[str], *, signed: bool) -> int:
 def back(names: Sequence[str]) -> int:
     """Have the fleet of each device run what it ran before."""
     settings = params.load()
-    digests: dict[str, str] = {}
+    digests: dict[str, set[str]] = defaultdict(set)
 
     def returned(target: Target) -> str:
         done = delivery.back(target)
-        digests[target.device] = str(done.about["bundle_sha256"])
+        digests[target.device].add(str(done.about["bundle_sha256"]))
         _log("back", target, done.id)
         variant = done.about["variant"]
         return f"{target.name}: runs {variant} ({done.id}) again instead of {done.before}; {done.seconds:.1f} s"
@@ -59,8 +60,13 @@ def back(names: Sequence[str]) -> int:
     codes = []
     for name in _named(names):
         codes.append(_each(targets.of(settings, name), returned))
-        if not codes[-1]:
-            _register(partial(track.reinstate, digests[name], name, settings.name))
+        if codes[-1]:
+            continue
+        first, *others = sorted(digests[name])
+        if others:  # one of them was away when the others had another
+            print(f"MLflow: the machines of {name} run {1 + len(others)} bundles now; its alias stays where it was")
+        else:
+            _register(partial(track.reinstate, first, name, settings.name))
     return next((code for code in codes if code), 0)
 
 

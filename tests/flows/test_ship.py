@@ -168,6 +168,21 @@ def test_behind_the_canary_all_are_shipped_to_and_a_failure_is_told(tercet, flee
     assert (code, rows["d0"].endswith("well"), "d2" in rows) == (1, True, True)
 
 
+def test_machines_that_go_back_to_several_bundles_move_no_alias(tercet, fleet, monkeypatch):
+    def returned(target):
+        about = {"bundle_sha256": "same" if target in fleet[:3] else "other", "variant": OLD}
+        return delivery.Delivered("id", about, "before", 0.1, None)
+
+    monkeypatch.setattr(delivery, "back", returned)
+    code, out, _ = tercet("--back", "host-cpu")
+    assert code == 0
+    assert out.splitlines()[4:] == ["MLflow: the machines of host-cpu run 2 bundles now; its alias stays where it was"]
+    fleet.pop()
+    assert tercet("--back", "host-cpu")[1].splitlines()[3:] == [
+        "MLflow: reinstate same host-cpu golden is version 7, at here"
+    ]
+
+
 def test_targets_are_the_hosts_of_the_fleet_or_a_folder_here(project, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/here/python")
     shipped = settings(**{"host-cpu": {"hosts": ["pi-1", "pi-2", "pi-1"], "python": "/opt/py", "keep": 5}})

@@ -42,3 +42,8 @@ def test_every_bundle_classifies_the_test_split_as_it_was_evaluated(make_clone, 
         command = [bare_python, "-I", bundle / "classify.py", clone.root / "out/data/test/inputs.image.npy"]
         said = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, cwd=bundle)
         assert [json.loads(line)["index"] for line in said.stdout.splitlines()] == recorded
+        command = [bare_python, "-I", bundle / "classify.py", "--check"]
+        said = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=bundle)
+        assert said.returncode == 0, said.stderr
+        assert json.loads(said.stdout)["agree"] is True
+        assert json.loads(said.stdout)["examples"] == 8

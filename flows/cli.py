@@ -154,6 +154,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     add("compare", _compare, "Show the comparison of the last run.")
     known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
     known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
+    known.add_argument("--published", metavar="NAME", help="show what others have measured on a device, or on a board")
     known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
     init = add("init", _init, "Make an empty folder a project: what to run, and how.", in_project=None)
     init.add_argument(
@@ -315,17 +316,9 @@ def _compare(_options: argparse.Namespace) -> int:
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from flows.views.show import devices, probe
+    from flows.devices import told
 
-    if options.support:
-        from flows.support import support
-
-        support()
-        return 0
-    if options.probe is not None:
-        return 0 if probe(options.probe) else 1
-    devices()
-    return 0
+    return told(matrix=options.support, board=options.published, name=options.probe)
 
 
 def _init(options: argparse.Namespace) -> int:

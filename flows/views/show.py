@@ -5,7 +5,8 @@ from tasks import paths, records, track
 from tasks.bench import devices as catalog
 from tasks.bench.kinds import KINDS
 from tasks.bench.reach import reach
-from tasks.errors import ParamsError, TercetError
+from tasks.errors import ParamsError, TercetError, suggest
+from tasks.published import table as figures
 from tasks.report.advice import Advised
 
 
@@ -39,6 +40,25 @@ def devices() -> None:
                 print(f"  {'':<{width}}          {reason}")
     for fault in faults:
         print(f"wrong: {fault}")
+
+
+def published(name: str) -> None:
+    """Print what others have published of a device of the catalog that names its board, or of a board of the table.
+
+    Raises:
+        ParamsError: there is no such device, or nothing is known of it.
+    """
+    board = (catalog.load(name).board if name in catalog.names() else None) or name
+    rows = figures.of_board(board)
+    if not rows:
+        raise ParamsError(f"device: nobody's figures are known of {name!r}; {suggest(name, figures.boards())}")
+    print(
+        f"{board}: {len(rows)} figures that others have published; none was measured by us, nothing is chosen by them"
+    )
+    for row in rows:
+        known = [f"{row.latency_ms:g} ms" if row.latency_ms else "", f"{row.energy_mj:g} mJ" if row.energy_mj else ""]
+        print(f"  {row.model}, {row.precision}: {', '.join(filter(None, known)) or row.note}; {row.ran_on}")
+        print(f"    {row.source}")
 
 
 def probe(name: str) -> bool:

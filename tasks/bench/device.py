@@ -16,6 +16,7 @@ class Device(Section):
     name: Name  # the file's
     kind: str  # of KINDS
     description: str
+    board: Name | None = None  # of the table in infra/published: what others have measured stands beside our figures
 
 
 class Processor(Device):

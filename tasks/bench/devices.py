@@ -14,6 +14,7 @@ from tasks.bench.kinds import KINDS
 from tasks.bench.runner import machine
 from tasks.errors import ParamsError, suggest
 from tasks.params.section import check, read_yaml
+from tasks.published import table
 
 
 def names() -> list[str]:
@@ -71,6 +72,8 @@ def fingerprint(device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {"missing": usable(device)} | (
         {kind.package: installed(kind.package)} if kind.package else {}
     )
+    if device.board:
+        found |= {"published": table.digest(table.of_board(device.board))}
     found |= {**kind.fingerprint(device), "device": device.model_dump(mode="json", exclude={"name", "description"})}
     if not kind.here:
         return found

@@ -15,6 +15,7 @@ from tasks.examples import Examples, dataset, first, save_inputs
 from tasks.examples.dataset import LABEL
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Protocol
+from tasks.published.beside import beside
 from tasks.quality.score import grade, metric_of
 from tasks.records import Split
 from tasks.scratch import scratch
@@ -65,7 +66,17 @@ def measure(
             if kind.measures:
                 settle()  # curves of a training that has just ended may still be on their way
             result = _attempt(request)
+    result = _with_published(result, request)
     return _graded(result, examples, name) if name else result
+
+
+def _with_published(result: Result, request: Request) -> Result:
+    """The same, with what others have published of this network on this board."""
+    board, card = request.device.board, request.artifact.card
+    if board is None or card.scenario != "single":
+        return result
+    found = beside(request.artifact.path, card.scheme, board)
+    return replace(result, measurement=result.measurement.model_copy(update={"published": found}))
 
 
 def _attempt(request: Request) -> Result:

@@ -35,6 +35,25 @@ UNCOUNTED = {
 }
 
 
+@dataclass(frozen=True, order=True)
+class Product:
+    """The shapes of an operator that multiplies by constant weights."""
+
+    kind: str
+    weights: tuple[int, ...]  # [out, height, width, in] or [out, in]; by depth [1, height, width, out]
+    output: tuple[int, ...]  # of one example
+
+    @property
+    def macs(self) -> int:
+        """How many products it takes."""
+        return math.prod(self.output) * math.prod(self.weights[1:3] if self.depthwise else self.weights[1:])
+
+    @property
+    def depthwise(self) -> bool:
+        """Whether every channel is by itself."""
+        return self.kind == "DEPTHWISE_CONV_2D"
+
+
 @dataclass(frozen=True)
 class Operator:
     """What one operator takes for one inference."""
@@ -47,6 +66,7 @@ class Operator:
     weight_bytes: int  # constants, as stored
     input_bytes: int  # activations read
     output_bytes: int  # activations written
+    product: Product | None = None  # of a convolution or a dense layer whose weights the file has
 
 
 def read(path: Path, signature: str | None = None) -> tuple[Operator, ...]:
@@ -128,7 +148,14 @@ def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], opt
         weight_bytes=weight_bytes,
         input_bytes=_bytes(activations),
         output_bytes=_bytes(outputs),
+        product=_product(kind, inputs, out),
     )
+
+
+def _product(kind: str, inputs: list[Tensor | None], out: Tensor) -> Product | None:
+    if kind not in ("CONV_2D", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D") or (weights := inputs[1]) is None:
+        return None
+    return None if weights.stored is None else Product(kind, weights.shape, out.shape)
 
 
 def _macs(kind: str, inputs: list[Tensor | None], out: Tensor, options: Any) -> int:

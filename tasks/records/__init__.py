@@ -1,7 +1,7 @@
 """The frozen records that cross stages, as they are written to JSON. The JSON files are the truth of a run.
 
-Every figure says where it comes from: `measured`, `estimated`, `emulated` or `none`; what is not known is null,
-never 0.
+Every figure says where it comes from: `measured`, `estimated`, `emulated`, `published` or `none`; what is not known
+is null, never 0.
 """
 
 from tasks.records.artifacts import (
@@ -24,12 +24,14 @@ from tasks.records.measurements import (
     EnergyKind,
     Flag,
     Instructions,
+    Judged,
     Latency,
     Measurement,
     Memory,
     Operator,
     Phase,
     Provenance,
+    Published,
     Ratio,
     Status,
     Window,
@@ -52,8 +54,9 @@ from tasks.records.quality import (
 
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "Beside", "Better", "Choices", "Chosen", "ClassFigures", "Code", "Comparison",
-    "Control", "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Latency", "Layer", "Measurement",
-    "Memory", "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance", "Rates", "Ratio",
-    "Record", "Row", "Runnable", "Sample", "Scenario", "Score", "Sensitivity", "Signature", "Speed", "Split", "Status",
-    "Subject", "Tensor", "Window", "YardstickScores", "gain", "inference", "judged", "read",
+    "Control", "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Judged", "Latency", "Layer",
+    "Measurement", "Memory", "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance",
+    "Published", "Rates", "Ratio", "Record", "Row", "Runnable", "Sample", "Scenario", "Score", "Sensitivity",
+    "Signature", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "YardstickScores", "gain", "inference",
+    "judged", "read",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tasks.intervals import FEWEST
-from tasks.records import costs
+from tasks.records import costs, estimates
 from tasks.records.values import Bounds, Value
 from tasks.registry import Registry
 
@@ -130,6 +130,8 @@ def _latency(phase: str = INFERENCE) -> "Callable[[Row], Value | None]":
             return None
         latency = found.latency
         note = "" if latency.ms_p90 is None else f"p90 {latency.ms_p90:.3g}"
+        if latency.provenance == "estimated":
+            note = estimates.told(latency.judged)
         return Value(latency.ms_p50, latency.ms_low, latency.ms_high, "bounds", latency.provenance, note=note)
 
     return read

@@ -17,6 +17,7 @@ EnergyKind = Literal[
     "estimate_compiler",
     "estimate_cpu_time",
     "estimate_datasheet",
+    "estimate_published",
     "none",
 ]
 Flag = Literal["noisy", "crowded", "drift"]  # `stats` and `levels` say when
@@ -44,6 +45,20 @@ class Window(Record):
     active_w: float | None = None
 
 
+class Judged(Record):
+    """How far an estimate's method lies from published figures that it was not fitted to: relative, without sign."""
+
+    rows: int
+    mean: float
+    median: float
+    worst: float
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return f"mean error {self.mean:.0%} on {self.rows} published figures left out, worst {self.worst:.0%}"
+
+
 class Latency(Record):
     """Milliseconds per run of a phase, batch 1. A percentile is null below the sample count that supports it.
 
@@ -62,6 +77,7 @@ class Latency(Record):
 
     ms_low: float | None = None  # of an estimate: the range that it predicts
     ms_high: float | None = None
+    judged: Judged | None = None  # of an estimate: its error; null: not known
 
 
 class Instructions(Record):
@@ -118,6 +134,7 @@ class Energy(Record):
     ratio: Ratio | None = None  # over the reference, paired window by window
     scope: str | None = None  # what the counter or the formula covers
     formula: str | None = None
+    judged: Judged | None = None  # of an estimate, given the latency: its error; null: not known
     reason: str | None = None  # why there is no figure
 
 
@@ -144,6 +161,22 @@ def inference(**figures: Any) -> dict[str, Phase]:
     return {INFERENCE: Phase(**figures)}
 
 
+class Published(Record):
+    """Somebody else's measurement of the same network on the same board: told beside our figures, never one of them.
+
+    It may be of another file with other weights, and of another runtime than ours.
+    """
+
+    provenance: Literal["published"] = "published"
+    network: str  # as it is called there
+    ran_on: str  # the runtime, its threads, the clock
+    precision: str
+    latency_ms: float
+    energy_mj: float | None
+    source: str
+    note: str
+
+
 class Measurement(Record):
     """`out/benchmarks/<variant>@<device>.json`: one variant on one device."""
 
@@ -168,6 +201,7 @@ class Measurement(Record):
     flags: tuple[Flag, ...] = ()
     environment: dict[str, Any] = Field(default_factory=dict)
     details: dict[str, Any] = Field(default_factory=dict)  # what only this kind of device can say
+    published: tuple[Published, ...] = ()  # by others, of the same network on the same board
 
     @property
     def told_by(self) -> Phase:

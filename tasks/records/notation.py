@@ -17,6 +17,7 @@ ENERGY_KINDS: dict[str, str] = {
     "estimate_compiler": "compiler's estimate",
     "estimate_cpu_time": "estimate from CPU time",
     "estimate_datasheet": "estimate from the datasheet",
+    "estimate_published": "estimate from published figures",
     "none": "none",
 }
 

@@ -18,6 +18,7 @@ from tasks.records import (
     Split,
     Subject,
     YardstickScores,
+    estimates,
     failures,
     read,
 )
@@ -57,7 +58,15 @@ def gather(params: Params) -> Comparison:
     comparison = _priced(comparison, params.benchmark.prices)
     few = limits.notes(params, first.metric, first.validation_n or 0) if first else ()
     errors = roofline_error.find(row.measurement for row in comparison.rows)
-    notes = (*comparison.notes, *unscored, *few, *roofline_error.notes(errors), *_prices(params.benchmark.prices))
+    judged = estimates.notes(row.measurement for row in comparison.rows)
+    notes = (
+        *comparison.notes,
+        *unscored,
+        *few,
+        *roofline_error.notes(errors),
+        *judged,
+        *_prices(params.benchmark.prices),
+    )
     told = {"failures": _told(absent.lost), "refused": _told(absent.refused), "notes": notes}
     return comparison.model_copy(update=told)
 

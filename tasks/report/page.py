@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.records import Comparison, Measurement, Provenance, Row, notation
+from tasks.records import Comparison, Measurement, Provenance, Published, Row, estimates, notation
 from tasks.records.figures import FIGURES, QUALITY, Figure, Value, drawn, of_yardstick, told
 from tasks.records.metrics import METRICS
 from tasks.report.advice import Advised, title, words
@@ -60,6 +60,7 @@ class Device:
     plots: tuple[Plot, ...]
     facts: tuple[tuple[str, str], ...]
     ran: bool  # whether any variant did
+    published: tuple[tuple[str, Published], ...]  # by others, with the variant of whose network it is
 
 
 def render(
@@ -97,6 +98,7 @@ def render(
         **_words(comparison.rows[0] if comparison.rows else None),
         quick=any(row.measurement.mode == "quick" for row in comparison.rows),
         marks=notation.MARKS,
+        significant=notation.significant,
         used={cell.provenance for device in devices for line in device.lines for cell in line.cells},
     )
 
@@ -152,6 +154,7 @@ def _device(name: str, rows: Sequence[Row], plotted: Sequence[Figure]) -> Device
         plots=tuple(_plot(name, rows, figure) for figure in plotted),
         facts=tuple(_facts(ok)),
         ran=bool(ok),
+        published=tuple((row.variant, each) for row in rows for each in row.measurement.published),
     )
 
 
@@ -227,9 +230,10 @@ def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
     environment: dict[str, Any] = ok[0].environment if ok else {}
     known = {k: notation.significant(v) if isinstance(v, float) else v for k, v in environment.items()}
     facts = [(k.replace("_", " "), str(v)) for k, v in known.items() if isinstance(v, str | int)]
-    told = {
+    told: dict[str, list[str | None]] = {
         "accuracy from": [m.stand_in for m in ok],
         "energy": [notation.ENERGY_KINDS[m.energy.kind] if m.energy.mj is not None else m.energy.reason for m in ok],
+        "estimates": ["; ".join(f"{key}: {words}" for key, words in estimates.errors(m).items()) for m in ok],
         "energy covers": [m.energy.scope for m in ok],
         "energy formula": [f"{m.variant}: {m.energy.formula}" if m.energy.formula else None for m in ok],
         "memory counts": [m.memory.what if m.memory else None for m in ok],

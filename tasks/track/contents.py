@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks import files, paths, records
 from tasks.params import BASELINE, Params
-from tasks.records import Comparison, ModelCard, Row, YardstickScores
+from tasks.records import Comparison, ModelCard, Published, Row, YardstickScores, estimates
 from tasks.records.figures import FIGURES, QUALITY, Value, known, told
 from tasks.ship.manifest import Manifest
 from tasks.track import lineage
@@ -169,6 +169,8 @@ def _about(row: Row) -> dict[str, str]:
         "artifact_sha256": m.artifact_sha256,
         "stand_in": m.stand_in,
         "flags": " ".join(m.flags),
+        "published": "; ".join(map(_published, m.published)),
+        **{f"{figure}_error": told for figure, told in estimates.errors(m).items()},
     }
     if m.status == "ok":
         tags |= {
@@ -189,6 +191,12 @@ def _about(row: Row) -> dict[str, str]:
         for key, value in known(row).items():
             tags |= _sure(_called(key, row), value) if FIGURES[key].scope != "file" else {}
     return {name: value[:LONGEST] for name, value in tags.items() if value}
+
+
+def _published(each: Published) -> str:
+    """Somebody else's figure: a tag, as no metric of ours may be mistaken for it, nor it for one."""
+    energy = f", {each.energy_mj:g} mJ" if each.energy_mj is not None else ""
+    return f"{each.network}, {each.precision}, {each.ran_on}: {each.latency_ms:g} ms{energy} ({each.source})"
 
 
 def _called(key: str, row: Row) -> str:

@@ -1,7 +1,7 @@
 """A microcontroller board by TensorFlow Lite Micro on this host: what it answers, and whether it fits.
 
-The board is not touched. Its kernels run here, in their portable form, so the accuracy and the arena are measured; its
-time is not, and nothing here stands for it.
+The board is not touched. Its kernels run here, in their portable form, so the accuracy and the arena are measured. Its
+time is not: where its file names `kernels` that figures are published of, time and energy are estimated from those.
 """
 
 from dataclasses import replace
@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from tasks.bench import luts, reach, same_answers, shipping, timed
+from tasks.bench import by_published, luts, reach, same_answers, shipping, timed
 from tasks.bench.answers import Answer
+from tasks.bench.by_published import Published
 from tasks.bench.device import Device
 from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
@@ -21,6 +22,8 @@ from tasks.bench.setup import Setup, Shipped
 from tasks.bench.transport import Local
 from tasks.errors import UnsupportedError
 from tasks.formats import tflite
+from tasks.published import power
+from tasks.published.estimate import Kernels, core_of
 from tasks.records import Energy, Memory
 from tasks.scratch import scratch
 
@@ -32,6 +35,7 @@ RESOURCES = ("../runner/tflm.py",)
 CODE_KIB = 64
 STACK_KIB = 16
 ANSWER_S = 120.0  # a few inferences
+NOT_EXECUTED = "not executed on the board"
 STAND_IN = "TensorFlow Lite Micro's portable kernels on this host"
 ARENA = (
     "the tensor arena of TensorFlow Lite Micro, as allocated on a 64-bit host: its head (activations) is exact for the"
@@ -48,6 +52,7 @@ class Tflm(Device):
     ram_kib: Annotated[float, Field(gt=0)]
     flash_kib: Annotated[float, Field(gt=0)]
     datasheet: str  # which says so
+    kernels: Published | None = None  # of those published: what time and energy are estimated from
 
 
 def measure(request: Request) -> Result:
@@ -64,7 +69,7 @@ def measure(request: Request) -> Result:
     file_bytes, own_bytes = (path.stat().st_size for path in (program, request.artifact.path))
     figures: dict[str, Any] = {
         "memory": Memory(provenance="measured", peak_kib=arena["total"] / 1024, what=ARENA),
-        "energy": Energy(kind="none", reason="not executed on the board"),
+        "energy": Energy(kind="none", reason=NOT_EXECUTED),
         "environment": {**response.environment, **device.model_dump(include={"core", "clock_mhz", "datasheet"})},
         "details": {
             "arena_bytes": arena,
@@ -81,7 +86,28 @@ def measure(request: Request) -> Result:
     setup = Setup(Local(), "tflm", options={}, energy={}, watts_per_core=nothing, model=lambda _: program)
     same_answers.check(request, setup)
     kept = timed.kept(request, setup)
+    figures |= estimated(request.artifact, device)
     return Result(request.result(status="ok", stand_in=STAND_IN, **figures), kept=kept)
+
+
+def estimated(artifact: Artifact, device: Tflm) -> dict[str, Any]:
+    """The latency and the energy of a variant on a board by published figures, or why there are none."""
+    if device.kernels is None:
+        return {}
+    kernels, core = Kernels(device.kernels), core_of(device.core)
+    latency = by_published.latency(artifact, kernels, device.board, core, device.clock_mhz)
+    if isinstance(latency, str):
+        return {"energy": Energy(kind="none", reason=f"{NOT_EXECUTED}, and not estimated: {latency}")}
+    found = power.of_board(kernels, device.board, device.clock_mhz)
+    if isinstance(found, str):
+        return {"latency": latency, "energy": Energy(kind="none", reason=f"{NOT_EXECUTED}, and not estimated: {found}")}
+    return {"latency": latency, "energy": by_published.energy(latency, found)}
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """The published figures that the estimates rest on."""
+    assert isinstance(device, Tflm)
+    return by_published.rests_on(Kernels(device.kernels), device.board) if device.kernels else {}
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
@@ -149,6 +175,7 @@ KIND = Kind(
     schema=Tflm,
     package="tflite-micro",
     probe=reach.runner("tflm"),
+    fingerprint=fingerprint,
     measure=measure,
     ships=ships,
     embeds=True,

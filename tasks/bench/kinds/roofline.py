@@ -2,19 +2,21 @@
 
 The roofline model (S. Williams, A. Waterman, D. Patterson, "Roofline: an insightful visual performance model for
 multicore architectures", CACM 52(4), 2009), operator by operator: none ends before its operations are computed at the
-peak rate of the variant's precision, nor before its bytes have crossed the memory bus.
+peak rate of the variant's precision, nor before its bytes have crossed the memory bus. Where its file names `kernels`
+that figures of its board are published of, the range comes from those: the peaks then say only what it waits for.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from tasks.bench import shipping
+from tasks.bench import by_published, shipping
+from tasks.bench.by_published import Published
 from tasks.bench.device import Device, Watts
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Request, Result
@@ -24,6 +26,10 @@ from tasks.errors import UnsupportedError
 from tasks.formats import cost
 from tasks.formats.schemes import SCHEMES, Precision
 from tasks.params.section import Name
+from tasks.published import estimate
+from tasks.published.beside import numeric
+from tasks.published.estimate import Kernels
+from tasks.published.table import FLOATS, INTEGERS
 from tasks.records import Energy, Latency, Operator, Phase
 from tasks.records.figures import DECODE, INFERENCE, PREFILL
 
@@ -42,6 +48,8 @@ class Roofline(Device):
     overhead_us_per_operator: Annotated[float, Field(ge=0)]  # in a poor run: dispatch, launch, synchronisation
     datasheet: str  # which says so
     measured_as: Name | None = None  # the device of the catalog that is this hardware, measured
+    kernels: Published | None = None  # of those published on its board: what its time is estimated from, not its peaks
+    threads: Annotated[int, Field(ge=1)] = 1  # of these kernels
 
     @model_validator(mode="after")
     def _figures_fit(self) -> Self:
@@ -79,6 +87,8 @@ def measure(request: Request) -> Result:
     for phase, calls, volume, unit in _phases(request):
         found = [one for call in calls for one in costs(cost.read(request.artifact.path, call), device, used)]
         latency, details = predict(found, device), _details(found, device, used)
+        if device.kernels:
+            latency, details["estimated_from"] = by_kernels(request.artifact, device, latency)
         phases[phase] = Phase(
             unit=unit,
             volume=volume,
@@ -160,6 +170,31 @@ def predict(found: Sequence[Cost], device: Roofline) -> Latency:
     return Latency(provenance="estimated", ms_p50=math.sqrt(low * high), ms_low=low, ms_high=high)
 
 
+def by_kernels(artifact: Artifact, device: Roofline, predicted: Latency) -> tuple[Latency, str]:
+    """What published figures say, and which; of a network or a scheme that they say nothing of, what the peaks do."""
+    kernels = _kernels(device, numeric(artifact.card.scheme) or INTEGERS)
+    found = by_published.latency(artifact, kernels, device.board)
+    if isinstance(found, str):
+        return predicted, f"the peaks: {found}"
+    rows = estimate.rows(kernels)
+    boards, networks = (len({getattr(row, name) for row in rows}) for name in ("board", "network"))
+    return found, f"{len(rows)} figures of {device.kernels} in {kernels.numeric}, {boards} boards, {networks} networks"
+
+
+def _kernels(device: Roofline, numbers: str) -> Kernels:
+    return Kernels(device.kernels or "", numbers, str(device.threads))
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """The published figures that the estimates rest on."""
+    assert isinstance(device, Roofline)
+    if not device.kernels:
+        return {}
+    return {
+        numbers: by_published.rests_on(_kernels(device, numbers), device.board) for numbers in (INTEGERS, FLOATS)
+    }  # fmt: skip
+
+
 def energy(latency: Latency, device: Roofline) -> Energy:
     """From idle power over the shortest time to peak power over the longest; watts times milliseconds are mJ."""
     assert latency.ms_low is not None
@@ -182,7 +217,7 @@ def _bytes(operator: cost.Operator, used: str) -> float:
     return operator.weight_bytes + (activations / 2 if halved else activations)
 
 
-def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, object]:
+def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, Any]:
     total = sum(cost.ms for cost in found)
     waiting = sum(cost.ms for cost in found if cost.memory_ms >= cost.compute_ms) / total
     return {
@@ -199,4 +234,4 @@ def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, ob
     }
 
 
-KIND = Kind(schema=Roofline, measure=measure, ships=ships, estimates="float32", generates=True)
+KIND = Kind(schema=Roofline, measure=measure, fingerprint=fingerprint, ships=ships, estimates="float32", generates=True)

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,13 @@ import pytest
 from tasks.bench import devices
 from tasks.bench.kinds import roofline
 from tasks.bench.kinds.roofline import Roofline
-from tasks.bench.request import Request
+from tasks.bench.request import Artifact, Request
 from tasks.errors import ParamsError, UnsupportedError
 from tasks.formats.cost import Operator
+from tasks.published import estimate, networks
+from tasks.published.estimate import Kernels
+from tasks.records import Measurement
+from tests.networks import written
 
 Pair = Callable[[str, str], Request]
 CATALOG = ["coral-edge-tpu", "h100-sxm", "h200-sxm", "jetson-orin-nano", "raspberry-pi-4", "raspberry-pi-5", "tpu-v5e"]
@@ -153,3 +158,47 @@ def test_a_wrong_file_is_told_in_one_line(workshop: Path, old: str, new: str, me
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(ParamsError, match=message):
         devices.load("roofline-h200-sxm")
+
+
+def of_network(pair: Pair, folder: Path, name: str, scheme: str, device: str) -> Measurement:
+    """A pair whose file has the products of a published network."""
+    precision = "int8" if scheme == "int8" else "float32"
+    path = written(folder / "model.tflite", networks.NETWORKS[name]().products, precision)
+    request = pair("int8", device)
+    card = request.artifact.card.model_copy(update={"scheme": scheme})
+    return roofline.measure(replace(request, artifact=Artifact(card, path))).measurement
+
+
+def test_published_figures_of_the_board_come_before_the_peaks(pair: Pair, tmp_path: Path) -> None:
+    """The network itself was published on this board: what is estimated lies by it, and says what it was fitted to."""
+    measurement = of_network(pair, tmp_path, "mobilenet_v1-1.0-224", "int8", "roofline-raspberry-pi-4")
+    latency = measurement.latency
+    assert latency is not None
+    assert latency.judged is not None
+    assert latency.ms_low is not None
+    assert latency.ms_high is not None
+    assert latency.ms_low < 34.2 < latency.ms_high  # ms by ncnn with four threads
+    assert latency.ms_p50 == pytest.approx(34.2, rel=0.35)
+    rows = estimate.rows(Kernels("ncnn", "int8", "4"))
+    assert measurement.details["estimated_from"] == (
+        f"{len(rows)} figures of ncnn in int8, {len({row.board for row in rows})} boards, 3 networks"
+    )
+    assert measurement.energy.low_mj == pytest.approx(3.0 * latency.ms_low)
+    assert measurement.details["bound"] in ("memory", "compute")
+
+
+def test_where_nothing_is_published_the_peaks_count_and_the_reason_is_told(pair: Pair, tmp_path: Path) -> None:
+    found = of_network(pair, tmp_path, "dscnn", "dynamic", "roofline-raspberry-pi-4")
+    assert found.latency is not None
+    assert found.latency.judged is None
+    assert (
+        found.details["estimated_from"] == "the peaks: what is published is of int8 throughout, the scheme is dynamic"
+    )
+    plain = of_network(pair, tmp_path, "dscnn", "int8", "roofline-h200-sxm")
+    assert "estimated_from" not in plain.details
+
+
+def test_a_roofline_hangs_from_the_figures_that_it_is_made_from(workshop: Path) -> None:
+    named = devices.fingerprint(devices.load("roofline-raspberry-pi-5"))
+    assert {"int8", "float32"} <= named.keys()
+    assert "int8" not in devices.fingerprint(devices.load("roofline-h200-sxm"))

@@ -3,6 +3,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.setup import Setup
 from tasks.errors import UnsupportedError
 from tasks.formats import tflite
+from tasks.published import estimate
+from tasks.published.estimate import Kernels
+from tasks.published.fit import fitted
+from tasks.published.work import KINDS
 from tasks.quantize import ai_edge, litert
-from tasks.records import ArtifactCard
+from tasks.records import ArtifactCard, Judged, estimates
 from tasks.records.metrics import Kept
 
 Build = Callable[..., dict[str, Any]]
@@ -105,14 +110,14 @@ def board(pair: Pair, golden: Path, images: np.ndarray, tmp_path: Path) -> Calla
     """A pair whose card tells its outputs, with 6 examples as the test split; keywords change the board."""
     np.savez(tmp_path / "split.npz", image=images)
 
-    def build(variant: str, **changes: float) -> Request:
+    def build(variant: str, **changes: object) -> Request:
         request = pair("int8", "stm32h743")
         path = tmp_path / "model.tflite"
         shutil.copy(golden / f"{variant}.tflite", path)
         told = litert.inspect(path.read_bytes())
         fields = {**request.artifact.card.model_dump(), "variant": variant, "scheme": variant, "outputs": told.outputs}
         artifact = Artifact(ArtifactCard.model_validate(fields), path)
-        device = request.device.model_copy(update=changes)
+        device = request.device.model_copy(update={"kernels": None} | changes)
         return replace(request, artifact=artifact, device=device, splits={"test": Questions(tmp_path / "split.npz")})
 
     return build
@@ -134,6 +139,49 @@ def test_a_board_is_judged_by_its_kernels_and_never_timed(board: Callable[..., R
     (expected,) = answer(request_of("int8", "predict"), runtime="tflm", options={})[1].values()
     np.testing.assert_array_equal(result.kept["test"].values, expected)
     json.dumps(measurement.model_dump(mode="json"), allow_nan=False)
+
+
+def test_published_kernels_give_a_time_and_an_energy_with_their_errors(board: Callable[..., Request]) -> None:
+    """Of the golden network: a convolution of one channel, 3x3 to 6x6x4, and a dense layer of 144 to 4, by hand."""
+    changes = {"kernels": "tflm-reference", "board": "nucleo-l4r5zi", "core": "Arm Cortex-M4F", "clock_mhz": 120.0}
+    measurement = mcu_tflm.measure(board("int8", **changes)).measurement
+    fit = fitted(estimate.figures(estimate.rows(Kernels("tflm-reference"))))
+    taken = {"single": 36 * 4 * 9, "dense": 144 * 4, "outputs": 36 * 4 + 4, "weights": 4 * 9 + 144 * 4}
+    rates = dict(zip(KINDS, np.exp(fit.rates), strict=True))
+    cycles = np.exp(fit.bases["nucleo-l4r5zi"]) * sum(rates[kind] * n for kind, n in taken.items())
+    latency, energy = measurement.latency, measurement.energy
+    assert latency is not None
+    assert latency.ms_low is not None
+    assert latency.ms_high is not None
+    assert latency.provenance == "estimated"
+    assert latency.ms_p50 == pytest.approx(cycles / 120e3)
+    assert latency.ms_low < latency.ms_p50 < latency.ms_high
+    errors = [abs(guess.error) for guess in estimate.guesses(Kernels("tflm-reference"))]
+    assert latency.judged == Judged(rows=4, mean=fmean(errors), median=median(errors), worst=max(errors))
+    assert energy.kind == "estimate_published"
+    assert energy.mj == pytest.approx(latency.ms_p50 * 0.0408, rel=0.02)  # 41 mW: 29.2 mJ in 704 ms, and the like
+    assert energy.judged is not None
+    told = estimates.errors(measurement)
+    assert (
+        told["latency_ms"] == f"mean error {fmean(errors):.0%} on 4 published figures left out, worst {max(errors):.0%}"
+    )
+    assert told["energy_mj"].endswith("given the latency")
+    json.dumps(measurement.model_dump(mode="json"), allow_nan=False)
+
+
+def test_what_nothing_is_published_of_is_said_and_is_no_figure(board: Callable[..., Request]) -> None:
+    floats = mcu_tflm.measure(board("float32", kernels="hale")).measurement
+    assert floats.latency is None
+    assert floats.energy.reason == (
+        "not executed on the board, and not estimated: what is published is of int8 throughout, the scheme is float32"
+    )
+    alien = mcu_tflm.measure(board("int8", kernels="hale", core="Xtensa LX7")).measurement
+    assert alien.latency is None
+    assert "no figure of the core xtensa-lx7 is published" in str(alien.energy.reason)
+    elsewhere = mcu_tflm.measure(board("int8", kernels="x-cube-ai", core="Arm Cortex-M33")).measurement
+    assert elsewhere.latency is not None
+    assert elsewhere.energy.kind == "none"
+    assert "no energy of this board at 480 MHz is published" in str(elsewhere.energy.reason)
 
 
 @pytest.mark.parametrize(("variant", "word"), [("float16", "DEQUANTIZE"), ("custom", "CUSTOM")])

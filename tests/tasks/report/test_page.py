@@ -8,8 +8,8 @@ import pytest
 
 from tasks import paths
 from tasks.params import Params
-from tasks.records import Comparison
-from tasks.report import page
+from tasks.records import Comparison, Published
+from tasks.report import page, tables
 from tasks.stages.report import report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -80,6 +80,23 @@ def test_packed_sizes_are_told(comparison: Comparison) -> None:
     assert ">Zstd</th>" in said
     assert "3.21 kB" in said
     assert f"<dt>weights as encoded</dt><dd>{row.variant}: 2.00 kB of 8.00 kB, 4.00× smaller</dd>" in said
+
+
+def test_what_others_have_published_stands_apart_and_changes_no_figure(comparison: Comparison) -> None:
+    row = next(row for row in comparison.rows if row.measurement.status == "ok")
+    others = Published(
+        network="Theirs <1>", ran_on="X, 1 thread", precision="int8", latency_ms=0.0001, energy_mj=None,
+        source="some.where/else", note="said so",
+    )  # fmt: skip
+    measured = row.measurement.model_copy(update={"published": (others,)})
+    rows = tuple(row.model_copy(update={"measurement": measured}) if each is row else each for each in comparison.rows)
+    told = comparison.model_copy(update={"rows": rows})
+    said = Page(page.render(told))
+    (line,) = [text for text in said.rows if "some.where/else" in text]
+    assert all(each in line for each in (row.variant, "Theirs <1>", "X, 1 thread", "0.00010", "said so"))
+    assert tables.pairs(told) == tables.pairs(comparison)
+    assert tables.points(told) == tables.points(comparison)
+    assert tables.metrics(told) == tables.metrics(comparison)
 
 
 def test_the_same_comparison_gives_the_same_bytes(comparison: Comparison, html: str) -> None:

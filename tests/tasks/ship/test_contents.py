@@ -10,7 +10,7 @@ import pytest
 
 from tasks import files, paths, records, track
 from tasks.params import Params
-from tasks.records import ClassFigures, Comparison, Evaluation, ModelCard, Row, Sample
+from tasks.records import ClassFigures, Comparison, Evaluation, ModelCard, Published, Row, Sample
 from tasks.track import confusion, contents, lineage, server
 from tasks.track.store import Store as Sender
 
@@ -149,6 +149,16 @@ def test_the_report_is_a_run_that_can_be_read(told: Store, params: Params, tmp_p
     paths.PARAMS.write_text("name: digits-cnn # again\n")
     assert track.publish(params).sent == 1
     assert len(told.all_runs()) == before + 1
+
+
+def test_what_others_have_published_is_a_tag_and_no_metric(make_row: MakeRow) -> None:
+    others = Published(
+        network="ResNet-8", ran_on="X", precision="int8", latency_ms=165.5, energy_mj=5.5, source="s", note=""
+    )  # fmt: skip
+    plain, told = (contents.of_row("e", make_row(published=each), {}, None) for each in ((), (others,)))
+    assert told.tags["published"] == "ResNet-8, int8, X: 165.5 ms, 5.5 mJ (s)"
+    assert "published" not in plain.tags
+    assert told.points == plain.points
 
 
 def test_a_page_of_confusions_has_every_count_in_its_place() -> None:

@@ -1,0 +1,27 @@
+"""`tercet devices`: the catalog, or what else is asked of it."""
+
+from flows.support import support
+from flows.views.show import devices, probe, published
+
+
+def told(*, matrix: bool, board: str | None, name: str | None) -> int:
+    """Print what is asked, and give the command's code.
+
+    Args:
+        matrix: which operator runs where.
+        board: a device or a board, of which others have published figures.
+        name: of a device that is to be reached; "": of all.
+
+    Raises:
+        ParamsError: there is no such device, or nothing is known of it.
+        DataError: the operators have not been probed.
+    """
+    if matrix:
+        support()
+    elif board is not None:
+        published(board)
+    elif name is not None:
+        return 0 if probe(name) else 1
+    else:
+        devices()
+    return 0

@@ -93,6 +93,8 @@ FAMILIES = Registry(
         "dscnn": "tasks.models.dscnn:FAMILY",
         "mobilenet_v1": "tasks.models.mobilenet_v1:FAMILY",
         "mobilenet_v2": "tasks.models.mobilenet_v2:FAMILY",
+        "mobilenet_v3": "tasks.models.mobilenet_v3:FAMILY",
+        "squeezenet": "tasks.models.squeezenet:FAMILY",
         "autoencoder": "tasks.models.autoencoder:FAMILY",
         "file": "tasks.models.file:FAMILY",
         "decoder": "tasks.models.decoder:FAMILY",

@@ -31,11 +31,11 @@ def build(params: MobilenetV2, spec: "Spec") -> "tf_keras.Model":
     import tf_keras as keras
 
     inputs = image("mobilenet_v2", spec, SMALLEST)
-    x = _normalized(_convolution(inputs, _scaled(FIRST, params.width), KERNEL, stride(inputs)))
+    x = _normalized(_convolution(inputs, scaled(FIRST, params.width), KERNEL, stride(inputs)))
     for expansion, filters, blocks, step in STACKS:
         for block in range(blocks):
-            x = _block(x, expansion, _scaled(filters, params.width), stride(x) if step == 2 and not block else 1)
-    x = _normalized(_convolution(x, _scaled(LAST, max(1.0, params.width))))
+            x = _block(x, expansion, scaled(filters, params.width), stride(x) if step == 2 and not block else 1)
+    x = _normalized(_convolution(x, scaled(LAST, max(1.0, params.width))))
     return keras.Model(inputs, classes(x, spec), name="mobilenet_v2")
 
 
@@ -62,7 +62,7 @@ def _normalized(x: Any) -> Any:
     return keras.layers.ReLU(6.0)(keras.layers.BatchNormalization()(x))
 
 
-def _scaled(filters: int, width: float) -> int:
+def scaled(filters: float, width: float) -> int:
     """The multiple of 8 nearest to `filters * width`, but never under nine tenths of it."""
     wanted = filters * width
     nearest = max(DIVISOR, int(wanted + DIVISOR / 2) // DIVISOR * DIVISOR)

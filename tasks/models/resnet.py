@@ -1,7 +1,8 @@
-"""Residual networks for small images: He et al., "Deep Residual Learning for Image Recognition" (2015), section 4.2.
+"""Residual networks: He et al., "Deep Residual Learning for Image Recognition" (2015), section 4.2 and table 1.
 
 One block a stack is ResNet-8 as MLPerf Tiny has it (Banbury et al., 2021): biases beside the batch normalisations, and
-1x1 convolutions as shortcuts where the shape changes.
+1x1 convolutions as shortcuts where the shape changes. `large` has the paper's form for photographs: no biases,
+shortcuts normalised, and an image that is quartered first.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,42 +16,63 @@ if TYPE_CHECKING:
 
     from tasks.examples.dataset import Spec
 
-SMALLEST = (4, 4)  # halved twice
+STEM = 7  # the first kernel of a large one
+EXPANSION = 4  # of a bottleneck's filters
 
 
 def build(params: Resnet, spec: "Spec") -> "tf_keras.Model":
-    """Build three stacks of residual blocks, each stack but the first at half the resolution of the one before.
+    """Build stacks of residual blocks, each stack but the first at half the resolution of the one before.
 
     Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities.
 
     Raises:
-        ModelError: the data has not one input of images, or the image is too small to be halved twice.
+        ModelError: the data has not one input of images, or the image is too small to be halved so often.
     """
     import tf_keras as keras
 
-    inputs = image("resnet", spec, SMALLEST)
-    x = normalized(_convolution(inputs, params.filters[0]))
-    for stack, filters in enumerate(params.filters):
-        for block in range(params.blocks):
-            x = _block(x, filters, stride=2 if stack and not block else 1)
+    smallest = 2 ** (len(params.filters) - 1 + 2 * params.large)
+    inputs = image("resnet", spec, (smallest, smallest))
+    x = _stem(inputs, params)
+    for stack, (filters, blocks) in enumerate(zip(params.filters, params.counts, strict=True)):
+        for block in range(blocks):
+            x = _block(x, filters, 2 if stack and not block else 1, params)
     return keras.Model(inputs, classes(x, spec), name="resnet")
 
 
-def _block(x: Any, filters: int, stride: int) -> Any:
+def _stem(x: Any, params: Resnet) -> Any:
     import tf_keras as keras
 
-    shortcut = x
-    x = normalized(_convolution(x, filters, stride))
-    x = keras.layers.BatchNormalization()(_convolution(x, filters))
+    if not params.large:
+        return normalized(_convolution(x, params.filters[0]))
+    x = normalized(_convolution(x, params.filters[0], 2, STEM, bias=False))
+    return keras.layers.MaxPooling2D(KERNEL, 2, padding="same")(x)
+
+
+def _block(x: Any, filters: int, stride: int, params: Resnet) -> Any:
+    import tf_keras as keras
+
+    shortcut, bias = x, not params.large
+    if params.bottleneck:
+        x = normalized(_convolution(x, filters, stride, kernel=1, bias=bias))
+        x = normalized(_convolution(x, filters, bias=bias))
+        x = _convolution(x, EXPANSION * filters, kernel=1, bias=bias)
+    else:
+        x = normalized(_convolution(x, filters, stride, bias=bias))
+        x = _convolution(x, filters, bias=bias)
+    x = keras.layers.BatchNormalization()(x)
     if shortcut.shape != x.shape:
-        shortcut = _convolution(shortcut, filters, stride, kernel=1)
+        shortcut = _convolution(shortcut, x.shape[-1], stride, kernel=1, bias=bias)
+        if params.large:
+            shortcut = keras.layers.BatchNormalization()(shortcut)
     return keras.layers.ReLU()(keras.layers.Add()([shortcut, x]))
 
 
-def _convolution(x: Any, filters: int, stride: int = 1, kernel: int = KERNEL) -> Any:
+def _convolution(x: Any, filters: int, stride: int = 1, kernel: int = KERNEL, *, bias: bool = True) -> Any:
     import tf_keras as keras
 
-    return keras.layers.Conv2D(filters, kernel, stride, padding="same", kernel_initializer="he_normal")(x)
+    return keras.layers.Conv2D(
+        filters, kernel, stride, padding="same", use_bias=bias, kernel_initializer="he_normal"
+    )(x)  # fmt: skip
 
 
 FAMILY = ModelFamily(schema=Resnet, build=build)

@@ -25,8 +25,10 @@ from tasks.params.models import (
     Mlp,
     MobilenetV1,
     MobilenetV2,
+    MobilenetV3,
     Resnet,
     Sourced,
+    Squeezenet,
     Stored,
 )
 from tasks.params.prepare import Feature, Prepare
@@ -42,9 +44,9 @@ from tasks.records.metrics import METRICS, USUAL, judging
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
     "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
-    "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "Params", "Prepare", "Prices", "Protocol", "Prune",
-    "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Stored", "Train", "Training", "Yardstick",
-    "check", "load", "read_yaml",
+    "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Params", "Prepare", "Prices", "Protocol",
+    "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Squeezenet", "Stored", "Train",
+    "Training", "Yardstick", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 

@@ -40,11 +40,30 @@ class Mlp(Section):
 
 
 class Resnet(Section):
-    """Residual blocks in three stacks: 6 * blocks + 2 layers, so 1 is ResNet-8 and 9 is ResNet-56."""
+    """Residual blocks in stacks. Of three with so many blocks each it has 6 * blocks + 2 layers: 1 is ResNet-8.
+
+    ResNet-18 is `filters: [64, 128, 256, 512]`, `blocks: 2`, `large: true`; ResNet-50 besides `blocks: [3, 4, 6, 3]`,
+    `bottleneck: true`.
+    """
 
     family: Literal["resnet"]
-    filters: tuple[Count, Count, Count] = (16, 32, 64)
-    blocks: Count = 1  # of each stack
+    filters: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)] = (16, 32, 64)  # of each stack
+    blocks: Count | tuple[Count, ...] = 1  # of every stack, or of each
+    bottleneck: bool = False  # blocks of 1x1, 3x3 and 1x1 with four times the filters, instead of two of 3x3
+    large: bool = False  # for photographs: the image is quartered first
+
+    @model_validator(mode="after")
+    def _a_count_for_each_stack(self) -> Self:
+        if len(self.counts) != len(self.filters):
+            raise ValueError(
+                f"blocks: one number, or {len(self.filters)}, as many as filters, expected; received {self.blocks}"
+            )
+        return self
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Blocks of each stack."""
+        return (self.blocks,) * len(self.filters) if isinstance(self.blocks, int) else self.blocks
 
 
 class Dscnn(Section):
@@ -66,6 +85,21 @@ class MobilenetV2(Section):
     """Inverted residuals with linear bottlenecks."""
 
     family: Literal["mobilenet_v2"]
+    width: Width = 1.0
+
+
+class MobilenetV3(Section):
+    """Inverted residuals whose channels are weighted."""
+
+    family: Literal["mobilenet_v3"]
+    size: Literal["small", "large"] = "small"
+    width: Width = 1.0
+
+
+class Squeezenet(Section):
+    """Fire modules: a narrow layer, and wide ones of two kernels upon it."""
+
+    family: Literal["squeezenet"]
     width: Width = 1.0
 
 
@@ -124,7 +158,8 @@ class Transformer(Section):
         return self
 
 
-Own = Cnn | Bow | Mlp | Resnet | Dscnn | MobilenetV1 | MobilenetV2 | Autoencoder | File | Decoder | Transformer
+Images = Resnet | Dscnn | MobilenetV1 | MobilenetV2 | MobilenetV3 | Squeezenet
+Own = Cnn | Bow | Mlp | Images | Autoencoder | File | Decoder | Transformer
 if TYPE_CHECKING:
     Family = Own
 else:

@@ -6,14 +6,23 @@ import pytest
 from tasks.errors import ModelError
 from tasks.examples import Arrays
 from tasks.examples.dataset import Spec, TensorSpec
+from tasks.formats.cost import Product
 from tasks.members import FAMILIES
-from tasks.models import autoencoder, cnn, mlp, mobilenet_v1, mobilenet_v2, resnet
-from tasks.params import Autoencoder, Cnn, Dscnn, Mlp, MobilenetV1, MobilenetV2, Resnet
+from tasks.models import autoencoder, cnn, mlp, mobilenet_v1, mobilenet_v2, mobilenet_v3, resnet, squeezenet
+from tasks.params import Autoencoder, Cnn, Dscnn, Mlp, MobilenetV1, MobilenetV2, MobilenetV3, Resnet, Squeezenet
+from tasks.published import networks
 from tasks.quantize import layers, litert, stablehlo
 from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-IMAGES = {"resnet": Resnet, "dscnn": Dscnn, "mobilenet_v1": MobilenetV1, "mobilenet_v2": MobilenetV2}
+IMAGES = {
+    "resnet": Resnet,
+    "dscnn": Dscnn,
+    "mobilenet_v1": MobilenetV1,
+    "mobilenet_v2": MobilenetV2,
+    "mobilenet_v3": MobilenetV3,
+    "squeezenet": Squeezenet,
+}
 
 
 def spec(*shape, classes=10, task="classification", dtype="float32"):
@@ -40,6 +49,72 @@ PUBLISHED = {
 def test_the_parameters_are_as_many_as_published(family):
     shape, classes, parameters = PUBLISHED[family]
     assert build(family, *shape, classes=classes).count_params() == parameters
+
+
+def products(model):
+    """The products of a Keras model as a `.tflite` file has them, from its layers' kernels and output shapes."""
+    found = []
+    for layer in model.layers:
+        output = (1, *layer.output_shape[1:]) if isinstance(layer.output_shape, tuple) else ()
+        if isinstance(layer, keras.layers.DepthwiseConv2D):
+            height, width, channels, _ = layer.depthwise_kernel.shape
+            found.append(Product("DEPTHWISE_CONV_2D", (1, height, width, channels), output))
+        elif isinstance(layer, keras.layers.Conv2D):
+            height, width, inputs, filters = layer.kernel.shape
+            found.append(Product("CONV_2D", (filters, height, width, inputs), output))
+        elif isinstance(layer, keras.layers.Dense):
+            inputs, units = layer.kernel.shape
+            found.append(Product("FULLY_CONNECTED", (units, inputs), output))
+    return found
+
+
+LARGE = {"filters": (64, 128, 256, 512), "large": True}
+# a published network by a family's keys, and all its numbers: of keras.applications; of torchvision, whose moving
+# statistics (two a channel) are counted besides; of keras.applications less 26,560 biases that the paper has not
+LARGER = {
+    "mobilenet_v1-1.0-224": ("mobilenet_v1", {"width": 1.0}, 4_253_864 + 10_944),  # and biases
+    "mobilenet_v2-1.0-224": ("mobilenet_v2", {}, 3_538_984),
+    "mobilenet_v3-large-224": ("mobilenet_v3", {"size": "large"}, 5_507_432),
+    "mobilenet_v3-small-224": ("mobilenet_v3", {"size": "small"}, 2_554_968),
+    "resnet18-224": ("resnet", {**LARGE, "blocks": 2}, 11_689_512 + 9_600),
+    "resnet50-224": ("resnet", {**LARGE, "blocks": (3, 4, 6, 3), "bottleneck": True}, 25_636_712 - 26_560),
+    "squeezenet-224": ("squeezenet", {}, 1_235_496),
+}
+
+
+@pytest.mark.parametrize("name", LARGER)
+def test_the_larger_networks_are_as_published(name):
+    """By count, and layer by layer as `published.networks` has them, which was written down apart."""
+    family, keys, parameters = LARGER[name]
+    model = build(family, 224, 224, 3, classes=1000, **keys)
+    assert model.count_params() == parameters
+    if family != "squeezenet":  # ours pads, and has its head behind the mean
+        assert networks.known(products(model)) == name
+
+
+@pytest.mark.parametrize("name", ["resnet8", "dscnn", "mobilenet_v1-0.25-96", "autoencoder"])
+def test_the_networks_of_mlperf_tiny_are_known_by_their_products(name):
+    shape, classes, _ = PUBLISHED[family := {"resnet8": "resnet"}.get(name, name.partition("-")[0])]
+    assert networks.known(products(build(family, *shape, classes=classes))) == name
+
+
+def test_mobilenet_v3_answers_as_the_one_of_keras():
+    ours = build("mobilenet_v3", 96, 96, 3)
+    theirs = keras.applications.MobileNetV3Small((96, 96, 3), weights=None, classes=10, include_preprocessing=False)
+    given = theirs.get_weights()
+    given[-2:] = [given[-2].reshape(-1, 10), given[-1]]  # their head is a convolution
+    given[-4] = given[-4].reshape(-1, 1024)
+    ours.set_weights(given)
+    images = np.random.default_rng(0).normal(size=(2, 96, 96, 3)).astype(np.float32)
+    assert np.allclose(ours(images), theirs(images), atol=1e-5)
+
+
+def test_a_resnet_of_other_stacks_says_what_its_blocks_may_be():
+    with pytest.raises(
+        ValueError, match="blocks: one number, or 2, as many as filters, expected; received \\(1, 2, 3\\)"
+    ):
+        Resnet(family="resnet", filters=(8, 16), blocks=(1, 2, 3))
+    assert build("resnet", 8, 8, 3, filters=(4, 8), blocks=(1, 2)).output_shape == (None, 10)
 
 
 def test_batch_norm_stands_between_each_convolution_and_its_relu():
@@ -124,6 +199,8 @@ SMALL = {
     "dscnn": ((12, 8, 1), {"filters": 8, "blocks": 1}),
     "mobilenet_v1": ((12, 12, 1), {"width": 0.05}),
     "mobilenet_v2": ((12, 12, 1), {"width": 0.05}),
+    "mobilenet_v3": ((12, 12, 1), {"width": 0.05}),
+    "squeezenet": ((12, 12, 1), {"width": 0.05}),
     "autoencoder": ((4, 3), {"hidden": (8,), "latent": 2}),
 }
 
@@ -143,6 +220,8 @@ def convert_all(family):
 def test_every_family_becomes_integers_throughout_and_stablehlo(family, monkeypatch):
     monkeypatch.setattr(mobilenet_v1, "BLOCKS", mobilenet_v1.BLOCKS[:2])  # deep ones take a minute to convert, and
     monkeypatch.setattr(mobilenet_v2, "STACKS", mobilenet_v2.STACKS[:2])  # repeat the same few kinds of layers
+    monkeypatch.setitem(mobilenet_v3.SIZES, "small", (mobilenet_v3.SMALL[:4], 96, 96))
+    monkeypatch.setattr(squeezenet, "FIRES", squeezenet.FIRES[:2])
     convert_all(family)
 
 

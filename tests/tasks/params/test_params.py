@@ -197,9 +197,9 @@ FAULTS = {
         r"compress\.pruned\.parent: received 'pruned'; allowed: baseline, clustered\.",
     ),
     "fewer items than are asked for": (
-        "model",
-        {"family": "resnet", "filters": [16, 32]},
-        r"model\.filters\.2: this key is missing",
+        "compress.pruned",
+        {"parent": "baseline", "method": "prune", "sparsity": 0.5, "epochs": 1, "block": [4]},
+        r"compress\.pruned\.block\.1: this key is missing",
     ),
     "a name that YAML takes for a number": (
         "quantize",

@@ -29,16 +29,11 @@ FLAGS: dict[str, dict[str, Any]] = {
 }
 
 
-def compilations(name: str) -> int:
-    """How often a program is compiled: XLA chooses tiles for four bits by timing them, and not always the same."""
-    return 3 if "-int4" in name else 1
-
-
-def flags_for(name: str) -> tuple[str, ...]:
-    """Those of FLAGS that are worth trying: `default` was slower by one to six in a hundred wherever it was tried."""
+def flags_for(name: str) -> dict[str, dict[str, Any]]:
+    """What is worth trying for a program: `default` was slower by one to six in a hundred wherever it was tried."""
     wanted = ("default", "concurrent") if name.endswith("plain-generate-1") else ("concurrent",)
     wanted += ("products",) if "-int" in name else ()
-    return wanted
+    return {flag: FLAGS[flag] for flag in wanted}
 
 
 class Card:
@@ -187,22 +182,21 @@ def best_of(ours: Ours, folders: dict[str, Path]) -> tuple[dict[str, Any], Any]:
     """Of our programs for one thing, by flags, the fastest, and what each took."""
     tried: dict[str, Any] = {}
     best: Any = None
-    asked = [(name, flag, k) for name in folders for flag in flags_for(name) for k in range(compilations(name))]
-    for name, flag, k in asked:
-        label = f"{name} {flag}" + (f" {k}" if k else "")
-        try:
-            program = Program(ours, folders[name], FLAGS[flag])
-            side = sided(program)
-            ms = 1e3 * settled(side) / (QUEUED if program.name == "prompt" else STEPS)
-        except Exception as error:  # a flag or an attention that this compiler refuses is a result
-            tried[label] = f"{type(error).__name__}: {str(error)[:200]}"
-            continue
-        one_ms = 1e3 * alone(program) if program.name == "prompt" else None
-        tried[label] = {"ms": ms, "alone_ms": one_ms, "compile_s": program.compile_s, **program.memory}
-        print(f"      {label}: {ms:.4f} ms, compiled in {program.compile_s:.1f} s", flush=True)
-        if best is None or ms < best[0]:
-            best = (ms, side, program, label)
-        del program
+    for name, folder in folders.items():
+        for flag, flags in flags_for(name).items():
+            try:
+                program = Program(ours, folder, flags)
+                side = sided(program)
+                ms = 1e3 * settled(side) / (QUEUED if program.name == "prompt" else STEPS)
+            except Exception as error:  # a flag or an attention that this compiler refuses is a result
+                tried[f"{name} {flag}"] = f"{type(error).__name__}: {str(error)[:200]}"
+                continue
+            one_ms = 1e3 * alone(program) if program.name == "prompt" else None
+            tried[f"{name} {flag}"] = {"ms": ms, "alone_ms": one_ms, "compile_s": program.compile_s, **program.memory}
+            print(f"      {name} {flag}: {ms:.4f} ms, compiled in {program.compile_s:.1f} s", flush=True)
+            if best is None or ms < best[0]:
+                best = (ms, side, program, f"{name} {flag}")
+            del program
     return tried, best
 
 

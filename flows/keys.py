@@ -8,7 +8,6 @@ from tasks.sign import fleet, keys
 from tasks.sign.device.verify import fingerprint
 from tasks.sign.keys import SHOWN
 
-LOCK = paths.STATE / "fleet"
 LEAST = 4  # digits that name a key
 
 
@@ -18,7 +17,7 @@ def new() -> str:
     Raises:
         SigningError: it has some, or private keys may not lie where they would.
     """
-    with files.locked(LOCK):
+    with files.locked(fleet.LOCK):
         if fleet.is_begun(paths.FLEET):
             raise SigningError(f"{paths.FLEET}: the project has keys; `tercet keys rotate` makes a new one")
         root, release = keys.make(), keys.make()
@@ -36,7 +35,7 @@ def rotate(which: str | None) -> str:
     """
     if which not in (None, "release", "root"):
         raise ParamsError(f"root or release expected; received {which!r}")
-    with files.locked(LOCK):
+    with files.locked(fleet.LOCK):
         root = fleet.root_key(paths.FLEET)
         made = keys.make()
         name = fingerprint(made.public_key())[:SHOWN]
@@ -55,7 +54,7 @@ def revoke(named: str | None) -> str:
         ParamsError: no key, or several, begin so.
         SigningError: the root key is not here, or no other key may sign.
     """
-    with files.locked(LOCK):
+    with files.locked(fleet.LOCK):
         known = fleet.release_keys(paths.FLEET)
         found = [key for key in known if named and len(named) >= LEAST and key.startswith(named.lower())]
         if len(found) != 1:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from flows.keys import LOCK
 from tasks import files, paths
 from tasks.errors import ParamsError, SigningError, suggest
 from tasks.ship import classify
@@ -27,7 +26,7 @@ def sign(devices: Sequence[str]) -> Iterator[str]:
             raise ParamsError(f"no bundle is made for {device!r} (`tercet run`); {suggest(device, made)}")
     manifests = {device: _manifest(made[device]) for device in devices or made}
     signed = {device: signature.sign(made[device], key) for device, about in manifests.items() if about["variant"]}
-    with files.locked(LOCK):
+    with files.locked(fleet.LOCK):
         number = fleet.publish(paths.FLEET, signed, key)
     name = fingerprint(key.public_key())[:SHOWN]
     for device, about in manifests.items():

@@ -37,7 +37,7 @@ class Cargo:
     id: str  # what it is called there
     about: dict[str, Any]  # what is remembered of it there
     bundle: dict[str, Piece]  # by the names of its files
-    metadata: dict[str, Piece] | None  # of the fleet, likewise; None: it is not signed
+    metadata: dict[str, bytes] | None  # of the fleet, likewise; None: it is not signed
     packages: tuple[str, ...]  # that must be there
     pinned: Path | None  # has their versions, where Tercet's lock has not
 
@@ -67,17 +67,18 @@ def cargo(device: str, *, signed: bool) -> Cargo:
         raise DataError(f"{device}: nothing to ship: {manifest.reason}")
     bundle: dict[str, Piece] = {path.relative_to(folder).as_posix(): path for path in files.below(folder)}
     name = files.sha256(folder / classify.SUMS)
-    about, metadata = {"device": device, "variant": manifest.variant, "bundle_sha256": name}, None
+    about = {"device": device, "variant": manifest.variant, "bundle_sha256": name}
+    metadata: dict[str, bytes] | None = None
     packages = ["numpy", *(Requirement(each).name for each in manifest.program.requires)]
     if signed:
-        bundle[verify.SIGNATURE] = content = _signature(device, folder)
+        with files.locked(fleet.LOCK):  # of one state, though it is signed again before all have got it
+            bundle[verify.SIGNATURE] = content = _signature(device, folder)
+            metadata = fleet.metadata(paths.FLEET)
         name = sha256(content).hexdigest()
-        place = paths.FLEET / "metadata"
-        metadata = {path.relative_to(place).as_posix(): path for path in files.below(place)}
         packages += JUDGES
     described = devices.load(device)
     pinned = KINDS.load(getattr(described, "runtime", described.kind)).pinned
-    return Cargo(device, name[:16], about, bundle, dict(metadata) if metadata else None, tuple(packages), pinned)
+    return Cargo(device, name[:16], about, bundle, metadata, tuple(packages), pinned)
 
 
 def _signature(device: str, folder: Path) -> bytes:

@@ -20,13 +20,14 @@ from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Signed, Snapshot, T, TargetFile, Targets, Timestamp
 
-from tasks import files
+from tasks import files, paths
 from tasks.errors import SigningError
 from tasks.sign import keys
 from tasks.sign.device import verify
 from tasks.sign.device.install import SUFFIX
 from tasks.sign.keys import SHOWN, PrivateKey
 
+LOCK = paths.STATE / "fleet"  # is held by who changes a fleet, and by who reads all of a state
 ROOT, RELEASE = Root.type, (Targets.type, Snapshot.type, Timestamp.type)
 LASTS = {  # how long each is good for
     Root.type: timedelta(days=5 * 365),
@@ -127,6 +128,12 @@ def signature(fleet: Path, device: str) -> bytes:
     if (name := target_of(device)) not in targets:
         raise SigningError(f"{device}: its bundle is not signed: `tercet sign {device}`")
     return _place(fleet, name, targets[name]).read_bytes()
+
+
+def metadata(fleet: Path) -> dict[str, bytes]:
+    """What a device needs of the present state to judge a bundle: every file of `metadata/` by its name."""
+    folder = fleet / "metadata"
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files.below(folder)}
 
 
 def current_root(fleet: Path) -> Root:

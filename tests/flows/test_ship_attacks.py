@@ -53,13 +53,7 @@ def signed(folder: Path, by: ec.EllipticCurvePrivateKey) -> Cargo:
 def held(cargo: Cargo) -> Cargo:
     """The same by its content: nothing that happens to the project changes it."""
     content = {name: piece if isinstance(piece, bytes) else piece.read_bytes() for name, piece in cargo.bundle.items()}
-    return replace(cargo, bundle=content, metadata=metadata(paths.FLEET))
-
-
-def metadata(folder: Path) -> dict[str, bytes]:
-    """A fleet's metadata by their names."""
-    place = folder / "metadata"
-    return {path.relative_to(place).as_posix(): path.read_bytes() for path in files.below(place)}
+    return replace(cargo, bundle=content, metadata=fleet.metadata(paths.FLEET))
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +123,7 @@ def frozen(it: Between) -> Cargo:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fleet, "LASTS", fleet.LASTS | {"timestamp": timedelta(seconds=-1)})
         fleet.publish(paths.FLEET, {}, it.release)
-    return replace(it.good, metadata=metadata(paths.FLEET))
+    return replace(it.good, metadata=fleet.metadata(paths.FLEET))
 
 
 def mixed(it: Between) -> Cargo:
@@ -144,7 +138,7 @@ def revoked(it: Between) -> Cargo:
     for _ in range(9):
         fleet.publish(it.first, {}, it.stolen)
     own = fleet.signature(it.first, DEVICE)
-    return replace(it.older, bundle={**it.older.bundle, verify.SIGNATURE: own}, metadata=metadata(it.first))
+    return replace(it.older, bundle={**it.older.bundle, verify.SIGNATURE: own}, metadata=fleet.metadata(it.first))
 
 
 def wrong_key(it: Between) -> Cargo:

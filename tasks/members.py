@@ -68,6 +68,7 @@ SOURCES = Registry(
     "tercet.sources",
     {
         "brain": "tasks.data.brain:SOURCE",
+        "breast-cancer": "tasks.data.breast_cancer:SOURCE",
         "csv": "tasks.data.table:SOURCE",
         "digits": "tasks.data.digits:SOURCE",
         "folder": "tasks.data.folder:SOURCE",
@@ -77,6 +78,7 @@ SOURCES = Registry(
         "npz": "tasks.data.npz:SOURCE",
         "photos": "tasks.data.photos:SOURCE",
         "pydoc": "tasks.data.pydoc:SOURCE",
+        "series": "tasks.data.series:SOURCE",
         "text": "tasks.data.text:SOURCE",
         "tsv": "tasks.data.tsv:SOURCE",
     },
@@ -87,6 +89,7 @@ FAMILIES = Registry(
     "tercet.families",
     {
         "cnn": "tasks.models.cnn:FAMILY",
+        "conv1d": "tasks.models.conv1d:FAMILY",
         "bow": "tasks.models.bow:FAMILY",
         "mlp": "tasks.models.mlp:FAMILY",
         "resnet": "tasks.models.resnet:FAMILY",
@@ -124,6 +127,8 @@ YARDSTICKS = Registry(
     {
         "nearest-class-mean": "tasks.yardsticks.nearest_class_mean:YARDSTICK",
         "logistic": "tasks.yardsticks.logistic:YARDSTICK",
+        "last-value": "tasks.yardsticks.last_value:YARDSTICK",
+        "seasonal-naive": "tasks.yardsticks.seasonal_naive:YARDSTICK",
         "trees": "tasks.yardsticks.trees:YARDSTICK",
     },
     YardstickMethod,

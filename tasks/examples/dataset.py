@@ -24,6 +24,7 @@ TASKS: dict[str, Task] = {  # by the kind of the target "label" in preprocess.js
 SPLITS = ("train", "validation", "test", "calibration")
 LABEL = "label"  # the target that quality is of
 TEACHER = "teacher"  # the target that holds a teacher's answers, float32 [n, classes]
+BEGIN = "(begin)"  # the target that says which is the first row of a window, where BY is the last one that it needs
 BY = "(split)"  # the target that prepare splits by, times or groups; it is not written
 TEXT_BYTES = "(bytes)"  # the target that says how many bytes a window's next tokens stand for, where all are told
 REFERENCE = "(reference)"  # what another artifact answers, of metrics that compare with it
@@ -34,7 +35,7 @@ SHARD = "inputs.{}.{{}}.zip"
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
-Kind = Literal["image", "text", "array", "number", "category", "tokens"]
+Kind = Literal["image", "text", "array", "number", "series", "category", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
         return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
     pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if entry["kind"] == "image" else None
     dtype = "int32" if entry["kind"] in preprocess.NUMBERED else entry.get("dtype", "float32")
-    return TensorSpec(tuple(entry["shape"]), dtype, entry.get("vocabulary"), pixels, "tokenizer" in entry)
+    return TensorSpec(preprocess.ready_shape(entry), dtype, entry.get("vocabulary"), pixels, "tokenizer" in entry)
 
 
 def _task(described: Mapping[str, Any]) -> Task:

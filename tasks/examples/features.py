@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, Examples, batches, dataset, first, preprocess
-from tasks.examples.dataset import BY, LABEL, TEXT_BYTES, Source
+from tasks.examples.dataset import BEGIN, BY, LABEL, TEXT_BYTES, Source
 from tasks.examples.tokens import Tokens
 from tasks.params import Feature, Prepare
 
@@ -23,7 +23,7 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
     Raises:
         DataError: params.yaml tells of an input that is not there, or of a kind that it has not.
     """
-    strange = set() if source.columns else params.features.keys() - source.kinds.keys()
+    strange = set() if source.columns or params.source == "series" else params.features.keys() - source.kinds.keys()
     if strange:
         raise DataError(f"prepare.features.{min(strange)}: no such input; {suggest(min(strange), source.kinds)}")
     inputs = {}
@@ -34,10 +34,13 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
         if name in source.columns:
             inputs[name] = table(kind, source.columns[name], train.arrays().inputs[name], params)
             continue
+        if params.source == "series":
+            inputs[name] = series(train.arrays().inputs[name], params)
+            continue
         highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
         inputs[name] = describe(name, kind, train, params, highest)
     told = source.train.targets
-    targets = {name: _describe_target(told[name]) for name in told if name not in (BY, LABEL, TEXT_BYTES)}
+    targets = {name: _describe_target(told[name]) for name in told if name not in (BEGIN, BY, LABEL, TEXT_BYTES)}
     if TEXT_BYTES in told:
         targets[TEXT_BYTES] = {"kind": "bytes"}
     if params.task == "regression":
@@ -92,6 +95,14 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
     rows = [_number(column, params.feature(name).normalize) for name, column in zip(columns, raw.T, strict=True)]
     missing, mean, scale = (list(values) for values in zip(*rows, strict=True))
     return entry | {"missing": missing, "mean": mean, "scale": scale}
+
+
+def series(raw: Array, params: Prepare) -> dict[str, Any]:
+    """The entry of windows of a series, float32 [n, length, columns]: what their changes are brought to."""
+    entry = {"kind": "series", "shape": list(raw.shape[1:]), "change": params.change, "horizon": params.horizon}
+    if params.normalize != "standard":
+        return entry | {"dtype": "float32"}
+    return entry | _standard(preprocess.changes(params.change, raw))
 
 
 def values(told: Array) -> dict[str, list[float]]:
@@ -197,7 +208,12 @@ def _array(kind: str, raw: Array, told: Feature, highest: int) -> dict[str, Any]
         return entry | {"dtype": "int32"} | ({} if highest < 0 else {"vocabulary": highest + 1})
     if told.normalize != "standard":
         return entry | {"dtype": "float32"}
+    return entry | _standard(raw)
+
+
+def _standard(raw: Array) -> dict[str, Any]:
+    """The mean and the deviation along the last axis."""
     axes = tuple(range(raw.ndim - 1))
     mean, deviation = raw.mean(axis=axes, dtype=np.float64), raw.std(axis=axes, dtype=np.float64)
     scale = np.where(deviation == 0, 1.0, deviation)  # what never changes becomes 0, not 0 / 0
-    return entry | {"dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}
+    return {"dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}

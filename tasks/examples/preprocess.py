@@ -9,6 +9,7 @@ A text's own tokenizer needs the package `tokenizers`, for such a text alone.
     {"kind": "array", "shape": [49, 10], "dtype": "int32"}     as they are, int32 or float32, or standardised:
     {"kind": "array", "shape": [2], "dtype": "float32", "mean": [0.1, 7.0], "scale": [1.0, 2.5]}     along the last axis
     {"kind": "number" or "series", ...}     an array of float32
+    {"kind": "series", "shape": [30, 1], "change": "log", ...}     the 29 changes from row to row
     {"kind": "id", "category" or "tokens", "shape": [1], "vocabulary": 50}     integers under 50, as they are: int32
     {"kind": "tokens", "shape": [64], "vocabulary": 4, "characters": "abc"}     of texts; 3 is every other character
     {"kind": "tokens", "shape": [64], "vocabulary": 256, "bytes": true}     of texts in UTF-8
@@ -26,6 +27,7 @@ Errors are ValueErrors, because nothing of the project is there on a device.
 import csv
 import json
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +102,30 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         return _numbered(spec, raw)
     kinds = ("image", "text", *ARRAYS, *NUMBERED)
     raise ValueError(f"an input of kind {', '.join(kinds[:-1])} or {kinds[-1]} expected; received {spec['kind']!r}")
+
+
+def ready_shape(spec: Mapping[str, Any]) -> tuple[int, ...]:
+    """The shape of one example when it is made ready: that of the raw one, but for changes, which are one fewer."""
+    first, *rest = spec["shape"]
+    return (first - 1, *rest) if "change" in spec else (first, *rest)
+
+
+def step(change: str, before: NDArray[Any], after: NDArray[Any]) -> NDArray[np.float64]:
+    """The change from one value to another: the difference, or `log`, 100 times that of the logarithms."""
+    early, late = before.astype(np.float64), after.astype(np.float64)
+    found: NDArray[np.float64] = 100 * np.log(late / early) if change == "log" else late - early
+    return found
+
+
+def changes(change: str, raw: NDArray[Any]) -> NDArray[np.float64]:
+    """The changes from row to row of windows [n, rows, columns]: float64 [n, rows - 1, columns].
+
+    Raises:
+        ValueError: a logarithm is asked for of what has none.
+    """
+    if change == "log" and not (raw > 0).all():
+        raise ValueError("numbers above 0 expected, as a window is told by the changes of their logarithms")
+    return step(change, raw[:, :-1], raw[:, 1:])
 
 
 def cells(path: Path) -> Table:
@@ -181,6 +207,8 @@ def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     if raw.dtype.kind not in ("iu" if integers else "iuf") or raw.shape[1:] != shape or raw.ndim != len(shape) + 1:
         kind = "integers" if integers else "numbers"
         raise ValueError(f"{kind} [n, {str(list(shape))[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
+    if "change" in spec:
+        raw = changes(spec["change"], raw)
     if "missing" in spec:
         known = np.where(np.isnan(raw), spec["missing"], raw)  # in doubles, which hold a date or a number of euros
         ready: NDArray[Any] = ((known - spec["mean"]) / spec["scale"]).astype(np.float32)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import DataError
 from tasks.examples import Array, Arrays, Examples, first, twins
-from tasks.examples.dataset import BY, LABEL, NORMAL, Source
+from tasks.examples.dataset import BEGIN, BY, LABEL, NORMAL, Source
 from tasks.examples.files import Files
 from tasks.examples.tokens import Tokens
 from tasks.params import Prepare
@@ -79,7 +79,9 @@ def _bare(examples: Examples) -> Examples:
     """The examples without what they were split by."""
     if not isinstance(examples, Arrays | Files):
         return examples
-    return replace(examples, targets={name: array for name, array in examples.targets.items() if name != BY})
+    return replace(
+        examples, targets={name: array for name, array in examples.targets.items() if name not in (BEGIN, BY)}
+    )
 
 
 def _check_both(**splits: Examples) -> None:
@@ -104,7 +106,10 @@ def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Gene
             taken = whole_groups(examples.targets[BY], share, rng)
         case "random":
             taken = draw(_strata(examples), share, rng)
-    return examples.take(np.setdiff1d(np.arange(len(examples)), taken)), examples.take(taken)
+    left = np.setdiff1d(np.arange(len(examples)), taken)
+    if BEGIN in examples.targets and taken.size:  # no row of a later window has been learnt from
+        left = left[examples.targets[BY][left] < examples.targets[BEGIN][taken].min()]
+    return examples.take(left), examples.take(taken)
 
 
 def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:

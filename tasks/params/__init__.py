@@ -18,6 +18,7 @@ from tasks.params.models import (
     Autoencoder,
     Bow,
     Cnn,
+    Conv1d,
     Decoder,
     Dscnn,
     Family,
@@ -42,11 +43,11 @@ from tasks.records.figures import QUALITY
 from tasks.records.metrics import METRICS, USUAL, judging
 
 __all__ = [
-    "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Decoder",
-    "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File", "Finetune",
-    "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Params", "Prepare", "Prices", "Protocol",
-    "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Squeezenet", "Stored", "Train",
-    "Training", "Yardstick", "check", "load", "read_yaml",
+    "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Conv1d",
+    "Decoder", "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File",
+    "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Params", "Prepare", "Prices",
+    "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Squeezenet", "Stored",
+    "Train", "Training", "Yardstick", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 

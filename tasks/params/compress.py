@@ -26,6 +26,12 @@ class Method(Training):
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.9  # of its answers against the labels; 0: they alone
     temperature: Annotated[float, Field(ge=1)] = 4.0  # softens its answers
 
+    @model_validator(mode="after")
+    def _a_teacher_weighs_no_classes(self) -> Self:
+        if self.teacher is not None and self.class_weights != "none":
+            raise ValueError("class_weights are of the labels alone: leave them out where there is a teacher")
+        return self
+
 
 class Slim(Method):
     """Structured pruning: whole channels, units and attention heads are removed."""

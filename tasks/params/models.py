@@ -39,6 +39,18 @@ class Mlp(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
+class Conv1d(Section):
+    """Convolutions along the steps of a series, or the columns of a table, then dense layers."""
+
+    family: Literal["conv1d"]
+    filters: tuple[Count, ...] = Field(
+        default=(16, 32), min_length=1
+    )  # of each; of a series each looks back twice as far
+    kernel: Annotated[int, Field(ge=1, le=64)] = 3
+    dense: tuple[Count, ...] = (32,)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class Resnet(Section):
     """Residual blocks in stacks. Of three with so many blocks each it has 6 * blocks + 2 layers: 1 is ResNet-8.
 
@@ -159,7 +171,7 @@ class Transformer(Section):
 
 
 Images = Resnet | Dscnn | MobilenetV1 | MobilenetV2 | MobilenetV3 | Squeezenet
-Own = Cnn | Bow | Mlp | Images | Autoencoder | File | Decoder | Transformer
+Own = Cnn | Conv1d | Bow | Mlp | Images | Autoencoder | File | Decoder | Transformer
 if TYPE_CHECKING:
     Family = Own
 else:

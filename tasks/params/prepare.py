@@ -10,9 +10,11 @@ Pixels = Annotated[int, Field(ge=1, le=2**12)]
 Normalize = Literal["unit", "standard", "none"]
 NEEDED = {
     "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "medmnist": ("path",), "npz": ("path",),
-    "text": ("path",), "tsv": ("path",), "keras": ("dataset",),
+    "text": ("path",), "tsv": ("path",), "keras": ("dataset",), "series": ("target",),
 }  # fmt: skip
-CLASSES_ALONE = ("brain", "digits", "folder", "idx", "keras", "photos", "pydoc", "text", "tsv")  # they tell no values
+CLASSES_ALONE = (  # they tell no values
+    "brain", "breast-cancer", "digits", "folder", "idx", "keras", "photos", "pydoc", "text", "tsv",
+)  # fmt: skip
 BYTES = 256
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
@@ -42,10 +44,11 @@ class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
     source: Literal[
-        "brain", "csv", "digits", "folder", "idx", "keras", "medmnist", "npz", "photos", "pydoc", "text", "tsv"
-    ]
-    # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; medmnist: the file; csv, text: the
-    # folder or the file
+        "brain", "breast-cancer", "csv", "digits", "folder", "idx", "keras", "medmnist", "npz", "photos", "pydoc",
+        "series", "text", "tsv",
+    ]  # fmt: skip
+    # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; medmnist, series: the file; csv,
+    # text: the folder or the file
     path: str | None = None
     target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
@@ -62,7 +65,10 @@ class Prepare(Section):
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown too
-    length: Count = 64  # text: tokens of a sentence, or of a window
+    length: Count = 64  # text: tokens of a sentence, or of a window; series: rows of a window
+    horizon: Count = 1  # series: rows from the last of a window to what is told
+    # series: what is told, and what a network is given of a window: differences, or 100 times those of logarithms
+    change: Literal["difference", "log"] = "difference"
     # of the sources pydoc and text; bpe: pieces of words, `vocabulary` in all, learnt from the training split
     tokens: Literal["bytes", "characters", "bpe", "tokenizer"] = "bytes"
     tokenizer: str | None = (
@@ -99,6 +105,19 @@ class Prepare(Section):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _a_series_is_told(self) -> Self:
+        if self.source == "series" and (self.task, self.split.by) != ("regression", "time"):
+            raise ValueError(
+                "source 'series' needs the task regression and a split by time; "
+                f"received the task {self.task!r} and a split by {self.split.by}"
+            )
+        if self.source != "series" and (self.horizon, self.change) != (1, "difference"):
+            raise ValueError(f"horizon and change are of the source 'series'; received source {self.source!r}")
+        if self.source == "series" and isinstance(self.target, tuple):
+            raise ValueError(f"source 'series' tells of one column; received {len(self.target)} targets")
         return self
 
     @model_validator(mode="after")

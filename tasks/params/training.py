@@ -32,6 +32,8 @@ class Training(Section):
     precision: Literal["float32", "mixed"] = "float32"  # mixed: products in bfloat16, where the processor has these
     # of every weight, times the learning rate; null: adamw's 0.004, none of sgd and momentum; of no other optimizer
     weight_decay: Annotated[float, Field(ge=0)] | None = None
+    # classes: balanced: a class counts the more in the loss the fewer examples it has, so that all count alike in sum
+    class_weights: Literal["none", "balanced"] = "none"
     augment: Augment | None = None
     seed: Seed = 0
 

@@ -41,7 +41,20 @@ class Trees(Simple):
     depth: Count = 6
 
 
-Own = NearestClassMean | Logistic | Trees
+class LastValue(Simple):
+    """Of a series: no change."""
+
+    method: Literal["last-value"]
+
+
+class SeasonalNaive(Simple):
+    """Of a series: the value of the last season's same place."""
+
+    method: Literal["seasonal-naive"]
+    season: Count  # rows
+
+
+Own = NearestClassMean | Logistic | Trees | LastValue | SeasonalNaive
 if TYPE_CHECKING:
     Yardstick = Own
 else:

@@ -29,6 +29,16 @@ def of_classes(outputs: Array, _targets: Targets) -> Array:
     return found
 
 
+def of_the_second(outputs: Array, _targets: Targets) -> Array:
+    """The score of the second of two classes over that of the first: float64 [n]."""
+    if outputs.ndim != 2 or outputs.shape[1] != 2:
+        raise ValueError(
+            f"the scores of two classes expected; the answers are {list(outputs.shape[1:])} of each example"
+        )
+    found: Array = outputs[:, 1].astype(np.float64) - outputs[:, 0]
+    return found
+
+
 def labels(outputs: Array, targets: Targets) -> Array:
     """The score of each label: float64 [n, labels]."""
     wanted, received = targets["label"].shape, outputs.shape
@@ -54,6 +64,13 @@ def absolute(outputs: Array, targets: Targets) -> Array:
 def squared(outputs: Array, targets: Targets) -> Array:
     """The mean squared error of each example: float64 [n]."""
     found: Array = np.square(_differences(outputs, targets)).mean(axis=1)
+    return found
+
+
+def directions(outputs: Array, targets: Targets) -> Array:
+    """How right the sign of each value is, the mean of an example's: 1, 0, or a half where one of the two is 0."""
+    given, wanted = _values(outputs, targets)
+    found: Array = (0.5 + np.sign(given) * np.sign(wanted) / 2).mean(axis=1)
     return found
 
 
@@ -147,9 +164,14 @@ def _logs(scores: Array) -> Array:
 
 
 def _differences(outputs: Array, targets: Targets) -> Array:
-    """Of each example, float64 [n, values]: one number may be [n] or [n, 1]."""
+    given, wanted = _values(outputs, targets)
+    difference: Array = given - wanted
+    return difference
+
+
+def _values(outputs: Array, targets: Targets) -> tuple[Array, Array]:
+    """What is answered and what is true, float64 [n, values]: one number may be [n] or [n, 1]."""
     given, wanted = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (outputs, targets["label"]))
     if given.shape != wanted.shape:
         raise ValueError(f"{given.shape[1]} values are answered for each example; {wanted.shape[1]} expected")
-    difference: Array = given - wanted
-    return difference
+    return given, wanted

@@ -84,6 +84,8 @@ def objective(
     names, losses, metrics = model.output_names, dict[str, str | Loss](), dict[str, list[str | Loss]]()
     for head in found:
         losses[names[head.place]] = LOSSES[head.kind]
+        if head.kind == "classes" and params.class_weights == "balanced":
+            losses[names[head.place]] = balanced(train.targets[head.target], model.outputs[head.place].shape[1])
         metrics[names[head.place]] = list(METRICS[head.kind])
     learned = _targets(model, found, train)
     ask = None
@@ -107,6 +109,29 @@ def objective(
     if RECONSTRUCTION in validation.targets:  # what is anomalous shall not be reconstructed well
         validation = validation.take(np.flatnonzero(validation.targets[LABEL] == NORMAL))
     return Objective(losses, metrics, learned, _targets(model, found, validation), validation, ask)
+
+
+def balanced(labels: Array, classes: int) -> Loss:
+    """Cross-entropy in which each class has the same weight in sum: n / (classes there * examples of the class).
+
+    As scikit-learn's `class_weight="balanced"` has it: King and Zeng, "Logistic regression in rare events data" (2001).
+
+    Args:
+        labels: class numbers of training, [n].
+        classes: how many there are; of one without an example the weight means nothing.
+    """
+    import tensorflow as tf
+    import tf_keras as keras
+
+    counts = np.bincount(labels, minlength=classes)
+    weights = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        number = tf.cast(tf.reshape(y_true, [-1]), tf.int32)
+        plain = keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+        return plain * tf.gather(tf.constant(weights, plain.dtype), number)
+
+    return loss
 
 
 def taught_classes(weight: float, temperature: float) -> Loss:

@@ -9,7 +9,7 @@ from tasks.examples.dataset import Spec, TensorSpec
 from tasks.formats.cost import Product
 from tasks.members import FAMILIES
 from tasks.models import autoencoder, cnn, mlp, mobilenet_v1, mobilenet_v2, mobilenet_v3, resnet, squeezenet
-from tasks.params import Autoencoder, Cnn, Dscnn, Mlp, MobilenetV1, MobilenetV2, MobilenetV3, Resnet, Squeezenet
+from tasks.params import Autoencoder, Cnn, Conv1d, Dscnn, Mlp, MobilenetV1, MobilenetV2, MobilenetV3, Resnet, Squeezenet
 from tasks.published import networks
 from tasks.quantize import layers, litert, stablehlo
 from tasks.training import fit
@@ -32,7 +32,7 @@ def spec(*shape, classes=10, task="classification", dtype="float32"):
 def build(family, *shape, classes=10, **keys):
     fit.reset(0)
     task = "reconstruction" if family == "autoencoder" else "classification"
-    section = {**IMAGES, "autoencoder": Autoencoder}[family](family=family, **keys)
+    section = {**IMAGES, "autoencoder": Autoencoder, "conv1d": Conv1d}[family](family=family, **keys)
     return FAMILIES.load(family).build(section, spec(*shape, classes=classes, task=task))
 
 
@@ -194,6 +194,24 @@ def test_data_of_another_kind_is_refused():
         mlp.build(Mlp(family="mlp"), spec(8, task="language"))
 
 
+def test_the_last_step_of_a_series_sees_what_the_gaps_reach_and_nothing_more():
+    """Four causal convolutions of three, their gaps doubled: 1 + 2 * (1 + 2 + 4 + 8) = 31 steps."""
+    model = build("conv1d", 40, 1, filters=(6, 6, 6, 6), dense=(8,), classes=3)
+    series = np.random.default_rng(0).normal(size=(1, 40, 1)).astype(np.float32)
+    changed = np.repeat(series, 40, axis=0)
+    changed[np.arange(40), np.arange(40)] += 5
+    differs = np.abs(np.asarray(model(changed)) - np.asarray(model(series))).max(axis=1) > 1e-7
+    assert not differs[:9].any(), "the steps before are out of reach"
+    assert differs[9:].sum() > 25, "a ReLU may hide one or another"
+
+
+def test_columns_of_a_table_are_steps_and_all_are_seen():
+    model = build("conv1d", 7, filters=(4,), kernel=3, dense=(), classes=2)
+    assert [layer.output_shape for layer in model.layers if isinstance(layer, keras.layers.Conv1D)] == [(None, 7, 4)]
+    with pytest.raises(ModelError, match=r"family conv1d takes one input of .* the data has image \[8, 8, 1\]"):
+        build("conv1d", 8, 8, 1)
+
+
 SMALL = {
     "resnet": ((12, 12, 1), {"filters": (4, 8, 8)}),
     "dscnn": ((12, 8, 1), {"filters": 8, "blocks": 1}),
@@ -201,6 +219,7 @@ SMALL = {
     "mobilenet_v2": ((12, 12, 1), {"width": 0.05}),
     "mobilenet_v3": ((12, 12, 1), {"width": 0.05}),
     "squeezenet": ((12, 12, 1), {"width": 0.05}),
+    "conv1d": ((9, 2), {"filters": (4, 4, 4), "dense": (8,)}),
     "autoencoder": ((4, 3), {"hidden": (8,), "latent": 2}),
 }
 

@@ -10,7 +10,7 @@ from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEACHER
 from tasks.params import Finetune, Slim, Training
 from tasks.quality.heads import find
 from tasks.training import fit
-from tasks.training.losses import objective, taught_classes, taught_plain, taught_tokens
+from tasks.training.losses import balanced, objective, taught_classes, taught_plain, taught_tokens
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 fit.import_tensorflow()
@@ -311,3 +311,34 @@ def test_no_epochs_leave_the_model_alone():
     assert fit.fit(made, examples(), examples(), none, label="test") == {}
     assert made.optimizer is None
     assert all(np.array_equal(a, b) for a, b in zip(before, made.get_weights(), strict=True))
+
+
+def test_balanced_classes_count_alike_in_sum_as_in_scikit_learn():
+    from sklearn.utils.class_weight import compute_sample_weight
+
+    labels = np.repeat([0, 1, 3], [30, 8, 2])
+    given = softmax(LOGITS[:, [0, 1, 2, 2]], axis=1).astype(np.float32)
+    found = balanced(labels, 4)(tf.constant(labels[:, None]), tf.constant(given)).numpy()
+    plain = -np.log(given[np.arange(40), labels])
+    np.testing.assert_allclose(found, compute_sample_weight("balanced", labels) * plain, rtol=1e-5, atol=1e-6)
+
+
+def test_a_rare_class_is_found_where_it_weighs_as_much():
+    rng = np.random.default_rng(0)
+    label = (np.arange(400) % 20 == 0).astype(np.int64)
+    examples = Arrays({"x": (rng.normal(size=(400, 1)) + label[:, None]).astype(np.float32)}, {LABEL: label})
+    found = {}
+    for weights in ("none", "balanced"):
+        fit.reset(0)
+        x = keras.Input((1,), name="x")
+        model = keras.Model(x, keras.layers.Dense(2, activation="softmax", name="probabilities")(x))
+        training = Training(epochs=40, batch_size=50, learning_rate=0.05, class_weights=weights)
+        fit.fit(model, examples, examples, training, label="train")
+        found[weights] = int(model.predict(examples.inputs["x"], verbose=0).argmax(axis=1)[label == 1].sum())
+    assert found["none"] <= 2
+    assert found["balanced"] >= 10
+
+
+def test_class_weights_beside_a_teacher_are_refused():
+    with pytest.raises(ValueError, match="class_weights are of the labels alone"):
+        Finetune(method="finetune", parent="a", teacher="b", epochs=1, class_weights="balanced")

@@ -234,9 +234,13 @@ def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
     """The model-ready array that one input's entry of preprocess.json leads to."""
     if entry["kind"] == "text":
         return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
-    pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if entry["kind"] == "image" else None
+    pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if _sees_pixels(entry) else None
     dtype = "int32" if entry["kind"] in preprocess.NUMBERED else entry.get("dtype", "float32")
     return TensorSpec(preprocess.ready_shape(entry), dtype, entry.get("vocabulary"), pixels, "tokenizer" in entry)
+
+
+def _sees_pixels(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["kind"] == "image" and "components" not in entry)
 
 
 def _task(described: Mapping[str, Any]) -> Task:

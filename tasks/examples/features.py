@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays, Examples, batches, dataset, first, preprocess
+from tasks.examples import Array, Arrays, Examples, batches, components, dataset, first, preprocess
 from tasks.examples.dataset import BEGIN, BY, LABEL, TEXT_BYTES, Source
 from tasks.examples.tokens import Tokens
 from tasks.params import Feature, Prepare
@@ -39,6 +39,8 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
             continue
         highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
         inputs[name] = describe(name, kind, train, params, highest)
+    if params.components is not None:
+        inputs |= components.of(train, inputs, params.components)
     told = source.train.targets
     targets = {name: _describe_target(told[name]) for name in told if name not in (BEGIN, BY, LABEL, TEXT_BYTES)}
     if TEXT_BYTES in told:

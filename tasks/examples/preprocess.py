@@ -16,6 +16,10 @@ A text's own tokenizer needs the package `tokenizers`, for such a text alone.
     {"kind": "tokens", "shape": [64], "vocabulary": 49152, "tokenizer": {…}}     of texts, by a tokenizer.json
     {"kind": "tokens", "shape": [64], "vocabulary": 257, "merges": [["t", "h"]]}     likewise, by byte-level BPE
 
+Any of numbers may be brought down to principal components, (ready - centre) @ components.T of each example, flat:
+
+    {"kind": "image", ..., "centre": [0.1, …], "components": [[0.2, …], …]}
+
 Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
 
     {"kind": "number", "shape": [2], "columns": ["age", "fare"], "missing": [29.7, 32.2], "mean": …, "scale": …}
@@ -87,11 +91,22 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
 
     Returns:
         (raw - mean) / scale as float32 [n, height, width, channels], token numbers as int32 [n, length], or the
-        numbers in the array's own type [n, ...].
+        numbers in the array's own type [n, ...]; where there are principal components, those, float32 [n, components].
 
     Raises:
         ValueError: `raw` is not what `spec` describes.
     """
+    ready = _ready(spec, raw)
+    return _projected(spec, ready) if "components" in spec else ready
+
+
+def _projected(spec: dict[str, Any], ready: NDArray[Any]) -> NDArray[np.float32]:
+    flat = ready.reshape(len(ready), -1) - np.asarray(spec["centre"])
+    found: NDArray[np.float32] = (flat @ np.asarray(spec["components"]).T).astype(np.float32)
+    return found
+
+
+def _ready(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     if spec["kind"] == "image":
         return _image(spec, raw)
     if spec["kind"] == "text":
@@ -105,7 +120,9 @@ def apply(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
 
 
 def ready_shape(spec: Mapping[str, Any]) -> tuple[int, ...]:
-    """The shape of one example when it is made ready: that of the raw one, but for changes, which are one fewer."""
+    """The shape of one example when it is made ready: of the raw one, of changes, one fewer, or of components."""
+    if "components" in spec:
+        return (len(spec["components"]),)
     first, *rest = spec["shape"]
     return (first - 1, *rest) if "change" in spec else (first, *rest)
 

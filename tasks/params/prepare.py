@@ -64,6 +64,8 @@ class Prepare(Section):
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
+    # principal components that images and numbers are brought down to, learnt from the training split; null: none are
+    components: Count | None = None
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown too
     length: Count = 64  # text: tokens of a sentence, or of a window; series: rows of a window
     horizon: Count = 1  # series: rows from the last of a window to what is told

@@ -1,9 +1,9 @@
 """Tables: a CSV file with a header, or a folder of `train.csv` and, where there is one, `test.csv`.
 
-`prepare.target` names the column that is to be told. Every other column is numbers or categories: numbers where every
-cell that is there is one, as far as `prepare.features` tells nothing else of it. What is of no use is left out, with a
-warning: a column without a name, and categories of which most rows have one of their own; and the column that
-`prepare.split` names, unless `prepare.features` tells of it too.
+`prepare.target` names the column that is to be told. Every other column is numbers, dates or categories: numbers or
+dates where every cell that is there is one, as far as `prepare.features` tells nothing else of it. What is of no use is
+left out, with a warning: a column without a name, and categories of which most rows have one of their own; and the
+column that `prepare.split` names, unless `prepare.features` tells of it too.
 """
 
 import logging
@@ -22,7 +22,7 @@ from tasks.files import sha256
 from tasks.members import DataSource
 from tasks.params import Prepare
 
-INPUTS = {"number": "numbers", "category": "categories"}  # by the kind of their columns
+INPUTS = {"number": "numbers", "category": "categories", "date": "dates"}  # by the kind of their columns
 GROWTH = 10  # bytes in memory for each one in the file
 DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?")
 COMMAS = re.compile(r"[+-]?\d*,\d[\d.,]*")  # a number by other habits: 1,5 or 1,234.5
@@ -114,7 +114,7 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
     for name in (*_targets(params), *params.features):
         table.column(name)
     aside = {*_targets(params), *({params.split.column} - params.features.keys())}
-    found: dict[str, list[str]] = {"number": [], "category": []}
+    found: dict[str, list[str]] = {kind: [] for kind in INPUTS}
     for name in table.cells.columns:
         if name not in aside and (kind := _kind(table, name, params.feature(name).kind)):
             found[kind].append(name)
@@ -126,10 +126,12 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
 def _kind(table: Table, name: str, told: str | None) -> str | None:
     """What a column is of; None: it is left out."""
     where = f"{table.path}: column {name!r}"
-    if told in ("number", "category", "unused"):
+    if told in (*INPUTS, "unused"):
         return None if told == "unused" else told
     if told is not None:
-        raise DataError(f"prepare.features.{name}.kind: a column is number, category or unused; received {told!r}")
+        raise DataError(
+            f"prepare.features.{name}.kind: a column is number, category, date or unused; received {told!r}"
+        )
     cells = table.column(name)
     known = [cell for cell in cells if cell.lower() not in preprocess.MISSING]
     if not name or not known:
@@ -138,6 +140,8 @@ def _kind(table: Table, name: str, told: str | None) -> str | None:
     strange = [cell for cell in known if not preprocess.NUMBER.fullmatch(cell)]
     if not strange:
         return "number"
+    if all(DATE.fullmatch(cell) for cell in known):
+        return "date"
     if all(COMMAS.fullmatch(cell) for cell in strange):
         told = f"numbers with a point and without groups expected; received {strange[0]!r}"
         raise DataError(f"{where}: {told}; write them so, or tell the column's kind: category or unused")

@@ -35,7 +35,7 @@ SHARD = "inputs.{}.{{}}.zip"
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
-Kind = Literal["image", "text", "array", "number", "series", "category", "tokens"]
+Kind = Literal["image", "text", "array", "number", "series", "category", "date", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -267,7 +267,7 @@ def _stored(split: str) -> dict[str, Array]:
 
 def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
     array = _array(f"{split}/inputs.{name}.npy")
-    if entry["kind"] != "text" and "values" not in entry:
+    if entry["kind"] not in ("text", "date") and "values" not in entry:
         return array
     ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
     texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]

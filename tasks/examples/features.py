@@ -84,7 +84,7 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
     A value that the training split has not is the column's first number, which no value in it has.
 
     Args:
-        kind: number or category.
+        kind: number, category or date.
         columns: their names.
         raw: of the training split: float64 [n, columns] with NaN for what is missing, or str objects [n, columns].
         params: what is told of the columns.
@@ -94,6 +94,11 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
         sizes = [params.feature(name).vocabulary for name in columns]
         values = [_values(column, size) for column, size in zip(raw.T, sizes, strict=True)]
         return entry | {"values": values, "vocabulary": sum(len(each) + 1 for each in values)}
+    if kind == "date":
+        moments = np.array([[preprocess.days(cell) for cell in row] for row in raw], np.float64)
+        known = [column[~np.isnan(column)] for column in moments.T]
+        means, deviations = ([float(f(each)) if each.size else 0.0 for each in known] for f in (np.mean, np.std))
+        return entry | {"mean": means, "scale": [deviation or 1.0 for deviation in deviations]}
     rows = [_number(column, params.feature(name).normalize) for name, column in zip(columns, raw.T, strict=True)]
     missing, mean, scale = (list(values) for values in zip(*rows, strict=True))
     return entry | {"missing": missing, "mean": mean, "scale": scale}

@@ -23,6 +23,7 @@ Any of numbers may be brought down to principal components, (ready - centre) @ c
 Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
 
     {"kind": "number", "shape": [2], "columns": ["age", "fare"], "missing": [29.7, 32.2], "mean": …, "scale": …}
+    {"kind": "date", "shape": [1], "columns": ["day"], "mean": [19800.5], "scale": [41.0]}     five numbers of each date
     {"kind": "category", "shape": [1], "columns": ["port"], "values": [["S", "C", ""]], "vocabulary": 4}
 
 Errors are ValueErrors, because nothing of the project is there on a device.
@@ -30,8 +31,10 @@ Errors are ValueErrors, because nothing of the project is there on a device.
 
 import csv
 import json
+import math
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +45,8 @@ from numpy.typing import NDArray
 SCHEMA_VERSION = 1
 ARRAYS = ("array", "number", "series")
 BYTES = 256
+PARTS_OF_A_DATE = 5
+YEAR_D, WEEK_D = 365.2425, 7
 NUMBERED = ("id", "category", "tokens")
 PADDING, UNKNOWN = 0, 1  # token numbers
 RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
@@ -115,7 +120,9 @@ def _ready(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         return _array(spec, raw)
     if spec["kind"] in NUMBERED:
         return _numbered(spec, raw)
-    kinds = ("image", "text", *ARRAYS, *NUMBERED)
+    if spec["kind"] == "date":
+        return _dates(spec, raw)
+    kinds = ("image", "text", "date", *ARRAYS, *NUMBERED)
     raise ValueError(f"an input of kind {', '.join(kinds[:-1])} or {kinds[-1]} expected; received {spec['kind']!r}")
 
 
@@ -124,6 +131,8 @@ def ready_shape(spec: Mapping[str, Any]) -> tuple[int, ...]:
     if "components" in spec:
         return (len(spec["components"]),)
     first, *rest = spec["shape"]
+    if spec["kind"] == "date":
+        return (PARTS_OF_A_DATE * first,)
     return (first - 1, *rest) if "change" in spec else (first, *rest)
 
 
@@ -191,6 +200,21 @@ def numbers(name: str, table: Table) -> NDArray[np.float64]:
     return found
 
 
+def days(cell: str) -> float:
+    """The days from 1970 to a date, such as 2026-01-31 or 2026-01-31T12:00, in parts too; NaN where there is none.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    if cell.lower() in MISSING:
+        return math.nan
+    try:
+        moment = datetime.fromisoformat(cell.replace("Z", "+00:00"))
+    except ValueError:
+        raise ValueError(f"a date such as 2026-01-31 or 2026-01-31T12:00:00 expected; received {cell!r}") from None
+    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1)) / timedelta(days=1)
+
+
 def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
     """An input's raw form from the cells of a table: floats or str objects [n, columns].
 
@@ -201,6 +225,12 @@ def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
         raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table.columns)}")
     if spec["kind"] == "number":
         return np.stack([numbers(name, table) for name in spec["columns"]], axis=1)
+    for name in spec["columns"] if spec["kind"] == "date" else ():
+        for line, cell in zip(table.lines, table.columns[name], strict=True):
+            try:
+                days(cell)
+            except ValueError as error:
+                raise ValueError(f"line {line}: column {name!r}: {error}") from None
     return np.array([table.columns[name] for name in spec["columns"]], object).T
 
 
@@ -256,6 +286,19 @@ def _categories(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
         ready[:, place] = [number.get(value, start) for value in raw[:, place]]
         start += 1 + len(values)
     return ready
+
+
+def _dates(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
+    """Of each date how late it is, standardised, and where in the year and in the week; all 0 of one that is missing.
+
+    A place in a circle is a sine and a cosine, so that the last day of a year is near to the first one of the next.
+    """
+    if raw.dtype.kind not in "UO" or raw.ndim != 2 or raw.shape[1:] != tuple(spec["shape"]):
+        raise ValueError(f"str [n, {spec['shape'][0]}] expected; received {raw.dtype} {list(raw.shape)}")
+    found = np.array([[days(str(cell)) for cell in row] for row in raw], np.float64).reshape(raw.shape)
+    turns = [2 * np.pi * found / circle for circle in (YEAR_D, WEEK_D)]
+    parts = [(found - spec["mean"]) / spec["scale"], *(wave(turn) for turn in turns for wave in (np.sin, np.cos))]
+    return np.nan_to_num(np.concatenate(parts, axis=1)).astype(np.float32)
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

@@ -22,7 +22,7 @@ Size = Annotated[int, Field(ge=1, le=MOST)]
 class Feature(Section):
     """What one input is, or one column of a table, and how it is made ready; null: as the source or `prepare` says."""
 
-    kind: Literal["image", "text", "number", "series", "category", "id", "tokens", "unused"] | None = None
+    kind: Literal["image", "text", "number", "series", "category", "date", "id", "tokens", "unused"] | None = None
     normalize: Normalize | None = None
     # text, a column's categories: how many are kept; category, id, tokens: how many there may be. null: as there are
     vocabulary: Size | None = None

@@ -137,7 +137,7 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
         (lines(), HEADER, {"target": "alife"}, r"people\.csv: no column is named 'alife'; .*did you mean 'alive'"),
         (lines(), HEADER, {"features": {"prot": {"kind": "category"}}}, "no column is named 'prot'"),
         (lines(), HEADER, {"features": {"port": {"kind": "number"}}}, r"line 3: column 'port': a number .* 'C'"),
-        (lines(), HEADER, {"features": {"port": {"kind": "id"}}}, "a column is number, category or unused; rec"),
+        (lines(), HEADER, {"features": {"port": {"kind": "id"}}}, "a column is number, category, date or unused; rec"),
         ([*lines(), "1,2,S"], HEADER, {}, r"line 42: 5 fields as in the header expected; received 3"),
         ([*lines(), "1,2,S,x,"], HEADER, {}, r"line 42: 'alive' is empty"),
         (lines(), "age,age,port,name,alive", {}, "the header has the column 'age' twice"),
@@ -176,3 +176,41 @@ def test_the_one_cell_that_is_no_number_is_told(project, caplog):
     written(project, [f"{i % 9},{i % 2}" for i in range(40)] + ["12 or so,0"], "age,alive")
     assert load(section()).columns == {"categories": ("age",)}
     assert "column 'age': taken for categories, as '12 or so' is no number" in caplog.text
+
+
+def test_dates_become_how_late_and_where_in_year_and_week(project):
+    days = [f"20{20 + i // 12}-{i % 12 + 1:02}-15" for i in range(36)]
+    written(project, [f"{day if i != 5 else ''},{i % 2}" for i, day in enumerate(days)], "day,alive")
+    entry = prepared()["dates"]
+    assert (entry["kind"], dataset.spec().inputs["dates"]) == ("date", dataset.TensorSpec((5,), "float32"))
+    raw, ready = dataset.load_raw("train").inputs["dates"], dataset.load("train").inputs["dates"]
+    there = raw[:, 0] != ""
+    late = np.array([np.datetime64(day, "D").astype(int) for day in raw[there, 0]], float)
+    np.testing.assert_allclose(ready[there, 0], (late - late.mean()) / late.std(), atol=1e-5)
+    assert not ready[~there].any()
+    np.testing.assert_allclose(np.square(ready[there, 1:]).sum(axis=1), 2, rtol=1e-5)
+    monday, tuesday, next_monday = (np.array([[f"2024-01-{day:02}"]], object) for day in (1, 2, 8))
+    weeks = [preprocess.apply(entry, day)[0, 3:] for day in (monday, tuesday, next_monday)]
+    np.testing.assert_allclose(weeks[0], weeks[2], atol=1e-5)
+    assert np.abs(weeks[0] - weeks[1]).max() > 0.3
+    noon = preprocess.apply(entry, np.array([["2024-01-01T12:00:00Z"]], object))[0, 0]
+    assert noon == pytest.approx((preprocess.days("2024-01-01") + 0.5 - entry["mean"][0]) / entry["scale"][0], abs=1e-5)
+
+
+@pytest.mark.parametrize(("cell", "told"), [("2024-02-30", {}), ("soon", {"features": {"day": {"kind": "date"}}})])
+def test_a_day_that_is_none_is_told_by_its_row(cell, told, project):
+    written(project, [*(f"2024-01-{i + 1:02},{i % 2}" for i in range(30)), f"{cell},1"], "day,alive")
+    with pytest.raises(DataError, match=f"line 32: column 'day': a date such as .* received '{cell}'"):
+        load(section(**told))
+
+
+def test_a_date_in_a_row_of_its_own_is_made_ready_as_in_training(project):
+    """As a device is given it: with new days, and without."""
+    written(project, [f"2024-01-{i + 1:02},{i},{i % 2}" for i in range(31)], "day,size,alive")
+    entries = prepared()
+    (project / "new.csv").write_text("size,day\n3,2030-06-01\n4,\n")
+    table = preprocess.cells(project / "new.csv")
+    ready = preprocess.apply(entries["dates"], preprocess.pick(entries["dates"], table))
+    assert ready.shape == (2, 5)
+    assert ready[0, 0] > 100
+    assert not ready[1].any()

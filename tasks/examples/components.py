@@ -56,6 +56,7 @@ def _learnt(name: str, entry: dict[str, Any], train: Examples, count: int) -> di
 def _largest(covariance: Array, count: int) -> Array:
     """The directions of the largest variances, largest first, each with its largest number positive: [count, width]."""
     _, vectors = np.linalg.eigh(covariance)
-    found: Array = vectors.T[::-1][:count]
+    found = vectors.T[::-1][:count]
     largest = np.abs(found).argmax(axis=1)
-    return found * np.sign(found[np.arange(count), largest])[:, None]
+    signed: Array = found * np.sign(found[np.arange(count), largest])[:, None]
+    return signed

@@ -298,7 +298,8 @@ def _dates(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     found = np.array([[days(str(cell)) for cell in row] for row in raw], np.float64).reshape(raw.shape)
     turns = [2 * np.pi * found / circle for circle in (YEAR_D, WEEK_D)]
     parts = [(found - spec["mean"]) / spec["scale"], *(wave(turn) for turn in turns for wave in (np.sin, np.cos))]
-    return np.nan_to_num(np.concatenate(parts, axis=1)).astype(np.float32)
+    ready: NDArray[np.float32] = np.nan_to_num(np.concatenate(parts, axis=1)).astype(np.float32)
+    return ready
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

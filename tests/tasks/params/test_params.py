@@ -114,7 +114,7 @@ FAULTS = {
     "unknown source": (
         "prepare.source",
         "mnist",
-        r"prepare\.source: received 'mnist'; allowed: brain, csv, digits, .*, tsv\. did you mean 'medmnist'\?",
+        r"prepare\.source: received 'mnist'; allowed: brain, breast-cancer, csv, .*, tsv\. did you mean 'medmnist'\?",
     ),
     "source without its path": ("prepare.source", "idx", r"prepare: source 'idx' needs the key 'path'"),
     "wrong type": ("train.epochs", "two", r"train\.epochs: received 'two'; input should be a valid integer.*"),

@@ -33,13 +33,28 @@ def latency(
         operators = cost.read(artifact.path)
     except UnsupportedError as error:
         return str(error)
+    if any(operator.macs and operator.product is None for operator in operators):
+        return "nothing is published of its products of activations with each other"
     asked = work(operator.product for operator in operators if operator.product)
     found = estimate.estimate(kernels, asked, board, core, clock_mhz)
     if isinstance(found, str):
         return found
     return Latency(
-        provenance="estimated", ms_p50=found.ms, ms_low=found.low, ms_high=found.high, judged=found.judged
-    )  # fmt: skip
+        provenance="estimated",
+        ms_p50=found.ms,
+        ms_low=found.low,
+        ms_high=found.high,
+        judged=found.judged,
+        fitted_to=fitted_to(kernels),
+    )
+
+
+def fitted_to(kernels: Kernels) -> str:
+    """Which figures, in words."""
+    rows = estimate.rows(kernels)
+    boards, networks = (len({getattr(row, name) for row in rows}) for name in ("board", "network"))
+    counted = f"{boards} {'board' if boards == 1 else 'boards'}, {networks} networks"
+    return f"{len(rows)} figures of {kernels.runtime} in {kernels.numeric}, {counted}"
 
 
 def energy(taken: Latency, found: power.Power) -> Energy:

@@ -16,7 +16,7 @@ from tasks.records.values import Bounds, Value
 from tasks.registry import Registry
 
 if TYPE_CHECKING:
-    from tasks.records import Better, Measurement, Phase, Provenance, Ratio, Row, Score, Window
+    from tasks.records import Better, EnergyKind, Measurement, Phase, Provenance, Ratio, Row, Score, Window
 
 __all__ = ["Bounds", "Figure", "Turns", "Value"]  # what plug-ins take from here
 
@@ -129,10 +129,11 @@ def _latency(phase: str = INFERENCE) -> "Callable[[Row], Value | None]":
         if found is None or found.latency is None or found.latency.provenance == "none":
             return None
         latency = found.latency
+        source: Provenance | EnergyKind = "estimate_published" if latency.fitted_to else latency.provenance
         note = "" if latency.ms_p90 is None else f"p90 {latency.ms_p90:.3g}"
         if latency.provenance == "estimated":
             note = estimates.told(latency.judged)
-        return Value(latency.ms_p50, latency.ms_low, latency.ms_high, "bounds", latency.provenance, note=note)
+        return Value(latency.ms_p50, latency.ms_low, latency.ms_high, "bounds", source, note=note)
 
     return read
 

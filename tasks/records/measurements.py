@@ -78,6 +78,7 @@ class Latency(Record):
     ms_low: float | None = None  # of an estimate: the range that it predicts
     ms_high: float | None = None
     judged: Judged | None = None  # of an estimate: its error; null: not known
+    fitted_to: str | None = None  # of an estimate from published figures: which; such ones compare among themselves
 
 
 class Instructions(Record):

@@ -120,7 +120,8 @@ def anchor(device: Sequence[Row], reference: str) -> Row | None:
 def compared(row: Row, against: Row | None) -> Speed | None:
     """How fast `row` is: its paired ratio, or between two estimates of one kind the ratio of their figures.
 
-    Two ranges are compared end with end: the ratio is anywhere from the one to the other.
+    Two ranges are compared end with end: the ratio is anywhere from the one to the other. Where they were fitted to
+    other figures each (integers and floats, say), their errors have nothing in common, and the ends are those apart.
 
     Two measurements that were not paired are not compared: the machine may have changed between them. Where a device
     counts instructions and knows no time, those are compared.
@@ -140,11 +141,15 @@ def compared(row: Row, against: Row | None) -> Speed | None:
         return Speed(against=against.variant, ratio=share, low=None, high=None, of="instructions")
     if m.latency is None or other.latency is None or m.latency.provenance != other.latency.provenance:
         return None
+    if bool(m.latency.fitted_to) != bool(other.latency.fitted_to):  # the one from published figures, the other not
+        return None
     if m.latency.provenance in ("measured", "none") or not other.latency.ms_p50:
         return None
     share, low, high = m.latency.ms_p50 / other.latency.ms_p50, None, None
     if m.latency.ms_low and m.latency.ms_high and other.latency.ms_low and other.latency.ms_high:
-        low, high = sorted((m.latency.ms_low / other.latency.ms_low, m.latency.ms_high / other.latency.ms_high))
+        alike = m.latency.fitted_to == other.latency.fitted_to
+        least, most = (other.latency.ms_low, other.latency.ms_high)[:: 1 if alike else -1]
+        low, high = sorted((m.latency.ms_low / least, m.latency.ms_high / most))
     return Speed(against=against.variant, ratio=share, low=low, high=high, kind="range")
 
 

@@ -26,7 +26,6 @@ from tasks.errors import UnsupportedError
 from tasks.formats import cost
 from tasks.formats.schemes import SCHEMES, Precision
 from tasks.params.section import Name
-from tasks.published import estimate
 from tasks.published.beside import numeric
 from tasks.published.estimate import Kernels
 from tasks.published.table import FLOATS, INTEGERS
@@ -87,7 +86,7 @@ def measure(request: Request) -> Result:
     for phase, calls, volume, unit in _phases(request):
         found = [one for call in calls for one in costs(cost.read(request.artifact.path, call), device, used)]
         latency, details = predict(found, device), _details(found, device, used)
-        if device.kernels:
+        if device.kernels and request.artifact.card.scenario == "single":
             latency, details["estimated_from"] = by_kernels(request.artifact, device, latency)
         phases[phase] = Phase(
             unit=unit,
@@ -176,9 +175,7 @@ def by_kernels(artifact: Artifact, device: Roofline, predicted: Latency) -> tupl
     found = by_published.latency(artifact, kernels, device.board)
     if isinstance(found, str):
         return predicted, f"the peaks: {found}"
-    rows = estimate.rows(kernels)
-    boards, networks = (len({getattr(row, name) for row in rows}) for name in ("board", "network"))
-    return found, f"{len(rows)} figures of {device.kernels} in {kernels.numeric}, {boards} boards, {networks} networks"
+    return found, by_published.fitted_to(kernels)
 
 
 def _kernels(device: Roofline, numbers: str) -> Kernels:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.bench import devices
+from tasks.bench import by_published, devices
 from tasks.bench.kinds import roofline
 from tasks.bench.kinds.roofline import Roofline
 from tasks.bench.request import Artifact, Request
@@ -180,8 +180,10 @@ def test_published_figures_of_the_board_come_before_the_peaks(pair: Pair, tmp_pa
     assert latency.ms_low < 34.2 < latency.ms_high  # ms by ncnn with four threads
     assert latency.ms_p50 == pytest.approx(34.2, rel=0.35)
     rows = estimate.rows(Kernels("ncnn", "int8", "4"))
-    assert measurement.details["estimated_from"] == (
-        f"{len(rows)} figures of ncnn in int8, {len({row.board for row in rows})} boards, 3 networks"
+    assert (
+        measurement.details["estimated_from"]
+        == latency.fitted_to
+        == (f"{len(rows)} figures of ncnn in int8, {len({row.board for row in rows})} boards, 3 networks")
     )
     assert measurement.energy.low_mj == pytest.approx(3.0 * latency.ms_low)
     assert measurement.details["bound"] in ("memory", "compute")
@@ -194,8 +196,17 @@ def test_where_nothing_is_published_the_peaks_count_and_the_reason_is_told(pair:
     assert (
         found.details["estimated_from"] == "the peaks: what is published is of int8 throughout, the scheme is dynamic"
     )
+    assert found.latency.fitted_to is None
     plain = of_network(pair, tmp_path, "dscnn", "int8", "roofline-h200-sxm")
     assert "estimated_from" not in plain.details
+
+
+def test_products_of_activations_have_nothing_published(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attention's, say: a convolution's rate tells nothing of them."""
+    monkeypatch.setattr(by_published.cost, "read", lambda _path: (operator(kind="BATCH_MATMUL"),))
+    request = pair("int8", "roofline-raspberry-pi-4")
+    found = by_published.latency(request.artifact, Kernels("ncnn", "int8", "4"), "raspberry-pi-4")
+    assert found == "nothing is published of its products of activations with each other"
 
 
 def test_a_roofline_hangs_from_the_figures_that_it_is_made_from(workshop: Path) -> None:

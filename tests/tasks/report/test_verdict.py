@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
+from tasks.records.figures import FIGURES
 from tasks.report import causes
 from tasks.ship import speed
 from tests.phases import changed
@@ -198,6 +199,25 @@ def test_predicted_ranges_are_compared_end_with_end(make: SimpleNamespace) -> No
     assert speed.outcome(int8, reference) == "faster"
     assert "(1.07–2.00)" in int8.verdict
     assert speed.outcome(fp16, reference) == "inconclusive"
+
+
+def test_estimates_from_published_figures_are_compared_among_themselves(make: SimpleNamespace) -> None:
+    def predicted(variant: str, ms: float, fitted_to: str | None) -> object:
+        latency = Latency(
+            provenance="estimated", ms_p50=ms, ms_low=ms / 1.5, ms_high=ms * 1.5, fitted_to=fitted_to
+        )  # fmt: skip
+        return make.measurement(variant, "roofline", latency=latency, energy=Energy(kind="none", reason="none"))
+
+    made = [("fp32", 4.0, "floats"), ("fp16", 3.0, "floats"), ("int8", 2.0, "integers"), ("dynamic", 0.1, None)]
+    reference, fp16, int8, dynamic = make.comparison([predicted(*each) for each in made]).rows
+    assert (fp16.speed.low, fp16.speed.high) == (pytest.approx(0.75), pytest.approx(0.75))
+    assert fp16.outcome == "faster"
+    assert (int8.speed.low, int8.speed.high) == (pytest.approx(0.5 / 2.25), pytest.approx(0.5 * 2.25))
+    assert int8.outcome == "inconclusive"
+    assert dynamic.speed is None  # by peaks alone
+    assert dynamic.outcome == "not compared"
+    assert FIGURES["latency_ms"].of(reference).origin == "estimate published"
+    assert FIGURES["latency_ms"].of(dynamic).origin == "estimated"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ The bundle is one of images and one class, by LiteRT. The sides, each one proces
 
 First each side answers 1,000 images, which must be what the bundle's own script says of them. Then they take turns,
 with 1 client and with 32, each of which asks again as soon as it is answered (`wrk`, Debian, one thread, on the same
-processors). A turn is a warm-up of a second and so many seconds. Goals: 1.0 times the bare handler's throughput with
-one client, 1.5 times with 32, and a 99th percentile that is no worse; beside MLflow's, no less. Seen: README.md.
+processors). A turn is a warm-up of a second and so many seconds. Goals, also beside `inline`, the quicker where a
+program is brief: 1.0 times the throughput with one client, 1.5 times with 32, and a 99th percentile that is no worse;
+beside MLflow's, no less. Seen: README.md.
 """
 
 import argparse

@@ -115,6 +115,16 @@ def language_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store of MLflow, made once: that takes seconds."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
 def cargoes(tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Cargo]":
     """Two bundles of one device, an old one and a new one: see tests/shipping.py."""
     from tests import shipping

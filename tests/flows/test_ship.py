@@ -10,21 +10,28 @@ import pytest
 import yaml
 
 from flows import cli, ship
-from tasks import params, track
+from tasks import files, params, track
 from tasks.errors import ParamsError, TrackingError
 from tasks.ship import delivery, targets
 from tasks.ship.targets import Target
+from tasks.track.client import client
 from tests.shipping import NEW, OLD, folder_of, loaded, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def tercet(project, cargoes, monkeypatch, capsys):
+def tercet(command, monkeypatch):
+    """The command, beside a registry that only tells what it was told."""
+    for name in ("promote", "reinstate"):
+        monkeypatch.setattr(ship.track, name, registry(name))
+    return command
+
+
+@pytest.fixture
+def command(project, cargoes, monkeypatch, capsys):
     """The command in this process, in a project whose bundle goes to a folder; code, output, standard error."""
     monkeypatch.setattr(delivery, "WINDOW_S", 0.002)
-    for name in ("promote", "reinstate"):  # of a server; tests/tasks/ship/test_champions.py has a real one
-        monkeypatch.setattr(ship.track, name, registry(name))
     shutil.copyfile(ROOT / "dvc.yaml", "dvc.yaml")
     write({"host-cpu": {"folder": "store", "keep": 1}})
     loaded(folder_of(cargoes[OLD]))
@@ -82,6 +89,29 @@ def test_the_command_ships_tells_and_takes_back(tercet, cargoes, project):
     assert [(entry["what"], entry["bundle"]) for entry in logged] == [
         ("ship", old), ("ship", new), ("ship", new), ("back", old), ("failed", None),
     ]  # fmt: skip
+
+
+def test_the_registrys_alias_follows_what_has_confirmed(command, cargoes, project, database, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copyfile(database, "mlflow.db")
+    store, new = project / "store", folder_of(cargoes[NEW])
+
+    def shipped(*words, code=0):
+        assert command(*words)[0] == code
+        model = client(f"sqlite:///{project}/mlflow.db").get_registered_model("golden")
+        return {alias: int(version) for alias, version in model.aliases.items()}
+
+    assert shipped("host-cpu", "--unsigned") == {"champion-host-cpu": 1}
+    loaded(new)
+    (store / "restart").write_text("#!/bin/sh\nexit 3\n")
+    (store / "restart").chmod(0o755)
+    assert shipped("host-cpu", "--unsigned", code=33) == {"champion-host-cpu": 1}
+    (store / "restart").unlink()
+    assert shipped("host-cpu", "--unsigned") == {"champion-host-cpu": 2, "previous-host-cpu": 1}
+    assert shipped("--back", "host-cpu") == {"champion-host-cpu": 1, "previous-host-cpu": 2}
+    version = client(f"sqlite:///{project}/mlflow.db").get_model_version_by_alias("golden", "champion-host-cpu")
+    assert version.tags["variant"] == OLD
+    assert version.tags["bundle_sha256"] == files.sha256(store / "current" / "SHA256SUMS")
 
 
 def test_what_is_damaged_there_is_told_and_shipped_anew(tercet, cargoes, project):

@@ -168,16 +168,6 @@ class Store:
         return self.history(self.runs()[name], key)
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty store, made once: that takes seconds."""
-    import mlflow
-
-    path = tmp_path_factory.mktemp("store") / "empty.db"
-    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
 def store(shipped: Path, params: Params, database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A project with everything to publish, and its empty store."""

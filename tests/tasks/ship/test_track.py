@@ -212,6 +212,7 @@ def test_the_ends_of_an_energy_are_called_what_they_are(make_row: MakeRow) -> No
         row = make_row("int8", energy=energy, windows=(window,) * windows)
         tags = contents.of_row("w", row, {}, None).tags
         assert tags.pop("energy_mj_source") == kind
+        assert tags.pop("energy_mj_error", None) == ("error not known" if kind.startswith("estimate_") else None)
         assert all(tags[name] == "1.5 to 2.5" for name in tags if name.startswith("energy_mj_"))
         return [name for name in tags if name.startswith("energy_mj_")]
 

@@ -57,15 +57,7 @@ def load(params: Prepare) -> Source:
     check(params)
     path = Path(str(params.path))
     tree: Tree = trees.Folder(path) if path.is_dir() else trees.Archive(path, _is_image)
-    root, packed = tree.root, params.pack or not path.is_dir()
-    inside = tree.folders(root)
-    given = root / "train" in inside
-    if given:
-        _tell_left_out(inside, ("train", "test"), "only `train` and `test` are read")
-    folders = {"train": root / "train" if given else root, "test": root / "test"}
-    places = {"train": _by_class(tree, folders["train"]), "test": {}}
-    if given and folders["test"] in inside:
-        places["test"] = _by_class(tree, folders["test"])
+    folders, places = _places(tree)
     classes = tuple(places["train"])
     _check_classes(classes, folders, places)
     seen: dict[Path, Look] = {}
@@ -81,11 +73,22 @@ def load(params: Prepare) -> Source:
             shape,
             _told(folders[split], where, classes, params),
             store=tree.store,
-            packed=packed,
+            packed=params.pack or not path.is_dir(),
         )
         for split, where in places.items()
     )
     return Source({INPUT: "image"}, examples, judged if len(judged) else None, classes, origin)
+
+
+def _places(tree: Tree) -> tuple[dict[str, Path], dict[str, dict[str, list[Path]]]]:
+    """The folder of each split, and its images by class; none where there is no test split."""
+    inside = tree.folders(tree.root)
+    given = tree.root / "train" in inside
+    folders = {"train": tree.root / "train" if given else tree.root, "test": tree.root / "test"}
+    if given:
+        _tell_left_out(inside, folders, "only `train` and `test` are read")
+    test = _by_class(tree, folders["test"]) if given and folders["test"] in inside else {}
+    return folders, {"train": _by_class(tree, folders["train"]), "test": test}
 
 
 def _check_classes(

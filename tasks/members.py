@@ -91,6 +91,8 @@ FAMILIES = Registry(
         "cnn": "tasks.models.cnn:FAMILY",
         "conv1d": "tasks.models.conv1d:FAMILY",
         "bow": "tasks.models.bow:FAMILY",
+        "rnn": "tasks.models.rnn:FAMILY",
+        "encoder": "tasks.models.encoder:FAMILY",
         "mlp": "tasks.models.mlp:FAMILY",
         "resnet": "tasks.models.resnet:FAMILY",
         "dscnn": "tasks.models.dscnn:FAMILY",

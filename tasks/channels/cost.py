@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.channels.groups import Channels, Ids, Kept, Shape
+from tasks.channels.recurrent import GATES
 from tasks.channels.tracing import trace
 from tasks.errors import ModelError
 
@@ -86,6 +87,8 @@ def _macs(layer: Any, weights: Sequence[Size], inputs: Sequence[Size], output: S
         return kernels * math.prod(output[:-1])
     if kind in AT_INPUTS:
         return kernels * math.prod(inputs[0][:-1])
+    if kind in GATES:  # a bias may have two axes as well
+        return inputs[0][0] * sum(map(math.prod, weights[:2]))
     if kind == "TimeDistributed":
         steps = output[0]
         return steps * _macs(layer.layer, weights, [size[1:] for size in inputs], output[1:])

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.channels import heads
+from tasks.channels import heads, recurrent
 from tasks.channels.groups import OUTPUTS, Ids, Tracer, Visit
 
 DIMENSIONS = (1, 2, 3)
@@ -321,6 +321,7 @@ RULES: dict[str, Rule] = {
     "Attention": _attention,
     "AdditiveAttention": _attention,
     "MultiHeadAttention": _multi_head_attention,
+    **dict.fromkeys(recurrent.GATES, recurrent.units),
     "TimeDistributed": _time_distributed,
     "TFOpLambda": _operation,
     "SlicingOpLambda": _slice,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from tasks.errors import ModelError
 from tasks.members import ModelFamily
 from tasks.models.head import answer
+from tasks.models.tokens import embedded
 from tasks.params.models import Bow
 
 if TYPE_CHECKING:
@@ -28,9 +29,7 @@ def build(params: Bow, spec: "Spec") -> "tf_keras.Model":
     if others or tensor.vocabulary_size is None:
         raise ModelError(f"family bow takes one input of tokens; the data has {', '.join(spec.inputs)}")
     inputs = keras.Input(tensor.shape, dtype="int32", name=name)
-    x = keras.layers.Embedding(tensor.vocabulary_size, params.embedding)(inputs)
-    if params.token_dropout:
-        x = keras.layers.Dropout(params.token_dropout, noise_shape=(None, *tensor.shape, 1))(x)
+    x = embedded(inputs, tensor, params.embedding, params.token_dropout)
     x = keras.layers.GlobalAveragePooling1D()(x)
     for units in params.dense:
         x = keras.layers.Dense(units, activation="relu")(x)

@@ -1,6 +1,6 @@
-"""What language models take, and what they are asked for: beside the families that are such."""
+"""What families of texts have in common: how tokens go in, and what language models are asked for."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
 
@@ -8,6 +8,15 @@ if TYPE_CHECKING:
     import tf_keras
 
     from tasks.examples.dataset import Spec, TensorSpec
+
+
+def embedded(inputs: Any, tensor: "TensorSpec", width: int, dropout: float) -> Any:
+    """A vector of each token that is learnt, float32 [batch, length, width]; whole tokens are dropped in training."""
+    import tf_keras as keras
+
+    assert tensor.vocabulary_size is not None  # the family has looked
+    x = keras.layers.Embedding(tensor.vocabulary_size, width)(inputs)
+    return keras.layers.Dropout(dropout, noise_shape=(None, *tensor.shape, 1))(x) if dropout else x
 
 
 def window(spec: "Spec", family: str) -> tuple[str, "TensorSpec", int]:

@@ -21,6 +21,7 @@ from tasks.params.models import (
     Conv1d,
     Decoder,
     Dscnn,
+    Encoder,
     Family,
     File,
     Mlp,
@@ -28,6 +29,7 @@ from tasks.params.models import (
     MobilenetV2,
     MobilenetV3,
     Resnet,
+    Rnn,
     Sourced,
     Squeezenet,
     Stored,
@@ -44,10 +46,10 @@ from tasks.records.metrics import METRICS, USUAL, judging
 
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Conv1d",
-    "Decoder", "Distill", "Dscnn", "EarlyStopping", "Evaluate", "External", "Factorize", "Family", "Feature", "File",
-    "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Params", "Prepare", "Prices",
-    "Protocol", "Prune", "Quantize", "Resnet", "SchemeName", "Search", "Slim", "Sourced", "Squeezenet", "Stored",
-    "Train", "Training", "Yardstick", "check", "load", "read_yaml",
+    "Decoder", "Distill", "Dscnn", "EarlyStopping", "Encoder", "Evaluate", "External", "Factorize", "Family", "Feature",
+    "File", "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Params", "Prepare",
+    "Prices", "Protocol", "Prune", "Quantize", "Resnet", "Rnn", "SchemeName", "Search", "Slim", "Sourced", "Squeezenet",
+    "Stored", "Train", "Training", "Yardstick", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 

@@ -8,6 +8,8 @@ from tasks.members import FAMILIES
 from tasks.params.chosen import Chosen
 from tasks.params.section import Count, Section
 
+Activation = Literal["relu", "relu6", "elu", "swish", "tanh"]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[float, Field(gt=0, le=4)]  # multiplies every layer's channels
 
 
@@ -28,6 +30,40 @@ class Bow(Section):
     embedding: Count = 64
     token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # whole tokens, while training
     dense: tuple[Count, ...] = ()
+
+
+class Rnn(Section):
+    """Recurrent layers over a text or a series, then dense layers."""
+
+    family: Literal["rnn"]
+    cell: Literal["lstm", "gru"] = "lstm"
+    embedding: Count = 64  # text: numbers that are learnt of each token
+    units: tuple[Count, ...] = Field(default=(64,), min_length=1)  # of each recurrent layer
+    bidirectional: bool = False  # as many layers again read from the back
+    pool: Literal["max", "last"] = "max"  # what stands for all steps: the largest number of each unit, or the last step
+    dense: tuple[Count, ...] = ()
+    activation: Activation = "relu"  # of the dense layers; a cell has its own
+    token_dropout: Dropout = 0.0  # text: whole tokens, while training
+    dropout: Dropout = 0.0  # between layers
+
+
+class Encoder(Section):
+    """A transformer that reads a whole text at once."""
+
+    family: Literal["encoder"]
+    layers: Count = 2
+    width: Count = 64
+    heads: Count = 4  # each has width / heads numbers
+    feed_forward: Count | None = None  # its units; null: 4 times the width
+    activation: Activation = "relu"  # of the feed-forward
+    token_dropout: Dropout = 0.0  # whole tokens, while training
+    dropout: Dropout = 0.0  # of what each layer adds, and before the answer
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width: a multiple of the heads expected, {self.heads}; received {self.width}")
+        return self
 
 
 class Mlp(Section):
@@ -171,7 +207,8 @@ class Transformer(Section):
 
 
 Images = Resnet | Dscnn | MobilenetV1 | MobilenetV2 | MobilenetV3 | Squeezenet
-Own = Cnn | Conv1d | Bow | Mlp | Images | Autoencoder | File | Decoder | Transformer
+Texts = Bow | Rnn | Encoder | Decoder | Transformer
+Own = Cnn | Conv1d | Mlp | Images | Texts | Autoencoder | File
 if TYPE_CHECKING:
     Family = Own
 else:

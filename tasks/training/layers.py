@@ -1,4 +1,4 @@
-"""Layers that models of Keras 3 need and tf_keras lacks, registered with it as `tercet>…`."""
+"""Layers that models of Keras 3 or our own families need and tf_keras lacks, registered with it as `tercet>…`."""
 
 from typing import Any
 
@@ -57,6 +57,32 @@ class LayerScale(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no
     def call(self, inputs: Any) -> Any:
         """Scale `inputs`; the shape stays."""
         return inputs * self.gamma
+
+
+@keras.saving.register_keras_serializable("tercet")
+class Places(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+    """x [batch, places, channels] plus a vector that is learnt of each place.
+
+    Gehring et al., Convolutional Sequence to Sequence Learning, 2017.
+    """
+
+    channel_rule = "pass"  # of tasks/channels/rules.py
+
+    def build(self, input_shape: Any) -> None:
+        """Make the one weight, `table`, of the sizes of the last two axes."""
+        self.table = self.add_weight("table", input_shape[1:], initializer=keras.initializers.RandomNormal(stddev=0.02))
+
+    def call(self, inputs: Any) -> Any:
+        """Add the vectors; the shape stays."""
+        return inputs + self.table
+
+    def get_prunable_weights(self) -> list[Any]:
+        """What may have zeros: like an embedding of tokens."""
+        return [self.table]
+
+    def get_clusterable_weights(self) -> list[tuple[str, Any]]:
+        """What may share values."""
+        return [("table", self.table)]
 
 
 @keras.saving.register_keras_serializable("tercet")

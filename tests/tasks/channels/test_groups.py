@@ -142,7 +142,11 @@ def test_a_layer_of_ones_own_says_what_it_does():
 
 
 REFUSED = {
-    "an unknown layer": (lambda x: layers.LSTM(3, name="culprit")(x), "LSTM"),
+    "an unknown layer": (lambda x: layers.Bidirectional(layers.LSTM(3), name="culprit")(x), "Bidirectional"),
+    "a state that is given": (
+        lambda x: layers.LSTM(6, name="culprit")(x, initial_state=[x[:, 0], x[:, 1]]),
+        "LSTM.*given its first state",
+    ),
     "a function": (lambda x: layers.Lambda(lambda y: y, name="culprit")(x), "Lambda"),
     "groups": (lambda x: layers.Conv1D(6, 1, groups=2, name="culprit")(x), "Conv1D.*groups"),
     "a model": (lambda x: keras.Sequential([layers.Dense(3)], name="culprit")(x), "Sequential.*inside"),

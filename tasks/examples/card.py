@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.examples import Examples
+from tasks.examples import Examples, preprocess
 from tasks.examples.dataset import LABEL, Source, tensor_spec
 from tasks.examples.tokens import Tokens, counts
 from tasks.files import sha256
@@ -48,9 +48,22 @@ def of(
         "classes": list(source.classes),
         "counts": {name: len(examples) for name, examples in splits.items()},
         "class_counts": {name: _class_counts(examples, source.classes) for name, examples in splits.items()},
+        "cut": _cut(splits, described),
         "sha256": {path.relative_to(folder).as_posix(): sha256(path) for path in written},
         "origin": source.origin,
         "seed": params.seed,
+    }
+
+
+def _cut(splits: dict[str, Examples], described: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """How many texts of each split are longer than what a model reads of them, by input."""
+    lengths = {name: entry["length"] for name, entry in described["inputs"].items() if entry["kind"] == "text"}
+    return {
+        name: {
+            split: sum(len(preprocess.tokens(text)) > length for text in examples.arrays().inputs[name])
+            for split, examples in splits.items()
+        }
+        for name, length in lengths.items()
     }
 
 

@@ -103,13 +103,22 @@ def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Gene
         case "time":
             taken = latest(examples.targets[BY], share)
         case "group":
-            taken = whole_groups(examples.targets[BY], share, rng)
+            taken = whole_groups(examples.targets[BY], share, rng, _strata(examples))
         case "random":
-            taken = draw(_strata(examples), share, rng)
+            taken = _drawn(examples, share, rng)
     left = np.setdiff1d(np.arange(len(examples)), taken)
     if BEGIN in examples.targets and taken.size:  # no row of a later window has been learnt from
         left = left[examples.targets[BY][left] < examples.targets[BEGIN][taken].min()]
     return examples.take(left), examples.take(taken)
+
+
+def _drawn(examples: Examples, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """By chance, each class in its share; a text that is there several times goes where the first of them does."""
+    taken = draw(_strata(examples), share, rng)
+    if not twins.are_texts(examples):
+        return taken
+    _, first, text = np.unique(twins.digests(examples), return_index=True, return_inverse=True)
+    return np.flatnonzero(np.isin(first[text], taken))
 
 
 def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:
@@ -163,21 +172,27 @@ def latest(times: NDArray[Any], share: float) -> NDArray[np.int64]:
     return np.flatnonzero(times >= np.sort(times)[len(times) - count])
 
 
-def whole_groups(groups: NDArray[Any], share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw groups until their examples are about a share of all: each that brings the number nearer to it.
+def whole_groups(
+    groups: NDArray[Any], share: float, rng: np.random.Generator, strata: Array | None = None
+) -> NDArray[np.int64]:
+    """Draw groups until their examples are about a share of all: each that brings their numbers nearer to it.
 
     Args:
         groups: the group of each example, [n].
         share: from 0 to 1.
         rng: decides the order in which groups are looked at.
+        strata: the class of each example, [n], of each of which the share is meant; None: all are one.
 
     Returns:
         The indices of their examples, ascending.
     """
-    names, counts = np.unique(groups, return_counts=True)
-    wanted, taken, chosen = len(groups) * share, 0, []
+    names, group = np.unique(groups, return_inverse=True)
+    _, kind = np.unique(np.zeros(len(groups)) if strata is None else strata, return_inverse=True)
+    counts = np.zeros((len(names), int(kind.max(initial=0)) + 1))
+    np.add.at(counts, (group, kind), 1)
+    wanted, taken, chosen = counts.sum(axis=0) * share, np.zeros(counts.shape[1]), []
     for place in rng.permutation(len(names)):
-        if abs(taken + counts[place] - wanted) < abs(taken - wanted):
-            taken += int(counts[place])
-            chosen.append(names[place])
-    return np.flatnonzero(np.isin(groups, chosen))
+        if np.abs(taken + counts[place] - wanted).sum() < np.abs(taken - wanted).sum():
+            taken += counts[place]
+            chosen.append(place)
+    return np.flatnonzero(np.isin(group, chosen))

@@ -1,7 +1,7 @@
 """Examples that are the same in two splits: who has learnt one by heart is not judged by it.
 
-A file that lies in two splits has no reason to: it is refused. Rows of a table, short texts and small images may be
-equal by chance, and public data sets have such pairs that nobody can take out: they are counted, the first is named.
+A file or a text that lies in two splits has no reason to: it is refused. Rows of a table and small images may be equal
+by chance, and public data sets have such pairs that nobody can take out: they are counted, the first is named.
 """
 
 import logging
@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 
 from tasks.errors import DataError
-from tasks.examples import Array, Examples
+from tasks.examples import Array, Arrays, Examples
 from tasks.examples.files import Files
 from tasks.examples.tokens import Tokens
 
@@ -22,7 +22,7 @@ def check(splits: dict[str, Examples]) -> None:
     """Compare each split with those before it.
 
     Raises:
-        DataError: a file is in two of them.
+        DataError: a file or a text is in two of them.
     """
     known: dict[str, tuple[str, int]] = {}
     for split, examples in splits.items():
@@ -43,6 +43,13 @@ def digests(examples: Examples) -> list[str]:
     return [sha256(b"\0".join(row)).hexdigest() for row in zip(*rows, strict=True)]
 
 
+def are_texts(examples: Examples) -> bool:
+    """Whether each example is a text."""
+    if not isinstance(examples, Arrays):
+        return False
+    return all(array.dtype == object and array.ndim == 1 for array in examples.inputs.values())
+
+
 def _rows(array: Array) -> list[bytes]:
     if array.dtype == object:
         return ["\0".join(np.atleast_1d(row)).encode() for row in array]
@@ -56,6 +63,13 @@ def _tell(splits: dict[str, Examples], split: str, found: list[tuple[int, tuple[
         raise DataError(
             f"{others.index[twin][1]}: in the {other} split, and the same as {examples.index[place][1]} in the {split} "
             "split, which would judge nothing: delete one of them"
+        )
+    if are_texts(examples):
+        raise DataError(
+            f"prepare: {len(found)} of {len(examples)} texts of the {split} split are in an earlier one too, and what "
+            "was learnt by heart judges nothing; "
+            f"the first is number {place}, the same as number {twin} of the {other} "
+            f"split{_shown(examples, place)}; delete one of each"
         )
     log.warning(
         "prepare: %d of %d examples of the %s split are in an earlier one too, and what was learnt by heart judges "

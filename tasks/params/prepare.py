@@ -10,11 +10,13 @@ Pixels = Annotated[int, Field(ge=1, le=2**12)]
 Normalize = Literal["unit", "standard", "none"]
 NEEDED = {
     "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "medmnist": ("path",), "npz": ("path",),
-    "text": ("path",), "tsv": ("path",), "keras": ("dataset",), "series": ("target",),
+    "sentences": ("path",), "text": ("path",), "tsv": ("path",), "keras": ("dataset",), "series": ("target",),
 }  # fmt: skip
 CLASSES_ALONE = (  # they tell no values
-    "brain", "breast-cancer", "digits", "folder", "idx", "keras", "photos", "pydoc", "text", "tsv",
+    "brain", "breast-cancer", "digits", "docstrings", "folder", "idx", "keras", "photos", "pydoc", "sentences", "text",
+    "tsv",
 )  # fmt: skip
+GROUPED = ("docstrings", "folder", "sentences")  # of those, by files or folders that no column names
 BYTES = 256
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
@@ -35,8 +37,8 @@ class Split(Section):
     # random: by chance, each class in its share; time: what is latest judges what is earlier; group: a group (a user, a
     # patient) is never on both sides
     by: Literal["random", "time", "group"] = "random"
-    # that has the times or groups: of a csv, or `columns.<name>` of an npz. Groups of a folder's images are the folders
-    # within those of the classes, and no column names them
+    # that has the times or groups: of a csv, of rows of sentences, or `columns.<name>` of an npz. Groups of a folder's
+    # images or texts are the folders within those of the classes, those of docstrings the files: no column names them
     column: str | None = None
 
 
@@ -44,13 +46,15 @@ class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
     source: Literal[
-        "brain", "breast-cancer", "csv", "digits", "folder", "idx", "keras", "medmnist", "npz", "photos", "pydoc",
-        "series", "text", "tsv",
+        "brain", "breast-cancer", "csv", "digits", "docstrings", "folder", "idx", "keras", "medmnist", "npz", "photos",
+        "pydoc", "sentences", "series", "text", "tsv",
     ]  # fmt: skip
     # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; medmnist, series: the file; csv,
-    # text: the folder or the file
+    # sentences, text: the folder or the file
     path: str | None = None
-    target: str | tuple[str, ...] | None = None  # csv: the column that is to be told; of values and labels, or several
+    # csv: the column that is to be told; of values and labels, or several. sentences: the column or key; null: label
+    target: str | tuple[str, ...] | None = None
+    text: str = "text"  # sentences: the column or the key that holds the text
     dataset: str | None = None  # keras: the loader's name in tf_keras.datasets
     # folder: what images are resized to, needed where they differ in size
     height: Pixels | None = None
@@ -89,8 +93,9 @@ class Prepare(Section):
         for needed in NEEDED.get(self.source, ()):
             if getattr(self, needed) is None:
                 raise ValueError(f"source {self.source!r} needs the key {needed!r}")
-        if self.target is not None and self.source in (*CLASSES_ALONE, "medmnist", "npz"):
-            raise ValueError(f"target is a column of the source 'csv'; received source {self.source!r}")
+        untold = {*CLASSES_ALONE, "medmnist", "npz"} - {"sentences"}
+        if self.target is not None and self.source in untold:
+            raise ValueError(f"target is a column of the sources csv and sentences; received source {self.source!r}")
         if self.source != "folder" and any((self.height, self.width, self.channels, self.pack)):
             raise ValueError(
                 f"height, width, channels and pack are of the source 'folder'; received source {self.source!r}"
@@ -132,13 +137,16 @@ class Prepare(Section):
 
     @model_validator(mode="after")
     def _split_is_told(self) -> Self:
-        by, folders = self.split.by, self.source == "folder"
+        by, folders = self.split.by, self.source in GROUPED
         alone = (*CLASSES_ALONE, "medmnist")
-        if by != "random" and self.source in alone and (by, self.source) != ("group", "folder"):
-            also = ", by group of folder too" if by == "group" else ""
+        if by != "random" and self.source in alone and not (by == "group" and folders):
+            also = f", by group of {', '.join(GROUPED)} too" if by == "group" else ""
             raise ValueError(f"split by {by} is of the sources csv and npz{also}; received source {self.source!r}")
+        if by == "group" and self.source == "sentences":  # rows have a column, and files folders: the source looks
+            return self
         if (self.split.column is None) != (by == "random" or folders):
-            told = "a folder's images are of the groups whose folders hold them: no key `column` goes with that"
+            held = "are of the groups whose folders or files hold them: no key `column` goes with that"
+            told = f"examples of {self.source} {held}"
             usual = "split by time and by group need the key `column`, and random has none"
             raise ValueError(told if folders and by == "group" else usual)
         return self

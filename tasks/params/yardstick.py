@@ -33,6 +33,13 @@ class Logistic(Simple):
     c: Annotated[float, Field(gt=0)] = 1.0  # the smaller, the smaller the weights are kept
 
 
+class TfidfLogistic(Simple):
+    """Logistic regression on the words of texts, weighed by how rare they are."""
+
+    method: Literal["tfidf-logistic"]
+    c: Annotated[float, Field(gt=0)] = 10.0  # the smaller, the smaller the weights are kept
+
+
 class Trees(Simple):
     """Gradient-boosted trees."""
 
@@ -54,7 +61,7 @@ class SeasonalNaive(Simple):
     season: Count  # rows
 
 
-Own = NearestClassMean | Logistic | Trees | LastValue | SeasonalNaive
+Own = NearestClassMean | Logistic | TfidfLogistic | Trees | LastValue | SeasonalNaive
 if TYPE_CHECKING:
     Yardstick = Own
 else:

@@ -267,7 +267,7 @@ def test_what_is_of_no_group_and_a_group_in_both_is_told(project):
     ("split", "said"),
     [
         ({"by": "time", "column": "day"}, "split by time is of the sources csv and npz; received source 'folder'"),
-        ({"by": "group", "column": "camera"}, "of the groups whose folders hold them: no key `column`"),
+        ({"by": "group", "column": "camera"}, "of the groups whose folders or files hold them: no key `column`"),
     ],
 )
 def test_other_splits_are_refused(split, said):

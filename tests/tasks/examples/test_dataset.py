@@ -29,7 +29,7 @@ def test_standardised_training_images_have_mean_0_and_deviation_1(project):
 
 
 def test_texts_are_loaded_as_numbers_below_the_vocabularys_size(project):
-    lines = [f"a {word} film\t{label}" for label, word in enumerate(["dull", "fine"])] * 20
+    lines = [f"a {' ' * i}{word} film\t{label}" for i in range(20) for label, word in enumerate(["dull", "fine"])]
     (project / "train.tsv").write_text("\n".join(lines))
     prepare_with(source="tsv", path=".", length=4, vocabulary=5)
     spec = dataset.spec()

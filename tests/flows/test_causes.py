@@ -26,6 +26,7 @@ KEYS = {
     "fingerprint": ["host-cpu"],
     "benchmark": ["int8", "host-cpu"],
     "bundle": ["host-cpu"],
+    "yardstick": ["mean"],
 }
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,6 +46,7 @@ def flow(project, monkeypatch):
     settings["quantize"].popitem()
     settings["quantize"]["int8"]["model"] = "pruned50"
     settings["benchmark"]["devices"] = ["host-cpu"]
+    settings["yardstick"] = {"mean": {"method": "nearest-class-mean"}}
     paths.PARAMS.write_text(yaml.safe_dump(settings))
     monkeypatch.setattr(pipeline, "publish", lambda settings: None)
     for name, lane in stages.RETRIES.items():
@@ -107,6 +109,7 @@ def order(settings):
         ("train",),
         *(("compress", name) for name in settings.model_order()),
         *((stage, variant) for stage in ("quantize", "evaluate") for variant in settings.quantize),
+        *(("yardstick", name) for name in settings.yardstick),
         *(("fingerprint", device) for device in devices),
         *(("benchmark", variant, device) for device in devices for variant in settings.quantize),
         ("report",),

@@ -30,8 +30,11 @@ from tasks.registry import named
 from tests.language import bigram
 
 WORDS, LENGTH, WIDTH = 7, 16, 4096
-TASKS = {  # by the task that a metric judges: what is answered to `n` examples, and their targets
+# by the task that a metric judges, or by the metric where it judges some alone: what is answered to `n` examples, and
+# their targets
+TASKS = {
     "classification": lambda rng, n: (rng.random((n, 5), np.float32), {LABEL: rng.integers(0, 5, n)}),
+    "sensitivity-95": lambda rng, n: (rng.random((n, 2), np.float32), {LABEL: rng.integers(0, 2, n)}),
     "multilabel": lambda rng, n: (rng.random((n, 3), np.float32), {LABEL: rng.integers(0, 2, (n, 3))}),
     "regression": lambda rng, n: (rng.normal(size=(n, 2)).astype("f4"), {LABEL: rng.normal(size=(n, 2)).astype("f4")}),
     "reconstruction": lambda rng, n: (
@@ -60,7 +63,7 @@ def test_whatever_is_asked_together_each_metric_keeps_bit_by_bit_the_same(
     name: str, n: int, seed: int, ends: list[int]
 ) -> None:
     metric = METRICS.load(name)
-    outputs, targets = TASKS[metric.task](np.random.default_rng(seed), n)
+    outputs, targets = TASKS[name if name in TASKS else metric.task](np.random.default_rng(seed), n)
     asked = {each: targets[each] for each in metric.asks}
     beside = (lambda part: targets[REFERENCE][part]) if metric.beside else None
     told, values = keeping.keep(parts(outputs, ends), "scores", named(metric.keep), asked, beside)

@@ -72,9 +72,12 @@ def fingerprint(device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {"missing": usable(device)} | (
         {kind.package: installed(kind.package)} if kind.package else {}
     )
+    words = {"name", "description"}
     if device.board:
         found |= {"published": table.digest(table.of_board(device.board))}
-    found |= {**kind.fingerprint(device), "device": device.model_dump(mode="json", exclude={"name", "description"})}
+    else:
+        words |= {"board"}
+    found |= {**kind.fingerprint(device), "device": device.model_dump(mode="json", exclude=words)}
     if not kind.here:
         return found
     python = ".".join(python_version_tuple()[:2])

@@ -156,6 +156,16 @@ def test_registries_name_functions_that_exist():
             assert re.search(rf"^(def {function}\(|{function} = )", Path(spec.origin).read_text(), re.MULTILINE), target
 
 
+def test_no_two_layers_are_registered_by_one_name():
+    """Keras keeps the last one: what a saved model comes back as would hang from what is imported first."""
+    registered = re.compile(
+        r"^@keras\.saving\.register_keras_serializable\(.*\)\n(?:@.*\n)*(?:class|def) (\w+)", re.MULTILINE
+    )
+    found = [name for file in (ROOT / "tasks").rglob("*.py") for name in registered.findall(file.read_text())]
+    assert len(found) > 5
+    assert sorted(set(found)) == sorted(found)
+
+
 def test_files_and_functions_stay_small():
     for folder in ("tasks", "flows", "tests", "benchmarks"):
         for file in (ROOT / folder).rglob("*.py"):

@@ -60,7 +60,7 @@ class LayerScale(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no
 
 
 @keras.saving.register_keras_serializable("tercet")
-class Places(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
+class LearntPlaces(keras.layers.Layer):  # type: ignore[misc]  # tf_keras ships no types
     """x [batch, places, channels] plus a vector that is learnt of each place.
 
     Gehring et al., Convolutional Sequence to Sequence Learning, 2017.

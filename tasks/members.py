@@ -79,6 +79,7 @@ SOURCES = Registry(
         "npz": "tasks.data.npz:SOURCE",
         "photos": "tasks.data.photos:SOURCE",
         "pydoc": "tasks.data.pydoc:SOURCE",
+        "ratings": "tasks.data.ratings:SOURCE",
         "sentences": "tasks.data.sentences:SOURCE",
         "series": "tasks.data.series:SOURCE",
         "text": "tasks.data.text:SOURCE",
@@ -106,6 +107,7 @@ FAMILIES = Registry(
         "file": "tasks.models.file:FAMILY",
         "decoder": "tasks.models.decoder:FAMILY",
         "transformer": "tasks.models.transformer:FAMILY",
+        "two_tower": "tasks.models.two_tower:FAMILY",
     },
     ModelFamily,
 )
@@ -131,6 +133,8 @@ YARDSTICKS = Registry(
     {
         "nearest-class-mean": "tasks.yardsticks.nearest_class_mean:YARDSTICK",
         "logistic": "tasks.yardsticks.logistic:YARDSTICK",
+        "item-knn": "tasks.yardsticks.item_knn:YARDSTICK",
+        "popularity": "tasks.yardsticks.popularity:YARDSTICK",
         "last-value": "tasks.yardsticks.last_value:YARDSTICK",
         "seasonal-naive": "tasks.yardsticks.seasonal_naive:YARDSTICK",
         "tfidf-logistic": "tasks.yardsticks.tfidf_logistic:YARDSTICK",

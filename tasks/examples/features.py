@@ -34,6 +34,9 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
         if name in source.columns:
             inputs[name] = table(kind, source.columns[name], train.arrays().inputs[name], params)
             continue
+        if params.source == "ratings":
+            inputs[name] = shared(train.arrays().inputs[name])
+            continue
         if params.source == "series":
             inputs[name] = series(train.arrays().inputs[name], params)
             continue
@@ -110,6 +113,13 @@ def series(raw: Array, params: Prepare) -> dict[str, Any]:
     if params.normalize != "standard":
         return entry | {"dtype": "float32"}
     return entry | _standard(preprocess.changes(params.change, raw))
+
+
+def shared(raw: Array) -> dict[str, Any]:
+    """The entry of things that are all of one kind, str objects [n, count]; 0 is for what training has none of."""
+    known = sorted(set(raw.ravel().tolist()))
+    entry = {"kind": "category", "shape": list(raw.shape[1:]), "shared": True}
+    return entry | {"values": [known], "vocabulary": len(known) + 1}
 
 
 def values(told: Array) -> dict[str, list[float]]:

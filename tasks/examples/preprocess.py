@@ -26,6 +26,8 @@ Inputs from a table say which of its columns they are of; what is missing there 
     {"kind": "date", "shape": [1], "columns": ["day"], "mean": [19800.5], "scale": [41.0]}     five numbers of each date
     {"kind": "category", "shape": [1], "columns": ["port"], "values": [["S", "C", ""]], "vocabulary": 4}
 
+    {"kind": "category", "shape": [9], "shared": true, "values": [["a", "b"]], "vocabulary": 3}     9 of the same values
+
 Errors are ValueErrors, because nothing of the project is there on a device.
 """
 
@@ -278,9 +280,13 @@ def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
 
 def _categories(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
     """The columns' values are numbered one column after the other; the first number of each is for all other values."""
-    if raw.dtype.kind not in "UO" or raw.ndim != 2 or raw.shape[1] != len(spec["values"]):
-        raise ValueError(f"str [n, {len(spec['values'])}] expected; received {raw.dtype} {list(raw.shape)}")
+    (count,) = spec["shape"]
+    if raw.dtype.kind not in "UO" or raw.ndim != 2 or raw.shape[1] != count:
+        raise ValueError(f"str [n, {count}] expected; received {raw.dtype} {list(raw.shape)}")
     ready, start = np.empty(raw.shape, np.int32), 0
+    if spec.get("shared"):
+        known = {value: 1 + index for index, value in enumerate(spec["values"][0])}
+        return np.array([known.get(value, 0) for value in raw.ravel()], np.int32).reshape(raw.shape)
     for place, values in enumerate(spec["values"]):
         number = {value: start + 1 + index for index, value in enumerate(values)}
         ready[:, place] = [number.get(value, start) for value in raw[:, place]]

@@ -206,9 +206,24 @@ class Transformer(Section):
         return self
 
 
+class TwoTower(Section):
+    """An embedding of the user and one of each item, their product, and dense layers over both."""
+
+    family: Literal["two_tower"]
+    embedding: Count = 16
+    product: bool = True
+    dense: tuple[Count, ...] = (32, 16)
+
+    @model_validator(mode="after")
+    def _something_joins_them(self) -> Self:
+        if not self.product and not self.dense:
+            raise ValueError("two_tower needs the product, or a dense layer over both; received neither")
+        return self
+
+
 Images = Resnet | Dscnn | MobilenetV1 | MobilenetV2 | MobilenetV3 | Squeezenet
 Texts = Bow | Rnn | Encoder | Decoder | Transformer
-Own = Cnn | Conv1d | Mlp | Images | Texts | Autoencoder | File
+Own = Cnn | Conv1d | Mlp | Images | Texts | Autoencoder | TwoTower | File
 if TYPE_CHECKING:
     Family = Own
 else:

@@ -47,7 +47,7 @@ class Prepare(Section):
 
     source: Literal[
         "brain", "breast-cancer", "csv", "digits", "docstrings", "folder", "idx", "keras", "medmnist", "npz", "photos",
-        "pydoc", "sentences", "series", "text", "tsv",
+        "pydoc", "ratings", "sentences", "series", "text", "tsv",
     ]  # fmt: skip
     # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; medmnist, series: the file; csv,
     # sentences, text: the folder or the file
@@ -68,6 +68,8 @@ class Prepare(Section):
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
+    liked: float = 4.0  # ratings: so much or more
+    candidates: Annotated[int, Field(ge=2, le=10_000)] = 100  # ratings: items that a user may be shown, one liked next
     # principal components that images and numbers are brought down to, learnt from the training split; null: none are
     components: Count | None = None
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown too
@@ -112,6 +114,17 @@ class Prepare(Section):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _ratings_are_told(self) -> Self:
+        if self.source == "ratings" and (self.task, self.split.by) != ("classification", "random"):
+            raise ValueError(
+                "source 'ratings' needs the task classification, and parts users by time itself; "
+                f"received the task {self.task!r} and a split by {self.split.by}"
+            )
+        if self.source != "ratings" and (self.liked, self.candidates) != (4.0, 100):
+            raise ValueError(f"liked and candidates are of the source 'ratings'; received source {self.source!r}")
         return self
 
     @model_validator(mode="after")

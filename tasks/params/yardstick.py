@@ -61,7 +61,20 @@ class SeasonalNaive(Simple):
     season: Count  # rows
 
 
-Own = NearestClassMean | Logistic | TfidfLogistic | Trees | LastValue | SeasonalNaive
+class Popularity(Simple):
+    """Of items: what most users liked."""
+
+    method: Literal["popularity"]
+
+
+class ItemKnn(Simple):
+    """Of items: what is near to those that the user liked."""
+
+    method: Literal["item-knn"]
+    neighbours: Count = 40  # of each item
+
+
+Own = NearestClassMean | Logistic | TfidfLogistic | Trees | LastValue | SeasonalNaive | Popularity | ItemKnn
 if TYPE_CHECKING:
     Yardstick = Own
 else:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+TEN = 10
 Targets = Mapping[str, Array]
 
 
@@ -71,6 +72,28 @@ def directions(outputs: Array, targets: Targets) -> Array:
     """How right the sign of each value is, the mean of an example's: 1, 0, or a half where one of the two is 0."""
     given, wanted = _values(outputs, targets)
     found: Array = (0.5 + np.sign(given) * np.sign(wanted) / 2).mean(axis=1)
+    return found
+
+
+def recall_10(outputs: Array, targets: Targets) -> Array:
+    """Whether what is true stands among the ten highest scores of each example: float64 [n]."""
+    return _placed(outputs, targets, np.ones(TEN))
+
+
+def ndcg_10(outputs: Array, targets: Targets) -> Array:
+    """The discounted gain of what is true among the ten highest scores of each example: float64 [n]."""
+    return _placed(outputs, targets, 1 / np.log2(np.arange(TEN) + 2))
+
+
+def _placed(outputs: Array, targets: Targets, worth: Array) -> Array:
+    """What the place of the true one is worth, by falling score; equal scores share what theirs are."""
+    truth = targets["label"]
+    if outputs.ndim != 2 or (truth.size and truth.max() >= outputs.shape[1]):
+        raise ValueError(f"a score of each of {truth.max() + 1} expected; the answers are {list(outputs.shape[1:])}")
+    own = np.take_along_axis(outputs, truth[:, None].astype(np.int64), axis=1)
+    first, equal = (outputs > own).sum(axis=1), (outputs == own).sum(axis=1)
+    total = np.append(0.0, np.cumsum(np.pad(worth, (0, max(0, outputs.shape[1] - TEN)))))
+    found: Array = (total[first + equal] - total[first]) / equal
     return found
 
 

@@ -99,6 +99,8 @@ METRICS = Registry(
         "ovr-auc": "tasks.quality.one_vs_rest:METRIC",
         "sensitivity-95": "tasks.quality.sensitivity:METRIC",
         "auc": "tasks.quality.auc:METRIC",
+        "recall-10": "tasks.quality.ranking:RECALL_10",
+        "ndcg-10": "tasks.quality.ranking:NDCG_10",
         "macro-auc": "tasks.quality.auc:MACRO",
         "mae": "tasks.quality.errors:MAE",
         "direction": "tasks.quality.direction:METRIC",

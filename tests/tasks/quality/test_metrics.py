@@ -22,6 +22,8 @@ JUDGES: dict[str, Any] = {  # of the truth and the outputs of `answered`
     "f1": lambda y, out: theirs.f1_score(y, out.argmax(1), average="macro"),
     "ovr-auc": lambda y, out: np.mean([theirs.roc_auc_score(y == i, out[:, i]) for i in range(3)]),
     "sensitivity-95": lambda y, out: best_within(*theirs.roc_curve(y, out @ [-1, 1])[:2]),
+    "recall-10": lambda y, out: theirs.top_k_accuracy_score(y, out, k=10, labels=range(14)),
+    "ndcg-10": lambda y, out: theirs.ndcg_score(np.eye(14)[y], out, k=10),
     "auc": lambda y, out: theirs.roc_auc_score(y, np.square(out).mean(axis=1)),
     "macro-auc": lambda y, out: theirs.roc_auc_score(y, out, average="macro"),
     "mae": lambda y, out: theirs.mean_absolute_error(y, out),
@@ -33,7 +35,7 @@ JUDGES: dict[str, Any] = {  # of the truth and the outputs of `answered`
     "same-top": lambda y, out: (told(y).argmax(axis=2) == out.argmax(axis=2)).mean(),
 }
 
-CLASSES = {"sensitivity-95": 2}  # of metrics that judge so many
+CLASSES = {"sensitivity-95": 2, "recall-10": 14, "ndcg-10": 14}  # of metrics that judge so many
 
 
 def best_within(false: Any, true: Any) -> float:
@@ -124,6 +126,7 @@ def test_what_looks_at_no_example_is_as_good_as_the_naive_baseline(name: str) ->
         "rmse": np.full((N, 1), known.mean()),
     }
     constant["sensitivity-95"], constant["direction"] = np.ones((N, 2)), np.full((N, 1), np.sign(np.sign(known).sum()))
+    constant["recall-10"] = constant["ndcg-10"] = np.ones((N, 14))
     constant["f1"] = constant["accuracy"]
     constant["auc"], constant["macro-auc"], constant["ovr-auc"] = (np.ones((N, size)) for size in (4, 2, 3))
     often = np.bincount(known.astype(int).ravel(), minlength=5) + 1.0 if judge.task == "language" else np.ones(1)

@@ -13,7 +13,8 @@ from tasks.models import encoder, rnn
 from tasks.params import Encoder, Factorize, Quantize, Rnn
 from tasks.quantize import aware, layers, litert
 from tasks.records import ModelCard
-from tasks.training import fit
+from tasks.training import attention, fit, keras_files
+from tasks.training import layers as own_layers
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 LENGTH, WORDS, UNITS = 4, 90, 16
@@ -43,6 +44,29 @@ def build(name):
 @pytest.fixture(scope="module")
 def models():
     return {name: build(name) for name in FAMILIES}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_model_is_read_as_it_was_written(name, models, tmp_path):
+    keras_files.save(models[name], tmp_path)
+    ModelCard(
+        model="baseline", parent=None, method="train", parameters=None, epochs=1, total_epochs=1, layers=(), history={}
+    ).save(tmp_path / "card.json")
+    again, _ = keras_files.load_from(tmp_path)
+    assert np.array_equal(again(TOKENS), models[name](TOKENS))
+
+
+def test_no_two_layers_of_ours_have_one_registered_name():
+    ours = [
+        thing
+        for module in (attention, own_layers)
+        for thing in vars(module).values()
+        if isinstance(thing, type) and thing.__module__ == module.__name__
+    ]
+    names = [keras.saving.get_registered_name(thing) for thing in ours]
+    assert len(names) > 5
+    assert len(set(names)) == len(names)
+    assert all(keras.saving.get_registered_object(name) is thing for name, thing in zip(names, ours, strict=True))
 
 
 def sigmoid(x):

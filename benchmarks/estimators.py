@@ -19,8 +19,9 @@ from typing import Any
 from machine import record
 
 from tasks.published import estimate, judge, networks, power, table
-from tasks.published.estimate import APPLICATION, MICRO, RUNTIMES, Kernels
+from tasks.published.estimate import Kernels
 from tasks.published.judge import Guess
+from tasks.published.runtimes import APPLICATION, MICRO, RUNTIMES
 from tasks.published.table import INTEGERS
 from tasks.published.work import work
 
@@ -35,7 +36,7 @@ COST_MS = 50
 def fitted_together() -> list[Kernels]:
     """All that has figures of three networks or more."""
     found = {
-        Kernels(name, row.numeric, row.threads)
+        Kernels(name, row.numeric, row.ran_threads)
         for name, runtime in RUNTIMES.items()
         for row in table.rows()
         if row.numeric and runtime.has(row)

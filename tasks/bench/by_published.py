@@ -9,7 +9,8 @@ from tasks.errors import UnsupportedError, suggest
 from tasks.formats import cost
 from tasks.published import estimate, power, table
 from tasks.published.beside import numeric
-from tasks.published.estimate import RUNTIMES, Kernels
+from tasks.published.estimate import Kernels
+from tasks.published.runtimes import RUNTIMES
 from tasks.published.work import work
 from tasks.records import Energy, Latency
 

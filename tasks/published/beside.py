@@ -17,15 +17,20 @@ def beside(path: Path, scheme: str, board: str) -> tuple[Published, ...]:
         scheme: its own.
         board: of the table.
     """
-    rows = [row for row in table.of_board(board) if row.numeric == numeric(scheme) and row.latency_ms is not None]
-    if not rows:
-        return ()
+    return tuple(_figure(row) for row in rows(path, scheme, board))
+
+
+def rows(path: Path, scheme: str, board: str) -> list[table.Row]:
+    """Likewise, as the table has them."""
+    found = [row for row in table.of_board(board) if row.numeric == numeric(scheme) and row.latency_ms is not None]
+    if not found:
+        return []
     try:
         operators = cost.read(path)
     except UnsupportedError:  # nothing that can be counted
-        return ()
+        return []
     name = networks.known(operator.product for operator in operators if operator.product)
-    return tuple(_figure(row) for row in rows if name and row.network == name)
+    return [row for row in found if name and row.network == name]
 
 
 def numeric(scheme: str) -> str | None:

@@ -14,50 +14,13 @@ from functools import cache
 import numpy as np
 
 from tasks.published import judge, networks, table
-from tasks.published.fit import Figure, Fit, fitted
+from tasks.published.fit import PROCESSORS, Figure, Fit, fitted
 from tasks.published.judge import Guess
+from tasks.published.runtimes import RUNTIMES
 from tasks.published.table import INTEGERS, Row
 from tasks.published.work import Vector, work
 from tasks.records import Judged
 
-MICRO = ("cortex-m", "rh850")  # cores of microcontrollers
-APPLICATION = ("cortex-a", "arm1176", "neoverse", "zen", "emerald")  # and where its source does not name it
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """Whose kernels are alike: how its rows call it, with the round of MLPerf Tiny where only that one's are meant."""
-
-    called: tuple[tuple[str, str | None], ...]
-    cores: tuple[str, ...] = MICRO
-
-    def has(self, row: Row) -> bool:
-        """Whether a row is one of its figures, on a core without an accelerator and as it is built for the others."""
-        named = (row.runtime, row.release) in self.called or (row.runtime, None) in self.called
-        plain = "+" not in row.core.removesuffix("+") and not row.device.endswith(BUILT_APART)
-        cored = row.core.startswith(self.cores) if row.core else self.cores == APPLICATION
-        return named and plain and cored and row.network is not None and row.latency_ms is not None
-
-
-MODEL_ZOO = ("STM32Cube.AI/STEdgeAI or X-LINUX-AI 5.1", None)
-RUNTIMES = {
-    "tflm-reference": Runtime((("TFLM reference", None),)),
-    "tflm-optimized": Runtime((("Skymizer/TFLM mbed_os", None), ("Skymizer/TFLM zephyr", None))),
-    "tflm-vector": Runtime((("TFLM (CMSIS-NN not stated)", None),)),  # of a Cortex-M85
-    "microtvm": Runtime((("MICROTVM-NATIVE", None),)),
-    "microtvm-cmsis-nn": Runtime((("MICROTVM-CMSIS-NN", None),)),
-    "x-cube-ai-8": Runtime((("X-CUBE-AI", "v1.0"), ("X-CUBE-AI-7.3", None), ("X-CUBE-AI-8.0", None))),
-    "x-cube-ai-v1-1": Runtime((("X-CUBE-AI", "v1.1"),)),
-    "x-cube-ai": Runtime((("X-CUBE-AI", "v1.2"), ("X-CUBE-AI", "v1.3"))),
-    "stm32-model-zoo": Runtime((MODEL_ZOO,)),
-    "hale": Runtime((("Bosch HALE", None),)),
-    "plumerai-v1-0": Runtime((("Plumerai engine", "v1.0"),)),
-    "plumerai": Runtime((("Plumerai engine", "v1.1"),)),
-    "ncnn": Runtime((("ncnn benchncnn, CPU", None),), APPLICATION),
-    "xnnpack": Runtime((("XNNPACK end2end-bench", None), ("XNNPACK end2end_bench", None)), APPLICATION),
-    "x-linux-ai": Runtime((MODEL_ZOO,), APPLICATION),
-}
-BUILT_APART = ("_max_performance", "_min_ram")  # of other settings than the runtime's other figures
 LEAST = 3  # networks without which nothing is fitted
 
 
@@ -91,7 +54,7 @@ def rows(kernels: Kernels, known: Sequence[Row] | None = None) -> list[Row]:
     return [
         row
         for row in (table.rows() if known is None else known)
-        if row.numeric == kernels.numeric and row.threads == kernels.threads and runtime.has(row)
+        if row.numeric == kernels.numeric and runtime.has(row, kernels.threads)
     ]
 
 
@@ -113,7 +76,7 @@ def estimate(
         return f"fewer than {LEAST} networks are published of {kernels.runtime} in {kernels.numeric}{threads}"
     if not asked.any():
         return "the network has no products, so there is nothing to estimate"
-    fit = fitted(figures(found))
+    fit = fitted(figures(found), RUNTIMES[kernels.runtime].styles)
     own = next((row for row in found if row.board == board), None)
     if own:
         clock = (clock_mhz or own.clock_mhz or 1.0) if own.clock_mhz else 1.0
@@ -141,7 +104,7 @@ def _by_core(kernels: Kernels, fit: Fit, asked: Vector, core: str) -> Estimate |
     ms = fit.cycles(asked, float(np.mean(bases)))
     if alike and (judged := guesses(kernels, boards=True)):
         return _within(ms, judged, 1.0)
-    apart = between_boards() * (1.0 if alike else math.exp(max(bases) - min(bases)))
+    apart = between_boards(RUNTIMES[kernels.runtime].cores) * (1.0 if alike else math.exp(max(bases) - min(bases)))
     return replace(_within(ms, guesses(kernels), apart), judged=None)
 
 
@@ -158,8 +121,9 @@ def rests_on(kernels: Kernels, board: str | None) -> list[Row]:
 
 
 def _others(kernels: Kernels) -> list[Kernels]:
-    """Kernels of every runtime, at the same kind of numbers and threads."""
-    return [replace(kernels, runtime=name) for name in RUNTIMES]
+    """Kernels of every runtime of cores of their kind, at the same kind of numbers and threads."""
+    cores = RUNTIMES[kernels.runtime].cores
+    return [replace(kernels, runtime=name) for name, runtime in RUNTIMES.items() if runtime.cores == cores]
 
 
 def figures(found: Iterable[Row]) -> list[Figure]:
@@ -179,10 +143,10 @@ def _work(network: str) -> Vector:
 @cache
 def guesses(kernels: Kernels, *, boards: bool = False) -> list[Guess]:
     """What each of these kernels' figures would have been estimated at, had it not been there."""
-    return left_out(rows(kernels), boards=boards)
+    return left_out(rows(kernels), RUNTIMES[kernels.runtime].styles, boards=boards)
 
 
-def left_out(found: Sequence[Row], *, boards: bool = False) -> list[Guess]:
+def left_out(found: Sequence[Row], styles: Sequence[str] = PROCESSORS, *, boards: bool = False) -> list[Guess]:
     """Each figure as it is estimated without all figures of its network, and of its board too if `boards`.
 
     A figure whose board, or core, has no other is left out of this.
@@ -195,7 +159,7 @@ def left_out(found: Sequence[Row], *, boards: bool = False) -> list[Guess]:
         key = (figure.network, figure.processor if boards else "")
         if key not in made:
             rest = [each for each in known if each.network != key[0] and each.processor != key[1]]
-            made[key] = fitted(rest) if len({each.network for each in rest}) >= LEAST - 1 else None
+            made[key] = fitted(rest, styles) if len({each.network for each in rest}) >= LEAST - 1 else None
         fit = made[key]
         bases = _bases(fit, figure.processor, cores if boards else {}) if fit else []
         if fit and bases:
@@ -242,11 +206,11 @@ def _transferred(fit: Fit, core: str, found: Sequence[Row], kernels: Kernels) ->
 
 
 @cache
-def between_boards() -> float:
-    """The factor within which a board lies from the mean of others of its core and runtime."""
+def between_boards(cores: tuple[str, ...]) -> float:
+    """The factor within which a board lies from the mean of others of its core and runtime, of cores of this kind."""
     found = []
-    for each in _others(Kernels("")):
-        known = rows(each)
+    for name in (name for name, runtime in RUNTIMES.items() if runtime.cores == cores):
+        known = rows(Kernels(name))
         for core in {row.core for row in known}:
             own = figures(row for row in known if row.core == core and row.clock_mhz is not None)
             for figure in own:

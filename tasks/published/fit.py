@@ -28,7 +28,9 @@ STYLES = {
     "packed": (1, 1, 1, 1.5, 1.5, 3, 8, 0.5),  # two products an instruction, which depthwise layers cannot use
     "unrolled": (1, 0.8, 1, 1.5, 5, 2, 5, 0.5),  # likewise; depthwise layers have kernels of their own
     "vector": (1, 1, 1, 1.5, 2, 6, 25, 2),  # many products an instruction, so that what is around them counts
+    "array": (1, 1, 4, 2, 2, 8, 40, 20),  # hundreds a cycle: it waits for what is read and written
 }
+PROCESSORS = ("scalar", "packed", "unrolled", "vector")  # styles that are possible there
 SPREAD = np.array([0.1, 0.1, 0.1, 0.3, 0.3, 0.3, 0.5, 0.5])  # how far a runtime's rates lie from its style's, in logs
 NOISE = 0.05  # likewise of a figure from its fit
 STEPS = 30
@@ -59,9 +61,9 @@ class Fit:
         return float(np.exp(self.rates) @ work * np.exp(base))
 
 
-def fitted(figures: Sequence[Figure]) -> Fit:
-    """The likeliest rates of all styles."""
-    return min((_of_style(figures, style) for style in STYLES), key=lambda fit: fit.loss)
+def fitted(figures: Sequence[Figure], styles: Sequence[str] = PROCESSORS) -> Fit:
+    """The likeliest rates of these styles."""
+    return min((_of_style(figures, style) for style in styles), key=lambda fit: fit.loss)
 
 
 def _of_style(figures: Sequence[Figure], style: str) -> Fit:

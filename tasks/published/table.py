@@ -1,6 +1,7 @@
 """The table of what others have published: `infra/published/latency.csv`, a line for each figure, with its source."""
 
 import csv
+import re
 from dataclasses import astuple, dataclass
 from functools import cache
 from hashlib import sha256
@@ -47,9 +48,15 @@ class Row:
         return FLOATS if self.precision.startswith("float") else None
 
     @property
+    def ran_threads(self) -> str:
+        """How many threads, where the column or the note says so; "": nobody does."""
+        told = re.match(r"(\d+) CPU$", self.note)
+        return self.threads or (told[1] if told else "")
+
+    @property
     def ran_on(self) -> str:
         """The runtime, and how it was run, in words."""
-        threads = {"": "", "1": ", 1 thread"}.get(self.threads, f", {self.threads} threads")
+        threads = {"": "", "1": ", 1 thread"}.get(self.ran_threads, f", {self.ran_threads} threads")
         release = f", MLPerf Tiny {self.release}" if self.release else ""
         clock = f", {self.clock_mhz:g} MHz" if self.clock_mhz else ""
         return f"{self.runtime}{threads}{clock}{release}"

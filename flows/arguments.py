@@ -28,3 +28,32 @@ def port(text: str) -> int:
 def port_or_any(text: str) -> int:
     """Likewise, or 0 for a free one."""
     return 0 if text == "0" else port(text)
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"received {text!r}; a number above 0 is expected")
+    return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"tercet {version('tercet')}"
+    except PackageNotFoundError:
+        return "tercet, from a checkout that is not installed"
+
+
+class Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_words: object) -> None:
+        """Print it, and end."""
+        print(_version())
+        parser.exit()

@@ -102,29 +102,12 @@ def _parsed(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"tercet {version('tercet')}"
-    except PackageNotFoundError:
-        return "tercet, from a checkout that is not installed"
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_words: object) -> None:
-        print(_version())
-        parser.exit()
-
-
 def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     """The parser, and the names of its commands."""
     parser = argparse.ArgumentParser(
         prog="tercet", description="Train, compress and measure: accuracy, latency and energy on every device."
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    parser.add_argument("--version", action=arguments.Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, command: Command, text: str, *, in_project: bool | None = True) -> argparse.ArgumentParser:
@@ -152,10 +135,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     gate.add_argument("--against", metavar="REVISION|ALIAS", required=True, help="main, say, or champion-host-cpu")
     gate.add_argument("--device", metavar="NAME", dest="devices", action="append", default=[], help="only on this one")
     add("compare", _compare, "Show the comparison of the last run.")
-    known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
-    known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
-    known.add_argument("--published", metavar="NAME", help="show what others have measured on a device, or on a board")
-    known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
+    _add_devices(add)
     init = add("init", _init, "Make an empty folder a project: what to run, and how.", in_project=None)
     init.add_argument(
         "folder",
@@ -178,6 +158,20 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
     stage.add_argument("keys", nargs="*", help="what it is for, such as int8")
     add("doctor", _doctor, "Check this machine: runtimes, energy sources, services.", in_project=False)
     return parser, commands.choices
+
+
+def _add_devices(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands that look at the catalog."""
+    known = add(
+        "advise", _advise, "Say which devices of the catalog keep to a budget, and how sure that is.", in_project=None
+    )
+    known.add_argument("subject", metavar="VARIANT|FILE", help="a variant that is made, or a .tflite file")
+    known.add_argument("--latency-ms", metavar="N", type=arguments.positive, help="that an inference may take")
+    known.add_argument("--energy-mj", metavar="N", type=arguments.positive, help="likewise")
+    known = add("devices", _devices, "List the devices of the catalog and say which of them can be used here.")
+    known.add_argument("--probe", metavar="NAME", nargs="?", const="", help="connect to this one, or to all of them")
+    known.add_argument("--published", metavar="NAME", help="show what others have measured on a device, or on a board")
+    known.add_argument("--support", action="store_true", help="show which operator runs where, at which scheme")
 
 
 def _add_bundles(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -306,6 +300,13 @@ def _gate(options: argparse.Namespace) -> int:
 
     quiet_libraries()
     return gate(options.against, options.variants, options.devices)
+
+
+def _advise(options: argparse.Namespace) -> int:
+    from flows.advise import advise
+
+    advise(options.subject, options.latency_ms, options.energy_mj)
+    return 0
 
 
 def _compare(_options: argparse.Namespace) -> int:

@@ -45,6 +45,14 @@ def made_in(folder: Path) -> Made:
 
 
 @dataclass(frozen=True)
+class Foretold:
+    """What one inference would take on a device, by figures alone."""
+
+    latency: Latency
+    energy: Energy
+
+
+@dataclass(frozen=True)
 class Questions:
     """Examples that a device's own kernels are judged on, in files for the runner."""
 

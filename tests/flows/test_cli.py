@@ -86,7 +86,7 @@ def script(tmp_path, *words, **options):
     [
         ([], 0, "usage: tercet"),
         (["--version"], 0, f"tercet {version('tercet')}\n"),
-        (["runn"], 2, "no command is named 'runn'; allowed: compare, .*did you mean 'run'"),
+        (["runn"], 2, "no command is named 'runn'; allowed: advise, .*did you mean 'run'"),
     ],
     ids=["nothing", "version", "near match"],
 )

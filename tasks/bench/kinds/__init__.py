@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tasks.bench.device import Device
-    from tasks.bench.request import Artifact, Request, Result
+    from tasks.bench.request import Artifact, Foretold, Request, Result
     from tasks.bench.setup import Setup, Shipped
     from tasks.bench.transport import Session
 
@@ -43,6 +43,7 @@ class Kind:
     dense: bool = False  # zeros and shared weights cost there what any others cost
     schemes: tuple[str, ...] = ()  # known to run there; where another is refused, the reason begins with them
     estimates: str | None = None  # the scheme that a latency is estimated at without running anything
+    foretells: "Callable[[Artifact, Device], Foretold] | None" = None  # an inference, likewise; as `measure` refuses
 
     @property
     def measures(self) -> bool:

@@ -21,7 +21,7 @@ from pydantic import model_validator
 from tasks.bench import shipping
 from tasks.bench.device import Device
 from tasks.bench.kinds import Kind
-from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.request import Artifact, Foretold, Request, Result
 from tasks.bench.setup import Shipped
 from tasks.errors import DeviceError, UnsupportedError, suggest
 from tasks.formats import tflite
@@ -97,11 +97,40 @@ def measure(request: Request) -> Result:
         UnsupportedError: nothing of the network runs on the accelerator, or Vela refuses it.
         DeviceError: Vela did not end in time.
     """
+    return Result(_result(request, _running(request.artifact, request.device)))
+
+
+def foretell(artifact: Artifact, device: Device) -> Foretold:
+    """The same of one inference, for which nothing is asked."""
+    report = _running(artifact, device)
+    if report.cpu:
+        raise UnsupportedError(_fallen_back(report))
+    return Foretold(_latency(report), energy(report, artifact.card.scheme))
+
+
+def _running(artifact: Artifact, device: Device) -> Report:
+    """The compiler's report of what runs on the accelerator at all."""
     with scratch("vela") as folder:
-        report = vela(request.artifact.path, request.device, Path(folder))
-        if not report.npu or not report.number("inference_time"):  # an addition alone has no MACs, and runs
-            raise UnsupportedError(f"nothing runs on the accelerator: {_first_refusal(report)}")
-        return Result(_result(request, report))
+        report = vela(artifact.path, device, Path(folder))
+    if not report.npu or not report.number("inference_time"):  # an addition alone has no MACs, and runs
+        raise UnsupportedError(f"nothing runs on the accelerator: {_first_refusal(report)}")
+    return report
+
+
+def _latency(report: Report) -> Latency:
+    return Latency(provenance="estimated", ms_p50=report.number("inference_time") * 1e3)
+
+
+def _share(report: Report) -> float:
+    return len(report.cpu) / (len(report.cpu) + report.npu)
+
+
+def _fallen_back(report: Report) -> str:
+    every = len(report.cpu) + report.npu
+    return (
+        f"{len(report.cpu)} of {every} operators ({_share(report):.0%}) fall back to the CPU, whose"
+        f" time the compiler counts as 0: {', '.join(sorted(set(report.cpu)))}; {_first_refusal(report)}"
+    )
 
 
 def ships(artifact: Artifact, device: Device, folder: Path) -> Shipped:
@@ -218,11 +247,9 @@ def energy(report: Report, scheme: str) -> Energy:
 
 def _result(request: Request, report: Report) -> Measurement:
     """The record: with operators left to the CPU there is no whole latency, and the pair is invalid."""
-    ms = report.number("inference_time") * 1e3
-    share = len(report.cpu) / (len(report.cpu) + report.npu)
     details = {
         "vela": version("ethos-u-vela"),
-        "cpu_operator_share": share,
+        "cpu_operator_share": _share(report),
         "cycles": report.number("cycles_total"),
         "macs": report.number("nn_macs"),
         "sram_bytes": report.number("sram_memory_used") * 1024,
@@ -239,14 +266,11 @@ def _result(request: Request, report: Report) -> Measurement:
         "environment": {"compiler": f"ethos-u-vela {version('ethos-u-vela')}"},
     }
     if not report.cpu:
-        latency, figures = Latency(provenance="estimated", ms_p50=ms), energy(report, request.artifact.card.scheme)
+        latency, figures = _latency(report), energy(report, request.artifact.card.scheme)
         return request.result(status="ok", latency=latency, energy=figures, details=details, **common)
-    reason = (
-        f"{len(report.cpu)} of {len(report.cpu) + report.npu} operators ({share:.0%}) fall back to the CPU, whose time"
-        f" the compiler counts as 0: {', '.join(sorted(set(report.cpu)))}; {_first_refusal(report)}"
-    )
+    reason = _fallen_back(report)
     nothing = Energy(kind="none", reason="operators on the CPU are not in the estimate")
-    details["npu_part_only_ms"] = ms
+    details["npu_part_only_ms"] = report.number("inference_time") * 1e3
     return request.result(status="invalid", reason=reason, energy=nothing, details=details, **common)
 
 
@@ -271,4 +295,5 @@ KIND = Kind(
     embeds=True,
     schemes=("int8", "int16x8"),
     estimates="int8",
+    foretells=foretell,
 )

@@ -17,11 +17,11 @@ from tasks.bench.by_published import Published
 from tasks.bench.device import Device
 from tasks.bench.devices import installed
 from tasks.bench.kinds import Kind
-from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.request import Artifact, Foretold, Request, Result
 from tasks.bench.setup import Setup, Shipped
 from tasks.bench.transport import Local
 from tasks.errors import UnsupportedError
-from tasks.formats import tflite
+from tasks.formats import cost, tflite
 from tasks.published import power
 from tasks.published.estimate import Kernels, core_of
 from tasks.records import Energy, Memory
@@ -104,6 +104,22 @@ def estimated(artifact: Artifact, device: Tflm) -> dict[str, Any]:
     return {"latency": latency, "energy": by_published.energy(latency, found)}
 
 
+def foretell(artifact: Artifact, device: Device) -> Foretold:
+    """The same where nothing runs; of the arena only what the largest operator reads and writes is known then.
+
+    Raises:
+        UnsupportedError: it cannot fit, or nothing is known of its time.
+    """
+    assert isinstance(device, Tflm)
+    least = max((each.input_bytes + each.output_bytes for each in cost.read(artifact.path)), default=0)
+    if reason := misfit(device, least, artifact.path.stat().st_size):
+        raise UnsupportedError(reason)
+    found = estimated(artifact, device)
+    if "latency" not in found:
+        raise UnsupportedError(found["energy"].reason if found else "its file names no kernels to estimate from")
+    return Foretold(**found)
+
+
 def fingerprint(device: Device) -> dict[str, Any]:
     """The published figures that the estimates rest on."""
     assert isinstance(device, Tflm)
@@ -182,4 +198,5 @@ KIND = Kind(
     own_kernels=True,
     dense=True,
     schemes=("float32", "int8", "int16x8"),
+    foretells=foretell,
 )

@@ -19,7 +19,7 @@ from tasks.bench import by_published, shipping
 from tasks.bench.by_published import Published
 from tasks.bench.device import Device, Watts
 from tasks.bench.kinds import Kind
-from tasks.bench.request import Artifact, Request, Result
+from tasks.bench.request import Artifact, Foretold, Request, Result
 from tasks.bench.runner import prompts
 from tasks.bench.setup import Shipped
 from tasks.errors import UnsupportedError
@@ -41,8 +41,8 @@ class Roofline(Device):
 
     peak_gops: dict[Precision, Annotated[float, Field(gt=0)]]  # operations, 2 per MAC
     bandwidth_gb_s: Annotated[float, Field(gt=0)]
-    idle_w: Watts
-    peak_w: Watts
+    idle_w: Watts | None = None  # with peak_w; None: nobody tells it
+    peak_w: Watts | None = None
     efficiency_low: Annotated[float, Field(gt=0, le=1)]  # share of both peaks that a poor run still reaches
     overhead_us_per_operator: Annotated[float, Field(ge=0)]  # in a poor run: dispatch, launch, synchronisation
     datasheet: str  # which says so
@@ -54,7 +54,9 @@ class Roofline(Device):
     def _figures_fit(self) -> Self:
         if not self.peak_gops:
             raise ValueError("peak_gops: no precision is named; one of float32, float16, int8 is needed")
-        if self.idle_w > self.peak_w:
+        if (self.idle_w is None) != (self.peak_w is None):
+            raise ValueError("idle_w, peak_w: received one of them; a range needs both")
+        if self.idle_w and self.peak_w and self.idle_w > self.peak_w:
             raise ValueError(f"idle_w: received {self.idle_w:g}; at most peak_w, {self.peak_w:g}")
         return self
 
@@ -104,6 +106,16 @@ def measure(request: Request) -> Result:
         details=details,
     )
     return Result(measurement)
+
+
+def foretell(artifact: Artifact, device: Device) -> Foretold:
+    """The same of one inference, for which nothing is asked."""
+    assert isinstance(device, Roofline)
+    found = costs(cost.read(artifact.path), device, precision(artifact.card.scheme, device))
+    latency = predict(found, device)
+    if device.kernels:
+        latency, _ = by_kernels(artifact, device, latency)
+    return Foretold(latency, energy(latency, device))
 
 
 def _phases(request: Request) -> Iterator[tuple[str, list[str | None], int, str]]:
@@ -196,6 +208,8 @@ def energy(latency: Latency, device: Roofline) -> Energy:
     """From idle power over the shortest time to peak power over the longest; watts times milliseconds are mJ."""
     assert latency.ms_low is not None
     assert latency.ms_high is not None
+    if device.idle_w is None or device.peak_w is None:
+        return Energy(kind="none", reason=f"what {device.name} draws is not told")
     low, high = latency.ms_low * device.idle_w, latency.ms_high * device.peak_w
     return Energy(
         kind="estimate_datasheet",
@@ -231,4 +245,12 @@ def _details(found: Sequence[Cost], device: Roofline, used: str) -> dict[str, An
     }
 
 
-KIND = Kind(schema=Roofline, measure=measure, fingerprint=fingerprint, ships=ships, estimates="float32", generates=True)
+KIND = Kind(
+    schema=Roofline,
+    measure=measure,
+    fingerprint=fingerprint,
+    ships=ships,
+    estimates="float32",
+    foretells=foretell,
+    generates=True,
+)

@@ -18,7 +18,7 @@ from tasks.records import Measurement
 from tests.networks import written
 
 Pair = Callable[[str, str], Request]
-CATALOG = ["coral-edge-tpu", "h100-sxm", "h200-sxm", "jetson-orin-nano", "raspberry-pi-4", "raspberry-pi-5", "tpu-v5e"]
+CATALOG = [name.removeprefix("roofline-") for name in devices.names() if name.startswith("roofline-")]
 
 
 def hardware(**changes: Any) -> Roofline:
@@ -138,6 +138,11 @@ def test_the_catalogs_hardware_predicts_a_range(pair: Pair, name: str) -> None:
     assert peaks == sorted(peaks)
 
 
+def test_what_draws_an_untold_power_has_no_energy(pair: Pair) -> None:
+    energy = roofline.measure(pair("int8", "roofline-rk3588")).measurement.energy
+    assert (energy.kind, energy.reason) == ("none", "what roofline-rk3588 draws is not told")
+
+
 def test_the_measured_twin_of_the_h200_is_named(workshop: Path) -> None:
     device = devices.load("roofline-h200-sxm")
     assert isinstance(device, Roofline)
@@ -147,6 +152,7 @@ def test_the_measured_twin_of_the_h200_is_named(workshop: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("idle_w: 120", "", "idle_w, peak_w: received one of them; a range needs both"),
         ("idle_w: 120", "idle_w: 800", "idle_w: received 800; at most peak_w, 700"),
         ("efficiency_low: 0.01", "efficiency_low: 1.5", "efficiency_low: received 1.5; "),
         ("float32: 494700", "float64: 1", "peak_gops.*float64"),

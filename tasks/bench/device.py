@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.bench.runner import machine
+from tasks.formats.scales import Granularity
 from tasks.params.section import Name, Section
 
 Watts = Annotated[float, Field(gt=0)]
@@ -16,6 +17,7 @@ class Device(Section):
     name: Name  # the file's
     kind: str  # of KINDS
     description: str
+    granularity: Granularity | None = None  # of integer weights' scales, as its kernels want them; None: as they come
     board: Name | None = None  # of the table in infra/published: what others have measured stands beside our figures
 
 

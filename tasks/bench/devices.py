@@ -72,7 +72,7 @@ def fingerprint(device: Device) -> dict[str, Any]:
     found: dict[str, Any] = {"missing": usable(device)} | (
         {kind.package: installed(kind.package)} if kind.package else {}
     )
-    words = {"name", "description"}
+    words = {"name", "description"} | ({"granularity"} if device.granularity is None else set())
     if device.board:
         found |= {"published": table.digest(table.of_board(device.board))}
     else:

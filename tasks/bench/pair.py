@@ -13,6 +13,7 @@ from tasks.bench.setup import NO_STATE
 from tasks.errors import InvalidError, UnsupportedError
 from tasks.examples import Examples, dataset, first, save_inputs
 from tasks.examples.dataset import LABEL
+from tasks.formats import scales
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Protocol
 from tasks.published.beside import beside
@@ -66,7 +67,7 @@ def measure(
             if kind.measures:
                 settle()  # curves of a training that has just ended may still be on their way
             result = _attempt(request)
-    result = _with_published(result, request)
+    result = _with_scales(_with_published(result, request), request)
     return _graded(result, examples, name) if name else result
 
 
@@ -77,6 +78,16 @@ def _with_published(result: Result, request: Request) -> Result:
         return result
     found = beside(request.artifact.path, card.scheme, board)
     return replace(result, measurement=result.measurement.model_copy(update={"published": found}))
+
+
+def _with_scales(result: Result, request: Request) -> Result:
+    """The same, with how the scales of its weights are shared, where the device wants that in one way."""
+    wants = request.device.granularity
+    has = scales.granularity(request.artifact.path) if wants else None
+    if has is None:
+        return result
+    details = {**result.measurement.details, "scales": {"has": has, "wants": wants}}
+    return replace(result, measurement=result.measurement.model_copy(update={"details": details}))
 
 
 def _attempt(request: Request) -> Result:

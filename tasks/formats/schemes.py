@@ -85,7 +85,7 @@ INT8 = Scheme(
     activations="int8",
     apart=0.1,
     converts=EITHER,
-    takes=("aware_epochs", *INTEGERS, *LAYERS),
+    takes=("aware_epochs", "granularity", *INTEGERS, *LAYERS),
     layered=True,
     precisions=("int8",),
 )

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from tasks.formats.scales import Granularity
 from tasks.formats.schemes import CACHES, SCHEMES, taking
 from tasks.params.section import Count, Name, Natural, Section, Seed
 
@@ -11,6 +12,7 @@ SchemeName = Annotated[str, AfterValidator(SCHEMES.checked)]
 KEYS = (
     "aware_epochs",
     "ranges",
+    "granularity",
     "exclude",
     "max_quality_drop",
     "bits",
@@ -27,6 +29,7 @@ class Quantize(Section):
     scheme: SchemeName
     ranges: Literal["min-max", "percentile", "mse"] = "min-max"  # int8, int16x8: of the activations, by calibration
     percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99  # of the values that the range percentile holds
+    granularity: Granularity = "channel"  # int8: of the weights' scales; some accelerators want one for a whole tensor
     exclude: tuple[str, ...] = ()  # int8: layers that stay at `exclude_scheme`
     exclude_scheme: Literal["float32", "int16x8"] = "float32"
     max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # int8: exclude layers until it holds
@@ -54,9 +57,10 @@ class Quantize(Section):
             default = type(self).model_fields[key].get_default(call_default_factory=True)
             if getattr(self, key) != default and key not in takes:
                 raise ValueError(f"{key} means nothing for scheme {self.scheme!r}; it is for {', '.join(taking(key))}")
-        others = (self.ranges != "min-max", self.exclude, self.bits, self.max_quality_drop is not None)
-        if self.aware_epochs and any(others):
-            raise ValueError("aware_epochs trains all layers alike; leave out ranges, exclude, bits, max_quality_drop")
+        others = (self.ranges != "min-max", self.granularity != "channel", self.exclude, self.bits)
+        if self.aware_epochs and (any(others) or self.max_quality_drop is not None):
+            left = "ranges, granularity, exclude, bits, max_quality_drop"
+            raise ValueError(f"aware_epochs trains all layers alike; leave out {left}")
         if self.exclude_scheme != "float32" and not self.exclude and self.max_quality_drop is None:
             raise ValueError("exclude_scheme means nothing without exclude or max_quality_drop")
         return self

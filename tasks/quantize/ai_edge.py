@@ -18,6 +18,7 @@ import numpy as np
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
+from tasks.formats.scales import Granularity
 from tasks.formats.schemes import SCHEMES
 
 USES = ("scipy",)  # which the quantizer computes with
@@ -32,6 +33,7 @@ class Numbers:
     weights: Literal[4, 8]  # bits
     activations: Activations  # dynamic: float32 outside of it, int8 within
     block: int | None = None  # weights in a row that share a scale; None: all of them
+    granularity: Granularity = "channel"  # where no block says it: who shares a scale
 
     @property
     def static(self) -> bool:
@@ -48,10 +50,10 @@ class Rule:
     kind: str = "*"  # as in the schema of LiteRT files
 
 
-def numbers(scheme: str, block: int | None = None) -> Numbers:
+def numbers(scheme: str, block: int | None = None, granularity: Granularity = "channel") -> Numbers:
     """What a scheme's operators compute with, where the quantizer makes it."""
     found = SCHEMES.load(scheme)
-    return Numbers(cast(Literal[4, 8], found.weights), found.activations, block)
+    return Numbers(cast(Literal[4, 8], found.weights), found.activations, block, granularity)
 
 
 def converter() -> str:
@@ -146,5 +148,6 @@ def _add(quantizer: Any, rule: Rule, place: int) -> None:
         case Numbers(weights, "dynamic", block):
             shared = QuantGranularity[f"BLOCKWISE_{block}" if block else "CHANNELWISE"]
             quantizer.add_dynamic_config(scope, kind, weights, shared)
-        case Numbers(weights, activations):
-            quantizer.add_static_config(scope, kind, {"int8": 8, "int16": 16}[activations], weights)
+        case Numbers(weights, activations, _, granularity):
+            shared = QuantGranularity[f"{granularity.upper()}WISE"]
+            quantizer.add_static_config(scope, kind, {"int8": 8, "int16": 16}[activations], weights, shared)

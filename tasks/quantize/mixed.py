@@ -44,7 +44,8 @@ def as_asked(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, va
     Raises:
         ConversionError, ParamsError: as `make`.
     """
-    layered = entry.ranges != "min-max" or entry.exclude or entry.bits or entry.max_quality_drop is not None
+    apart = entry.exclude or entry.bits or entry.max_quality_drop is not None
+    layered = apart or entry.ranges != "min-max" or entry.granularity != "channel"
     return (make if layered else litert.make)(model, entry, calibration, validation)
 
 
@@ -73,7 +74,7 @@ def make(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, valida
 
 def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     """Convert a Keras model to float32 and find the ranges of its activations, where the scheme needs them."""
-    numbers = ai_edge.numbers(entry.scheme, entry.block)
+    numbers = ai_edge.numbers(entry.scheme, entry.block, entry.granularity)
     content = litert.convert(model, "float32", calibration)
     found = None
     if numbers.static:
@@ -217,7 +218,7 @@ def _in_blocks(job: Job) -> list[Rule]:
 def _with_bits(numbers: Numbers, operator: layers.Operator, bits: int) -> Numbers:
     table = operator.kind == blocks.LOOKUP and not numbers.static
     block = numbers.block if bits == 4 and operator.kind == blocks.PRODUCT else None
-    return Numbers(4 if bits == 4 else 8, "dynamic" if table else numbers.activations, block)
+    return Numbers(4 if bits == 4 else 8, "dynamic" if table else numbers.activations, block, numbers.granularity)
 
 
 def _rule(operator: layers.Operator, numbers: Numbers) -> Rule:

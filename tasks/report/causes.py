@@ -25,7 +25,7 @@ def causes(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:
         subject: the variant's cards.
     """
     m = row.measurement
-    found = []
+    found = _scales(m)
     if str(m.environment.get("runtime", "")).startswith(LITERT):
         found += _litert(row, subject)
     if KINDS.load(m.device_kind).dense:
@@ -62,6 +62,18 @@ def _weights(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:
     return [
         f"no faster than {twin.variant}: this runtime computes {what} like any other weights, "
         f"so the gain is in the download alone ({packed} under gzip than {twin.variant})"
+    ]
+
+
+def _scales(m: Measurement) -> list[str]:
+    """Integer weights whose scales are not shared as the device's kernels want them."""
+    found = m.details.get("scales")
+    if not found or found["has"] == found["wants"]:
+        return []
+    wants = found["wants"]
+    return [
+        f"its weights have one scale a {found['has']} and this device wants one a {wants}: "
+        f"add a variant of `granularity: {wants}`"
     ]
 
 

@@ -58,6 +58,12 @@ def test_an_estimate_has_no_samples_and_the_same_bytes_each_time(params: Params)
     assert [file.read_bytes() for file in files] == before
 
 
+def test_how_scales_are_shared_is_recorded_where_a_device_wants_it_in_one_way(params: Params) -> None:
+    """The golden network's converter has one scale a channel."""
+    assert measured(params, "int8", "roofline-stm32mp257").details["scales"] == {"has": "channel", "wants": "tensor"}
+    assert "scales" not in measured(params, "int8", "roofline-raspberry-pi-5").details
+
+
 def test_what_cannot_run_is_a_result(params: Params) -> None:
     record = measured(params, "float32", "ethos-u55-128")
     assert (record.status, record.latency) == ("unsupported", None)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tasks.intervals import Kind
 from tasks.records import Beside, Control, Measurement, Row, Subject, notation
 from tasks.report.causes import causes
+from tasks.report.others import others
 
 UNSTEADY = "too unsteady to tell a change"
 LIMITS = {
@@ -40,7 +41,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
         clauses += [_control(row, row.control)] if row.control else []
     clauses += [yardstick(row, each) for each in row.yardsticks]
     text = "; ".join(clauses)
-    reasons = [*causes(row, device, subject), *_bound(m), *_flags(row)]
+    reasons = [*causes(row, device, subject), *others(row, device), *_bound(m), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
 
 

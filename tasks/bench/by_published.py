@@ -7,7 +7,7 @@ from pydantic import AfterValidator
 from tasks.bench.request import Artifact
 from tasks.errors import UnsupportedError, suggest
 from tasks.formats import cost
-from tasks.published import estimate, power, table
+from tasks.published import estimate, language, power, table
 from tasks.published.beside import numeric
 from tasks.published.estimate import Kernels
 from tasks.published.runtimes import RUNTIMES
@@ -21,7 +21,15 @@ def _known(kernels: str) -> str:
     return kernels
 
 
+def _written_by(runtime: str) -> str:
+    if runtime not in language.RUNTIMES or language.RUNTIMES[runtime].size != "GB":
+        told = [name for name, each in language.RUNTIMES.items() if each.size == "GB"]
+        raise ValueError(f"received {runtime!r}; {suggest(runtime, told)}")
+    return runtime
+
+
 Published = Annotated[str, AfterValidator(_known)]  # kernels that figures are published of
+Written = Annotated[str, AfterValidator(_written_by)]  # likewise of what writes texts
 
 
 def latency(
@@ -48,6 +56,28 @@ def latency(
         judged=found.judged,
         fitted_to=fitted_to(kernels),
     )
+
+
+def token(artifact: Artifact, runtime: str, call: str) -> tuple[Latency, Energy] | str:
+    """What a token takes that a signature tells, by what it reads and what is published of the runtime on its board.
+
+    In words, why that does not tell it.
+    """
+    (signature,) = (each for each in artifact.card.signatures if each.name == call)
+    found = language.estimate(runtime, cost.reads(artifact.path, call, signature.state.values()) / 1e9)
+    if isinstance(found, str):
+        return found
+    board = language.RUNTIMES[runtime].board
+    latency = Latency(
+        provenance="estimated",
+        ms_p50=found.ms,
+        ms_low=found.low,
+        ms_high=found.high,
+        judged=found.judged,
+        fitted_to=f"{len(language.rows(runtime))} figures of {runtime} on {board}",
+    )
+    drawn = language.power(runtime)
+    return latency, Energy(kind="none", reason=drawn) if isinstance(drawn, str) else energy(latency, drawn)
 
 
 def fitted_to(kernels: Kernels) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from tasks.bench import by_published, shipping
-from tasks.bench.by_published import Published
+from tasks.bench.by_published import Published, Written
 from tasks.bench.device import Device, Watts
 from tasks.bench.kinds import Kind
 from tasks.bench.request import Artifact, Foretold, Request, Result
@@ -26,6 +26,7 @@ from tasks.errors import UnsupportedError
 from tasks.formats import cost
 from tasks.formats.schemes import SCHEMES, Precision
 from tasks.params.section import Name
+from tasks.published import language, table
 from tasks.published.beside import numeric
 from tasks.published.estimate import Kernels
 from tasks.published.table import FLOATS, INTEGERS
@@ -49,6 +50,7 @@ class Roofline(Device):
     measured_as: Name | None = None  # the device of the catalog that is this hardware, measured
     kernels: Published | None = None  # of those published on its board: what its time is estimated from, not its peaks
     threads: Annotated[int, Field(ge=1)] = 1  # of these kernels
+    language: Written | None = None  # likewise a runtime of language models: what a token takes, by the bytes it reads
 
     @model_validator(mode="after")
     def _figures_fit(self) -> Self:
@@ -90,13 +92,13 @@ def measure(request: Request) -> Result:
         latency, details = predict(found, device), _details(found, device, used)
         if device.kernels and request.artifact.card.scenario == "single":
             latency, details["estimated_from"] = by_kernels(request.artifact, device, latency)
-        phases[phase] = Phase(
-            unit=unit,
-            volume=volume,
-            latency=latency,
-            energy=energy(latency, device),
-            details={"bound": details["bound"]},
-        )
+        spent = energy(latency, device)
+        if phase == DECODE and device.language and calls[0]:
+            told = by_published.token(request.artifact, device.language, calls[0])
+            latency, spent = (latency, spent) if isinstance(told, str) else told
+            details["estimated_from"] = f"the peaks: {told}" if isinstance(told, str) else latency.fitted_to
+        about = {"bound": details["bound"]}
+        phases[phase] = Phase(unit=unit, volume=volume, latency=latency, energy=spent, details=about)
     measurement = request.result(
         status="ok",
         phases=phases,
@@ -197,9 +199,10 @@ def _kernels(device: Roofline, numbers: str) -> Kernels:
 def fingerprint(device: Device) -> dict[str, Any]:
     """The published figures that the estimates rest on."""
     assert isinstance(device, Roofline)
+    written = {"language": table.digest(language.rows(device.language))} if device.language else {}
     if not device.kernels:
-        return {}
-    return {
+        return written
+    return written | {
         numbers: by_published.rests_on(_kernels(device, numbers), device.board) for numbers in (INTEGERS, FLOATS)
     }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What keeps a state from call to call is driven as LiteRT-LM drives it, and says what numpy says of the same text."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tasks.bench.kinds import roofline, ssh
 from tasks.bench.request import Artifact, Questions, Request
 from tasks.bench.runner import language as runner
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.formats import tflite
+from tasks.formats import cost, tflite
 from tasks.params import Protocol
 from tasks.quantize import signatures
 from tests.language import PLACES, PROMPT, WIDTH, WORDS, scores_by_hand, text_by_hand
@@ -169,6 +170,32 @@ def test_a_datasheet_predicts_a_prompt_and_a_token(
     assert decode.latency.ms_low
     assert prefill.latency.ms_low
     assert 1 < prefill.latency.ms_low / decode.latency.ms_low < PROMPT
+    assert re.fullmatch(r"the peaks: a token reads \S+ GB, those that are .*", measured.details["estimated_from"])
+
+
+def test_a_token_that_reads_as_much_as_published_ones_takes_what_they_do(
+    language_models: dict[str, Path],
+    described: Callable[[str], Artifact],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """0.398 GB and 38.8 ms of llama.cpp on a Raspberry Pi 5, at 6.7 W."""
+    monkeypatch.setattr(cost, "reads", lambda *_: 398_000_000)
+    one = own(language_models["attending"], described)
+    np.savez(tmp_path / "inputs.npz", tokens=PROMPTS)
+    device = devices.load("roofline-raspberry-pi-5")
+    measured = roofline.measure(Request(one, one, device, Protocol(mode="quick"), tmp_path / "inputs.npz")).measurement
+    assert measured.latency
+    assert measured.latency.ms_low
+    assert measured.latency.ms_high
+    assert measured.latency.ms_low < 38.8 < measured.latency.ms_high < 60
+    assert measured.latency.judged
+    assert (
+        measured.latency.fitted_to == measured.details["estimated_from"] == "5 figures of llama-cpp on raspberry-pi-5"
+    )
+    assert measured.energy.kind == "estimate_published"
+    assert measured.energy.mj == pytest.approx(258.5, rel=0.2)
+    assert measured.energy.judged
 
 
 @pytest.mark.slow

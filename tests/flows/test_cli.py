@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from flows import cli, doctor, presets
+from flows.commands import COMMANDS
 from tasks import paths
 from tasks.bench import devices, meter_csv
 from tasks.bench.kinds import ethos_u, litert
@@ -62,7 +63,7 @@ def test_help_answers_at_once(words, tmp_path):
         done = subprocess_of(command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
         took.append(time.perf_counter() - start)
         assert done.returncode == 0
-        assert done.stdout.startswith("usage: tercet")
+        assert re.match("usage: tercet", done.stdout, re.IGNORECASE)
         if took[-1] < ANSWERS_IN_S:
             break
     assert min(took) < ANSWERS_IN_S
@@ -107,11 +108,7 @@ def test_a_terminal_without_the_marks_is_no_fault(clone, tmp_path):
 
 
 def test_help_imports_nothing_heavy(tmp_path):
-    code = (
-        "import sys; from flows.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print(*{name.partition('.')[0] for name in sys.modules})"
-    )
+    code = "import sys; from flows.cli import main; main(); print(*{name.partition('.')[0] for name in sys.modules})"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess_of([sys.executable, "-c", code, "run", "--help"], cwd=tmp_path, env=env)
     imported = set(done.stdout.splitlines()[-1].split())
@@ -119,11 +116,10 @@ def test_help_imports_nothing_heavy(tmp_path):
     assert not imported & HEAVY
 
 
-def test_help_names_every_command(tercet, capsys):
-    with pytest.raises(SystemExit):
-        tercet("--help")
-    said = capsys.readouterr().out
-    assert all(f"\n    {name} " in said for name in ("run", "devices", "compare", "ui", "use", "publish", "doctor"))
+def test_help_names_every_command(tercet):
+    code, said, _ = tercet("--help")
+    assert code == 0
+    assert all(re.search(rf"^  {name} ", said, re.MULTILINE) for name in (*COMMANDS, "--version", "-C"))
 
 
 def test_a_wrong_params_file_is_one_line_and_no_traceback(clone):

@@ -28,11 +28,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # a run of one stage that says a word and does not end, as `tercet run` sets its surroundings up
 RUN = """
 import logging, os, sys, time
-from flows import cli, run
+from flows import run
+from flows.commands import runs
 from tasks import signals
 
 signals.listen("tercet")
-os.environ |= cli.PREFECT
+os.environ |= runs.PREFECT
 run.log_to_terminal()
 logging.getLogger("flows.given").warning("a warning before the flow")
 

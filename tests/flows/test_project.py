@@ -144,9 +144,9 @@ def test_what_cannot_be_a_project_is_one_line(project, tercet, monkeypatch, caps
     assert not (project / "new").exists()
     told = "tercet: file: a folder, or a name that is free, expected; received a file\n"
     assert tercet("init", "file")[::2] == (1, told)
-    with pytest.raises(SystemExit):
-        tercet("init", "")
-    assert "received ''; the name of a folder is expected" in capsys.readouterr().err
+    code, _, err = tercet("init", "")
+    assert code == 2
+    assert "received ''; the name of a folder is expected" in err
     assert [path.name for path in project.iterdir()] == ["file"]
     monkeypatch.setenv("PATH", str(project))
     code, _, said = tercet("init", "new")

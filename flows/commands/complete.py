@@ -1,0 +1,51 @@
+"""What the shell offers for a word that is not finished: names of this project; none where there is no project."""
+
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+
+def variants(incomplete: str) -> list[str]:
+    """Those of the section `quantize`."""
+    return _begin(incomplete, lambda: _section("quantize"))
+
+
+def models(incomplete: str) -> list[str]:
+    """The baseline, and those of the section `compress`."""
+    return _begin(incomplete, lambda: ["baseline", *_section("compress")])
+
+
+def devices(incomplete: str) -> list[str]:
+    """Those of the catalog."""
+
+    def names() -> Collection[str]:
+        from tasks.bench import devices
+
+        return devices.names()
+
+    return _begin(incomplete, names)
+
+
+def presets(incomplete: str) -> list[str]:
+    """The project's own, and those that come with Tercet."""
+
+    def names() -> Collection[str]:
+        from tasks import paths
+
+        return sorted(paths.listed(paths.PRESETS))
+
+    return _begin(incomplete, names)
+
+
+def _section(name: str) -> list[str]:
+    from tasks import paths
+    from tasks.params import read_yaml
+
+    found = read_yaml(paths.PARAMS).get(name)
+    return list(map(str, found)) if isinstance(found, dict) else []
+
+
+def _begin(incomplete: str, names: Callable[[], Collection[str]]) -> list[str]:
+    """Those that begin so; a shell that asks is no place for an error."""
+    with suppress(Exception):
+        return [name for name in names() if name.startswith(incomplete)]
+    return []

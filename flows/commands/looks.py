@@ -1,0 +1,89 @@
+"""The commands that show something: the comparison, the devices, MLflow's pages, this machine."""
+
+import os
+import shlex
+from typing import Annotated
+
+from typer import Argument, Option
+
+from flows.commands import arguments, complete
+
+
+def compare() -> int:
+    """`tercet compare`."""
+    from flows.views.show import compare
+
+    compare()
+    return 0
+
+
+def advise(
+    subject: Annotated[
+        str,
+        Argument(
+            metavar="VARIANT|FILE",
+            help="a variant that is made, or a .tflite file",
+            autocompletion=complete.variants,
+        ),
+    ],
+    latency_ms: Annotated[
+        float | None, Option(metavar="N", parser=arguments.positive, help="that an inference may take")
+    ] = None,
+    energy_mj: Annotated[float | None, Option(metavar="N", parser=arguments.positive, help="likewise")] = None,
+) -> int:
+    """`tercet advise VARIANT|FILE`."""
+    from flows.advise import advise
+
+    advise(subject, latency_ms, energy_mj)
+    return 0
+
+
+def devices(
+    name: Annotated[
+        str | None, Argument(help="only this one, to be connected to", autocompletion=complete.devices)
+    ] = None,
+    *,
+    probe: Annotated[bool, Option("--probe", help="connect to NAME, or to all of them")] = False,
+    published: Annotated[
+        str | None, Option(metavar="NAME", help="show what others have measured on a device, or on a board")
+    ] = None,
+    support: Annotated[bool, Option("--support", help="show which operator runs where, at which scheme")] = False,
+) -> int:
+    """`tercet devices`."""
+    from flows.devices import told
+
+    return told(matrix=support, board=published, name=(name or "") if probe else name)
+
+
+def ui(
+    port: Annotated[
+        int | None,
+        Option(metavar="N", parser=arguments.port, help="of the pages; without it 5000, or a free one"),
+    ] = None,
+) -> int:
+    """`tercet ui`."""
+    from tasks import track
+
+    pages = track.ui(port)
+    if isinstance(pages, track.Command):
+        print(shlex.join(pages.argv))
+        print(f"{pages.note}{pages.address} (interrupt to stop)", flush=True)
+        os.execve(pages.argv[0], pages.argv, os.environ | pages.environment)  # noqa: S606  # its own words, no shell
+    print(f"MLflow: {pages.shown}")
+    return 0
+
+
+def publish() -> int:
+    """`tercet publish`."""
+    from tasks import params, track
+
+    done = track.publish(params.load())
+    print(f"{done.sent} records sent to {done.uri}, {done.already} were there, {done.waiting} wait for their files")
+    return 0
+
+
+def doctor() -> int:
+    """`tercet doctor`."""
+    from flows.doctor import doctor
+
+    return doctor()

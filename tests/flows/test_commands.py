@@ -1,0 +1,103 @@
+"""The table of commands and what typer makes of it: words, examples, folders, and what a shell completes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from flows.commands import COMMANDS, complete, parser
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clone(project):
+    """A project without outputs."""
+    shutil.copytree(ROOT / "infra/devices", project / "infra/devices")
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, project)
+    return project
+
+
+@pytest.fixture
+def tercet(monkeypatch, capsys):
+    """The command in this process: the exit code, what it prints, what it says on standard error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tercet", *words])
+        code = cli.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_example_of_a_command_is_understood(name, tercet):
+    assert parser.of(name).make_context(f"tercet {name}", COMMANDS[name].example.split()).params is not None
+    code, out, err = tercet(name, "--help")
+    assert (code, err) == (0, "")
+    assert COMMANDS[name].text in " ".join(out.split())
+    assert f"tercet {name} {COMMANDS[name].example}".rstrip() in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--verbos"], "No such option: --verbos"),
+        (["gate"], "Missing option '--against'"),
+        (["keys", "make"], "'make' is not one of 'show', 'new', 'rotate', 'revoke'"),
+        (["ship", "--back", "--status"], "--back, --status and --unsigned: one of them alone"),
+        (["ui", "--port", "65536"], "received '65536'; a number from 1 to 65535 is expected"),
+    ],
+)
+def test_words_that_mean_nothing_are_one_line_and_code_2(words, said, clone, tercet):
+    code, out, err = tercet(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert err.endswith(f"; `tercet {words[0]} --help` says what it takes\n")
+
+
+def test_an_option_that_is_none_has_a_near_match(tercet):
+    code, out, err = tercet("--versio")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("tercet: no option is named '--versio'; ")
+    assert "did you mean '--version'?" in err
+
+
+def test_a_folder_before_the_command_is_where_it_works(clone, tercet, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert tercet("compare")[2].endswith("`tercet init DIR` makes one\n")
+    code, _, err = tercet("-C", str(clone), "compare")
+    assert code == 1
+    assert "out/report/comparison.json" in err
+    assert tercet("-C", "nowhere", "compare") == (1, "", "tercet: nowhere: No such file or directory\n")
+
+
+def test_names_of_the_project_complete_a_word(clone, monkeypatch):
+    assert complete.variants("pruned") == ["pruned80-int8", "pruned80-clustered16-int8"]
+    assert complete.models("b") == ["baseline"]
+    assert complete.devices("ethos-u55") == ["ethos-u55-128"]
+    assert "digits-cnn" in complete.presets("digits-")
+    (clone / "params.yaml").write_text("quantize: [")
+    assert complete.variants("") == []
+    (clone / "params.yaml").unlink()
+    assert complete.variants("") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "index", "expected"),
+    [("tercet comp", 1, ["compare"]), ("tercet sensitivity in", 2, ["int8"]), ("tercet ship --st", 2, ["--status"])],
+)
+def test_a_shell_is_told_what_a_word_may_become(words, index, expected, clone):
+    asked = {"_TERCET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(index)}
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import console; console()"],
+        env=os.environ | asked | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == expected

@@ -239,14 +239,14 @@ def _with_holm(device: Sequence[Row]) -> list[Row]:
 
 def _with_fronts(device: Sequence[Row]) -> list[Row]:
     """Mark a device's Pareto fronts, of validation quality and what choices compare by; no two sources share one."""
-    fronts = {figure.key: _on_front(device, [cost(row, device, figure) for row in device]) for figure in drawn()}
+    fronts = {figure.key: on_front(device, [cost(row, device, figure) for row in device]) for figure in drawn()}
     return [
         row.model_copy(update={"fronts": tuple(key for key, members in fronts.items() if i in members)})
         for i, row in enumerate(device)
     ]
 
 
-def _on_front(rows: Sequence[Row], costs: Sequence[Value | None]) -> set[int]:
+def on_front(rows: Sequence[Row], costs: Sequence[Value | None]) -> set[int]:
     """The rows, by index, that are on the front of the costs of their source; those without a cost are on none."""
     sources: dict[str, list[tuple[int, float]]] = {}
     for i, known in enumerate(costs):

@@ -1,19 +1,31 @@
-"""The comparison as one HTML page that needs nothing else: no network, no script, no font."""
+"""The comparison as one HTML page that needs nothing else: no network, no font.
+
+Tables and words stand in it as they are; its scripts (`web/`) draw, filter, sort and compute by one block of figures.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.records import Comparison, Measurement, Provenance, Published, Row, estimates, notation
-from tasks.records.figures import FIGURES, QUALITY, Figure, Value, drawn, of_yardstick, told
+from tasks.records import Comparison, Measurement, Provenance, Published, Row, Subject, estimates, notation
+from tasks.records.figures import Figure, Value, of_yardstick, told
 from tasks.records.metrics import METRICS
+from tasks.report import library
 from tasks.report.advice import Advised, title, words
-from tasks.report.chart import Chart, Point, scatter
+from tasks.report.block import block, replayed_by
+from tasks.report.compare import by_device
 from tasks.report.matrix import Matrix
-from tasks.ship import speed
+from tasks.report.tree import tree
 
-RESOURCES = ("page.html.j2",)
+RESOURCES = (
+    "web/page.html.j2", "web/macros.html.j2", "web/page.css",
+    "web/state.js", "web/look.js", "web/front.js", "web/table.js", "web/detail.js", "web/use.js", "web/changes.js",
+    "web/main.js",
+)  # fmt: skip
+WEB = Path(__file__).with_name("web")
+FILTERS = ("device", "scheme", "model")  # fields of a row
+SCRIPTS = [Path(name).name for name in RESOURCES if name.endswith(".js")]  # in the order that they run
 
 
 @dataclass(frozen=True)
@@ -36,18 +48,6 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A chart and the words around it; `chart` is None where no variant has the figure."""
-
-    key: str
-    title: str
-    x_title: str
-    description: str
-    chart: Chart | None
-    why_empty: str = ""
-
-
-@dataclass(frozen=True)
 class Device:
     """A device's part of the page."""
 
@@ -55,16 +55,18 @@ class Device:
     kind: str
     provenance: str
     against: str | None  # the variant that ratios are against
-    names: tuple[str, ...]  # the headings of its lines' cells
     lines: tuple[Line, ...]
-    plots: tuple[Plot, ...]
     facts: tuple[tuple[str, str], ...]
     ran: bool  # whether any variant did
     published: tuple[tuple[str, Published], ...]  # by others, with the variant of whose network it is
 
 
 def render(
-    comparison: Comparison, advised: Advised | None = None, about: str = "", confusions: Sequence[Matrix] = ()
+    comparison: Comparison,
+    advised: Advised | None = None,
+    about: str = "",
+    confusions: Sequence[Matrix] = (),
+    subjects: Sequence[Subject] = (),
 ) -> str:
     """The page's HTML; the same records give the same bytes.
 
@@ -73,25 +75,26 @@ def render(
         advised: what to ship, which stands on top where it is known.
         about: the data, the seeds, times and versions, in a few sentences.
         confusions: of what is shipped.
+        subjects: the variants' cards, for the tree of models and what is known of layers.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    names = dict.fromkeys(row.device for row in comparison.rows)
-    plotted = [figure for figure in drawn() if any(figure.of(row) for row in comparison.rows)]
-    devices = [_device(name, [r for r in comparison.rows if r.device == name], plotted) for name in names]
+    devices = [_device(name, rows) for name, rows in by_device(comparison.rows).items()]
+    shown, script = told(comparison.rows), "\n".join(_resource(name) for name in SCRIPTS)
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
-        advice=[(title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
+        advice=[(each, title(each), words(each, comparison)) for each in (advised.devices if advised else ())],
         devices=devices,
+        names=[_heading(figure) for figure in shown],
+        lines=[(_line(row, shown), replayed_by(row.variant, row.device)) for row in comparison.rows],
+        choices={name: list(dict.fromkeys(getattr(row, name) for row in comparison.rows)) for name in FILTERS},
+        statuses=list(dict.fromkeys(row.measurement.status for row in comparison.rows)),
         about=about,
         confusions=confusions,
+        models=tree(subjects),
         absent=[(device.name, _reasons(device.lines)) for device in devices if not device.ran],
         overview=_overview(comparison.rows, devices),
         yardsticks=_yardsticks(comparison),
@@ -100,7 +103,16 @@ def render(
         marks=notation.MARKS,
         significant=notation.significant,
         used={cell.provenance for device in devices for line in device.lines for cell in line.cells},
+        style=_resource("page.css"),
+        library=library.vega(),
+        script=script,
+        policy=library.policy(library.vega(), script),
+        block=block(comparison, subjects),
     )
+
+
+def _resource(name: str) -> str:
+    return (WEB / name).read_text(encoding="utf-8")
 
 
 def _words(row: Row | None) -> dict[str, Any]:
@@ -109,7 +121,6 @@ def _words(row: Row | None) -> dict[str, Any]:
     share = row is None or row.unit == "share"
     return {
         "metric": row.metric if row else "quality",
-        "scale": f"{'in percent ' if share else ''}{'↓' if row and row.better == 'lower' else '↑'}",
         "in_percent": share,
         "lower": row is not None and row.better == "lower",
         "interval_by": judge.interval_by if judge else None,
@@ -139,7 +150,7 @@ def _yardsticks(comparison: Comparison) -> list[tuple[str, str, list[Cell]]]:
     ]
 
 
-def _device(name: str, rows: Sequence[Row], plotted: Sequence[Figure]) -> Device:
+def _device(name: str, rows: Sequence[Row]) -> Device:
     ok = [row.measurement for row in rows if row.measurement.status == "ok"]
     provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
     kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
@@ -149,9 +160,7 @@ def _device(name: str, rows: Sequence[Row], plotted: Sequence[Figure]) -> Device
         kind=kinds[0] if kinds else "",
         provenance=" and ".join(provenances) or "no figures",
         against=rows[0].anchor,
-        names=tuple(_heading(figure) for figure in shown),
         lines=tuple(_line(row, shown) for row in rows),
-        plots=tuple(_plot(name, rows, figure) for figure in plotted),
         facts=tuple(_facts(ok)),
         ran=bool(ok),
         published=tuple((row.variant, each) for row in rows for each in row.measurement.published),
@@ -189,39 +198,6 @@ def _set(figure: Figure, value: Value | None) -> Cell:
     detail = f"({ends})" if ends and value.bounds == "range" else ends or value.note
     return Cell(
         name, notation.number(figure, value), detail, value.provenance if notation.mark(figure, value) else "none"
-    )
-
-
-def _plot(device: str, rows: Sequence[Row], figure: Figure) -> Plot:
-    """Quality against a figure, as choices compare it."""
-    known = [(row, speed.cost(row, rows, figure)) for row in rows]
-    points = [_point(row, figure, cost) for row, cost in known if cost is not None and cost.value > 0]
-    best = ", ".join(point.label for point in points if point.on_front)
-    description = f"{len(points)} variants on {device} by {figure.label}. On the Pareto front: {best or 'none'}."
-    reasons = dict.fromkeys(figure.lacks(row) for row in rows if row.measurement.status == "ok")
-    why = "; ".join(reason for reason in reasons if reason)
-    chart = scatter(points) if points else None
-    return Plot(f"{device}-{figure.label}", figure.label.capitalize(), figure.axis or "", description, chart, why)
-
-
-def _point(row: Row, figure: Figure, cost: Value) -> Point:
-    judged = FIGURES[QUALITY].of(row)
-    assert judged is not None  # as of every pair that has a cost
-    around = "–".join(notation.quality(end, row.unit, row.quality_n).removesuffix(" %") for end in judged.ends)
-    value, scale = notation.quality(judged.value, row.unit, row.quality_n), 100 if row.unit == "share" else 1
-    source = notation.ENERGY_KINDS.get(cost.source, cost.origin)
-    text = f"{notation.significant(cost.value)} {figure.unit}, {source}"
-    return Point(
-        label=row.variant,
-        cost=cost.value,
-        quality=scale * judged.value,
-        low=scale * judged.ends[0],
-        high=scale * judged.ends[1],
-        group=cost.origin,
-        hollow=cost.provenance != "measured",
-        on_front=figure.key in row.fronts,
-        reference=row.variant == row.anchor,
-        title=f"{row.variant}: {row.metric} {value} [{around}], {text}",
     )
 
 

@@ -32,7 +32,7 @@ def report(params: Params) -> None:
         write_text(folder / "comparison.csv", tables.pairs(comparison))
         write_json(folder / "metrics.json", tables.metrics(comparison))
         write_text(folder / "plot.csv", tables.points(comparison))
-        write_text(folder / "index.html", page.render(comparison, advised, made_from, confusions))
+        write_text(folder / "index.html", page.render(comparison, advised, made_from, confusions, subjects))
         errors = roofline_error.find(row.measurement for row in comparison.rows)
         if errors:
             write_json(folder / "roofline.json", [error.model_dump(mode="json") for error in errors])

@@ -5,6 +5,7 @@ The tests share one copy, and each leaves it up to date, so that they may run in
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 import time
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from tasks.stages import sources
+from tests.browsing import DESKTOP, chromium, opened
 
 pytestmark = pytest.mark.timeout(900)  # minutes on a busy machine, in the first of them
 VARIANTS = {"fp32", "int8", "pruned50-clustered8-int8"}
@@ -82,6 +84,32 @@ def test_dvc_then_finds_nothing_to_do(clone):
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
     assert "Running stage" not in clone.run("dvc", "repro")
     assert (clone.root / "dvc.lock").read_bytes() == lock
+
+
+def test_the_command_in_the_report_makes_the_same_record_again(clone):
+    """Copied by a mouse, pasted into a shell: the estimate of a compiler, which is the same each time."""
+    record = clone.root / "out/benchmarks/int8@ethos-u55-128.json"
+    kept = {path: path.read_bytes() for path in (record, record.with_suffix(".npz"), clone.root / "dvc.lock")}
+    given = {"viewport": DESKTOP, "permissions": ["clipboard-read", "clipboard-write"]}
+    with chromium() as browser, opened(browser, clone.root / "out/report/index.html", **given) as page:
+        page.locator("[data-state=device]").select_option("ethos-u55-128")
+        point = page.locator('#chart svg path[aria-roledescription=point][aria-label^="int8 on "]')
+        point.hover()
+        reason = page.locator("#vg-tooltip-element").inner_text()
+        point.click()
+        page.locator("#detail").get_by_role("button", name="Copy").click()
+        page.locator("#detail").get_by_role("button", name="Copied").wait_for()
+        command = page.evaluate("navigator.clipboard.readText()")
+    rows = json.loads((clone.root / "out/report/comparison.json").read_text())["rows"]
+    (verdict,) = [row["verdict"] for row in rows if (row["variant"], row["device"]) == ("int8", "ethos-u55-128")]
+    assert verdict in reason
+    record.unlink()
+    said = clone.run(*shlex.split(command))
+    assert re.findall("Running stage '(.+)'", said) == ["benchmark@int8-ethos-u55-128"]
+    assert json.loads(record.read_text()) == json.loads(kept[record])
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
 def test_a_second_run_runs_nothing_and_is_quick(clone, outcomes):

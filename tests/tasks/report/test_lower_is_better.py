@@ -1,5 +1,6 @@
 """A comparison by an error of values: everything that shows or chooses goes by the metric's direction and unit."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from tasks.examples import Arrays
 from tasks.params import Budget, Params, Search
 from tasks.quality.score import score
-from tasks.records import Comparison, Subject, figures
+from tasks.records import Comparison, Subject
 from tasks.report import advice, compare, page
+from tasks.report.block import block
 from tasks.search.front import Aims
 from tasks.ship import champion
 
@@ -71,13 +73,15 @@ def test_the_page_and_the_advice_are_in_the_units_of_the_target(errors: Comparis
     assert "rmse +0.0201 on 200 validation examples, at most 0.02" in told[1]
     assert "higher (95 %)" in told[1]
     html = page.render(errors, advised)
-    assert "rmse ↓" in html
-    assert "rmse 2.62 [" in html
+    assert "the lower the better" in html
     assert "in percent" not in html
     assert "a paired bootstrap" in html
-    plots = page._device("host-cpu", errors.rows, figures.drawn()).plots
-    ticks = [float(tick.text) for plot in plots if plot.chart for tick in plot.chart.y_ticks]
-    assert 1.7 < min(ticks) < max(ticks) < 2.9
+    found = json.loads(block(errors, ()))
+    quality = found["figures"][0]
+    assert (quality["name"], quality["unit"], quality["lower"], quality["per"]) == ("Rmse", "", True, 1)
+    assert {row["variant"]: row["figures"]["quality"][0] for row in found["rows"]} == {
+        row.variant: pytest.approx(row.quality, rel=1e-5) for row in errors.rows
+    }
 
 
 def test_a_search_minimizes_an_error_and_takes_goals_in_its_unit() -> None:

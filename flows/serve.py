@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.start.quiet import quiet_libraries
+from tasks.bench.runner import pages
 from tasks.serve import server
 from tasks.serve.app import Limits
 
@@ -27,6 +28,8 @@ def serve(wish: Wish) -> None:
     Raises:
         TercetError: the bundle, its runtime or the port cannot be used.
     """
+    if server.worth_huge_pages(wish.bundle):  # as it was measured
+        pages.start_again()
     quiet_libraries(Path(os.devnull))  # it may be started anywhere, and leaves nothing there
     service = server.prepared(wish.bundle, wish.workers, wish.threads, wish.limits)
     listener = server.listening(wish.host, wish.port)

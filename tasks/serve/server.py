@@ -1,5 +1,6 @@
 """`tercet serve`: a bundle on a port of this machine."""
 
+import json
 import math
 import os
 import socket
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
+from tasks.bench.runner import pages
 from tasks.errors import DeviceError
 from tasks.serve import app, language, speaker
 from tasks.serve.app import Limits
@@ -36,6 +38,14 @@ class Service:
     pool: Pool
     plan: str  # in a line
     limit_s: int  # that what is being answered has when the server is to end
+
+
+def worth_huge_pages(folder: Path) -> bool:
+    """Whether a bundle's runtime gains by them; False where it cannot be told: `prepared` says what is wrong."""
+    try:
+        return pages.worth(json.loads((folder / "manifest.json").read_bytes())["program"]["options"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def prepared(folder: Path, workers: int | None, threads: int | None, limits: Limits) -> Service:

@@ -56,7 +56,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's import: els
 
 import numpy as np  # noqa: E402
 
-from . import SCHEMA, arrays, counters, keeping, machine, memory  # noqa: E402
+from . import SCHEMA, arrays, counters, keeping, machine, memory, pages  # noqa: E402
 from .arrays import Example, Model, RefusedError  # noqa: E402
 from .scenarios import SCENARIOS, Phase  # noqa: E402
 
@@ -320,9 +320,13 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != CALLER:
             raise SystemExit("the caller has ended")
+    content = sys.stdin.buffer.read()
+    request = json.loads(content)
+    if pages.worth(request.get("options", {})):
+        pages.start_again(content)
     stdout = os.dup(1)
     os.dup2(2, 1)  # the runtime prints to stdout from C++
-    response = {"schema": SCHEMA, **answer(json.load(sys.stdin))}
+    response = {"schema": SCHEMA, **answer(request)}
     with os.fdopen(stdout, "w", encoding="utf-8") as file:
         file.write(json.dumps(response, allow_nan=False) + "\n")
 

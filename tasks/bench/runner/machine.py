@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .pages import huge
+
 FEATURES = (  # what the kernels of a runtime choose by
     *("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"),
     *("asimd", "asimddp", "asimdhp", "fphp", "i8mm", "bf16", "sve", "sve2", "neon"),
@@ -35,6 +37,7 @@ def environment(package: str) -> dict[str, Any]:
         "cpus_allowed": cpus_allowed(),
         "cpu_limit": cpu_limit(),
         "container": container(),
+        "huge_pages": huge(),
     }
 
 

@@ -157,4 +157,4 @@ def test_a_kind_that_ships_nothing_gets_an_empty_bundle(
 
 def test_a_module_of_the_runner_brings_those_that_it_imports() -> None:
     assert list(shipping.closure("litert")) == ["arrays", "litert"]
-    assert list(shipping.closure("pjrt")) == ["arrays", "machine", "nvml", "pjrt", "tensors"]
+    assert list(shipping.closure("pjrt")) == ["arrays", "machine", "nvml", "pages", "pjrt", "tensors"]

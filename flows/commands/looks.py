@@ -68,9 +68,16 @@ def ui(
     if isinstance(pages, track.Command):
         print(shlex.join(pages.argv))
         print(f"{pages.note}{pages.address} (interrupt to stop)", flush=True)
+        _tell(pages.views)
         os.execve(pages.argv[0], pages.argv, os.environ | pages.environment)  # noqa: S606  # its own words, no shell
     print(f"MLflow: {pages.shown}")
+    _tell(pages.views)
     return 0
+
+
+def _tell(views: dict[str, str]) -> None:
+    for title, address in views.items():
+        print(f"{title}: {address}", flush=True)
 
 
 def publish() -> int:

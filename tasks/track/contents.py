@@ -14,6 +14,7 @@ from tasks.records.figures import FIGURES, QUALITY, Value, known, told
 from tasks.ship.manifest import Manifest
 from tasks.track import lineage
 from tasks.track.lineage import Data, digest
+from tasks.track.views import View, views
 
 LONGEST = 5000  # of a tag's value in MLflow
 SAMPLES = "samples"  # of text, among what a model's run holds and in the model's folder
@@ -61,12 +62,14 @@ class Report:
     tags: dict[str, str]
     files: tuple[Path, ...]  # as they are
     evaluations: dict[str, Path]  # by variant
+    views: tuple[View, ...] = ()  # of the experiment, which the run's description leads to
 
     @property
     def digest(self) -> str:
         """Of the files."""
         sources = (*self.files, *self.evaluations.values())
-        return digest([self.key, self.tags, [(str(path), files.sha256(path)) for path in sources]])
+        views = [(view.key, view.title, view.mode, view.state) for view in self.views]
+        return digest([self.key, self.tags, views, [(str(path), files.sha256(path)) for path in sources]])
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,7 @@ def _report(experiment: str, comparison: Comparison) -> Report:
         tags={"kind": "report", "reference": comparison.reference},
         files=tuple(path for path in (*pages, paths.PARAMS) if path.exists()),
         evaluations=evaluations,
+        views=views(comparison),
     )
 
 

@@ -5,12 +5,12 @@ import shutil
 import socket
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks import redact
 from tasks.errors import TercetError
-from tasks.track import database, server
+from tasks.track import database, saved, server
 
 HOST = "127.0.0.1"
 PORT = 5000
@@ -21,6 +21,7 @@ class Address:
     """A server that shows its pages itself."""
 
     shown: str  # without credentials
+    views: dict[str, str] = field(default_factory=dict)  # saved ones by what they show: their addresses
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Command:
     environment: dict[str, str]  # what it is told apart from its arguments, which every user of the machine can read
     address: str
     note: str = ""  # before the address: what the user must know
+    views: dict[str, str] = field(default_factory=dict)  # as an address has them
 
 
 def ui(port: int | None = None) -> Address | Command:
@@ -44,7 +46,7 @@ def ui(port: int | None = None) -> Address | Command:
     """
     uri = server.uri()
     if uri.startswith(("http://", "https://")):
-        return Address(redact.shown(uri))
+        return Address(redact.shown(uri), _views(uri, redact.shown(uri)))
     chosen, note = _port(port)
     if server.database(uri):
         with server.told(uri):
@@ -55,7 +57,8 @@ def ui(port: int | None = None) -> Address | Command:
         argv += ["--backend-store-uri", store]
     else:
         environment |= {"MLFLOW_BACKEND_STORE_URI": store}
-    return Command(tuple(argv), environment, f"http://{HOST}:{chosen}", note)
+    address = f"http://{HOST}:{chosen}"
+    return Command(tuple(argv), environment, address, note, _views(uri, address))
 
 
 def hint() -> str:
@@ -67,6 +70,12 @@ def hint() -> str:
     found = shutil.which("tercet")
     known = found is not None and Path(found).resolve() == script.resolve()
     return "tercet ui" if known else f"{shlex.quote(str(script))} ui"
+
+
+def _views(uri: str, address: str) -> dict[str, str]:
+    """The views that are known to be saved there, the comparison first."""
+    base = address.partition("?")[0].rstrip("/")
+    return {title: f"{base}/{within}" for title, within in saved.known(uri).items()}
 
 
 def _port(asked: int | None) -> tuple[int, str]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tasks import files, paths, records, redact
 from tasks.records import Evaluation
-from tasks.track import confusion, contents, database
+from tasks.track import confusion, contents, database, saved
 from tasks.track.client import client
 from tasks.track.contents import Alias, Artifact, Entry, Point, Report, Run
 from tasks.track.server import DEFAULT_URI
+from tasks.track.views import TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LIVE = paths.STATE / "curves"  # which run the training of a model streams to
 BATCH, PARAMS = 800, 100  # in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open on traces without it
+NOTE = "mlflow.note.content"  # a run's description
 DIGEST, SUPERSEDED = "record_digest", "superseded"  # tags of runs
 Outcome = Literal["sent", "already", "waiting"]
 
@@ -153,9 +155,19 @@ class Store:
             with TemporaryDirectory(prefix="tercet-report-") as folder:
                 _write_report(report, Path(folder))
                 self.client.log_artifacts(found.info.run_id, folder)
+            self._save_views(report, found)
             self.client.set_terminated(found.info.run_id, "FINISHED")
         self._supersede(runs, found)
         return outcome
+
+    def _save_views(self, report: Report, found: "MlflowRun") -> None:
+        """Save the views in the experiment, and say in the run's description where they are."""
+        for view in report.views:
+            self.client.set_experiment_tag(self.experiment, f"{TAG}{view.key}", view.state)
+        links = "\n".join(f"- [{view.title}]({view.address(self.experiment)})" for view in report.views)
+        if links:
+            self.client.set_tag(found.info.run_id, NOTE, f"`index.html` below is the report. Saved views:\n\n{links}")
+        saved.keep(self.uri, {view.title: view.address(self.experiment) for view in report.views})
 
     def _runs(self, name: str) -> "list[MlflowRun]":
         """All runs that describe the same thing, now or earlier, and the one that a training of it streams to."""

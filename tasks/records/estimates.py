@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tasks.records import Judged, Measurement
+    from tasks.records import Energy, Judged, Measurement
 
 UNKNOWN = "error not known"
 
@@ -14,10 +14,16 @@ def errors(m: "Measurement") -> dict[str, str]:
     found = {}
     if m.latency is not None and m.latency.provenance == "estimated":
         found["latency_ms"] = told(m.latency.judged)
-    if m.energy.kind.startswith("estimate_"):
-        given = ", given the latency" if m.energy.judged else ""
-        found["energy_mj"] = told(m.energy.judged) + given
+    if words := of_energy(m.energy):
+        found["energy_mj"] = words
     return found
+
+
+def of_energy(energy: "Energy") -> str:
+    """Of an estimated energy; "" of any other."""
+    if not energy.kind.startswith("estimate_"):
+        return ""
+    return told(energy.judged) + (", given the latency" if energy.judged else "")
 
 
 def told(judged: "Judged | None") -> str:

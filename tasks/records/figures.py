@@ -197,7 +197,10 @@ def _energy(
         energy = whole.energy
         each = [getattr(energy, name) if name else None for name in (value, low, high)]
         found, least, most = (known if known is None else known / whole.volume for known in each)
-        return None if found is None else Value(found, least, most, _energy_bounds(row, whole), energy.kind)
+        if found is None:
+            return None
+        note = estimates.of_energy(energy)
+        return Value(found, least, most, _energy_bounds(row, whole), energy.kind, note=note)
 
     return read
 

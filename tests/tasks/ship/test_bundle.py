@@ -13,10 +13,11 @@ from ai_edge_litert.interpreter import Interpreter
 from tasks import files, paths
 from tasks.errors import DataError
 from tasks.params import Params
-from tasks.records import Comparison, Row, read
+from tasks.records import Comparison, Energy, Judged, Latency, Row, read
 from tasks.stages import bundle as stage
 from tasks.track import contents
 from tests.bundles import CLASSIFICATION, IMAGES, champion, prepared
+from tests.phases import changed
 
 ROOT = Path(__file__).resolve().parents[3]
 Serve = Callable[..., "subprocess.CompletedProcess[str]"]  # of conftest.py
@@ -118,6 +119,30 @@ def test_the_manifest_says_what_is_shipped_and_why(ready: Path, params: Params) 
     assert len(checked.stdout.splitlines()) == len(before) - 1
     stage.bundle(params, "host-cpu")
     assert {path: path.read_bytes() for path in bundle.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("judged", [Judged(rows=12, mean=0.16, median=0.12, worst=0.41), None])
+def test_an_estimate_is_shipped_with_its_error_or_that_nobody_knows_it(
+    ready: Path, params: Params, judged: Judged | None
+) -> None:
+    """In the manifest, and in the card that people read."""
+    own = read(Comparison, paths.REPORT / "comparison.json")
+    told = Latency(provenance="estimated", ms_p50=0.1, judged=judged)
+    spent = Energy(kind="estimate_published", mj=2.0, low_mj=1.0, high_mj=4.0, judged=judged)
+    rows = [
+        row.model_copy(update={"measurement": changed(row.measurement, latency=told, energy=spent)})
+        if (row.variant, row.device) == ("int8", "ethos-u55-128")
+        else row
+        for row in own.rows
+    ]
+    own.model_copy(update={"rows": tuple(rows)}).save(paths.REPORT / "comparison.json")
+    stage.bundle(params, "ethos-u55-128")
+    bundle = paths.bundle("ethos-u55-128")
+    figures = json.loads((bundle / "manifest.json").read_text())["figures"]
+    known = "mean error 16% on 12 published figures left out, worst 41%" if judged else "error not known"
+    given = ", given the latency" if judged else ""
+    assert (figures["latency_ms"]["note"], figures["energy_mj"]["note"]) == (known, known + given)
+    assert (bundle / "MODEL_CARD.md").read_text().count(known) >= 2
 
 
 def test_an_accelerator_gets_its_compiled_file_and_a_stand_in(

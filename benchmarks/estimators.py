@@ -10,17 +10,21 @@ Takes seconds. Seen: README.md, beside this.
 """
 
 import argparse
+import json
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from machine import record
 
-from tasks.published import estimate, judge, networks, power, table
+from tasks.published import compiled, estimate, judge, language, networks, power, table
 from tasks.published.estimate import Kernels
+from tasks.published.fit import STYLES
 from tasks.published.judge import Guess
+from tasks.published.language import Token
 from tasks.published.runtimes import APPLICATION, MICRO, RUNTIMES
 from tasks.published.table import INTEGERS
 from tasks.published.work import work
@@ -31,6 +35,9 @@ BARS: dict[str, tuple[str, float]] = {  # by what runtimes are called: as users 
 }
 ENERGY = {"processors": (MICRO, 0.10), "accelerators": (("gap9", "syntiant", "cortex-m33+mvp"), 0.20)}
 COST_MS = 50
+RECORDS = Path(__file__).parent / "records"
+PEAKS_GB_S = {"raspberry-pi-5": 17.1, "a100-80gb": 2039}  # of their datasheets
+NOT_FITTED = ("edge-tpu", "gap9", "openvx", "qualcomm-low-power-ai")
 
 
 def fitted_together() -> list[Kernels]:
@@ -145,6 +152,75 @@ def bars() -> list[dict[str, Any]]:
     return found
 
 
+def tokens() -> list[dict[str, Any]]:
+    """Language models: published tokens, each left out, beside the bytes at the peak of the memory; and our own."""
+    found = []
+    for name, runtime in language.RUNTIMES.items():
+        known = language.tokens(language.rows(name), name)
+        line = {"runtime": name, "board": runtime.board, **errors(language.left_out(known))}
+        line["energy_given_the_time"] = errors(language.energies_left_out(known))
+        if peak := PEAKS_GB_S.get(runtime.board):
+            naive = [Guess(each.model, "", each.size / peak * 1e3, each.ms) for each in known]
+            line["at_the_peak"] = errors(naive)
+        found.append(line)
+    for name, known in (("ours, H100", of_h100()), ("ours, this processor", of_processor())):
+        at_once = [Guess(each.model, "", each.size, each.ms) for each in known]
+        found.append(
+            {"runtime": name, **errors(language.left_out(known)), "at_the_measured_bandwidth": errors(at_once)}
+        )
+    for line in found:
+        print(f"tokens, {line['runtime']}: {line['mean']:.1%} of {line['rows']}, worst {line['worst']:.1%}")
+    return found
+
+
+def of_h100() -> list[Token]:
+    """Our records of bfloat16 on an H100; the size is what the bytes take at the bandwidth of a copy then, in ms."""
+    rows = json.loads((RECORDS / "h100-lm.json").read_text())["rows"]
+    own = {name: row for name, row in rows.items() if re.fullmatch(r"\w+-bf16-decode-\d+", name)}
+    return [
+        Token(
+            model=name,
+            size=1e3 * row["bytes_read"] / row["copy_bytes_per_s"],
+            ms=1e3 * int(name.rsplit("-", 1)[1]) / row["ours_tokens_per_s"],
+            mj=None,
+        )
+        for name, row in own.items()
+    ]
+
+
+def of_processor() -> list[Token]:
+    """Likewise of SmolLM2 by LiteRT on this processor, and the bandwidth of its memory as measured between."""
+    groups = json.loads((RECORDS / "language-peers.json").read_text())["groups"]
+    return [
+        Token(
+            model=f"{each['bits']}, {each['threads']}",
+            size=each["reads"] / median(each["memory_gb_s"]) / 1e6,
+            ms=each["sides"]["tercet"]["decode_ms"],
+            mj=None,
+        )
+        for each in groups
+    ]
+
+
+def not_fitted() -> list[dict[str, Any]]:
+    """Accelerators whose networks left out are too far off, or told no better than by one constant."""
+    found = []
+    for core in NOT_FITTED:
+        rows = [row for row in table.rows() if row.core == core and row.network and row.latency_ms and row.numeric]
+        ours = errors(estimate.left_out(rows, tuple(STYLES)))
+        line = {"core": core, "network_left_out": ours, "naive": errors(estimate.naive(rows))}
+        print(f"not fitted, {core}: {ours['mean']:.0%} of {ours['rows']}, one constant {line['naive']['mean']:.0%}")
+        found.append(line)
+    return found
+
+
+def compilers() -> dict[str, Any]:
+    """Vela's cycles beside published ones."""
+    found = errors(compiled.guesses("ethos-u55-128"))
+    print(f"Vela, Ethos-U55: off by {found['mean']:.1%} on {found['rows']} network")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Errors of the estimates from published figures.")
     parser.add_argument("--record", type=Path)
@@ -165,7 +241,8 @@ def main() -> None:
     print(
         f"one estimate costs at most {max(line['cost_ms'] for line in lines):.0f} ms of processor time; bar {COST_MS}"
     )
-    record(options.record, bars=bars(), estimators=lines)
+    others = {"tokens": tokens(), "not_fitted": not_fitted(), "compilers": compilers()}
+    record(options.record, bars=bars(), estimators=lines, **others)
 
 
 if __name__ == "__main__":

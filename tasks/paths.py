@@ -15,6 +15,7 @@ DEVICES = Path("infra/devices")
 OWN_DEVICES = Path("devices")  # of a project, without the catalog's
 ARM64 = Path("infra/arm64")  # what an emulated Arm processor is made of
 PUBLISHED = Path("infra/published/latency.csv")  # what others have measured
+COMPILED = Path("infra/published/compiled.csv")  # what compilers say of the same networks
 SUPPORT = Path("infra/support.json")  # which operator runs where, as probed
 OUT = Path("out")
 CODE = OUT / "code"

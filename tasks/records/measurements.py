@@ -56,6 +56,8 @@ class Judged(Record):
     @property
     def told(self) -> str:
         """In words."""
+        if self.rows == 1:
+            return f"off by {self.mean:.0%} on the only published figure"
         return f"mean error {self.mean:.0%} on {self.rows} published figures left out, worst {self.worst:.0%}"
 
 

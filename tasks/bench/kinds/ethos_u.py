@@ -27,6 +27,7 @@ from tasks.errors import DeviceError, UnsupportedError, suggest
 from tasks.formats import tflite
 from tasks.formats.schemes import SCHEMES
 from tasks.process import Told, told
+from tasks.published import compiled
 from tasks.records import Energy, Latency, Measurement, Memory
 from tasks.scratch import scratch
 
@@ -105,7 +106,7 @@ def foretell(artifact: Artifact, device: Device) -> Foretold:
     report = _running(artifact, device)
     if report.cpu:
         raise UnsupportedError(_fallen_back(report))
-    return Foretold(_latency(report), energy(report, artifact.card.scheme))
+    return Foretold(_latency(report, device), energy(report, artifact.card.scheme))
 
 
 def _running(artifact: Artifact, device: Device) -> Report:
@@ -117,8 +118,18 @@ def _running(artifact: Artifact, device: Device) -> Report:
     return report
 
 
-def _latency(report: Report) -> Latency:
-    return Latency(provenance="estimated", ms_p50=report.number("inference_time") * 1e3)
+def _latency(report: Report, device: Device) -> Latency:
+    """The compiler's, with how far it was off where cycles are published."""
+    assert isinstance(device, EthosU)
+    ms, judged = report.number("inference_time") * 1e3, compiled.error(device.accelerator)
+    return Latency(provenance="estimated", ms_p50=ms, judged=judged)
+
+
+def fingerprint(device: Device) -> dict[str, Any]:
+    """The published figures that the error is of."""
+    assert isinstance(device, EthosU)
+    found = compiled.error(device.accelerator)
+    return {"judged": found.model_dump()} if found else {}
 
 
 def _share(report: Report) -> float:
@@ -266,7 +277,7 @@ def _result(request: Request, report: Report) -> Measurement:
         "environment": {"compiler": f"ethos-u-vela {version('ethos-u-vela')}"},
     }
     if not report.cpu:
-        latency, figures = _latency(report), energy(report, request.artifact.card.scheme)
+        latency, figures = _latency(report, request.device), energy(report, request.artifact.card.scheme)
         return request.result(status="ok", latency=latency, energy=figures, details=details, **common)
     reason = _fallen_back(report)
     nothing = Energy(kind="none", reason="operators on the CPU are not in the estimate")
@@ -290,6 +301,7 @@ KIND = Kind(
     schema=EthosU,
     package="ethos-u-vela",
     probe=probe,
+    fingerprint=fingerprint,
     measure=measure,
     ships=ships,
     embeds=True,

@@ -10,6 +10,7 @@ from tasks.bench.kinds import ethos_u
 from tasks.bench.request import Artifact, Request
 from tasks.errors import DeviceError, UnsupportedError
 from tasks.quantize import ai_edge
+from tasks.records import estimates
 
 Pair = Callable[[str, str], Request]
 
@@ -152,3 +153,14 @@ def test_a_network_without_products_runs_all_the_same(pair: Pair, monkeypatch: p
     assert measurement.status == "ok"
     assert measurement.latency is not None
     assert measurement.latency.ms_p50 == pytest.approx(0.002)
+
+
+@pytest.mark.parametrize(("name", "known"), [("ethos-u55-128", True), ("ethos-u85-256", False)])
+def test_it_stands_in_the_record(pair: Callable[[str, str], Request], name: str, known: bool) -> None:
+    measurement = ethos_u.measure(pair("int8", name)).measurement
+    assert measurement.latency is not None
+    assert (measurement.latency.judged is not None) == known
+    assert estimates.errors(measurement)["latency_ms"] == (
+        "off by 7% on the only published figure" if known else "error not known"
+    )
+    assert ("judged" in devices.fingerprint(devices.load(name))) == known

@@ -61,6 +61,7 @@ RUNTIMES = {
     "neural-art": Runtime((MODEL_ZOO,), ("neural-art",)),  # of an STM32N6
     "mvp": Runtime((("Silicon Labs (runtime not read)", None),), ("cortex-m33+mvp",)),
     "syntiant": Runtime((("Syntiant SDK", None),), ("syntiant",)),
+    "ncnn-vulkan": Runtime((("ncnn benchncnn, Vulkan", None),), ("tegra-gpu",)),
     "k1": Runtime((("self-developed", None),), ("rv64gcvb",)),
 }
 BUILT_APART = ("_max_performance", "_min_ram")  # of other settings than the runtime's other figures

@@ -340,13 +340,14 @@ def test_a_power_left_out_is_the_mean_of_the_other_networks() -> None:
     assert [guess.published for guess in power.left_out(made)] == [10.0, 30.0, 60.0]
 
 
-def test_an_accelerator_is_fitted_by_a_style_that_no_processor_has() -> None:
-    """Seven MobileNets of an STM32N6: each left out is nearer than by one constant, and its range holds it."""
-    kernels = Kernels("neural-art")
+@pytest.mark.parametrize(("kernels", "count"), [(Kernels("neural-art"), 7), (Kernels("ncnn-vulkan", "float32"), 10)])
+def test_an_accelerator_is_fitted_by_a_style_that_no_processor_has(kernels: Kernels, count: int) -> None:
+    """Seven MobileNets of an STM32N6, and seven networks of two Jetsons' GPUs: nearer than by one constant."""
     guesses, naive = estimate.guesses(kernels), estimate.naive(estimate.rows(kernels))
-    assert len(guesses) == 7
-    assert fmean(abs(guess.error) for guess in guesses) < 0.25 < 0.5 < fmean(abs(guess.error) for guess in naive)
-    assert "array" in runtimes.RUNTIMES["neural-art"].styles
+    assert len(guesses) == count
+    assert fmean(abs(guess.error) for guess in guesses) < 0.3 < 0.9 < fmean(abs(guess.error) for guess in naive)
+    assert judge.factor(guesses) < 4
+    assert "array" in runtimes.RUNTIMES[kernels.runtime].styles
     assert all("array" not in runtimes.RUNTIMES[name].styles for name in (*MICRO, "ncnn", "xnnpack", "x-linux-ai"))
 
 

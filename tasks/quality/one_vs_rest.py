@@ -54,6 +54,7 @@ def _paired(mine: Array, theirs: Array, truth: Array) -> Paired:
 METRIC = Metric(
     task="classification",
     keep="tasks.quality.kept:of_classes",
+    by_class=True,
     value=macro,
     interval=_interval,
     paired=_paired,

@@ -68,12 +68,12 @@ def evaluate(params: Params, variant: str) -> None:
 def _by_class(test: Score, truth: Array) -> tuple[tuple[ClassFigures, ...], Array]:
     """How each class fares, and which is taken for which; nothing where a metric keeps neither classes nor scores."""
     names, scores = dataset.spec().classes, np.array(test.kept)
-    of_classes = METRICS.load(test.metric).keep.endswith(":of_classes")
-    if not test.predictions and not of_classes:
+    by_class = METRICS.load(test.metric).by_class
+    if not test.predictions and not by_class:
         return (), np.zeros((0, 0), np.int64)
-    predicted = scores.argmax(axis=1) if of_classes else np.array(test.predictions)
+    predicted = scores.argmax(axis=1) if by_class else np.array(test.predictions)
     counts = confusion.matrix(truth, predicted, len(names))
-    return confusion.figures(counts, names, one_vs_rest.of_each(scores, truth) if of_classes else ()), counts
+    return confusion.figures(counts, names, one_vs_rest.of_each(scores, truth) if by_class else ()), counts
 
 
 def _sample(artifact: Made, validation: Examples) -> Sample | None:

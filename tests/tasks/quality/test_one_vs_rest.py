@@ -4,8 +4,9 @@ from sklearn.metrics import roc_auc_score
 
 from tasks.errors import InvalidError
 from tasks.examples import Arrays
-from tasks.quality import confusion, one_vs_rest
+from tasks.quality import confusion, kept, one_vs_rest
 from tasks.quality.score import paired, score
+from tasks.records.metrics import METRICS, judging
 
 RNG = np.random.default_rng(0)
 TRUTH = RNG.integers(0, 3, 200)
@@ -46,3 +47,11 @@ def test_figures_of_classes_say_their_areas_where_they_are_known():
     counts = confusion.matrix(TRUTH, outputs(1.0).argmax(axis=1), 3)
     assert [each.auc for each in confusion.figures(counts, ("a", "b", "c"), [0.5, None, 1.0])] == [0.5, None, 1.0]
     assert [each.auc for each in confusion.figures(counts, ("a", "b", "c"))] == [None] * 3
+
+
+@pytest.mark.parametrize("name", judging("classification"))
+def test_a_metric_says_whether_it_keeps_the_score_of_each_class(name):
+    metric = METRICS.load(name)
+    answers = np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]], np.float32)
+    found = getattr(kept, metric.keep.split(":")[1])(answers, {"label": np.array([0, 0, 1])})
+    assert metric.by_class == np.array_equal(found, answers)

@@ -22,7 +22,7 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
 
     Raises:
         DataError: there is one class only, or a split would be empty, or lack what the task needs, or judge what it
-            is of.
+            is of, or has an example of an earlier one.
     """
     if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
         raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
@@ -56,7 +56,7 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
         if not len(examples):
             total = len(source.train)
             raise DataError(f"prepare: the {name} split of {total} examples is empty; raise its share or add data")
-    twins.check({"train": train, "validation": validation, "test": test})
+    twins.check({"train": train, "validation": validation, "test": test}, params)
     return {name: _bare(examples) for name, examples in splits.items()}
 
 
@@ -105,20 +105,17 @@ def _part(examples: Examples, share: float, params: Prepare, rng: np.random.Gene
         case "group":
             taken = whole_groups(examples.targets[BY], share, rng, _strata(examples))
         case "random":
-            taken = _drawn(examples, share, rng)
+            taken = _drawn(examples, share, params, rng)
     left = np.setdiff1d(np.arange(len(examples)), taken)
     if BEGIN in examples.targets and taken.size:  # no row of a later window has been learnt from
         left = left[examples.targets[BY][left] < examples.targets[BEGIN][taken].min()]
     return examples.take(left), examples.take(taken)
 
 
-def _drawn(examples: Examples, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """By chance, each class in its share; a text that is there several times goes where the first of them does."""
+def _drawn(examples: Examples, share: float, params: Prepare, rng: np.random.Generator) -> NDArray[np.int64]:
+    """By chance, each class in its share; what is there several times goes where the first of it does."""
     taken = draw(_strata(examples), share, rng)
-    if not twins.are_texts(examples):
-        return taken
-    _, first, text = np.unique(twins.digests(examples), return_index=True, return_inverse=True)
-    return np.flatnonzero(np.isin(first[text], taken))
+    return taken if params.split.repeats == "allowed" else twins.together(examples, taken)
 
 
 def _at_most(examples: Examples, count: int, rng: np.random.Generator) -> Examples:

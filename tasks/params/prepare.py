@@ -40,6 +40,9 @@ class Split(Section):
     # that has the times or groups: of a csv, of rows of sentences, or `columns.<name>` of an npz. Groups of a folder's
     # images or texts are the folders within those of the classes, those of docstrings the files: no column names them
     column: str | None = None
+    # equal examples, as rows of a table. together: on one side where they are parted by chance, and an error where they
+    # are in two splits all the same; allowed: they are observations of their own (a table of few categories)
+    repeats: Literal["together", "allowed"] = "together"
 
 
 class Prepare(Section):

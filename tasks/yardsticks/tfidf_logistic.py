@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks.errors import DataError
-from tasks.examples import Array, Examples, dataset, twins
+from tasks.examples import Array, Arrays, Examples, dataset
 from tasks.examples.dataset import LABEL
 from tasks.members import YardstickMethod
 from tasks.params.yardstick import TfidfLogistic
@@ -31,7 +31,7 @@ def predict(train: Examples, judged: Examples, seed: int, *, c: float) -> Array:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    if not twins.are_texts(train):
+    if not _are_texts(train):
         raise DataError("tfidf-logistic: one input of texts expected; use logistic or trees for other data")
     classes, labels = dataset.spec().classes, train.targets[LABEL]
     present = np.unique(labels)
@@ -44,6 +44,12 @@ def predict(train: Examples, judged: Examples, seed: int, *, c: float) -> Array:
     answers = np.zeros((len(judged), len(classes)))
     answers[:, present] = model.predict_proba(asked)
     return answers
+
+
+def _are_texts(examples: Examples) -> bool:
+    if not isinstance(examples, Arrays):
+        return False
+    return all(array.dtype == object and array.ndim == 1 for array in examples.inputs.values())
 
 
 YARDSTICK = YardstickMethod(schema=TfidfLogistic, predict=predict, tasks=("classification",), raw=True)

@@ -144,7 +144,7 @@ def test_a_class_of_the_test_alone_is_told(project):
         folder.load(section())
 
 
-def test_the_same_image_in_training_and_in_test_is_told(project):
+def test_the_same_image_in_training_and_in_test_is_told(project, caplog):
     write(project / "photos" / "train")
     write(project / "photos" / "test", count=3, seed=1)
     (project / "photos" / "test" / "dog" / "x.png").write_bytes(
@@ -153,6 +153,20 @@ def test_the_same_image_in_training_and_in_test_is_told(project):
     told = r"photos/train/dog/007\.png: in the (train|validation) split, and the same as photos/test/dog/x\.png"
     with pytest.raises(DataError, match=told):
         prepared()
+    prepared(split={"repeats": "allowed"})
+    assert "1 of its 10 images are in an earlier split too" in caplog.text
+
+
+def test_copies_of_an_image_are_on_one_side(project):
+    write(project / "photos")
+    for place in range(8):
+        (project / "photos" / "dog" / f"copy{place}.png").write_bytes(
+            (project / "photos" / "dog" / "007.png").read_bytes()
+        )
+    for seed in range(4):
+        prepared(seed=seed)
+        digests = [{digest for digest, _ in dataset.load(name).index} for name in ("train", "validation", "test")]
+        assert len(set.union(*digests)) == sum(map(len, digests))
 
 
 def test_a_file_that_changed_or_went_is_told_when_it_is_read(project):

@@ -164,7 +164,9 @@ def anomalies(tmp_path, test=True, **more):
 
 
 def test_a_reconstruction_is_trained_on_what_is_normal_and_judged_on_both(tmp_path):
-    params = Prepare(source="npz", path=".", task="reconstruction", validation=0.4)
+    params = Prepare(
+        source="npz", path=".", task="reconstruction", validation=0.4, split={"repeats": "allowed"}
+    )  # the test has the arrays of training
     source = anomalies(tmp_path)
     splits = split(source, params)
     assert set(splits["train"].targets["label"]) == set(splits["calibration"].targets["label"]) == {0}

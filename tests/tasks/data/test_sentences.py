@@ -156,7 +156,7 @@ def test_the_same_text_in_training_and_test_is_refused_by_its_words(tmp_path):
     csv(tmp_path / "train.csv")
     csv(tmp_path / "test.csv", [("new", "good", "x"), ROWS[7]])
     params = section(tmp_path)
-    with pytest.raises(DataError, match=r"1 of 2 texts of the test split .*number 1, .*: text 7 of für; delete one"):
+    with pytest.raises(DataError, match=r"1 of 2 examples of the test split .*number 1, .*: text 7 of für; delete one"):
         split(load(params), params)
 
 

@@ -74,4 +74,4 @@ def test_more_than_there_are_is_refused(count: int, said: str, project: Path) ->
 def test_a_table_without_numbers_is_refused(project: Path) -> None:
     (project / "t.csv").write_text("\n".join(["a,kind", *(f"{'xyz'[i % 3]},{i % 2}" for i in range(40))]))
     with pytest.raises(DataError, match=r"prepare\.components: an input of numbers expected"):
-        prepare(least.params(SOURCES["table"][1] | {"components": 2}))
+        prepare(least.params(SOURCES["table"][1] | {"components": 2, "split": {"repeats": "allowed"}}))

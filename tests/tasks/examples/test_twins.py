@@ -1,6 +1,7 @@
 """How examples are parted: by time, by whole groups, and that what is the same in two splits is told."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -115,21 +116,79 @@ def test_a_split_that_says_half_is_refused(told):
         Prepare(source="digits", split={"by": "time", "column": "day"})
 
 
-def test_rows_that_are_in_two_splits_are_counted_and_the_first_is_named(project, caplog):
+def parted_by_somebody(project):
+    """Training, and a test of four rows of which two are rows of training."""
     write(project / "train.csv")
     header, *rows = (project / "train.csv").read_text().splitlines()
     new = [f"{9 + i},r,2026-05-01,user1,0" for i in range(4)]
     (project / "test.csv").write_text("\n".join([header, new[0], rows[5], new[1], rows[7]]))
-    features = {"day": {"kind": "unused"}}
-    params = section(path=".", features=features)
-    splits = split(table.load(params), params)
+    return f"split: {float(rows[5].split(',')[0])}, g, user5"
+
+
+def test_rows_of_training_in_the_test_are_an_error_that_names_the_first(project):
+    shown = parted_by_somebody(project)
+    params = section(path=".", features={"day": {"kind": "unused"}})
+    told = r"2 of 4 examples of the test split .* number 1, the same as number \d+ of the (train|validation) "
+    with pytest.raises(DataError, match=told + re.escape(shown) + ".*prepare.split.repeats: allowed"):
+        split(table.load(params), params)
+
+
+def test_rows_that_may_repeat_are_counted_and_the_first_is_named(project, caplog):
+    shown = parted_by_somebody(project)
+    params = section(path=".", features={"day": {"kind": "unused"}}, split={"repeats": "allowed"})
+    assert len(split(table.load(params), params)["test"]) == 4
     assert "2 of 4 examples of the test split are in an earlier one too" in caplog.text
-    assert "the first is number 1, the same as number" in caplog.text
-    assert f"split: {float(rows[5].split(',')[0])}, g, user5" in caplog.text
-    assert len(splits["test"]) == 4
+    assert shown in caplog.text
 
 
 def test_splits_without_such_rows_say_nothing(project, caplog):
     write(project / "rows.csv")
     split(table.load(section()), section())
-    assert "earlier one" not in caplog.text
+    assert not caplog.text
+
+
+def few(path, kinds):
+    """90 rows of as many kinds, each with a class, a moment and a user."""
+    rows = [
+        f"{i % kinds},{'rgb'[i % kinds % 3]},2026-{1 + i // 28:02}-{1 + i % 28:02},u{i % 8},{i % 2}" for i in range(90)
+    ]
+    path.write_text("\n".join(["x,color,day,user,kind", *rows]))
+
+
+FEW = {"features": {"user": {"kind": "unused"}, "day": {"kind": "unused"}}}
+
+
+def sides(splits):
+    """Of each row the splits that it is in."""
+    found = {}
+    for name in ("train", "validation", "test"):
+        for row in zip(*(array[:, 0].tolist() for array in splits[name].inputs.values()), strict=True):
+            found.setdefault(row, set()).add(name)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_rows_are_on_one_side_unless_they_may_repeat(project, seed):
+    few(project / "rows.csv", 30)
+    apart = sides(split(table.load(section(**FEW)), section(**FEW, seed=seed)))
+    assert {len(each) for each in apart.values()} == {1}
+    assert len(apart) == 30
+    params = section(**FEW, seed=seed, split={"repeats": "allowed"})
+    splits = split(table.load(params), params)
+    assert max(len(each) for each in sides(splits).values()) > 1
+    assert [len(splits[name]) for name in ("train", "validation", "test")] == [58, 14, 18]
+
+
+def test_so_many_repeats_that_shares_may_be_missed_are_told(project, caplog):
+    few(project / "rows.csv", 30)
+    split(table.load(section(**FEW)), section(**FEW))
+    assert "60 of 90 examples repeat another" in caplog.text
+    assert "prepare.split.repeats: allowed" in caplog.text
+
+
+def test_an_equal_row_of_another_time_is_another_row_and_of_another_user_is_not(project):
+    few(project / "rows.csv", 6)
+    by_time, by_user = (section(**FEW, split={"by": by, "column": c}) for by, c in (("time", "day"), ("group", "user")))
+    assert max(len(each) for each in sides(split(table.load(by_time), by_time)).values()) > 1
+    with pytest.raises(DataError, match=r"examples of the (validation|test) split are in an earlier one too"):
+        split(table.load(by_user), by_user)

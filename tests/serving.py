@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from tasks import files
 from tasks.bench import shipping
-from tasks.examples import images, preprocess
+from tasks.examples import images, preprocess, tables, texts
 from tasks.serve import server
 from tasks.serve.app import Limits
 from tasks.serve.server import Service
@@ -40,7 +40,7 @@ def bundle(
     """A bundle as `pack` seals it: the program, what reads and runs it, the manifest and the digests."""
     (folder / "runner").mkdir(parents=True)
     shutil.copyfile(program, folder / program.name)
-    for script in (preprocess, classify, images):
+    for script in (preprocess, tables, texts, classify, images):
         shutil.copyfile(str(script.__file__), folder / Path(str(script.__file__)).name)
     for name, path in shipping.closure(module).items():
         shutil.copyfile(path, folder / "runner" / f"{name}.py")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tasks.data import sizes
 from tasks.errors import DataError, suggest
-from tasks.examples import preprocess
+from tasks.examples import tables
 from tasks.files import below
 
 LONGEST = 2**20  # bytes of a text, or of a line of JSON
@@ -44,7 +44,7 @@ def of_csv(path: Path, keys: Keys) -> list[Row]:
     """
     sizes.check(str(path), path.stat().st_size * GROWTH)
     try:
-        table = preprocess.cells(path)
+        table = tables.cells(path)
     except UnicodeDecodeError as error:
         raise _not_utf8(str(path), error) from None
     except (OSError, ValueError) as error:

@@ -17,7 +17,7 @@ import numpy as np
 
 from tasks import files
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays, preprocess
+from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import LABEL, Source
 from tasks.members import DataSource
 from tasks.params import Prepare
@@ -106,7 +106,7 @@ def parsed(where: Path) -> Ratings:
         DataError: see `load`.
     """
     try:
-        table = preprocess.cells(where)
+        table = tables.cells(where)
     except UnicodeDecodeError:
         raise DataError(f"{where}: UTF-8 expected; save it as such") from None
     except (OSError, ValueError) as error:
@@ -125,9 +125,9 @@ def parsed(where: Path) -> Ratings:
     return Ratings(tuple(users.tolist()), tuple(items.tolist()), user[order], item[order], numbers["rating"][order])
 
 
-def _numbers(where: Path, table: preprocess.Table, name: str) -> Array:
+def _numbers(where: Path, table: tables.Table, name: str) -> Array:
     try:
-        found = preprocess.numbers(name, table)
+        found = tables.numbers(name, table)
     except ValueError as error:
         raise DataError(f"{where}: {error}") from None
     if (wrong := np.flatnonzero(~np.isfinite(found))).size:
@@ -136,7 +136,7 @@ def _numbers(where: Path, table: preprocess.Table, name: str) -> Array:
     return found
 
 
-def _check_once(where: Path, table: preprocess.Table) -> None:
+def _check_once(where: Path, table: tables.Table) -> None:
     """Refuse an item that a user has rated twice: one row might be learnt from and the other one judge."""
     seen: dict[tuple[str, str], int] = {}
     for line, user, item in zip(table.lines, table.columns["user"], table.columns["item"], strict=True):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays, preprocess
+from tasks.examples import Array, Arrays, preprocess, tables
 from tasks.examples.dataset import BEGIN, BY, LABEL, Source
 from tasks.files import sha256
 from tasks.members import DataSource
@@ -62,7 +62,7 @@ def load(params: Prepare) -> Source:
     path = _path(params)
     with _plain(path) as file:
         try:
-            table = preprocess.cells(file)
+            table = tables.cells(file)
         except UnicodeDecodeError:
             raise DataError(f"{path}: UTF-8 expected; save it as such") from None
         except (OSError, EOFError, ValueError) as error:
@@ -94,13 +94,13 @@ def _plain(path: Path) -> Iterator[Path]:
         yield plain
 
 
-def _column(path: Path, table: preprocess.Table, name: str) -> list[str]:
+def _column(path: Path, table: tables.Table, name: str) -> list[str]:
     if name not in table.columns:
         raise DataError(f"{path}: no column is named {name!r}; {suggest(name, table.columns)}")
     return table.columns[name]
 
 
-def _check_order(path: Path, table: preprocess.Table, name: str) -> None:
+def _check_order(path: Path, table: tables.Table, name: str) -> None:
     """Refuse rows that are not each later than the one before: what comes later would tell what was earlier."""
     before: tuple[tuple[float, str], str] | None = None
     for line, cell in zip(table.lines, _column(path, table, name), strict=True):
@@ -115,7 +115,7 @@ def _check_order(path: Path, table: preprocess.Table, name: str) -> None:
 
 def _moment(where: str, cell: str) -> tuple[float, str]:
     """What has the order of time: a number, or behind 0 a date as a text."""
-    if preprocess.NUMBER.fullmatch(cell):
+    if tables.NUMBER.fullmatch(cell):
         return float(cell), ""
     if found := USUAL.fullmatch(cell):
         month, day, year = found.groups()
@@ -127,10 +127,10 @@ def _moment(where: str, cell: str) -> tuple[float, str]:
         raise DataError(f"{where}: {told}; received {cell!r}") from None
 
 
-def _values(path: Path, table: preprocess.Table, name: str, params: Prepare) -> Array:
+def _values(path: Path, table: tables.Table, name: str, params: Prepare) -> Array:
     _column(path, table, name)
     try:
-        found = preprocess.numbers(name, table)
+        found = tables.numbers(name, table)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
     least = np.finfo(np.float32).tiny if params.change == "log" else -np.inf

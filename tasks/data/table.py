@@ -16,7 +16,7 @@ import numpy as np
 
 from tasks.data import sizes
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays, preprocess
+from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import BY, LABEL, Source
 from tasks.files import sha256
 from tasks.members import DataSource
@@ -34,7 +34,7 @@ class Table:
     """A file and its cells."""
 
     path: Path
-    cells: preprocess.Table
+    cells: tables.Table
 
     def column(self, name: str) -> list[str]:
         """The cells of a column that must be there.
@@ -67,16 +67,16 @@ def load(params: Prepare) -> Source:
     Raises:
         DataError: a file is missing or broken, or a cell is not what its column is of; the message names both.
     """
-    tables = [_read(path) for path in _paths(params)]
-    columns = _columns(tables[0], params)
-    classes = _classes(tables[0], params)
-    train, *test = (Arrays(_inputs(table, columns), _told(table, classes, params)) for table in tables)
+    found = [_read(path) for path in _paths(params)]
+    columns = _columns(found[0], params)
+    classes = _classes(found[0], params)
+    train, *test = (Arrays(_inputs(table, columns), _told(table, classes, params)) for table in found)
     return Source(
         kinds={INPUTS[kind]: kind for kind in columns},  # type: ignore[misc]  # a key is a kind
         train=train,
         test=test[0] if test else None,
         classes=classes,
-        origin={table.path.name: sha256(table.path) for table in tables},
+        origin={table.path.name: sha256(table.path) for table in found},
         columns={INPUTS[kind]: names for kind, names in columns.items()},
     )
 
@@ -96,7 +96,7 @@ def _paths(params: Prepare) -> list[Path]:
 def _read(path: Path) -> Table:
     sizes.check(str(path), path.stat().st_size * GROWTH)
     try:
-        return Table(path, preprocess.cells(path))
+        return Table(path, tables.cells(path))
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such"
@@ -133,11 +133,11 @@ def _kind(table: Table, name: str, told: str | None) -> str | None:
             f"prepare.features.{name}.kind: a column is number, category, date or unused; received {told!r}"
         )
     cells = table.column(name)
-    known = [cell for cell in cells if cell.lower() not in preprocess.MISSING]
+    known = [cell for cell in cells if cell.lower() not in tables.MISSING]
     if not name or not known:
         log.warning("%s: it has no %s and is left out", where, "name" if not name else "cell that says anything")
         return None
-    strange = [cell for cell in known if not preprocess.NUMBER.fullmatch(cell)]
+    strange = [cell for cell in known if not tables.NUMBER.fullmatch(cell)]
     if not strange:
         return "number"
     if all(DATE.fullmatch(cell) for cell in known):
@@ -172,7 +172,7 @@ def _classes(table: Table, params: Prepare) -> tuple[str, ...]:
     if 2 * len(values) > len(cells):
         told = f"{target!r} has {len(values)} different values in {len(cells)} rows"
         raise DataError(f"{table.path}: {told}, which are no classes; of numbers set `prepare.task: regression`")
-    numeric = all(preprocess.NUMBER.fullmatch(value) for value in values)
+    numeric = all(tables.NUMBER.fullmatch(value) for value in values)
     if numeric and len({float(value) for value in values}) < len(values):
         raise DataError(
             f"{table.path}: {target!r}: each class written in one way expected; received {', '.join(sorted(values))}"
@@ -183,8 +183,7 @@ def _classes(table: Table, params: Prepare) -> tuple[str, ...]:
 def _inputs(table: Table, columns: dict[str, tuple[str, ...]]) -> dict[str, Array]:
     try:
         return {
-            INPUTS[kind]: preprocess.pick({"kind": kind, "columns": names}, table.cells)
-            for kind, names in columns.items()
+            INPUTS[kind]: tables.pick({"kind": kind, "columns": names}, table.cells) for kind, names in columns.items()
         }
     except ValueError as error:
         raise DataError(f"{table.path}: {error}; correct it, or tell the kind of the column") from None
@@ -207,7 +206,7 @@ def _groups(table: Table, name: str) -> Array:
 def _times(table: Table, name: str) -> Array:
     """Numbers, or dates that have their order as texts."""
     cells = _full(table, name)
-    if all(preprocess.NUMBER.fullmatch(cell) for cell in cells):
+    if all(tables.NUMBER.fullmatch(cell) for cell in cells):
         return np.array(cells, np.float64)
     for where, cell in table.rows(name):
         if not DATE.fullmatch(cell):
@@ -231,7 +230,7 @@ def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
     if params.task in ("classification", "reconstruction"):
         return _numbers(table, classes, _targets(params)[0])
     try:
-        values = np.stack([preprocess.numbers(name, table.cells) for name in _targets(params)], axis=1)
+        values = np.stack([tables.numbers(name, table.cells) for name in _targets(params)], axis=1)
     except ValueError as error:
         raise DataError(f"{table.path}: {error}") from None
     if params.task == "multilabel":

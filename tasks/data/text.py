@@ -15,7 +15,7 @@ import numpy as np
 from tasks.data import sizes as limits
 from tasks.data import tokenized
 from tasks.errors import DataError
-from tasks.examples import Array, preprocess, vocabulary
+from tasks.examples import Array, texts, vocabulary
 from tasks.examples.dataset import LABEL, TEXT_BYTES, Source
 from tasks.examples.tokens import Tokens, every_place, smallest, windows
 from tasks.files import below
@@ -52,8 +52,8 @@ def windows_of(content: bytes, name: str, params: Prepare) -> Source:
     Raises:
         DataError: it is no UTF-8, or too short for a window.
     """
-    ids, classes = np.frombuffer(content, np.uint8), [chr(number) for number in range(preprocess.BYTES)]
-    sizes, tokenizer = np.ones(preprocess.BYTES, np.uint8), None
+    ids, classes = np.frombuffer(content, np.uint8), [chr(number) for number in range(texts.BYTES)]
+    sizes, tokenizer = np.ones(texts.BYTES, np.uint8), None
     merges: list[list[str]] = []
     if params.tokens == "characters":
         ids, classes = _characters(content, name)
@@ -62,7 +62,7 @@ def windows_of(content: bytes, name: str, params: Prepare) -> Source:
         ids, classes, sizes, tokenizer = tokenized.tokens(_text(content, name), params.tokenizer, name)
     if params.tokens == "bpe":
         text, merges = _text(content, name), _learnt(content, name, params)
-        ids, classes = vocabulary.numbers(text, merges), preprocess.words(merges)
+        ids, classes = vocabulary.numbers(text, merges), texts.words(merges)
         sizes = np.array([len(each) for each in classes], np.uint8)  # a sign stands for a byte
     if len(ids) <= params.length:
         raise DataError(f"{name}: more than {params.length} tokens, prepare.length, expected; received {len(ids)}")
@@ -86,7 +86,7 @@ def _learnt(content: bytes, name: str, params: Prepare) -> list[list[str]]:
     """The merges by what stands before validation and test."""
     training = content[: _cuts(len(content), params)[0]].decode("utf-8", "ignore")  # it may end within a character
     merges = vocabulary.learn(training, params.vocabulary)
-    if (found := len(preprocess.words(merges))) < params.vocabulary:
+    if (found := len(texts.words(merges))) < params.vocabulary:
         raise DataError(f"{name}: prepare.vocabulary: no more than {found} tokens can be learnt from so short a text")
     return merges
 
@@ -118,7 +118,7 @@ def _content(path: Path) -> bytes:
 
 def _characters(content: bytes, name: str) -> tuple[Array, list[str]]:
     """The numbers of the characters, as small as they may be, and the characters in the order of their numbers."""
-    points = preprocess.code_points(_text(content, name))
+    points = texts.code_points(_text(content, name))
     known, numbers = np.unique(points, return_inverse=True)
     return numbers.astype(smallest(len(known))), [chr(point) for point in known]
 

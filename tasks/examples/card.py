@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.examples import Examples, preprocess
+from tasks.examples import Examples, texts
 from tasks.examples.dataset import LABEL, Source, tensor_spec
 from tasks.examples.tokens import Tokens, counts
 from tasks.files import sha256
@@ -60,7 +60,7 @@ def _cut(splits: dict[str, Examples], described: dict[str, Any]) -> dict[str, di
     lengths = {name: entry["length"] for name, entry in described["inputs"].items() if entry["kind"] == "text"}
     return {
         name: {
-            split: sum(len(preprocess.tokens(text)) > length for text in examples.arrays().inputs[name])
+            split: sum(len(texts.tokens(text)) > length for text in examples.arrays().inputs[name])
             for split, examples in splits.items()
         }
         for name, length in lengths.items()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import DataError, suggest
-from tasks.examples import Array, Arrays, Examples, batches, components, dataset, first, preprocess
+from tasks.examples import Array, Arrays, Examples, batches, components, dataset, first, preprocess, tables, texts
 from tasks.examples.dataset import BEGIN, BY, LABEL, TEXT_BYTES, Source
 from tasks.examples.tokens import Tokens
 from tasks.params import Feature, Prepare
@@ -98,7 +98,7 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
         values = [_values(column, size) for column, size in zip(raw.T, sizes, strict=True)]
         return entry | {"values": values, "vocabulary": sum(len(each) + 1 for each in values)}
     if kind == "date":
-        moments = np.array([[preprocess.days(cell) for cell in row] for row in raw], np.float64)
+        moments = np.array([[tables.days(cell) for cell in row] for row in raw], np.float64)
         known = [column[~np.isnan(column)] for column in moments.T]
         means, deviations = ([float(f(each)) if each.size else 0.0 for each in known] for f in (np.mean, np.std))
         return entry | {"mean": means, "scale": [deviation or 1.0 for deviation in deviations]}
@@ -178,16 +178,16 @@ def describe(name: str, found: str, train: Examples, params: Prepare, highest: i
     return _array(kind, raw, told, highest)
 
 
-def vocabulary(texts: NDArray[np.str_], size: int) -> list[str]:
+def vocabulary(raw: NDArray[np.str_], size: int) -> list[str]:
     """The reserved entries, then the most frequent tokens; equally frequent ones alphabetically.
 
     Args:
-        texts: [n].
+        raw: texts, [n].
         size: at most so many entries, the reserved ones among them.
     """
-    counts = Counter(token for text in texts for token in preprocess.tokens(str(text)))
+    counts = Counter(token for text in raw for token in texts.tokens(str(text)))
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
-    return [*preprocess.RESERVED, *ranked][:size]
+    return [*texts.RESERVED, *ranked][:size]
 
 
 def channel_statistics(parts: Iterable[NDArray[np.uint8]]) -> tuple[list[float], list[float]]:

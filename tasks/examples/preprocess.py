@@ -1,6 +1,6 @@
 """From raw inputs to what the model reads. The pipeline uses this file, and bundles ship it: stdlib and numpy only.
 
-A text's own tokenizer needs the package `tokenizers`, for such a text alone.
+`tables` and `texts`, which travel with it, read tables and make numbers of texts.
 
 `preprocess.json` says what to do with each input:
 
@@ -31,47 +31,25 @@ Inputs from a table say which of its columns they are of; what is missing there 
 Errors are ValueErrors, because nothing of the project is there on a device.
 """
 
-import csv
 import json
-import math
-import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import texts
+from .tables import Table, cells, days, pick
+
+__all__ = [  # what a bundle's `classify.py` and its server take of tables is found here
+    "Table", "apply", "cells", "changes", "days", "pick", "read", "ready_shape", "step",
+]  # fmt: skip
 SCHEMA_VERSION = 1
 ARRAYS = ("array", "number", "series")
-BYTES = 256
 PARTS_OF_A_DATE = 5
 YEAR_D, WEEK_D = 365.2425, 7
 NUMBERED = ("id", "category", "tokens")
-PADDING, UNKNOWN = 0, 1  # token numbers
-RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # what stands for a number that is not known, in lower case
-DELIMITERS = ",;\t|"
-TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
-
-
-# what a text is parted into before pairs of bytes are merged: lines' ends, words, numbers and signs, each with a space
-# before it, and blanks. The whole line of a text so is parted as in the text. Python and Oniguruma read it alike.
-PARTS = (
-    r"\n+| ?[^\x00-@\[-`{-\x7f]+| ?[0-9]+| ?[!-/:-@\[-`{-~]+"
-    r"|[\x00-\x09\x0b-\x20\x7f]+(?![^\x00-\x20\x7f])|[\x00-\x20\x7f]"
-)
-SHOWN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that GPT-2's table shows as they are
-
-
-class Table(NamedTuple):
-    """The cells of a table."""
-
-    columns: dict[str, list[str]]  # by name
-    lines: list[int]  # of the file, where each row begins
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -117,7 +95,7 @@ def _ready(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
     if spec["kind"] == "image":
         return _image(spec, raw)
     if spec["kind"] == "text":
-        return _text(spec, raw)
+        return texts.by_words(spec, raw)
     if spec["kind"] in ARRAYS:
         return _array(spec, raw)
     if spec["kind"] in NUMBERED:
@@ -156,91 +134,6 @@ def changes(change: str, raw: NDArray[Any]) -> NDArray[np.float64]:
     return step(change, raw[:, :-1], raw[:, 1:])
 
 
-def cells(path: Path) -> Table:
-    """The cells of a CSV file with a header, without the space around them. Blank lines are no rows.
-
-    Fields are parted by commas, semicolons, tabs or bars, whichever the header has most of. UTF-8.
-
-    Raises:
-        ValueError: a row has more or fewer fields than the header, two columns have one name, or there is no row.
-    """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
-        try:
-            header = [name.strip() for name in next(rows, [])]
-            table, lines, line = [], [], rows.line_num + 1
-            for row in rows:
-                if len(row) > 1 or any(cell.strip() for cell in row):
-                    table.append(row)
-                    lines.append(line)
-                line = rows.line_num + 1
-        except csv.Error as error:
-            raise ValueError(f"line {rows.line_num}: {error}") from None
-    if not table:
-        raise ValueError("a header and at least one row expected")
-    if twice := [name for name in header if name and header.count(name) > 1]:
-        raise ValueError(f"the header has the column {twice[0]!r} twice")
-    for line, row in zip(lines, table, strict=True):
-        if len(row) != len(header):
-            raise ValueError(f"line {line}: {len(header)} fields as in the header expected; received {len(row)}")
-    return Table({name: [row[place].strip() for row in table] for place, name in enumerate(header)}, lines)
-
-
-def numbers(name: str, table: Table) -> NDArray[np.float64]:
-    """A column of numbers, NaN where a cell says that there is none: float64 [n].
-
-    Raises:
-        ValueError: a cell is no number.
-    """
-    found = np.empty(len(table.lines))
-    for place, cell in enumerate(table.columns[name]):
-        if not NUMBER.fullmatch(cell) and cell.lower() not in MISSING:
-            raise ValueError(f"line {table.lines[place]}: column {name!r}: a number expected; received {cell!r}")
-        found[place] = float(cell) if NUMBER.fullmatch(cell) else np.nan
-    return found
-
-
-def days(cell: str) -> float:
-    """The days from 1970 to a date, such as 2026-01-31 or 2026-01-31T12:00, in parts too; NaN where there is none.
-
-    Raises:
-        ValueError: it is no date.
-    """
-    if cell.lower() in MISSING:
-        return math.nan
-    try:
-        moment = datetime.fromisoformat(cell.replace("Z", "+00:00"))
-    except ValueError:
-        raise ValueError(f"a date such as 2026-01-31 or 2026-01-31T12:00:00 expected; received {cell!r}") from None
-    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1)) / timedelta(days=1)
-
-
-def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
-    """An input's raw form from the cells of a table: floats or str objects [n, columns].
-
-    Raises:
-        ValueError: a column is not there, or is not of numbers.
-    """
-    if absent := [name for name in spec["columns"] if name not in table.columns]:
-        raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table.columns)}")
-    if spec["kind"] == "number":
-        return np.stack([numbers(name, table) for name in spec["columns"]], axis=1)
-    for name in spec["columns"] if spec["kind"] == "date" else ():
-        for line, cell in zip(table.lines, table.columns[name], strict=True):
-            try:
-                days(cell)
-            except ValueError as error:
-                raise ValueError(f"line {line}: column {name!r}: {error}") from None
-    return np.array([table.columns[name] for name in spec["columns"]], object).T
-
-
-def tokens(text: str) -> list[str]:
-    """The lower-case words and signs of a text, in order."""
-    return TOKEN.findall(text.lower())
-
-
 def _image(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     shape = tuple(spec["shape"])
     if shape[-1] == 1 and raw.ndim == len(shape):  # as programs for images give grey ones
@@ -269,7 +162,7 @@ def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
     if "values" in spec:
         return _categories(spec, raw)
     if spec["kind"] == "tokens" and raw.dtype.kind in "UO":
-        raw = _last(spec, raw)
+        raw = texts.last(spec, raw)
     ready: NDArray[np.int32] = _array(spec | {"dtype": "int32"}, raw)
     if ready.size and not 0 <= ready.min() <= ready.max() < spec["vocabulary"]:
         raise ValueError(
@@ -308,87 +201,8 @@ def _dates(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     return ready
 
 
-def code_points(text: str) -> NDArray[np.uint32]:
-    """The numbers of a text's characters."""
-    return np.frombuffer(text.encode("utf-32-le"), "<u4")
-
-
-def signs() -> list[str]:
-    """The printable character that stands for each byte in a byte-level BPE: Radford et al., 2019 (GPT-2)."""
-    hidden = [byte for byte in range(BYTES) if byte not in SHOWN]
-    return [chr(byte if byte in SHOWN else BYTES + hidden.index(byte)) for byte in range(BYTES)]
-
-
-def words(merges: list[list[str]]) -> list[str]:
-    """The tokens of a byte-level BPE in the order of their numbers: single bytes, then what each merge makes."""
-    return list(dict.fromkeys([*sorted(signs()), *map("".join, merges)]))
-
-
-def pairs(text: str, merges: list[list[str]]) -> list[int]:
-    """The tokens of a text by byte-level BPE: of two neighbours those first that were merged first.
-
-    Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016).
-    """
-    sign, rank = signs(), {tuple(pair): place for place, pair in enumerate(merges)}
-    number = {word: place for place, word in enumerate(words(merges))}
-    found: list[int] = []
-    for part in re.findall(PARTS, text):
-        row = [sign[byte] for byte in part.encode()]
-        while len(row) > 1:
-            best = min(pairwise(row), key=lambda pair: rank.get(pair, len(rank)))
-            if best not in rank:
-                break
-            place = 0
-            while place < len(row) - 1:
-                if (row[place], row[place + 1]) == best:
-                    row[place : place + 2] = ["".join(best)]
-                place += 1
-        found += [number[word] for word in row]
-    return found
-
-
-def _last(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int64]:
-    """The last tokens of each text; in front of a short one stand spaces."""
-    (length,) = spec["shape"]
-    if empty := [place for place, text in enumerate(raw) if not str(text)]:
-        raise ValueError(f"text {empty[0] + 1} of {len(raw)} is empty; what follows is told of one token at least")
-    if "tokenizer" in spec:
-        return _by_tokenizer(spec["tokenizer"], raw, length)
-    if "merges" in spec:
-        (space,) = pairs(" ", spec["merges"])
-        rows = [pairs(str(text), spec["merges"])[-length:] for text in raw]
-        return np.array([[space] * (length - len(row)) + row for row in rows], np.int64).reshape(-1, length)
-    texts = [str(text).rjust(length)[-length:] for text in raw]
-    if "characters" not in spec:
-        return np.array([list(text.encode()[-length:]) for text in texts], np.int64).reshape(-1, length)
-    known = code_points(spec["characters"])
-    points = np.array([code_points(text) for text in texts]).reshape(-1, length)
-    place = np.minimum(np.searchsorted(known, points), len(known) - 1)
-    return np.where(known[place] == points, place, len(known))
-
-
-def _by_tokenizer(tokenizer: dict[str, Any], raw: NDArray[Any], length: int) -> NDArray[np.int64]:
-    from tokenizers import Tokenizer
-
-    maker = Tokenizer.from_str(json.dumps(tokenizer))
-    space = maker.encode(" ", add_special_tokens=False).ids[:1]
-    found = [maker.encode(str(text), add_special_tokens=False).ids[-length:] for text in raw]
-    return np.array([space * (length - len(ids)) + ids for ids in found], np.int64).reshape(-1, length)
-
-
 def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     ready = raw.astype(np.float32)
     ready -= np.asarray(spec["mean"], np.float32)
     ready /= np.asarray(spec["scale"], np.float32)
-    return ready
-
-
-def _text(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
-    if raw.dtype.kind not in "UO" or raw.ndim != 1 or not all(isinstance(text, str) for text in raw):
-        raise ValueError(f"texts of str [n] expected; received {raw.dtype} {list(raw.shape)}")
-    number = {token: index for index, token in enumerate(spec["vocabulary"])}
-    ready = np.full((len(raw), spec["length"]), PADDING, np.int32)
-    for row, text in zip(ready, raw, strict=True):
-        found = [number.get(token, UNKNOWN) for token in tokens(str(text))[: spec["length"]]]
-        row[: len(found)] = found
     return ready

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.examples import Array, preprocess
+from tasks.examples import Array, texts
 
 OTHER = "[other]"  # the character that no text of the training data has
 NEVER = 0xFF  # no byte of UTF-8
@@ -25,7 +25,7 @@ def tokenizer(entry: dict[str, Any]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     if entry.get("bytes"):
-        made = Tokenizer(models.BPE({sign: number for number, sign in enumerate(preprocess.signs())}, []))
+        made = Tokenizer(models.BPE({sign: number for number, sign in enumerate(texts.signs())}, []))
         made.pre_tokenizer, made.decoder = _bytewise(), decoders.ByteLevel()
         return made
     if "merges" in entry:
@@ -49,7 +49,7 @@ def maker(entry: dict[str, Any]) -> Any:
 def end(entry: dict[str, Any]) -> int:
     """A token that no text has, and that may so end one: runtimes ask for one that does."""
     if "merges" in entry:
-        return sorted(preprocess.signs()).index(preprocess.signs()[NEVER])
+        return sorted(texts.signs()).index(texts.signs()[NEVER])
     return NEVER if entry.get("bytes") else len(entry["characters"])
 
 
@@ -63,7 +63,7 @@ def learn(text: str, size: int) -> list[list[str]]:
     made = _merging([])
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        initial_alphabet=preprocess.signs(),
+        initial_alphabet=texts.signs(),
         max_token_length=LONGEST,
         min_frequency=2,
         show_progress=False,
@@ -74,16 +74,16 @@ def learn(text: str, size: int) -> list[list[str]]:
 
 def numbers(text: str, merges: list[list[str]]) -> Array:
     """The tokens of a text, as small as they may be; little more than them is in memory at a time."""
-    made, kind = _merging(merges), np.min_scalar_type(len(preprocess.words(merges)) - 1)
+    made, kind = _merging(merges), np.min_scalar_type(len(texts.words(merges)) - 1)
     return np.concatenate([np.array(made.encode(piece).ids, kind) for piece in _pieces(text)])
 
 
 def _merging(merges: list[list[str]]) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    known = {word: number for number, word in enumerate(preprocess.words(merges))}
+    known = {word: number for number, word in enumerate(texts.words(merges))}
     made = Tokenizer(models.BPE(known, [(one, other) for one, other in merges]))
-    parted = pre_tokenizers.Split(Regex(preprocess.PARTS), "isolated")
+    parted = pre_tokenizers.Split(Regex(texts.PARTS), "isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence([parted, _bytewise()])
     made.decoder = decoders.ByteLevel()
     return made

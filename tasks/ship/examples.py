@@ -17,7 +17,7 @@ from tasks.bench.request import Made
 from tasks.bench.setup import Shipped, accepted
 from tasks.bench.transport import Local
 from tasks.errors import DeviceError, UnsupportedError
-from tasks.examples import Array, Arrays, dataset, preprocess
+from tasks.examples import Array, Arrays, dataset, preprocess, tables
 from tasks.examples.dataset import LABEL
 from tasks.formats.schemes import SCHEMES
 from tasks.scratch import scratch
@@ -91,7 +91,7 @@ def _table(folder: Path, raw: Arrays, inputs: dict[str, Any]) -> Path:
     }
     with path.open("w", encoding="utf-8", newline="") as file:
         # what the names have most of, for a reader takes what the header has most of
-        writer = csv.writer(file, delimiter=max(preprocess.DELIMITERS, key="".join(columns).count))
+        writer = csv.writer(file, delimiter=max(tables.DELIMITERS, key="".join(columns).count))
         writer.writerow(["", *columns])
         writer.writerows([number, *row] for number, row in enumerate(zip(*columns.values(), strict=True)))
     return path

@@ -11,7 +11,7 @@ from tasks.bench.kinds import KINDS
 from tasks.bench.request import Made as Artifact
 from tasks.bench.request import made_in
 from tasks.errors import DataError, UnsupportedError
-from tasks.examples import images, preprocess
+from tasks.examples import images, preprocess, tables, texts
 from tasks.params import Budget
 from tasks.records import Measurement, Record, Row
 from tasks.records.figures import FIGURES, Value, judged, known
@@ -70,7 +70,7 @@ def fill(folder: Path, name: str, row: Row, checkpoint: Path | None) -> Filled:
     reads_images = any(entry["kind"] == "image" for entry in inputs.values())
     if any("tokenizer" in entry for entry in inputs.values()):
         shipped = replace(shipped, requires=(*shipped.requires, shipping.required("tokenizers")))
-    for script in (preprocess, classify, *([images] if reads_images else [])):
+    for script in (preprocess, tables, texts, classify, *([images] if reads_images else [])):
         source = Path(str(script.__file__))
         shutil.copyfile(source, folder / source.name)
     shutil.copyfile(paths.packaged(Path("LICENSE")), folder / LICENCE)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.data.table import load
 from tasks.errors import DataError
-from tasks.examples import dataset, preprocess
+from tasks.examples import dataset, preprocess, tables
 from tasks.params import Prepare
 from tasks.stages.prepare import prepare
 from tests import least
@@ -112,12 +112,12 @@ def test_semicolons_tabs_quotes_and_marks_at_the_front(project):
     (project / "people.csv").write_bytes(
         b"\xef\xbb\xbf" + b'a;"b;c";alive\n1;"x ""y"";\nz";1\n2;q;0\n3;q;1\n4;"x ""y"";\nz";0\n'
     )
-    assert preprocess.cells(project / "people.csv").columns["b;c"] == ['x "y";\nz', "q", "q", 'x "y";\nz']
+    assert tables.cells(project / "people.csv").columns["b;c"] == ['x "y";\nz', "q", "q", 'x "y";\nz']
     assert load(section()).columns == {"numbers": ("a",), "categories": ("b;c",)}
     (project / "people.csv").write_text("a\tb\n1,5\t2")
-    assert preprocess.cells(project / "people.csv") == ({"a": ["1,5"], "b": ["2"]}, [2])
+    assert tables.cells(project / "people.csv") == ({"a": ["1,5"], "b": ["2"]}, [2])
     (project / "people.csv").write_text("a|b\r\n\r\n1,5|2\r\n")
-    assert preprocess.cells(project / "people.csv") == ({"a": ["1,5"], "b": ["2"]}, [3])
+    assert tables.cells(project / "people.csv") == ({"a": ["1,5"], "b": ["2"]}, [3])
 
 
 @given(st.lists(st.lists(st.text("ab\"',;\n é", max_size=6), min_size=2, max_size=2), min_size=1, max_size=9))
@@ -128,7 +128,7 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["one", "two"], *table])
     columns = {name: [row[place].strip() for row in table] for place, name in enumerate(("one", "two"))}
-    assert preprocess.cells(path).columns == columns
+    assert tables.cells(path).columns == columns
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_dates_become_how_late_and_where_in_year_and_week(project):
     np.testing.assert_allclose(weeks[0], weeks[2], atol=1e-5)
     assert np.abs(weeks[0] - weeks[1]).max() > 0.3
     noon = preprocess.apply(entry, np.array([["2024-01-01T12:00:00Z"]], object))[0, 0]
-    assert noon == pytest.approx((preprocess.days("2024-01-01") + 0.5 - entry["mean"][0]) / entry["scale"][0], abs=1e-5)
+    assert noon == pytest.approx((tables.days("2024-01-01") + 0.5 - entry["mean"][0]) / entry["scale"][0], abs=1e-5)
 
 
 @pytest.mark.parametrize(("cell", "told"), [("2024-02-30", {}), ("soon", {"features": {"day": {"kind": "date"}}})])
@@ -209,8 +209,8 @@ def test_a_date_in_a_row_of_its_own_is_made_ready_as_in_training(project):
     written(project, [f"2024-01-{i + 1:02},{i},{i % 2}" for i in range(31)], "day,size,alive")
     entries = prepared()
     (project / "new.csv").write_text("size,day\n3,2030-06-01\n4,\n")
-    table = preprocess.cells(project / "new.csv")
-    ready = preprocess.apply(entries["dates"], preprocess.pick(entries["dates"], table))
+    table = tables.cells(project / "new.csv")
+    ready = preprocess.apply(entries["dates"], tables.pick(entries["dates"], table))
     assert ready.shape == (2, 5)
     assert ready[0, 0] > 100
     assert not ready[1].any()

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.data.text import load
 from tasks.errors import DataError
-from tasks.examples import batches, dataset, preprocess
+from tasks.examples import batches, dataset, preprocess, texts
 from tasks.examples.tokens import Tokens
 from tasks.params import Prepare
 from tasks.stages.prepare import prepare
@@ -147,7 +147,7 @@ def words(**more):
 def test_pieces_of_words_are_windows_too(project):
     (project / "text.txt").write_text(TEXT, encoding="utf-8")
     splits, row, at = words(), TEXT.encode(), 0
-    classes, signs = dataset.spec().classes, preprocess.signs()
+    classes, signs = dataset.spec().classes, texts.signs()
     assert len(classes) == 270
     for name in ("train", "validation", "test"):
         part = splits[name]

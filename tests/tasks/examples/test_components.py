@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from tasks import paths
 from tasks.errors import DataError
-from tasks.examples import dataset, preprocess
+from tasks.examples import dataset, preprocess, tables
 from tasks.stages.prepare import prepare
 from tests import least
 
@@ -56,7 +56,7 @@ def test_what_is_shipped_does_the_same_with_raw_input(project: Path) -> None:
     table(project)
     prepare(least.params(SOURCES["table"][1] | {"components": 2}))
     described = json.loads((paths.DATA / "preprocess.json").read_text())["inputs"]["numbers"]
-    raw = preprocess.pick(described, preprocess.cells(project / "t.csv"))
+    raw = tables.pick(described, tables.cells(project / "t.csv"))
     ready = preprocess.apply(described, raw)
     assert ready.shape == (80, 2)
     part = dataset.load_raw("test").arrays().inputs["numbers"]

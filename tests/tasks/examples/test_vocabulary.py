@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.examples import preprocess, vocabulary
+from tasks.examples import preprocess, texts, vocabulary
 
 BYTES = {"kind": "tokens", "shape": [64], "vocabulary": 256, "bytes": True}
 
@@ -46,14 +46,14 @@ def test_a_text_comes_back_from_what_was_learnt(text):
     found = made.encode(text).ids
     assert made.decode(found) == text
     assert "".join(made.id_to_token(number) for number in found) == "".join(
-        preprocess.signs()[byte] for byte in text.encode()
+        texts.signs()[byte] for byte in text.encode()
     )
     assert vocabulary.end(BPE) not in found
 
 
 @given(ANY)
 def test_what_is_shipped_reads_a_text_likewise(text):
-    assert preprocess.pairs(text, MERGES) == vocabulary.tokenizer(BPE).encode(text).ids
+    assert texts.pairs(text, MERGES) == vocabulary.tokenizer(BPE).encode(text).ids
 
 
 @given(ANY, st.integers(0, 9))
@@ -72,12 +72,12 @@ def test_what_stands_together_most_often_is_merged_first():
     """By hand: of "abab…" first a and b, then twice that, and so on."""
     merges = vocabulary.learn("abababab\n" * 4, 259)
     assert merges == [["a", "b"], ["ab", "ab"], ["abab", "abab"]]
-    assert preprocess.words(merges)[256:] == ["ab", "abab", "abababab"]
+    assert texts.words(merges)[256:] == ["ab", "abab", "abababab"]
 
 
 def test_the_same_text_gives_the_same_merges():
     assert vocabulary.learn(WORDS, 290) == MERGES
-    assert len(preprocess.words(MERGES)) == 290
+    assert len(texts.words(MERGES)) == 290
 
 
 def test_the_last_tokens_of_a_text_are_taken_with_spaces_before_a_short_one():

@@ -76,6 +76,8 @@ def test_the_bundle_classifies_with_numpy_and_the_runtime_alone(
         ),
         "runner",
         "sbom.cdx.json",
+        "tables.py",
+        "texts.py",
     ]
 
 

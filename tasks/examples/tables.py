@@ -1,0 +1,105 @@
+"""From a CSV file to the raw inputs of a model of tables. Bundles ship this file: stdlib and numpy only.
+
+Errors are ValueErrors, because nothing of the project is there on a device.
+"""
+
+import csv
+import math
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # what stands for a number that is not known, in lower case
+DELIMITERS = ",;\t|"
+
+
+class Table(NamedTuple):
+    """The cells of a table."""
+
+    columns: dict[str, list[str]]  # by name
+    lines: list[int]  # of the file, where each row begins
+
+
+def cells(path: Path) -> Table:
+    """The cells of a CSV file with a header, without the space around them. Blank lines are no rows.
+
+    Fields are parted by commas, semicolons, tabs or bars, whichever the header has most of. UTF-8.
+
+    Raises:
+        ValueError: a row has more or fewer fields than the header, two columns have one name, or there is no row.
+    """
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
+        try:
+            header = [name.strip() for name in next(rows, [])]
+            table, lines, line = [], [], rows.line_num + 1
+            for row in rows:
+                if len(row) > 1 or any(cell.strip() for cell in row):
+                    table.append(row)
+                    lines.append(line)
+                line = rows.line_num + 1
+        except csv.Error as error:
+            raise ValueError(f"line {rows.line_num}: {error}") from None
+    if not table:
+        raise ValueError("a header and at least one row expected")
+    if twice := [name for name in header if name and header.count(name) > 1]:
+        raise ValueError(f"the header has the column {twice[0]!r} twice")
+    for line, row in zip(lines, table, strict=True):
+        if len(row) != len(header):
+            raise ValueError(f"line {line}: {len(header)} fields as in the header expected; received {len(row)}")
+    return Table({name: [row[place].strip() for row in table] for place, name in enumerate(header)}, lines)
+
+
+def numbers(name: str, table: Table) -> NDArray[np.float64]:
+    """A column of numbers, NaN where a cell says that there is none: float64 [n].
+
+    Raises:
+        ValueError: a cell is no number.
+    """
+    found = np.empty(len(table.lines))
+    for place, cell in enumerate(table.columns[name]):
+        if not NUMBER.fullmatch(cell) and cell.lower() not in MISSING:
+            raise ValueError(f"line {table.lines[place]}: column {name!r}: a number expected; received {cell!r}")
+        found[place] = float(cell) if NUMBER.fullmatch(cell) else np.nan
+    return found
+
+
+def days(cell: str) -> float:
+    """The days from 1970 to a date, such as 2026-01-31 or 2026-01-31T12:00, in parts too; NaN where there is none.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    if cell.lower() in MISSING:
+        return math.nan
+    try:
+        moment = datetime.fromisoformat(cell.replace("Z", "+00:00"))
+    except ValueError:
+        raise ValueError(f"a date such as 2026-01-31 or 2026-01-31T12:00:00 expected; received {cell!r}") from None
+    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1)) / timedelta(days=1)
+
+
+def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
+    """An input's raw form from the cells of a table: floats or str objects [n, columns].
+
+    Raises:
+        ValueError: a column is not there, or is not of numbers.
+    """
+    if absent := [name for name in spec["columns"] if name not in table.columns]:
+        raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table.columns)}")
+    if spec["kind"] == "number":
+        return np.stack([numbers(name, table) for name in spec["columns"]], axis=1)
+    for name in spec["columns"] if spec["kind"] == "date" else ():
+        for line, cell in zip(table.lines, table.columns[name], strict=True):
+            try:
+                days(cell)
+            except ValueError as error:
+                raise ValueError(f"line {line}: column {name!r}: {error}") from None
+    return np.array([table.columns[name] for name in spec["columns"]], object).T

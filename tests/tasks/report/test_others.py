@@ -23,8 +23,8 @@ def published(folder: Path, network: str, board: str, precision: str) -> tuple[P
     return beside(written(folder / "model.tflite", networks.NETWORKS[network]().products, precision), precision, board)
 
 
-def verdict(make: SimpleNamespace, folder: Path, network: str, board: str) -> str:
-    """Of int8 against fp32, where both are estimated alike, so that nothing but what others say tells them apart."""
+def verdict(make: SimpleNamespace, folder: Path, network: str, board: str, reference: str = "float32") -> str:
+    """Of int8 against fp32, or what stands for that: both are estimated alike, so only what others say parts them."""
     latency = Latency(provenance="estimated", ms_p50=1.0, ms_low=0.5, ms_high=2.0)
     floats, integers = (
         changed(
@@ -33,7 +33,7 @@ def verdict(make: SimpleNamespace, folder: Path, network: str, board: str) -> st
             ratio=None,
             published=published(folder, network, board, precision),
         )
-        for name, precision in (("fp32", "float32"), ("int8", "int8"))
+        for name, precision in (("fp32", reference), ("int8", "int8"))
     )
     told: Comparison = make.comparison([floats, integers])
     return next(row.verdict for row in told.rows if row.variant == "int8")
@@ -61,6 +61,10 @@ def test_eight_bits_that_bring_little(
 def test_eight_bits_that_bring_something_are_not_warned_of(make: SimpleNamespace, tmp_path: Path) -> None:
     """A Raspberry Pi 3's MobileNet is faster by both of its threads' counts, by more than a tenth."""
     assert "others have" not in verdict(make, tmp_path, "mobilenet_v1-1.0-224", "raspberry-pi-3-b-plus").lower()
+
+
+def test_nothing_is_said_of_a_precision_against_itself(make: SimpleNamespace, tmp_path: Path) -> None:
+    assert "others have" not in verdict(make, tmp_path, "resnet50-224", "jetson-agx-orin", "int8").lower()
 
 
 def test_scales_by_channel_that_leave_the_accelerator(make: SimpleNamespace, tmp_path: Path) -> None:

@@ -308,9 +308,10 @@ def test_application_processors_ranges_hold_nine_in_ten_networks_that_they_were_
 
 
 def test_eight_bits_gain_what_was_published_and_not_what_the_peaks_allow() -> None:
-    """ResNet-50 is slower in integers on the RK3588, a fifth faster on a Raspberry Pi 4; the peaks say twice."""
+    """ResNet-50 is slower in integers on two of three boards, a fifth faster on the last; the peaks say twice."""
     asked = work(networks.structure("resnet50-224"))
-    for board, threads, least, most in (("orange-pi-5-plus", "4", 1.0, 1.6), ("raspberry-pi-4", "1", 0.6, 0.95)):
+    bounds = {("jetson-agx-orin", "1"): (1, 1.6), ("orange-pi-5", "8"): (1, 2.2), ("raspberry-pi-4", "1"): (0.6, 0.95)}
+    for (board, threads), (least, most) in bounds.items():
         found = [estimate.estimate(Kernels("ncnn", numbers, threads), asked, board) for numbers in ("int8", "float32")]
         integers, floats = (each.ms for each in found if isinstance(each, Estimate))
         assert least < integers / floats < most

@@ -1,5 +1,5 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
-# test-slow: what takes long    lock: resolve the dependencies anew
+# test-slow: what takes long    test-services: on real services    test-chaos: these, killed    lock: resolve the dependencies anew
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -8,7 +8,7 @@ LOCK_COMMAND := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 
 # without bytecode every start takes three times as long; it stays in .venv and __pycache__
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow lint lock
+.PHONY: run test test-slow test-services test-chaos lint lock
 
 run: $(INSTALLED)
 	@$(BIN)/tercet run
@@ -18,6 +18,12 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	@$(BIN)/python -m pytest -m slow
+
+test-services: $(INSTALLED)
+	@$(BIN)/python -m pytest -m services
+
+test-chaos: $(INSTALLED)
+	@$(BIN)/python -m pytest -m chaos
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

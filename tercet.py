@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+FLOWS = ("pipeline", "remeasure", "searched")  # that prefect.yaml names
 # what is imported here is small: until `console` is called, Ctrl-C is answered in Python's own many lines
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120  # pathlib is not small
 try:
@@ -28,12 +29,10 @@ def console() -> None:
 
 
 def __getattr__(name: str) -> object:
-    """`tercet.pipeline`, the flow: imported only when it is asked for, with Prefect."""
-    if name != "pipeline":
+    """A flow by its name, such as `tercet.pipeline`: imported only when it is asked for, with Prefect."""
+    if name not in FLOWS:
         raise AttributeError(f"module 'tercet' has no attribute {name!r}")
-    from flows.pipeline import pipeline
-
-    return pipeline
+    return getattr(importlib.import_module(f"flows.{name}"), name)
 
 
 if __name__ == "__main__":  # `python -m tercet`

@@ -16,6 +16,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.alone import alone
+from flows.push import push as send
 from flows.refusals import were_told
 from flows.stages import Progress, stage
 from flows.stale import look
@@ -91,11 +92,12 @@ runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type paramet
 
 
 @flow(name="tercet", flow_run_name=run_name, task_runner=runner)
-def pipeline(stale: list[str] | None = None) -> None:
+def pipeline(stale: list[str] | None = None, push: bool = False) -> None:  # noqa: FBT001, FBT002  # a parameter of runs
     """Bring every output of params.yaml up to date and publish the records.
 
     Args:
         stale: what `look` has found, where the caller has just looked.
+        push: whether what there is then goes to DVC's remote, too.
 
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
@@ -103,10 +105,10 @@ def pipeline(stale: list[str] | None = None) -> None:
     """
     heed_signals()
     with alone("tercet run"):
-        bring_up(params.load(), stale)
+        bring_up(params.load(), stale, push=push)
 
 
-def bring_up(settings: Params, stale: list[str] | None) -> None:
+def bring_up(settings: Params, stale: list[str] | None, *, push: bool) -> None:
     """What the flow does, in a project that it has to itself; see `pipeline`."""
     found = look(settings) if stale is None else stale
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
@@ -117,6 +119,8 @@ def bring_up(settings: Params, stale: list[str] | None) -> None:
         failures = conclude(graph, settings)
         failures |= attempt("dvc.lock", project.write)
     failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
+    if push:
+        failures |= attempt("push", send)
     judge(graph, settings, failures)
 
 

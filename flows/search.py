@@ -34,7 +34,7 @@ def _search(trials: int | None) -> int:
     from flows.run import tell, under_prefect
 
     start = time.monotonic()
-    settings = _settings(trials)
+    settings = asked(trials)
 
     def begin() -> None:
         from flows.trials import search
@@ -46,7 +46,15 @@ def _search(trials: int | None) -> int:
     return tell(failure)
 
 
-def _settings(trials: int | None) -> Params:
+def asked(trials: int | None) -> Params:
+    """What is to be searched, by params.yaml.
+
+    Args:
+        trials: instead of the number there.
+
+    Raises:
+        ParamsError, UnsupportedError: it cannot be made as params.yaml has it.
+    """
     settings = params.load()
     if settings.search is None:
         raise ParamsError(f"{paths.PARAMS}: there is no section `search`; the least of one: {LEAST}")

@@ -23,6 +23,7 @@ NO_STAGE = (  # the door, commands and their views, and the search, which names 
     "tasks/quantize/sensitivity.py", "tasks/bench/speculation.py", "tasks/records/speculation.py", "tasks/sign/",
     "tasks/bench/candidates.py", "tasks/serve/", "tasks/gate/", "tasks/records/gate.py",
     "tasks/ship/delivery.py", "tasks/ship/device/", "tasks/ship/link.py", "tasks/ship/targets.py",
+    "tasks/services/",
 )  # fmt: skip
 
 

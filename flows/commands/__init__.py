@@ -23,7 +23,9 @@ class Command(NamedTuple):
     in_project: bool | None = True
 
 
-RUNS, LOOKS, PROJECTS, BUNDLES = (f"flows.commands.{name}" for name in ("runs", "looks", "projects", "bundles"))
+RUNS, LOOKS, PROJECTS, BUNDLES, TEAM = (
+    f"flows.commands.{name}" for name in ("runs", "looks", "projects", "bundles", "team")
+)
 COMMANDS: dict[str, Command] = {
     "init": Command(
         f"{PROJECTS}:init", "Make an empty folder a project: what to run, and how.", "DIR --from smoke", in_project=None
@@ -92,6 +94,14 @@ COMMANDS: dict[str, Command] = {
         "--port 5001",
     ),
     "publish": Command(f"{LOOKS}:publish", "Send to MLflow the records that it does not have yet."),
+    "up": Command(f"{TEAM}:up", "Start the services of a team on this machine, and deploy prefect.yaml there."),
+    "down": Command(f"{TEAM}:down", "End these services; what they keep stays."),
+    "backup": Command(
+        f"{TEAM}:backup", "Write all that these services keep to a file, while they run.", "/backups/monday.tar"
+    ),
+    "restore": Command(
+        f"{TEAM}:restore", "Have these services keep what a file says; they must not run.", "/backups/monday.tar"
+    ),
     "doctor": Command(f"{LOOKS}:doctor", "Check this machine: runtimes, energy sources, services.", in_project=False),
     "stage": Command(
         f"{RUNS}:stage",

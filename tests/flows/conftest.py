@@ -97,11 +97,11 @@ def outcomes(said: str) -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="session")
-def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Clone]:
+def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Clone]:
     """Makes fresh copies of the project: what git has and what it would add, on the preset `smoke`."""
 
-    def make() -> Clone:
-        folder = tmp_path_factory.mktemp("clone")
+    def make(folder: Path | None = None) -> Clone:
+        folder = folder or tmp_path_factory.mktemp("clone")
         root, temporary = folder / "tercet", folder / "tmp"
         temporary.mkdir()
         listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]

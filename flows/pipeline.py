@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import timeline
 from flows.alone import alone
 from flows.push import push as send
 from flows.refusals import were_told
@@ -118,6 +119,7 @@ def bring_up(settings: Params, stale: list[str] | None, *, push: bool) -> None:
         measure(graph, settings, artifacts)
         failures = conclude(graph, settings)
         failures |= attempt("dvc.lock", project.write)
+    failures |= attempt("timeline", lambda: timeline.save(graph.progress.spans))
     failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
     if push:
         failures |= attempt("push", send)

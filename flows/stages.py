@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.start.dvc_bridge import Project
+from flows.timeline import Span
 from tasks.errors import TransientError
 from tasks.records.failures import kept, words
 
@@ -56,6 +57,7 @@ class Progress:
 
     def __init__(self, stale: Collection[str]) -> None:
         self.stale = frozenset(stale)
+        self.spans: list[Span] = []
         self._ended = itertools.count(1)
         self._telling = Lock()  # between a number and its line no other thread may have its own
 
@@ -82,9 +84,10 @@ def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = F
         if address not in progress.stale:
             return Completed(name="UpToDate", message=f"{label}: up to date")
         with lane:
-            start = time.monotonic()
+            start, began_ns = time.monotonic(), time.time_ns()
             with kept(name, *keys):  # DVC's own work may fail as well: a full disk, a damaged cache
                 outcome = project.reproduce(address)
+            progress.spans.append(Span(label, outcome, began_ns, time.time_ns()))
         progress.tell(logging.INFO, "%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
 

@@ -62,10 +62,13 @@ class Stretch:
     def window(self) -> Window:
         """Its record."""
         window, energy = self.metered.window, self.metered.energy
+        start, end = window.energy.window
         return Window(
             variant=self.variant,
             runs=window.runs,
             seconds=window.seconds,
+            began_ns=start.epoch_ns,
+            ended_ns=end.epoch_ns,
             busy_s=window.busy_s,
             preempted=window.preempted,
             load_ms=self.timing.load_ms,

@@ -30,6 +30,8 @@ class Window(Record):
     variant: str  # the measured variant or the reference
     runs: int
     seconds: float  # from the first input's placing to the last output
+    began_ns: int | None = None  # Unix time, with its end; null in older records
+    ended_ns: int | None = None
     busy_s: float  # of these, the clocked part: all runs and the reading of their outputs
     ms_p10: float
     ms_p50: float

@@ -10,6 +10,7 @@ import pytest
 from dvc.repo import Repo
 
 from flows import pipeline
+from flows.stages import Progress
 from tasks import params, paths
 from tasks.bench import devices
 
@@ -24,6 +25,7 @@ class Recorder:
     def __init__(self, bridge, _stale):
         self.names = bridge.names
         self.futures, self.needs, self.quiet, self.ended = {}, {}, set(), []
+        self.progress = Progress(())
         Recorder.last = self
 
     def submit(self, name, *keys, label, after=(), once_ended=(), quiet=False):

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -50,6 +51,7 @@ def first(make_clone, tmp_path_factory):
     clone, sent = make_clone(), tmp_path_factory.mktemp("sent")
     said = clone.run("tercet", "run")
     shutil.copy(clone.root / "mlflow.db", sent)
+    shutil.copy(clone.root / ".tercet/timeline.json", sent)
     shutil.copytree(clone.root / "out/benchmarks", sent / "benchmarks")
     return clone, said, sent
 
@@ -77,6 +79,20 @@ def test_a_first_run_runs_every_stage_and_ends_with_the_table(first, outcomes):
     assert re.search(r"^MLflow: tercet ui$", said, re.MULTILINE)
     assert (clone.root / "out/report/index.html").is_file()
     assert not list((clone.root / "out").rglob("*.tmp"))
+
+
+def test_the_timeline_has_every_stage_and_no_two_windows_at_once(first, outcomes):
+    _, said, sent = first
+    events = json.loads((sent / "timeline.json").read_text())["traceEvents"]
+    stages, windows = ([e for e in events if e["ph"] == "X" and e["pid"] == pid] for pid in (1, 2))
+    assert {stage["name"] for stage in stages} == outcomes(said)["ran"]
+    records = [json.loads(path.read_text()) for path in (sent / "benchmarks").glob("*@host-cpu.json")]
+    assert len(windows) == sum(len(phase["windows"]) for record in records for phase in record["phases"].values()) > 6
+    for window in windows:
+        (own,) = [stage for stage in stages if stage["name"] == f"benchmark {window['args']['pair']}"]
+        assert own["ts"] <= window["ts"] < window["ts"] + window["dur"] <= own["ts"] + own["dur"]
+    windows.sort(key=lambda window: window["ts"])
+    assert all(a["ts"] + a["dur"] <= b["ts"] for a, b in pairwise(windows))
 
 
 def test_dvc_then_finds_nothing_to_do(clone):

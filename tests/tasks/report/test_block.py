@@ -12,6 +12,7 @@ from tasks.report import compare
 from tasks.report.block import block
 from tasks.report.tree import Node, tree
 from tasks.ship import speed
+from tests.phases import changed
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,16 @@ def test_charts_stand_on_what_choices_compare_and_fronts_are_the_rows(
             assert (cost is None) == (at is None), (row.variant, row.device, figure.key)
             assert cost is None or at[0] == pytest.approx(cost.value, rel=1e-5)
         assert set(row.fronts) == set(written["fronts"]) & {figure.key for figure in drawn()}
+
+
+def test_a_slow_moment_moves_no_point(make: SimpleNamespace) -> None:
+    """Of windows by turns the chart shows the ratio times the reference's level, the table what was read."""
+    own = make.on_host("int8", "host-cpu")
+    slow = changed(own, latency=own.latency.model_copy(update={"ms_p50": 2 * own.latency.ms_p50}))
+    rows = json.loads(block(make.comparison([make.on_host("fp32", "host-cpu"), slow]), ()))["rows"]
+    row = next(row for row in rows if row["variant"] == "int8")
+    assert row["figures"]["latency_ms"][0] == pytest.approx(2 * 0.196)
+    assert row["costs"]["latency_ms"][0] == pytest.approx(0.196)
 
 
 def test_on_the_front_of_sizes_nothing_smaller_is_as_good(found: dict[str, Any], comparison: Comparison) -> None:

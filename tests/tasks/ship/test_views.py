@@ -1,6 +1,5 @@
 """MLflow's own pages in Chromium: what `tercet ui` opens, by the links that it prints."""
 
-import dataclasses
 import json
 import os
 import re
@@ -24,7 +23,7 @@ from tasks.params import Params
 from tasks.records import Comparison, Row, read
 from tasks.records.figures import FIGURES
 from tasks.report import page
-from tasks.track import contents, pages, saved, views
+from tasks.track import contents, saved, views
 from tests.browsing import chromium
 
 Store = Any  # of conftest.py
@@ -53,7 +52,7 @@ def served(command: track.Command, log: Path) -> Iterator[None]:
 
 
 def test_a_view_is_saved_for_each_device_and_told_where_it_is_saved(store: Store, params: Params) -> None:
-    assert pages.ui() == dataclasses.replace(pages.ui(), views={}), "nothing is published yet"
+    assert track.ui().views == {}, "nothing is published yet"
     track.publish(params)
     experiment = store.client.get_experiment_by_name("digits-cnn")
     kept = {key.removeprefix(views.TAG): json.loads(text) for key, text in experiment.tags.items() if views.TAG in key}

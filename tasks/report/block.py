@@ -86,7 +86,7 @@ def _rows(device: Sequence[Row], shown: Sequence[Figure]) -> Iterator[dict[str, 
                 if (value := axes[each.key][i]) and value != told[each.key][i]
             },
             "fronts": [key for key, members in fronts.items() if i in members],
-            "operators": _operators(m),
+            "operators": [(kind, _short(ms)) for kind, ms in operator_times(m)[:OPERATORS]],
             "roof": _roof(m),
         }
 
@@ -120,13 +120,13 @@ def _value(figure: Figure, value: Value) -> list[Any]:
     ]
 
 
-def _operators(m: Measurement) -> list[tuple[str, float]]:
-    """The time of each kind of operator, the longest first."""
+def operator_times(m: Measurement) -> list[tuple[str, float]]:
+    """The milliseconds of each kind of operator, the longest first; none where the runtime does not tell them."""
     times: dict[str, float] = {}
     for operator in m.operators:
         if operator.ms is not None:
             times[operator.kind] = times.get(operator.kind, 0.0) + operator.ms
-    return [(kind, _short(ms)) for kind, ms in sorted(times.items(), key=lambda each: -each[1])[:OPERATORS]]
+    return sorted(times.items(), key=lambda each: -each[1])
 
 
 def _roof(m: Measurement) -> list[Any] | None:

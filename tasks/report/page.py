@@ -13,7 +13,7 @@ from tasks.records.figures import Figure, Value, of_yardstick, told
 from tasks.records.metrics import METRICS
 from tasks.report import library
 from tasks.report.advice import Advised, title, words
-from tasks.report.block import block, replayed_by
+from tasks.report.block import block, operator_times, replayed_by
 from tasks.report.compare import by_device
 from tasks.report.matrix import Matrix
 from tasks.report.tree import tree
@@ -214,6 +214,7 @@ def _facts(ok: Sequence[Measurement]) -> list[tuple[str, str]]:
         "energy formula": [f"{m.variant}: {m.energy.formula}" if m.energy.formula else None for m in ok],
         "memory counts": [m.memory.what if m.memory else None for m in ok],
         "weights as encoded": [_encoded(m) for m in ok],
+        "room on the board": [_room(m) for m in ok],
         "windows": [_windows(m) for m in ok],
         "time goes into": [_operators(m) for m in ok],
     }
@@ -236,14 +237,17 @@ def _encoded(m: Measurement) -> str | None:
     return f"{m.variant}: {sizes}, {notation.factor(original / encoded)}"
 
 
+def _room(m: Measurement) -> str | None:
+    """How much of a board's memories the variant takes, with what else must be there."""
+    parts = {"RAM": m.details.get("ram"), "flash": m.details.get("flash")}
+    told = [f"{name} {part['share']:.0%} of {part['kib']:g} KiB" for name, part in parts.items() if part]
+    return f"{m.variant}: {', '.join(told)}" if told else None
+
+
 def _operators(m: Measurement) -> str | None:
     """The kinds of operator that take most of a variant's time, where the runtime can say it."""
-    times: dict[str, float] = {}
-    for operator in m.operators:
-        if operator.ms is not None:
-            times[operator.kind] = times.get(operator.kind, 0.0) + operator.ms
+    times = dict(operator_times(m))
     total = sum(times.values())
     if not total:
         return None
-    most = sorted(times.items(), key=lambda kind: -kind[1])[:3]
-    return f"{m.variant}: " + ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in most)
+    return f"{m.variant}: " + ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in list(times.items())[:3])

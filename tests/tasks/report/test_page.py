@@ -92,6 +92,15 @@ def test_packed_sizes_are_told(comparison: Comparison) -> None:
     assert f"<dt>weights as encoded</dt><dd>{row.variant}: 2.00 kB of 8.00 kB, 4.00× smaller</dd>" in said
 
 
+def test_the_limits_of_a_board_stand_beside_what_is_taken(comparison: Comparison) -> None:
+    row = next(row for row in comparison.rows if row.measurement.status == "ok")
+    board = {"ram": {"kib": 512.0, "beside_kib": 16, "share": 0.617}, "flash": {"kib": 2048.0, "share": 0.04}}
+    measured = row.measurement.model_copy(update={"details": board})
+    rows = tuple(row.model_copy(update={"measurement": measured}) if each is row else each for each in comparison.rows)
+    said = page.render(comparison.model_copy(update={"rows": rows}))
+    assert f"<dt>room on the board</dt><dd>{row.variant}: RAM 62% of 512 KiB, flash 4% of 2048 KiB</dd>" in said
+
+
 def test_what_others_have_published_stands_apart_and_changes_no_figure(comparison: Comparison) -> None:
     row = next(row for row in comparison.rows if row.measurement.status == "ok")
     others = Published(

@@ -32,7 +32,8 @@ def build(params: Bow, spec: "Spec") -> "tf_keras.Model":
     x = embedded(inputs, tensor, params.embedding, params.token_dropout)
     x = keras.layers.GlobalAveragePooling1D()(x)
     for units in params.dense:
-        x = keras.layers.Dense(units, activation="relu")(x)
+        x = keras.layers.Dense(units, **params.as_keras)(x)
+        x = keras.layers.Dropout(params.dropout)(x) if params.dropout else x
     return keras.Model(inputs, answer(x, spec), name="bow")
 
 

@@ -17,10 +17,10 @@ POOL = 2
 
 
 def build(params: Cnn, spec: "Spec") -> "tf_keras.Model":
-    """Build convolution 3×3 + ReLU + max-pooling 2×2 per entry of `filters`, dense layers, and the head.
+    """Build convolution 3×3 + activation + max-pooling 2×2 per entry of `filters`, dense layers, and the head.
 
-    With `batch_norm`, batch normalisation comes before each of these ReLUs: Ioffe and Szegedy, "Batch Normalization"
-    (2015). It costs nothing on a device, as the converter folds it into the convolution.
+    With `batch_norm`, batch normalisation comes before each of these activations: Ioffe and Szegedy, "Batch
+    Normalization" (2015). It costs nothing on a device, as the converter folds it into the convolution.
 
     Input: float32 [batch, height, width, channels]. Output: see `head.answer`.
 
@@ -39,13 +39,14 @@ def build(params: Cnn, spec: "Spec") -> "tf_keras.Model":
     x = inputs
     for filters in params.filters:
         if params.batch_norm:
-            x = normalized(keras.layers.Conv2D(filters, KERNEL)(x))
+            x = keras.layers.Conv2D(filters, KERNEL, kernel_initializer=params.initializer)(x)
+            x = normalized(x, params.activation)
         else:
-            x = keras.layers.Conv2D(filters, KERNEL, activation="relu")(x)
+            x = keras.layers.Conv2D(filters, KERNEL, **params.as_keras)(x)
         x = keras.layers.MaxPooling2D(POOL)(x)
     x = keras.layers.Flatten()(x)
     for units in params.dense:
-        x = keras.layers.Dense(units, activation="relu")(x)
+        x = keras.layers.Dense(units, **params.as_keras)(x)
     if params.dropout:
         x = keras.layers.Dropout(params.dropout)(x)
     return keras.Model(inputs, answer(x, spec), name="cnn")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def build(params: Conv1d, spec: "Spec") -> "tf_keras.Model":
-    """Build convolutions with ReLU, dense layers, and the head.
+    """Build convolutions, dense layers, and the head.
 
     Input: float32 [batch, steps, channels], a series, or [batch, columns], a table's numbers, of which each column is a
     step. Output: see `head.answer`. Of a series the last step of the last convolution is what the dense layers get, as
@@ -41,12 +41,12 @@ def build(params: Conv1d, spec: "Spec") -> "tf_keras.Model":
     for place, filters in enumerate(params.filters):
         gap = 2**place if series else 1
         padding = "causal" if series else "same"
-        x = keras.layers.Conv1D(filters, params.kernel, padding=padding, dilation_rate=gap, activation="relu")(x)
+        x = keras.layers.Conv1D(filters, params.kernel, padding=padding, dilation_rate=gap, **params.as_keras)(x)
     if series and tensor.shape[0] > 1:
         x = keras.layers.Cropping1D((tensor.shape[0] - 1, 0))(x)
     x = keras.layers.Flatten()(x)
     for units in params.dense:
-        x = keras.layers.Dense(units, activation="relu")(x)
+        x = keras.layers.Dense(units, **params.as_keras)(x)
         if params.dropout:
             x = keras.layers.Dropout(params.dropout)(x)
     return keras.Model(inputs, answer(x, spec), name="conv1d")

@@ -52,12 +52,13 @@ def _layer(x: Any, params: Encoder, name: str) -> Any:
 
     layers = keras.layers
     seen = layers.LayerNormalization(name=f"{name}_attention_norm")(x)
-    heads = layers.MultiHeadAttention(params.heads, params.width // params.heads, name=f"{name}_attention")
+    size, initializer = params.width // params.heads, params.initializer
+    heads = layers.MultiHeadAttention(params.heads, size, kernel_initializer=initializer, name=f"{name}_attention")
     x = layers.Add(name=f"{name}_attended")([x, _dropped(heads(seen, seen), params.dropout)])
     seen = layers.LayerNormalization(name=f"{name}_feed_forward_norm")(x)
     hidden = params.feed_forward or 4 * params.width
-    found = layers.Dense(hidden, activation=params.activation, name=f"{name}_up")(seen)
-    found = layers.Dense(params.width, name=f"{name}_down")(found)
+    found = layers.Dense(hidden, **params.as_keras, name=f"{name}_up")(seen)
+    found = layers.Dense(params.width, kernel_initializer=initializer, name=f"{name}_down")(found)
     return layers.Add(name=f"{name}_out")([x, _dropped(found, params.dropout)])
 
 

@@ -55,11 +55,12 @@ def separable(x: Any, filters: int, stride: int = 1) -> Any:
     return normalized(x)
 
 
-def normalized(x: Any) -> Any:
-    """Batch normalisation and ReLU."""
+def normalized(x: Any, activation: str = "relu") -> Any:
+    """Batch normalisation and an activation."""
     import tf_keras as keras
 
-    return keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.BatchNormalization()(x)
+    return keras.layers.ReLU()(x) if activation == "relu" else keras.layers.Activation(activation)(x)
 
 
 def classes(x: Any, spec: "Spec") -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build(params: Mlp, spec: "Spec") -> "tf_keras.Model":
-    """Build dense layers with ReLU over all inputs side by side, each flat, and the head.
+    """Build dense layers over all inputs side by side, each flat, and the head.
 
     What is numbered (categories, ids, tokens) is embedded first: a vector of `embedding` numbers is learnt of each.
 
@@ -31,7 +31,7 @@ def build(params: Mlp, spec: "Spec") -> "tf_keras.Model":
     parts = [_flat(x, tensor, params.embedding) for x, tensor in zip(inputs, spec.inputs.values(), strict=True)]
     x = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     for units in params.hidden:
-        x = keras.layers.Dense(units, activation="relu")(x)
+        x = keras.layers.Dense(units, **params.as_keras)(x)
         if params.dropout:
             x = keras.layers.Dropout(params.dropout)(x)
     return keras.Model(inputs, answer(x, spec), name="mlp")

@@ -41,7 +41,7 @@ def build(params: Rnn, spec: "Spec") -> "tf_keras.Model":
     x = keras.layers.Concatenate(name="both_ways")(ways) if params.bidirectional else ways[0]
     for units in params.dense:
         x = keras.layers.Dropout(params.dropout)(x) if params.dropout else x
-        x = keras.layers.Dense(units, activation=params.activation)(x)
+        x = keras.layers.Dense(units, **params.as_keras)(x)
     x = keras.layers.Dropout(params.dropout)(x) if params.dropout else x
     return keras.Model(inputs, answer(x, spec), name="rnn")
 
@@ -56,6 +56,7 @@ def _read(x: Any, params: Rnn, *, backwards: bool) -> Any:
         last = place == len(params.units) - 1
         x = kind(
             units,
+            kernel_initializer=params.initializer,
             return_sequences=not last or params.pool == "max",
             go_backwards=backwards and not place,  # what it gives is in its own order, which the next one goes on in
             unroll=True,

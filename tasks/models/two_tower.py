@@ -48,10 +48,15 @@ def build(params: TwoTower, spec: "Spec") -> "tf_keras.Model":
     if params.dense:
         # a dense layer over both side by side is the sum of one over each; so the user's is computed once
         first, *more = params.dense
-        both = [keras.layers.Dense(first, name=f"{name}_part")(x) for x, name in zip(towers, INPUTS, strict=True)]
-        x = keras.layers.Activation("relu")(keras.layers.Add(name="together")(both))
+        both = [
+            keras.layers.Dense(first, kernel_initializer=params.initializer, name=f"{name}_part")(x)
+            for x, name in zip(towers, INPUTS, strict=True)
+        ]
+        x = keras.layers.Activation(params.activation)(keras.layers.Add(name="together")(both))
         for units in more:
-            x = keras.layers.Dense(units, activation="relu")(x)
+            x = keras.layers.Dropout(params.dropout)(x) if params.dropout else x
+            x = keras.layers.Dense(units, **params.as_keras)(x)
+        x = keras.layers.Dropout(params.dropout)(x) if params.dropout else x
         parts.append(x)
     x = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
     scores = keras.layers.Flatten(name="scores")(keras.layers.Dense(1)(x))

@@ -9,30 +9,43 @@ from tasks.params.chosen import Chosen
 from tasks.params.section import Count, Section
 
 Activation = Literal["relu", "relu6", "elu", "swish", "tanh"]
+Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_normal", "orthogonal"]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[float, Field(gt=0, le=4)]  # multiplies every layer's channels
 
 
-class Cnn(Section):
+class Hidden(Section):
+    """The layers between input and answer of a family whose sizes are one's own."""
+
+    activation: Activation = "relu"  # of dense layers and convolutions; a recurrent cell has its own
+    initializer: Initializer = "glorot_uniform"  # what their kernels begin as
+    dropout: Dropout = 0.0  # while training, of what they give
+
+    @property
+    def as_keras(self) -> dict[str, str]:
+        """What a dense layer or a convolution of Keras is given."""
+        return {"activation": self.activation, "kernel_initializer": self.initializer}
+
+
+class Cnn(Hidden):
     """Convolutions, each with pooling, then dense layers."""
 
     family: Literal["cnn"]
     filters: tuple[Count, ...] = (32, 64)
     dense: tuple[Count, ...] = (64,)
-    batch_norm: bool = False  # between each convolution and its ReLU
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    batch_norm: bool = False  # between each convolution and its activation
 
 
-class Bow(Section):
+class Bow(Hidden):
     """Averaged embeddings (a bag of words), then dense layers."""
 
     family: Literal["bow"]
     embedding: Count = 64
-    token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # whole tokens, while training
+    token_dropout: Dropout = 0.0  # whole tokens, while training
     dense: tuple[Count, ...] = ()
 
 
-class Rnn(Section):
+class Rnn(Hidden):
     """Recurrent layers over a text or a series, then dense layers."""
 
     family: Literal["rnn"]
@@ -42,12 +55,10 @@ class Rnn(Section):
     bidirectional: bool = False  # as many layers again read from the back
     pool: Literal["max", "last"] = "max"  # what stands for all steps: the largest number of each unit, or the last step
     dense: tuple[Count, ...] = ()
-    activation: Activation = "relu"  # of the dense layers; a cell has its own
     token_dropout: Dropout = 0.0  # text: whole tokens, while training
-    dropout: Dropout = 0.0  # between layers
 
 
-class Encoder(Section):
+class Encoder(Hidden):
     """A transformer that reads a whole text at once."""
 
     family: Literal["encoder"]
@@ -55,9 +66,7 @@ class Encoder(Section):
     width: Count = 64
     heads: Count = 4  # each has width / heads numbers
     feed_forward: Count | None = None  # its units; null: 4 times the width
-    activation: Activation = "relu"  # of the feed-forward
     token_dropout: Dropout = 0.0  # whole tokens, while training
-    dropout: Dropout = 0.0  # of what each layer adds, and before the answer
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -66,16 +75,15 @@ class Encoder(Section):
         return self
 
 
-class Mlp(Section):
+class Mlp(Hidden):
     """Dense layers over all inputs side by side: tables."""
 
     family: Literal["mlp"]
     hidden: tuple[Count, ...] = (64, 64)
     embedding: Count = 8  # numbers that are learnt of each category
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-class Conv1d(Section):
+class Conv1d(Hidden):
     """Convolutions along the steps of a series, or the columns of a table, then dense layers."""
 
     family: Literal["conv1d"]
@@ -84,7 +92,6 @@ class Conv1d(Section):
     )  # of each; of a series each looks back twice as far
     kernel: Annotated[int, Field(ge=1, le=64)] = 3
     dense: tuple[Count, ...] = (32,)
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Resnet(Section):
@@ -206,7 +213,7 @@ class Transformer(Section):
         return self
 
 
-class TwoTower(Section):
+class TwoTower(Hidden):
     """An embedding of the user and one of each item, their product, and dense layers over both."""
 
     family: Literal["two_tower"]

@@ -113,8 +113,13 @@ def operators() -> dict[str, Callable[[], "tf_keras.Model"]]:
         "flatten": of(image, layers.Flatten()),
         "embedding": embedding,
         "attention": attention,
-        "lstm": of(sequence, layers.LSTM(4)),
-        "gru": of(sequence, layers.GRU(4)),
+        "attention scores": of(sequence, layers.Dot(axes=2), twice=True),  # a product of two activations
+        "1-d conv": of(sequence, layers.Conv1D(8, 3)),
+        "causal 1-d conv": of(sequence, layers.Conv1D(8, 3, padding="causal", dilation_rate=2)),
+        "lstm": of(sequence, layers.LSTM(4)),  # one fused operator where the runtime has it
+        "lstm, unrolled": of(sequence, layers.LSTM(4, unroll=True, implementation=1)),  # as the family rnn builds it
+        "gru": of(sequence, layers.GRU(4)),  # a loop
+        "gru, unrolled": of(sequence, layers.GRU(4, unroll=True, implementation=1)),
     }
 
 

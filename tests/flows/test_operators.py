@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ from tasks import paths
 from tasks.bench import devices
 from tasks.bench.request import Artifact
 from tasks.errors import DeviceError
+from tasks.formats.schemes import SCHEMES
 from tasks.process import Told, told
 from tasks.records import ArtifactCard
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
+OF_TEXTS_AND_SERIES = (
+    "embedding", "layer norm", "attention", "attention scores", "1-d conv", "causal 1-d conv", "lstm", "lstm, unrolled",
+    "gru", "gru, unrolled", "sigmoid", "tanh", "multiply", "concatenate",
+)  # fmt: skip
 
 
 def golden(folder: Path, name: str) -> Path:
@@ -114,13 +120,18 @@ def test_the_matrix_is_shown_with_every_reason_once(project: Path, capsys: pytes
     assert "other: no kernel (conv float32, conv int8)" in out
 
 
-def test_the_stored_matrix_is_of_the_versions_that_are_locked() -> None:
+def test_the_stored_matrix_is_of_the_versions_that_are_locked_and_has_what_texts_and_series_need() -> None:
     matrix = Matrix.model_validate_json((ROOT / paths.SUPPORT).read_bytes())
     locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert [
         f"{name}=={version}" for name, version in matrix.versions.items() if f"{name}=={version}" not in locked
     ] == []
     assert {cell.outcome for cell in matrix.cells} > {"runs", "refused"}
+    found = [(cell.operator, cell.scheme, cell.runtime) for cell in matrix.cells]
+    assert len(set(found)) == len(found)
+    schemes = [scheme for scheme in SCHEMES if operators.converted(scheme)]
+    assert set(found) > set(product(OF_TEXTS_AND_SERIES, schemes, operators.RUNTIMES))
+    assert {operator for operator, *_ in found} < set(operators.operators())
     assert json.loads((ROOT / paths.SUPPORT).read_text(encoding="utf-8"))["schema_version"] == 1
 
 

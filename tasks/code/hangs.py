@@ -15,6 +15,7 @@ from tasks.params import Compress, Distill, External, File, Params, Quantize, Sl
 from tasks.records import figures
 
 FOREIGN = "tasks.foreign"  # reads models of one's own
+PARALLEL = "tasks.training.parallel"  # trains by several processes
 NO_MEASURING = ("tasks.bench.shipping", "tasks.bench.reach")  # what else a kind of device is asked for
 CHOICES = "tasks.quality.questions"  # reads questions
 CALIBRATES = ("tasks.bench.predict", "tasks.quantize.ranges")  # the runtime, where it chooses what is written
@@ -60,7 +61,7 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
 
 def train(params: Params, reader: Reader) -> dict[str, Any]:
     """What the baseline hangs from."""
-    aside = () if isinstance(params.model, File) else (FOREIGN,)
+    aside = [*(() if isinstance(params.model, File) else (FOREIGN,)), *(() if params.train.parallel else (PARALLEL,))]
     found = _code(reader, "tasks.stages.train", {params.model.family}, aside)
     return {**found, "settings": {"model": params.model.known(), "train": params.train.known()}}
 

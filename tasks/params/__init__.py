@@ -39,7 +39,7 @@ from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
 from tasks.params.section import Name, Section, check, read_yaml
 from tasks.params.ship import Fleet
-from tasks.params.training import EarlyStopping, Train, Training
+from tasks.params.training import EarlyStopping, Parallel, Train, Training
 from tasks.params.yardstick import Yardstick
 from tasks.records.figures import QUALITY
 from tasks.records.metrics import METRICS, USUAL, judging
@@ -47,9 +47,9 @@ from tasks.records.metrics import METRICS, USUAL, judging
 __all__ = [
     "BASELINE", "Autoencoder", "Benchmark", "Bow", "Budget", "Bundle", "Cluster", "Cnn", "Compress", "Conv1d",
     "Decoder", "Distill", "Dscnn", "EarlyStopping", "Encoder", "Evaluate", "External", "Factorize", "Family", "Feature",
-    "File", "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Params", "Prepare",
-    "Prices", "Protocol", "Prune", "Quantize", "Resnet", "Rnn", "SchemeName", "Search", "Slim", "Sourced", "Squeezenet",
-    "Stored", "Train", "Training", "Yardstick", "check", "load", "read_yaml",
+    "File", "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Parallel", "Params",
+    "Prepare", "Prices", "Protocol", "Prune", "Quantize", "Resnet", "Rnn", "SchemeName", "Search", "Slim", "Sourced",
+    "Squeezenet", "Stored", "Train", "Training", "Yardstick", "check", "load", "read_yaml",
 ]  # fmt: skip
 BASELINE = "baseline"
 
@@ -112,6 +112,15 @@ class Params(Section):
         if self.train.epochs == 0 and not isinstance(self.model, Sourced):
             raise ValueError(
                 "train.epochs: received 0; only models of the families file and decoder are trained already"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layers_of_ones_own_are_here_alone(self) -> Self:
+        if self.train.parallel is not None and isinstance(self.model, File) and self.model.layers:
+            raise ValueError(
+                "train.parallel: a model whose layers come from a module of one's own is trained in one process; "
+                f"received model.layers {self.model.layers!r}"
             )
         return self
 

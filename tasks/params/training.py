@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from tasks.params.section import Count, Natural, Section, Seed
 
 DECAYING = ("adamw", "momentum", "sgd")
+Parts = Annotated[int, Field(ge=2, le=64)]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.@-]*$", max_length=255)]
 
 
 class Augment(Section):
@@ -45,6 +47,31 @@ class Training(Section):
         return self
 
 
+class Parallel(Section):
+    """The baseline's training on several devices: each has a part of every batch, or of every dense layer."""
+
+    # so many GPUs of this machine, or as many parts of its processor; each has a part of every batch
+    workers: Parts | None = None
+    hosts: tuple[Host, ...] = Field(
+        default=(), max_length=63
+    )  # of your ssh configuration: likewise, this machine first
+    python: str = "python3"  # of the hosts, with TensorFlow and tf_keras as they are here
+    layers: Parts | None = None  # the columns of every dense layer lie on so many GPUs, or parts of the processor
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.workers is not None) + bool(self.hosts) + (self.layers is not None) != 1:
+            raise ValueError("one of `workers`, `hosts` and `layers` expected")
+        if len(set(self.hosts)) != len(self.hosts):
+            raise ValueError(f"hosts: each once expected; received {', '.join(self.hosts)}")
+        return self
+
+    @property
+    def ways(self) -> int:
+        """Into how many parts a batch goes, or a layer; of hosts with a GPU each."""
+        return self.workers or self.layers or 1 + len(self.hosts)
+
+
 class EarlyStopping(Section):
     """Stop when the validation loss has not fallen for `patience` epochs, and keep the best epoch."""
 
@@ -56,3 +83,19 @@ class Train(Training):
 
     epochs: Natural  # 0: only for a model that comes trained
     early_stopping: EarlyStopping | None = None
+    parallel: Parallel | None = None  # null: one process that does all
+
+    @model_validator(mode="after")
+    def _what_can_be_parted(self) -> Self:
+        if self.parallel is None:
+            return self
+        if self.epochs == 0:
+            raise ValueError("parallel: nothing is trained in 0 epochs; leave it out")
+        if self.optimizer == "muon":
+            raise ValueError("parallel: muon needs a layer's whole gradient in one place; choose another optimizer")
+        if not self.parallel.layers and self.batch_size < self.parallel.ways:
+            raise ValueError(
+                f"batch_size: at least one example for each of {self.parallel.ways} workers expected; "
+                f"received {self.batch_size}"
+            )
+        return self

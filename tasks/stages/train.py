@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from typing import Any
 
 from tasks import files, paths, track
 from tasks.examples import dataset
@@ -9,7 +10,7 @@ from tasks.foreign.adopt import keep
 from tasks.members import FAMILIES
 from tasks.params import BASELINE, File, Params, Sourced
 from tasks.records import ModelCard
-from tasks.training import custom, fit, keras_files, samples
+from tasks.training import custom, fit, keras_files, parallel, samples
 
 
 def train(params: Params) -> None:
@@ -28,17 +29,17 @@ def train(params: Params) -> None:
     written, validation = checkpoint.with_name(f"{checkpoint.name}.samples"), dataset.load("validation")
     stopping = params.train.early_stopping
     with track.curves(BASELINE, params, written) as on_epoch:
-        history = fit.fit(
-            model,
-            dataset.load("train"),
-            validation,
-            params.train,
-            label=f"train {BASELINE}",
-            callbacks=samples.after_epochs(model, validation, written),
-            checkpoint=checkpoint,
-            patience=stopping.patience if stopping else None,
-            on_epoch=on_epoch,
-        )
+        more: dict[str, Any] = {
+            "label": f"train {BASELINE}",
+            "checkpoint": checkpoint,
+            "patience": stopping.patience if stopping else None,
+            "on_epoch": on_epoch,
+        }
+        if params.train.parallel:  # a language model then writes no texts after its epochs
+            history = parallel.fit(model, params.train, **more)
+        else:
+            callbacks = samples.after_epochs(model, validation, written)
+            history = fit.fit(model, dataset.load("train"), validation, params.train, callbacks=callbacks, **more)
     trained = len(history.get("loss", ()))
     epochs = fit.best_epoch(history) + 1 if stopping and trained else trained
     card = ModelCard(

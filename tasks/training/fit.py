@@ -25,12 +25,12 @@ import numpy as np
 
 from tasks import files
 from tasks.errors import ModelError
-from tasks.examples.feed import epochs, feed, own_words
+from tasks.examples.feed import BATCH, epochs, feed, own_words
 from tasks.examples.files import held
 from tasks.scratch import scratch
 from tasks.training import precision
 from tasks.training.augment import augmented
-from tasks.training.losses import objective
+from tasks.training.losses import Objective, objective
 from tasks.training.optimizers import optimizer
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tasks.examples import Examples
     from tasks.params import Training
     from tasks.quality.heads import Head
+    from tasks.training.spread import Spread
 
 History = dict[str, list[float]]
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -106,6 +107,7 @@ def fit(
     patience: int | None = None,
     on_epoch: OnEpoch | None = None,
     heads: tuple["Head", ...] | None = None,
+    spread: "Spread | None" = None,
 ) -> History:
     """Fit `model` in place and return one value per epoch of each metric.
 
@@ -121,6 +123,7 @@ def fit(
         patience: stop after so many epochs without a lower validation loss, and keep the best epoch's weights.
         on_epoch: called with the epoch (from 0) and its metrics.
         heads: which targets the outputs learn, found by `tasks.quality.heads` before a wrapper gave them other names.
+        spread: over which workers batches go, where it is called within their strategy's scope; null: there is one.
 
     Raises:
         ModelError: the loss is not finite, the outputs and the targets do not fit, or there are no images to change.
@@ -140,19 +143,28 @@ def fit(
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
         with own_words(), precision.chosen(params):
-            batches = epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))
             model.fit(
-                aim.taught(augmented(batches, params, done * steps)),
+                **_given(aim, train, params, done, spread),
                 epochs=params.epochs,
                 initial_epoch=done,
                 steps_per_epoch=steps,
-                validation_data=feed(aim.judged, aim.validation),
                 verbose=0,
                 callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
             )
     if patience is not None and checkpoint is not None:
         _load(model.variables, checkpoint / "best.npz")
     return history
+
+
+def _given(aim: Objective, train: "Examples", params: "Training", done: int, spread: "Spread | None") -> dict[str, Any]:
+    """What Keras is fitted to after so many epochs, and what it is judged by."""
+    batches = epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))
+    before = done * math.ceil(len(train) / params.batch_size)
+    taught, judged = aim.taught(augmented(batches, params, before)), feed(aim.judged, aim.validation)
+    if spread is None:
+        return {"x": taught, "validation_data": judged}
+    steps = math.ceil(len(aim.judged) / BATCH)
+    return {"x": spread.taught(taught), "validation_data": spread.judged(judged), "validation_steps": steps}
 
 
 def best_epoch(history: History) -> int:

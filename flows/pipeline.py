@@ -33,7 +33,7 @@ from tasks.ship import champion
 from tasks.stages import call, sources
 
 Future = PrefectFuture[Any]
-WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/stages.py
+WAITING = 128  # a task that waits for another one occupies a thread; what runs at once is limited in flows/lanes.py
 ONCE = "what cannot be made as params.yaml asks fails this run alone; later ones say it again and end well"
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,9 @@ class Graph:
         label: str,
         after: Sequence[Future] = (),
         once_ended: Sequence[Future] = (),
-        quiet: bool = False,
     ) -> Future:
         """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
-        task = stage(name, *keys, label=label, progress=self.progress, quiet=quiet)
+        task = stage(name, *keys, label=label, progress=self.progress)
         needs = [*after, *(allow_failure(future) for future in once_ended)]
         self.futures[label] = task.submit(self.project, wait_for=needs)
         return self.futures[label]
@@ -178,7 +177,7 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
         for variant, artifact in artifacts.items():
             label = f"benchmark {variant} @ {device}"
             after = [artifact, *needs]
-            graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before, quiet=measured)
+            graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before)
 
 
 def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:

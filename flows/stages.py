@@ -2,11 +2,9 @@
 
 import itertools
 import logging
-import os
 import time
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import Any
 from urllib.error import URLError
 
@@ -15,23 +13,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from flows import lanes
 from flows.start.dvc_bridge import Project
 from flows.timeline import Span
 from tasks.errors import TransientError
 from tasks.records.failures import kept, words
 
 log = logging.getLogger(__name__)
-_tensorflow = Lock()  # its seeds and its graph are the process's: one such stage at a time
-_quiet = Lock()  # between two measurements DVC has work to do, which must not fall into a third
-_processors = BoundedSemaphore(os.cpu_count() or 1)  # for stages that compute in a process of their own
-LANES: dict[str, AbstractContextManager[Any]] = {
-    "train": _tensorflow,
-    "compress": _tensorflow,
-    "quantize": _tensorflow,
-    "evaluate": _processors,
-    "yardstick": _processors,
-    "benchmark": _processors,
-}
 PASSING = (TransientError, ConnectionError, TimeoutError, URLError)
 RETRIES: dict[str, dict[str, Any]] = {
     # a device may be away for a moment, and a download may break off; everything else fails twice alike
@@ -67,7 +55,7 @@ class Progress:
             log.log(level, f"[%d/%d] {said}", next(self._ended), len(self.stale), *words)  # noqa: G004  # a format
 
 
-def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = False) -> Task[..., State[Any]]:
+def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., State[Any]]:
     """The Prefect task that brings one stage up to date, and tells in that moment how it ended.
 
     Args:
@@ -75,9 +63,8 @@ def stage(name: str, *keys: str, label: str, progress: Progress, quiet: bool = F
         keys: what it is fanned out over.
         label: names the task run.
         progress: of the flow.
-        quiet: it measures this machine, so no other such task works meanwhile.
     """
-    lane = _quiet if quiet else LANES.get(name, nullcontext())
+    lane = lanes.of(name, *keys)
 
     def run(project: Project) -> State[Any]:
         address = project.names[(name, *keys)]

@@ -9,8 +9,8 @@ from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.lanes import LANES
 from flows.pipeline import Graph, told
-from flows.stages import LANES
 from flows.stale import look
 from flows.start.dvc_bridge import Project
 from flows.views.prefect import heed_signals, run_name

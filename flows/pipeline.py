@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import timeline
 from flows.alone import alone
+from flows.part import Part, part
 from flows.push import push as send
 from flows.refusals import were_told
 from flows.stages import Progress, stage
@@ -92,12 +93,19 @@ runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type paramet
 
 
 @flow(name="tercet", flow_run_name=run_name, task_runner=runner)
-def pipeline(stale: list[str] | None = None, push: bool = False) -> None:  # noqa: FBT001, FBT002  # a parameter of runs
+def pipeline(
+    stale: list[str] | None = None,
+    push: bool = False,  # noqa: FBT001, FBT002  # a parameter of runs
+    variants: list[str] | None = None,
+    devices: list[str] | None = None,
+) -> None:
     """Bring every output of params.yaml up to date and publish the records.
 
     Args:
         stale: what `look` has found, where the caller has just looked.
         push: whether what there is then goes to DVC's remote, too.
+        variants: those alone, with what they need; none: all.
+        devices: those alone; none: all.
 
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
@@ -105,21 +113,24 @@ def pipeline(stale: list[str] | None = None, push: bool = False) -> None:  # noq
     """
     heed_signals()
     with alone("tercet run"):
-        bring_up(params.load(), stale, push=push)
+        settings = params.load()
+        bring_up(settings, stale, part(settings, variants or [], devices or []), push=push)
 
 
-def bring_up(settings: Params, stale: list[str] | None, *, push: bool) -> None:
+def bring_up(settings: Params, stale: list[str] | None, chosen: Part, *, push: bool) -> None:
     """What the flow does, in a project that it has to itself; see `pipeline`."""
     found = look(settings) if stale is None else stale
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
     with Project() as project:
-        graph = Graph(project, found)
-        artifacts = compress(graph, settings)
-        measure(graph, settings, artifacts)
-        failures = conclude(graph, settings)
+        graph = Graph(project, chosen.stages(project.names, found))
+        with graph.progress.bars:
+            artifacts = compress(graph, chosen.settings)
+            measure(graph, chosen.settings, artifacts)
+            failures = conclude(graph, chosen)
         failures |= attempt("dvc.lock", project.write)
     failures |= attempt("timeline", lambda: timeline.save(graph.progress.spans))
-    failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
+    if chosen.whole:
+        failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
     if push:
         failures |= attempt("push", send)
     judge(graph, settings, failures)
@@ -180,9 +191,12 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
             graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before)
 
 
-def conclude(graph: Graph, settings: Params) -> dict[str, str | None]:
+def conclude(graph: Graph, chosen: Part) -> dict[str, str | None]:
     """When all is measured: the report, and a bundle for each device whose pairs are known; what failed, and why."""
-    failures, needs = graph.failures(), []
+    failures, needs, settings = graph.failures(), [], chosen.settings
+    if not chosen.whole:  # beside it lies what other stages made of what there was before
+        log.info("a part of params.yaml alone: `tercet run` does the rest, the report and the bundles")
+        return failures
     if failures:
         # of what there is; DVC knows it for incomplete, and makes it anew when all has run
         failures |= attempt("report", lambda: call("report"))

@@ -5,11 +5,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flows import given
 from flows.alone import alone
+from flows.part import Part, part
 from flows.start import garbage
 from flows.start.prefect_server import Server, check, past_proxies
 from flows.start.quiet import quiet_libraries
@@ -21,7 +23,27 @@ from tasks.training import fit
 TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it
 
 
-def run() -> int:
+@dataclass(frozen=True)
+class Wish:
+    """How a run is asked for.
+
+    Attributes:
+        variants: those alone, with what they need; none: all of params.yaml.
+        devices: likewise.
+        quiet: whether only what goes wrong is told.
+        dry: whether the stages that would be looked at are printed, and nothing is done.
+    """
+
+    variants: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    quiet: bool = False
+    dry: bool = False
+
+
+ALL = Wish()
+
+
+def run(wish: Wish = ALL) -> int:
     """Bring the project up to date; print the comparison and where the report is.
 
     Returns the exit code: 0, or 1 where stages failed; the comparison then shows what there is.
@@ -29,18 +51,36 @@ def run() -> int:
     Raises:
         TercetError: another process is at work in the project, or params.yaml is wrong.
     """
-    quiet_libraries()
-    log_to_terminal()
+    quiet_libraries(bars=not wish.quiet)
+    log_to_terminal(logging.ERROR if wish.quiet else logging.INFO)
     garbage.leave()
     with alone("tercet run"):
-        return _run()
+        return _dry(wish) if wish.dry else _run(wish)
 
 
-def _run() -> int:
-    start = time.monotonic()
+def _settings(wish: Wish) -> tuple[params.Params, Part]:
+    """Those of the project and of what is asked for, once all that they name is there."""
     settings = params.load()
     given.check(settings)
     _check_devices(settings)
+    return settings, part(settings, wish.variants, wish.devices)
+
+
+def _dry(wish: Wish) -> int:
+    """Print the stages that a run would look at, a line each, by their names in dvc.yaml and in its order."""
+    settings, chosen = _settings(wish)
+    from flows.stale import look
+    from flows.start.dvc_bridge import Project
+
+    names = Project().names
+    found = chosen.stages(names, look(settings))
+    print("\n".join(name for name in names.values() if name in found))
+    return 0
+
+
+def _run(wish: Wish) -> int:
+    start = time.monotonic()
+    settings, chosen = _settings(wish)
     failure = None
     table = paths.REPORT / "comparison.json"
     # a first run has something to do for sure: its server comes up while DVC is asked what
@@ -48,20 +88,34 @@ def _run() -> int:
     from flows.stale import look  # imports DVC: only now that params.yaml is known to be right
 
     if stale := look(settings):
-        print(f"{len(stale)} stages to look at", file=sys.stderr)
-        failure = _flow(sorted(stale), server)
+        if not wish.quiet:
+            print(f"{len(stale)} stages to look at", file=sys.stderr)
+        failure = _flow(sorted(stale), wish, server)
     else:
         garbage.look()
         _publish(settings)
-        print("everything is up to date: no stage to run", file=sys.stderr)
-    if table.exists():
-        from flows.views.show import compare
-
-        compare()
+        if not wish.quiet:
+            print("everything is up to date: no stage to run", file=sys.stderr)
+    if not wish.quiet:
+        _show(chosen)
     if not failure:
         tidy(settings)
-    print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)
+    if not wish.quiet:
+        print(f"took {time.monotonic() - start:.1f} s", file=sys.stderr)
     return tell(failure)
+
+
+def _show(chosen: Part) -> None:
+    """The comparison; of a part, of which no report is made, what its records say."""
+    if not chosen.whole:
+        from flows.views import table
+        from tasks.report.gather import gather
+
+        table.show(gather(chosen.settings))
+    elif (paths.REPORT / "comparison.json").exists():
+        from flows.compare import Asked, compare
+
+        compare(Asked())
 
 
 def tell(failure: TercetError | None) -> int:
@@ -78,11 +132,11 @@ def _check_devices(settings: params.Params) -> None:
         devices.load(name)
 
 
-def _flow(stale: list[str], server: Server | None) -> TercetError | None:
+def _flow(stale: list[str], wish: Wish, server: Server | None) -> TercetError | None:
     def start() -> None:
         from flows.pipeline import pipeline
 
-        pipeline(stale)
+        pipeline(stale, variants=list(wish.variants), devices=list(wish.devices))
 
     return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in stale), server=server)
 
@@ -158,9 +212,13 @@ def _publish(settings: params.Params) -> None:
         print(f"tercet: {error}", file=sys.stderr)
 
 
-def log_to_terminal() -> None:
-    """Let the project's own messages through to standard error, as they are."""
-    handler = _Lines()
+def log_to_terminal(least: int = logging.INFO) -> None:
+    """Let the project's own messages through to standard error, as they are.
+
+    Args:
+        least: the level from which they are.
+    """
+    handler = _Lines(least)
     handler.setFormatter(logging.Formatter("%(message)s"))
     for name in ("tasks", "flows"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -170,6 +228,10 @@ def log_to_terminal() -> None:
 
 class _Lines(logging.StreamHandler):  # type: ignore[type-arg]  # it takes one only when it is checked
     """Writes a line above the progress bars that stand there, and never into one; an error is red in a terminal."""
+
+    def __init__(self, least: int = logging.INFO) -> None:
+        super().__init__()
+        self.setLevel(least)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, coloured where colours are seen and wanted (`NO_COLOR`)."""

@@ -16,6 +16,7 @@ from prefect.states import Completed
 from flows import lanes
 from flows.start.dvc_bridge import Project
 from flows.timeline import Span
+from flows.views.bars import Bars
 from tasks.errors import TransientError
 from tasks.records.failures import kept, words
 
@@ -41,11 +42,15 @@ class Progress:
 
     Args:
         stale: their names in dvc.yaml.
+
+    Attributes:
+        bars: that tell it beneath the lines, once entered.
     """
 
     def __init__(self, stale: Collection[str]) -> None:
         self.stale = frozenset(stale)
         self.spans: list[Span] = []
+        self.bars = Bars(stale)
         self._ended = itertools.count(1)
         self._telling = Lock()  # between a number and its line no other thread may have its own
 
@@ -72,8 +77,9 @@ def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., St
             return Completed(name="UpToDate", message=f"{label}: up to date")
         with lane:
             start, began_ns = time.monotonic(), time.time_ns()
-            with kept(name, *keys):  # DVC's own work may fail as well: a full disk, a damaged cache
-                outcome = project.reproduce(address)
+            # DVC's own work may fail as well: a full disk, a damaged cache
+            with progress.bars.during(address) as bar, kept(name, *keys):
+                outcome = bar.outcome = project.reproduce(address)
             progress.spans.append(Span(label, outcome, began_ns, time.time_ns()))
         progress.tell(logging.INFO, "%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)

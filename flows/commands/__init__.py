@@ -31,8 +31,12 @@ COMMANDS: dict[str, Command] = {
         f"{PROJECTS}:init", "Make an empty folder a project: what to run, and how.", "DIR --from smoke", in_project=None
     ),
     "use": Command(f"{PROJECTS}:use", "Make a preset the params.yaml.", "digits-cnn"),
-    "run": Command(f"{RUNS}:run", "Bring everything in params.yaml up to date and show the comparison."),
-    "compare": Command(f"{LOOKS}:compare", "Show the comparison of the last run."),
+    "run": Command(
+        f"{RUNS}:run", "Bring everything in params.yaml up to date and show the comparison.", "--device host-cpu"
+    ),
+    "compare": Command(
+        f"{LOOKS}:compare", "Show the comparison of the last run.", "--device host-cpu --sort latency_ms"
+    ),
     "search": Command(
         f"{RUNS}:search",
         "Search for what serves the devices of the section `search` best; it goes on where it was.",

@@ -36,6 +36,17 @@ def presets(incomplete: str) -> list[str]:
     return _begin(incomplete, names)
 
 
+def figures(incomplete: str) -> list[str]:
+    """What variants are told apart by."""
+
+    def names() -> Collection[str]:
+        from tasks.records.figures import FIGURES
+
+        return list(FIGURES)
+
+    return _begin(incomplete, names)
+
+
 def _section(name: str) -> list[str]:
     from tasks import paths
     from tasks.params import read_yaml

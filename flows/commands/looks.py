@@ -4,16 +4,42 @@ import os
 import shlex
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 from flows.commands import arguments, complete
 
 
-def compare() -> int:
-    """`tercet compare`."""
-    from flows.views.show import compare
+def compare(
+    variants: Annotated[
+        list[str] | None,
+        Argument(
+            metavar="VARIANT",
+            help="only these, by name or pattern (`pruned*`); without it, all",
+            autocompletion=complete.variants,
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        Option(metavar="NAME", help="only on this one, by name or pattern", autocompletion=complete.devices),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        Option(metavar="FIGURE", help="the best first, such as latency_ms", autocompletion=complete.figures),
+    ] = None,
+    against: Annotated[
+        str | None, Option(metavar="REVISION", help="what has changed since this revision of git")
+    ] = None,
+    *,
+    json: Annotated[bool, Option("--json", help="as JSON")] = False,
+    csv: Annotated[bool, Option("--csv", help="as CSV")] = False,
+) -> int:
+    """`tercet compare [VARIANT ...]`."""
+    if json and csv:
+        raise BadParameter("--json and --csv: one of them alone")
+    from flows.compare import Asked, Form, compare
 
-    compare()
+    form: Form = "json" if json else "csv" if csv else "table"
+    compare(Asked(variants or (), device or (), sort, against, form))
     return 0
 
 

@@ -22,13 +22,24 @@ Variant = Annotated[
 ]
 
 
-def run() -> int:
+def run(
+    variant: Annotated[
+        list[str] | None,
+        Option(metavar="NAME", help="only this one, and the reference", autocompletion=complete.variants),
+    ] = None,
+    device: Annotated[
+        list[str] | None, Option(metavar="NAME", help="only on this one", autocompletion=complete.devices)
+    ] = None,
+    *,
+    dry_run: Annotated[bool, Option("--dry-run", help="print the stages that it would look at, and end")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="tell only what goes wrong")] = False,
+) -> int:
     """`tercet run`."""
-    from flows.run import run
+    from flows.run import Wish, run
 
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
-    return run()
+    return run(Wish(variant or (), device or (), quiet=quiet, dry=dry_run))
 
 
 def search(

@@ -11,13 +11,14 @@ from tasks import paths
 from tasks.errors import TercetError
 
 
-def quiet_libraries(log: Path = paths.CHATTER) -> None:
+def quiet_libraries(log: Path = paths.CHATTER, *, bars: bool = True) -> None:
     """Send what libraries write past Python to standard error (TensorFlow: pages) to `.tercet/chatter.log`.
 
     Their own switches silence only some of it. Python's `sys.stderr` keeps the terminal, for as long as it is there.
 
     Args:
         log: another file for it.
+        bars: whether standard error may say that it is a terminal, where it is one, so that bars are drawn on it.
 
     Raises:
         TercetError: the file cannot be written.
@@ -37,7 +38,7 @@ def quiet_libraries(log: Path = paths.CHATTER) -> None:
     terminal = os.dup(2)
     with chatter:
         os.dup2(chatter.fileno(), 2)
-    sys.stderr = heedless(terminal, sys.stderr)
+    sys.stderr = heedless(terminal, sys.stderr, bars=bars)
 
 
 def noted(error: Exception) -> str:

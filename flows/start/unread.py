@@ -12,6 +12,11 @@ GONE = (errno.EPIPE, errno.EIO)  # the reader of a pipe; a terminal
 class _Heedless(io.FileIO):
     """A descriptor that leads nowhere once its reader has gone, for who writes past Python as well."""
 
+    bars = True
+
+    def isatty(self) -> bool:
+        return self.bars and super().isatty()
+
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
@@ -34,7 +39,14 @@ def stand_in() -> None:
             setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
-def heedless(descriptor: int, like: TextIO) -> TextIO:
-    """A text stream, by lines and encoded like another one, that a reader who has had enough does not break."""
-    file = io.BufferedWriter(_Heedless(descriptor, "w", closefd=False))
-    return io.TextIOWrapper(file, encoding=like.encoding, errors=like.errors, line_buffering=True)
+def heedless(descriptor: int, like: TextIO, *, bars: bool = True) -> TextIO:
+    """A text stream, by lines and encoded like another one, that a reader who has had enough does not break.
+
+    Args:
+        descriptor: where it leads.
+        like: the other one.
+        bars: whether it may say that it is a terminal.
+    """
+    raw = _Heedless(descriptor, "w", closefd=False)
+    raw.bars = bars
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=like.encoding, errors=like.errors, line_buffering=True)

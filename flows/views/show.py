@@ -1,25 +1,21 @@
 """What `tercet compare` and `tercet devices` print."""
 
 from flows.views import table
-from tasks import paths, records, track
+from tasks import paths, track
 from tasks.bench import devices as catalog
 from tasks.bench.kinds import KINDS
 from tasks.bench.reach import reach
 from tasks.errors import ParamsError, TercetError, suggest
 from tasks.published import table as figures
+from tasks.records import Comparison
 from tasks.report.advice import Advised
 
 
-def compare() -> None:
-    """Print the comparison of the last run, where to see more, and what to ship.
-
-    Raises:
-        DataError: nothing has run yet.
-    """
-    comparison = records.read(records.Comparison, paths.REPORT / "comparison.json")
-    table.show(comparison)
+def show(chosen: Comparison, advised: Advised, whole: Comparison) -> None:
+    """Print a comparison, where to see more, and what to ship, which is told by the whole of it."""
+    table.show(chosen)
     print(f"report: {paths.REPORT / 'index.html'}\nMLflow: {track.hint()}", flush=True)
-    table.show_advice(records.read(Advised, paths.REPORT / "advice.json"), comparison)
+    table.show_advice(advised, whole)
 
 
 def devices() -> None:

@@ -40,6 +40,8 @@ def show(comparison: Comparison) -> None:
         table = _table(device, rows, comparison.reference, wide=console.width >= WIDE)
         _add(table, comparison.yardsticks, columns(rows, wide=console.width >= WIDE), wide=console.width >= WIDE)
         terminal.show(console, table)
+        if console.width < WIDE and (flagged := _flagged(rows)):
+            console.print(Text(flagged, style="yellow"))
         console.print()
     for line in _reasons(comparison.rows):
         console.print(Text(line, style="dim"))
@@ -51,6 +53,13 @@ def show(comparison: Comparison) -> None:
         console.print(Text(note))
     if comparison.rows:
         _legend(comparison, console)
+
+
+def _flagged(rows: Sequence[Row]) -> str:
+    """Which variants of a device bear which flag, where the table itself has no room for that."""
+    flags = dict.fromkeys(flag for row in rows for flag in row.measurement.flags)
+    told = {flag: [row.variant for row in rows if flag in row.measurement.flags] for flag in flags}
+    return "; ".join(f"{flag}: {', '.join(names)}" for flag, names in told.items())
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
@@ -107,18 +116,19 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
+        show_edge=False,
         pad_edge=False,
-        padding=(0, 1),
+        padding=(0, 1 if wide else 0),
         collapse_padding=True,
     )
-    table.add_column("variant", overflow="fold")  # the only one that gives way: figures are never cut
+    table.add_column("variant", no_wrap=True)  # neither a name nor a figure is ever cut
     shown = columns(rows, wide=wide)
     for figure in shown:
         heading = "\n".join(notation.heading(figure)).strip()
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
-        flags = "".join(f", {flag}" for flag in row.measurement.flags)
+        flags = "".join(f", {flag}" for flag in row.measurement.flags) if wide else ""
         cells = [notation.cell(figure, figure.of(row), wide=wide) for figure in shown]
         table.add_row(Text(row.variant), *cells, Text(row.outcome + flags, style=STYLES[row.outcome]))
     return table

@@ -27,7 +27,7 @@ def console() -> "Console":
 def show(out: "Console", table: "Table") -> None:
     """Print a table, or each of its rows as words where a column would be cut: a figure cut off is a wrong figure."""
     unbounded = out.options.update(max_width=ENDLESS)
-    if out.measure(table, options=unbounded).minimum <= out.width:
+    if out.measure(table, options=unbounded).maximum <= out.width:
         out.print(table)
         return
     from rich.padding import Padding

@@ -189,8 +189,8 @@ def main_of(module, *words):
 def test_a_device_that_is_not_in_the_catalog_is_told_before_anything_runs(clone, tercet, monkeypatch):
     from flows import run
 
-    monkeypatch.setattr(run, "quiet_libraries", lambda: None)
-    monkeypatch.setattr(run, "log_to_terminal", lambda: None)
+    monkeypatch.setattr(run, "quiet_libraries", lambda **_: None)
+    monkeypatch.setattr(run, "log_to_terminal", lambda _: None)
     paths.PARAMS.write_text(paths.PARAMS.read_text().replace("[host-cpu,", "[host-cpi,"))
     code, _, err = tercet("run")
     assert code == 1

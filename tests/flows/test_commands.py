@@ -101,3 +101,31 @@ def test_a_shell_is_told_what_a_word_may_become(words, index, expected, clone):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == expected
+
+
+def test_a_dry_run_names_the_stages_and_makes_nothing(make_clone):
+    clone = make_clone()
+    stages = clone.run("tercet", "run", "--dry-run", "--variant", "int8", "--device", "host-cpu").splitlines()
+    assert {"train", "quantize@fp32", "quantize@int8", "benchmark@int8-host-cpu", "fingerprint@host-cpu"} < set(stages)
+    assert not [name for name in stages if "ethos" in name or "pruned" in name]
+    assert stages.index("train") < stages.index("quantize@int8") < stages.index("benchmark@int8-host-cpu")
+    assert not list((clone.root / "out").glob("models*"))
+    told = clone.run("tercet", "run", "--device", "host-cpi", code=1)
+    assert told == "tercet: --device: received 'host-cpi'; allowed: ethos-u55-128, host-cpu. did you mean 'host-cpu'?\n"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_part_runs_alone_and_quietly_and_the_rest_after_it(make_clone, outcomes):
+    clone = make_clone()
+    assert clone.run("tercet", "run", "--quiet", "--variant", "int8", "--device", "host-cpu") == ""
+    made = {path.stem for path in (clone.root / "out/benchmarks").glob("*.json")}
+    assert made == {"fp32@host-cpu", "int8@host-cpu"}
+    assert not (clone.root / "out/report").exists()
+    told = clone.run("tercet", "run", "--variant", "int8", "--device", "host-cpu")
+    assert "int8" in told
+    assert "pruned" not in told
+    rest = outcomes(clone.run("tercet", "run"))["ran"]
+    assert "benchmark int8 @ ethos-u55-128" in rest
+    assert not rest & {"train", "quantize int8", "benchmark int8 @ host-cpu"}
+    assert clone.run("tercet", "run", "--quiet") == ""

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ class Recorder:
     """In the place of `Graph`: runs nothing, and remembers what is submitted and what that waits for."""
 
     def __init__(self, bridge, _stale):
-        self.names = bridge.names
+        self.names, self.progress = bridge.names, SimpleNamespace(bars=nullcontext())
         self.futures, self.needs, self.quiet, self.ended = {}, {}, set(), []
         self.progress = Progress(())
         Recorder.last = self

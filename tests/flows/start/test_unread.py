@@ -59,7 +59,7 @@ from pathlib import Path
 from tqdm import tqdm
 from flows import cli, run
 
-def work():
+def work(_wish):
     run.quiet_libraries()
     run.log_to_terminal()
     for _ in tqdm(range(3), mininterval=0, desc="é"):

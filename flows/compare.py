@@ -1,0 +1,151 @@
+"""`tercet compare`: the last comparison, or a part of it, sorted, as data, or beside what a revision had of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from tasks import paths, records
+from tasks.errors import DataError, ParamsError, suggest
+from tasks.records import Comparison, Row
+from tasks.records.figures import FIGURES, Figure, judged
+from tasks.report import changes, tables
+from tasks.report.advice import Advised
+from tasks.scratch import scratch
+from tasks.ship import speed
+
+TABLE = paths.REPORT / "comparison.json"
+Form = Literal["table", "json", "csv"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the comparison.
+
+    Attributes:
+        variants: patterns of their names, as of files (`pruned*`); none: all.
+        devices: likewise.
+        sort: the key of a figure, by which the rows of a device stand, the best first; None: as in params.yaml.
+        against: a revision of git; None: the figures themselves.
+        form: of what is printed.
+    """
+
+    variants: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    sort: str | None = None
+    against: str | None = None
+    form: Form = "table"
+
+
+def compare(asked: Asked) -> None:
+    """Print it.
+
+    Raises:
+        DataError: nothing has run yet, or nothing had at the revision.
+        ParamsError: a pattern fits nothing, there is no such figure or revision, or both of these are asked for.
+    """
+    if asked.sort and asked.against:
+        raise ParamsError("--sort and --against: one of them alone")
+    whole = records.read(Comparison, TABLE)
+    chosen = choose(whole, asked)
+    if asked.against:
+        _tell_changes(asked.against, choose(then(asked.against), asked, fits=False), chosen, asked.form)
+    elif asked.form == "table":
+        from flows.views.show import show
+
+        advised = records.read(Advised, paths.REPORT / "advice.json")
+        kept = {row.device for row in chosen.rows} if asked.devices else {each.device for each in advised.devices}
+        kept_advice = tuple(each for each in advised.devices if each.device in kept)
+        show(chosen, advised.model_copy(update={"devices": kept_advice}), whole)
+    else:
+        print(chosen.model_dump_json(indent=2) if asked.form == "json" else tables.pairs(chosen).rstrip())
+
+
+def choose(comparison: Comparison, asked: Asked, *, fits: bool = True) -> Comparison:
+    """The rows that are asked for, in the order that is.
+
+    What failed is told of the whole comparison alone.
+
+    Args:
+        comparison: of all.
+        asked: see there.
+        fits: whether a pattern has to fit something.
+
+    Raises:
+        ParamsError: a pattern fits nothing, or there is no such figure.
+    """
+    for what, patterns, names in (
+        ("VARIANT", asked.variants, dict.fromkeys(row.variant for row in comparison.rows)),
+        ("--device", asked.devices, dict.fromkeys(row.device for row in comparison.rows)),
+    ):
+        for pattern in patterns:
+            if fits and not any(fnmatchcase(name, pattern) for name in names):
+                raise ParamsError(f"{what}: received {pattern!r}, of which there are none; {suggest(pattern, names)}")
+    if not (asked.variants or asked.devices or asked.sort):
+        return comparison
+    rows = tuple(row for row in comparison.rows if _is_asked(row, asked))
+    left_out = {} if len(rows) == len(comparison.rows) else {"failures": (), "refused": ()}
+    return comparison.model_copy(update={"rows": tuple(_sorted(rows, asked.sort)), **left_out})
+
+
+def then(revision: str) -> Comparison:
+    """The comparison as it was at a revision of git.
+
+    Raises:
+        ParamsError: git knows no such revision.
+        DataError: there was none, or it is nowhere any more.
+    """
+    from flows.start import revision as revisions
+
+    with scratch("compare") as folder, revisions.at(revision) as found:
+        if found is None:
+            raise ParamsError(
+                f"--against: received {revision!r}; a revision of git is expected, such as HEAD~1 or main"
+            )
+        if not found.holds(TABLE):
+            raise DataError(f"{revision}: dvc.lock there knows no {paths.REPORT}; was it committed after `tercet run`?")
+        return records.read(Comparison, found.fetch(TABLE, Path(folder) / TABLE.name))
+
+
+def _is_asked(row: Row, asked: Asked) -> bool:
+    return all(
+        not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+        for name, patterns in ((row.variant, asked.variants), (row.device, asked.devices))
+    )
+
+
+def _sorted(rows: Sequence[Row], key: str | None) -> Iterator[Row]:
+    """The rows of each device, the best first, as all choices compare them; those of the most trusted source first."""
+    if key is None:
+        yield from rows
+        return
+    if key not in FIGURES:
+        raise ParamsError(f"--sort: received {key!r}; {suggest(key, FIGURES)}")
+    for device in dict.fromkeys(row.device for row in rows):
+        yield from _by(FIGURES[key], [row for row in rows if row.device == device])
+
+
+def _by(figure: Figure, rows: Sequence[Row]) -> list[Row]:
+    """The rows of one device."""
+    own = judged(figure, rows[0].metric, rows[0].unit, rows[0].better)
+
+    def place(row: Row) -> tuple[object, ...]:
+        value = speed.cost(row, rows, own)
+        if value is None:
+            return (1,)
+        return (0, speed.trust(value), value.value if own.better == "lower" else -value.value)
+
+    return sorted(rows, key=place)
+
+
+def _tell_changes(revision: str, before: Comparison, now: Comparison, form: Form) -> None:
+    found = list(changes.between(before, now))
+    if form == "table":
+        from flows.views.changes import show
+
+        show(revision, found)
+    elif form == "json":
+        print(changes.as_json(found))
+    else:
+        print(changes.as_csv(found).rstrip())

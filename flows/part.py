@@ -1,0 +1,81 @@
+"""A part of a run: some variants and devices, with what these need and nothing else."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tasks.errors import ParamsError, suggest
+from tasks.params import BASELINE, Params
+
+COMMON = ("code", "sources", "prepare", "train")  # whatever the part
+
+
+@dataclass(frozen=True)
+class Part:
+    """What params.yaml asks for, or less of it.
+
+    Attributes:
+        settings: with the variants and devices of the part alone, the reference among them.
+        whole: nothing was left out.
+    """
+
+    settings: Params
+    whole: bool
+
+    def stages(self, names: Mapping[tuple[str, ...], str], stale: Collection[str]) -> set[str]:
+        """Which of the stages to look at are of the part.
+
+        Args:
+            names: the name in dvc.yaml by a stage's words, such as ("benchmark", "int8", "host-cpu").
+            stale: those to look at, by these names.
+        """
+        if self.whole:
+            return set(stale)
+        return {name for words, name in names.items() if name in stale and self._has(*words)}
+
+    def _has(self, stage: str, *keys: str) -> bool:
+        if stage in COMMON:
+            return True
+        known = {*self.settings.quantize, *self.settings.compress, *self.settings.benchmark.devices}
+        return bool(keys) and known.issuperset(keys)
+
+
+def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> Part:
+    """Choose.
+
+    Args:
+        settings: of the project.
+        variants: by their names in the section `quantize`; none: all.
+        devices: by their names in `benchmark.devices`; none: all.
+
+    Raises:
+        ParamsError: params.yaml has no such variant or device.
+    """
+    _known("variant", variants, settings.quantize)
+    _known("device", devices, settings.benchmark.devices)
+    if not variants and not devices:
+        return Part(settings, whole=True)
+    named = {settings.benchmark.reference, *variants} if variants else set(settings.quantize)
+    quantize = {name: entry for name, entry in settings.quantize.items() if name in named}
+    needed = _needed(settings, (entry.model for entry in quantize.values()))
+    chosen = tuple(name for name in settings.benchmark.devices if not devices or name in devices)
+    changes = {
+        "quantize": quantize,
+        "compress": {name: entry for name, entry in settings.compress.items() if name in needed},
+        "yardstick": {},
+        "benchmark": settings.benchmark.model_copy(update={"devices": chosen}),
+    }
+    return Part(settings.model_copy(update=changes), whole=False)
+
+
+def _known(what: str, received: Iterable[str], allowed: Collection[str]) -> None:
+    for name in received:
+        if name not in allowed:
+            raise ParamsError(f"--{what}: received {name!r}; {suggest(name, allowed)}")
+
+
+def _needed(settings: Params, models: Iterable[str]) -> set[str]:
+    """The models that some are made from."""
+    found: set[str] = set()
+    for name in models:
+        found |= {name, *settings.ancestors(name)} - {BASELINE} if name != BASELINE else set()
+    return found

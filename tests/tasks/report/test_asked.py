@@ -1,0 +1,155 @@
+"""`tercet compare`: rows that are asked for, sorted, as data, and beside what a revision had."""
+
+import csv
+import io
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from flows import compare
+from flows.compare import Asked, choose
+from flows.views import changes as view
+from tasks import paths
+from tasks.errors import ParamsError
+from tasks.params import Params
+from tasks.records import Comparison
+from tasks.report import advice, changes
+from tests.phases import changed
+
+
+@pytest.fixture
+def written(project, comparison: Comparison, params: Params) -> Comparison:
+    """The study's report, as the stage leaves it."""
+    paths.REPORT.mkdir(parents=True)
+    comparison.save(paths.REPORT / "comparison.json")
+    advice.advise(comparison, params).save(paths.REPORT / "advice.json")
+    return comparison
+
+
+def pairs(comparison: Comparison) -> list[tuple[str, str]]:
+    return [(row.device, row.variant) for row in comparison.rows]
+
+
+def test_patterns_choose_rows_and_nothing_else(comparison: Comparison) -> None:
+    chosen = choose(comparison, Asked(["pruned*", "int8"], ["host-cpu"]))
+    assert pairs(chosen) == [("host-cpu", name) for name in ("int8", "pruned80-int8", "pruned80-clustered16-int8")]
+    assert choose(comparison, Asked()) is comparison
+
+
+def test_what_failed_is_told_of_the_whole_alone(comparison: Comparison) -> None:
+    broken = comparison.model_copy(update={"failures": ("int4: no such scheme",)})
+    assert choose(broken, Asked(sort="bytes")).failures == broken.failures
+    assert choose(broken, Asked(["int8"])).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked(["int9"]), "VARIANT: received 'int9'.* did you mean 'int8'?"),
+        (Asked(devices=["host-cpi"]), "--device: received 'host-cpi'.* did you mean 'host-cpu'?"),
+        (Asked(sort="latency"), "--sort: received 'latency'; allowed: .*latency_ms"),
+    ],
+)
+def test_what_is_not_there_is_one_line(asked: Asked, said: str, comparison: Comparison) -> None:
+    with pytest.raises(ParamsError, match=said):
+        choose(comparison, asked)
+
+
+def test_rows_of_each_device_are_sorted_the_best_first_and_the_unknown_last(comparison: Comparison) -> None:
+    chosen = choose(comparison, Asked(sort="gzip_bytes"))
+    assert list(dict.fromkeys(row.device for row in chosen.rows)) == list(
+        dict.fromkeys(row.device for row in comparison.rows)
+    )
+    for device in {row.device for row in chosen.rows}:
+        sizes = [row.gzip_bytes for row in chosen.rows if row.device == device]
+        assert sizes == sorted(sizes)
+    by_quality = [row for row in choose(comparison, Asked(sort="quality")).rows if row.device == "host-cpu"]
+    assert [row.quality for row in by_quality] == sorted((row.quality for row in by_quality), reverse=True)
+    on_npu = [row for row in choose(comparison, Asked(sort="latency_ms")).rows if row.device == "ethos-u55-128"]
+    ran = [row.measurement.status == "ok" for row in on_npu]
+    assert ran == sorted(ran, reverse=True)
+    assert len(set(ran)) == 2
+
+
+def test_latencies_are_sorted_by_their_ratios_and_not_by_two_medians(make: SimpleNamespace) -> None:
+    """The slower one by its own median is the quicker one by turns."""
+    quick, slow = make.on_host("int8", "host-cpu"), make.on_host("dynamic", "host-cpu")
+    found = [quick.latency.ms_p50, slow.latency.ms_p50]
+    one = changed(quick, latency=quick.latency.model_copy(update={"ms_p50": found[1] * 2}))
+    comparison = make.comparison([make.on_host("fp32", "host-cpu"), one, slow], ("fp32", "int8", "dynamic"))
+    order = [row.variant for row in choose(comparison, Asked(sort="latency_ms")).rows]
+    assert order.index("int8") < order.index("dynamic")
+
+
+def test_data_are_the_rows_that_were_asked_for(written: Comparison, capsys) -> None:
+    compare.compare(Asked(["int8"], form="json"))
+    told = Comparison.model_validate_json(capsys.readouterr().out)
+    assert pairs(told) == [pair for pair in pairs(written) if pair[1] == "int8"]
+    compare.compare(Asked(["int8"], form="csv"))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["device"], row["variant"]) for row in rows] == pairs(told)
+    assert [float(row["quality"]) for row in rows if row["quality"]] == [
+        row.quality for row in told.rows if row.measurement.status == "ok"
+    ]
+
+
+def test_a_device_alone_is_told_what_to_ship_to_it(written: Comparison, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    compare.compare(Asked(devices=["host-cpu"]))
+    told = capsys.readouterr().out
+    assert "host-cpu-2t" not in told
+    assert "\nWhat to ship\nhost-cpu: " in told
+    compare.compare(Asked(["fp16"], ["host-cpu"]))  # what to ship hangs from the rows that are not shown, too
+    assert told.partition("What to ship")[2] == capsys.readouterr().out.partition("What to ship")[2]
+
+
+def otherwise(comparison: Comparison, variant: str, **fields: object) -> Comparison:
+    rows = [row.model_copy(update=fields) if row.variant == variant else row for row in comparison.rows]
+    return comparison.model_copy(update={"rows": tuple(rows)})
+
+
+def test_only_what_differs_for_sure_is_better_or_worse(comparison: Comparison) -> None:
+    now = otherwise(comparison, "int8", gzip_bytes=1000, quality=0.9751, quality_low=0.95, quality_high=0.99)
+    found = {(each.device, each.figure): each for each in changes.between(comparison, now)}
+    assert {figure for _, figure in found} == {"gzip_bytes", "quality"}
+    assert {each.word for each in found.values() if each.figure == "gzip_bytes"} == {"better"}
+    assert {each.word for each in found.values() if each.figure == "quality"} == {"not told apart"}
+    lost = otherwise(comparison, "int8", quality=0.5, quality_low=0.45, quality_high=0.55)
+    words = {each.word for each in changes.between(comparison, lost)}
+    assert words == {"worse"}
+    assert list(changes.between(comparison, comparison)) == []
+
+
+def test_a_pair_that_came_or_went_is_one_change(comparison: Comparison) -> None:
+    fewer = comparison.model_copy(update={"rows": comparison.rows[1:]})
+    first = comparison.rows[0]
+    for before, now, word in ((comparison, fewer, "gone"), (fewer, comparison, "new")):
+        (change,) = changes.between(before, now)
+        assert (change.device, change.variant, change.word) == (first.device, first.variant, word)
+
+
+def test_a_time_without_an_interval_is_never_told_to_have_changed(make: SimpleNamespace) -> None:
+    then = make.on_host("fp32", "host-cpu")
+    told = then.latency.model_copy(update={"ms_low": None, "ms_high": None})
+    before, now = (
+        make.comparison([changed(then, latency=told.model_copy(update={"ms_p50": ms}))], ("fp32",)) for ms in (1.0, 9.0)
+    )
+    words = {each.figure: each.word for each in changes.between(before, now)}
+    assert words["latency_ms"] == "not told apart"
+
+
+def test_changes_as_data_and_as_a_table_of_80_columns(comparison: Comparison, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    now = otherwise(comparison, "pruned80-clustered16-int8", gzip_bytes=122_000)
+    found = list(changes.between(comparison, now))
+    rows = json.loads(changes.as_json(found))
+    assert {row["growth"] for row in rows} == {1.0}
+    assert [row["now"]["value"] for row in rows] == [122_000] * len(found)
+    lines = list(csv.DictReader(io.StringIO(changes.as_csv(found))))
+    assert [(line["device"], float(line["before"])) for line in lines] == [(each.device, 61_000) for each in found]
+    view.show("HEAD", found)
+    told = capsys.readouterr().out.splitlines()
+    assert max(map(len, told)) <= 80
+    line = next(line for line in told if line.startswith("pruned80-clustered16-int8 "))
+    assert line.split(maxsplit=1)[1].split() == ["gzip_bytes", "61.0", "kB", "122", "kB", "+100.0", "%", "worse"]

@@ -1,5 +1,6 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
 # test-slow: what takes long    test-services: on real services    test-chaos: these, killed    lock: resolve the dependencies anew
+# docs: the documentation as pages
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -8,7 +9,7 @@ LOCK_COMMAND := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 
 # without bytecode every start takes three times as long; it stays in .venv and __pycache__
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-services test-chaos lint lock
+.PHONY: run test test-slow test-services test-chaos lint lock docs
 
 run: $(INSTALLED)
 	@$(BIN)/tercet run
@@ -27,6 +28,9 @@ test-chaos: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+docs: $(INSTALLED)
+	@$(BIN)/python -m sphinx -q -W --keep-going -c infra/docs infra .tercet/docs && echo .tercet/docs/docs/index.html
 
 lock: $(INSTALLED)
 	@$(LOCK_COMMAND) --custom-compile-command "make lock" --output-file requirements.lock

@@ -5,7 +5,8 @@ import shlex
 from pathlib import Path
 
 from flows import presets
-from tasks import files, paths
+from flows.own import Own, written
+from tasks import files, params, paths
 from tasks.errors import TercetError
 from tasks.process import told
 
@@ -20,18 +21,24 @@ GIVEN = (
 IGNORED = Path(".gitignore")
 
 
-def init(folder: Path, preset: str) -> str:
+def init(folder: Path, preset: str, own: Own | None = None) -> str:
     """Make a folder a project, and say what to do next. Afterwards it is the working directory.
 
-    It gets params.yaml of the preset, dvc.yaml, prefect.yaml and DVC's settings; a git repository where it is in none.
-    Its own .gitignore gets what it lacks. Other files are left alone.
+    It gets params.yaml of the preset, or one for data of one's own, dvc.yaml, prefect.yaml and DVC's settings; a git
+    repository where it is in none. Its own .gitignore gets what it lacks. Other files are left alone.
 
     Raises:
-        ParamsError: there is no such preset.
+        ParamsError: there is no such preset, column or device.
+        DataError: the data are none that is known.
         TercetError: there is a project or a pipeline already, or git is missing.
         OSError: the folder cannot be made or written to.
     """
-    chosen = presets.find(preset).absolute()  # of the project that this is said in, too
+    if own is None:
+        source = presets.find(preset).absolute()  # of the project that this is said in, too
+        params.load(source)  # an error names its file, and nothing is made
+        text, what = source.read_text(encoding="utf-8"), f"the preset {source.stem}"
+    else:
+        text, what = written(folder.absolute().name, own, folder), f"for {own.data.name}"
     present = [name for name in ("params.yaml", "dvc.yaml", "prefect.yaml", ".dvc") if (folder / name).exists()]
     if present:
         there = f"{present[0]} is" if len(present) == 1 else f"{', '.join(present)} are"
@@ -43,7 +50,7 @@ def init(folder: Path, preset: str) -> str:
     os.chdir(folder)
     _need_git()
     _ignore(paths.packaged(IGNORED).read_text(encoding="utf-8").splitlines())
-    used = presets.put(chosen)
+    used = presets.put(text, what)
     for name in GIVEN:  # the last of them is what makes it a project
         Path(name).parent.mkdir(exist_ok=True)
         files.write_text(Path(name), paths.packaged(Path(name)).read_text(encoding="utf-8"))

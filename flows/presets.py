@@ -20,18 +20,18 @@ def use(name: str, *, force: bool) -> str:
         present = paths.PARAMS.read_bytes()  # of whatever encoding
         if present not in {path.read_bytes() for path in paths.listed(paths.PRESETS).values()}:
             raise ParamsError(f"{paths.PARAMS} has changes of yours; keep a copy and say `tercet use {name} --force`")
-    return put(preset)
+    params.load(preset)  # an error names its file
+    return put(preset.read_text(encoding="utf-8"), f"the preset {preset.stem}")
 
 
-def put(preset: Path) -> str:
-    """Write a preset's file to params.yaml, whatever is there, and say so.
+def put(text: str, what: str) -> str:
+    """Write params.yaml, whatever is there, and say what it is now.
 
     Raises:
         ParamsError: it is wrong.
     """
-    settings = params.load(preset)
-    files.write_text(paths.PARAMS, preset.read_text(encoding="utf-8"))
-    return f"{paths.PARAMS} is now the preset {preset.stem}; `tercet run` runs it{_lacking(settings)}"
+    files.write_text(paths.PARAMS, text)
+    return f"{paths.PARAMS} is now {what}; `tercet run` runs it{_lacking(params.load())}"
 
 
 def find(name: str) -> Path:

@@ -28,7 +28,10 @@ RUNS, LOOKS, PROJECTS, BUNDLES, TEAM = (
 )
 COMMANDS: dict[str, Command] = {
     "init": Command(
-        f"{PROJECTS}:init", "Make an empty folder a project: what to run, and how.", "DIR --from smoke", in_project=None
+        f"{PROJECTS}:init",
+        "Make an empty folder a project: what to run, and how.",
+        "DIR --data fruits --device host-cpu",
+        in_project=None,
     ),
     "use": Command(f"{PROJECTS}:use", "Make a preset the params.yaml.", "digits-cnn"),
     "run": Command(

@@ -1,9 +1,10 @@
 """The commands that begin a project: `init` and `use`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option, prompt
 
 from flows.commands import arguments, complete
 
@@ -17,13 +18,44 @@ def init(
     preset: Annotated[
         str,
         Option("--from", metavar="PRESET", help="what to run: see `tercet use`", autocompletion=complete.presets),
-    ] = PRESET,
+    ] = "",
+    data: Annotated[
+        str, Option(metavar="PATH", help="your own: a folder of images or texts by class, a .csv or .jsonl file")
+    ] = "",
+    target: Annotated[str, Option(metavar="COLUMN", help="of a table, or of texts: what is to be told")] = "",
+    text: Annotated[str, Option(metavar="COLUMN", help="of a table: where the text is")] = "",
+    device: Annotated[
+        list[str] | None,
+        Option(metavar="NAME", help="where it shall run; without it, two", autocompletion=complete.devices),
+    ] = None,
+    model: Annotated[str, Option(metavar="FILE", help="a network that is trained already")] = "",
 ) -> int:
     """`tercet init [DIR]`."""
     from flows.init import init
+    from flows.own import Own
 
-    print(init(folder, preset))
+    if data and preset:
+        raise BadParameter("--data and --from: one of them alone")
+    if not data and (target or text or device or model):
+        raise BadParameter("--target, --text, --device and --model go with --data")
+    if not data and not preset and sys.stdin.isatty() and sys.stdout.isatty():
+        data, target = _asked()
+    own = Own(Path(data), target or None, text or None, device or (), Path(model) if model else None) if data else None
+    print(init(folder, preset or PRESET, own))
     return 0
+
+
+def _asked() -> tuple[str, str]:
+    """Where the data are, and what of them is to be told; nothing is the preset."""
+    from flows.own import Own, columns, kind
+
+    data = prompt(
+        f"Your data: a folder of images or texts by class, a .csv or .jsonl file (nothing: the preset {PRESET})",
+        default="",
+        show_default=False,
+    )
+    there = columns(Path(data)) if data and kind(Own(Path(data))) == "table" else []
+    return data, prompt(f"Which column is to be told ({', '.join(there)})") if there else ""
 
 
 def use(

@@ -81,7 +81,7 @@ def test_the_wheel_holds_all_that_the_repository_is_read_for(installed):
         held = set(wheel.namelist())
     forced = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert forced["force-include"] == {place: f"tasks/resources/{place}" for place in forced["force-include"]}
-    folders = ("tasks", "flows", "infra/devices", "infra/presets", "infra/arm64")
+    folders = ("tasks", "flows", "infra/devices", "infra/presets", "infra/starts", "infra/arm64")
     listed = subprocess.run(["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     files = [
         *listed.split(),

@@ -1,0 +1,196 @@
+"""A params.yaml for data of one's own: what they are is seen by looking, and a small network for such is the start."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+from tasks import paths
+from tasks.bench import devices as catalog
+from tasks.data import trees
+from tasks.errors import DataError, ParamsError, suggest
+
+STARTS = Path("infra/starts")
+IMAGES = (".jpg", ".jpeg", ".png")
+LOOKED_AT = 1000  # files or rows, to see what data are
+SIDE = 64  # pixels that images of several sizes, or of large ones, are brought to
+CLASSES = 20  # different numbers, of more of which a target is a value and no class
+MOST_CALIBRATION = 100
+DEVICES = {
+    "images": ("host-cpu", "ethos-u55-128"),
+    "table": ("host-cpu", "ethos-u55-128"),
+    "texts": ("host-cpu", "host-cpu-2t"),  # an Ethos-U has no operator that looks embeddings up
+}
+MODELS = {
+    "images": "  family: cnn\n  filters: [16, 32]\n  dense: [64]",
+    "table": "  family: mlp\n  hidden: [32, 16]",
+    "texts": "  family: bow\n  embedding: 32",
+}
+EPOCHS = {"images": 15, "table": 40, "texts": 15}
+Kind = Literal["images", "table", "texts"]
+
+
+@dataclass(frozen=True)
+class Own:
+    """What somebody brings.
+
+    Attributes:
+        data: a folder of images or texts by class, an archive of images, a .csv or .jsonl file.
+        target: the column, or the key, that is to be told; None: `label` of texts.
+        text: the one that has the text; None: `text`, where there is such a column; else a table has none.
+        devices: by name; none: two that fit the kind.
+        model: a file of a network that is trained already; None: a small one is trained.
+    """
+
+    data: Path
+    target: str | None = None
+    text: str | None = None
+    devices: Sequence[str] = ()
+    model: Path | None = None
+
+
+def columns(data: Path) -> list[str]:
+    """The columns of a CSV file, or the keys of the first line of a .jsonl file; none of anything else.
+
+    Raises:
+        DataError: it cannot be read as such.
+    """
+    try:
+        return [str(name) for name in next(_rows(data), {})]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{data}: cannot be read: {error}") from None
+
+
+def kind(own: Own) -> Kind:
+    """What the data are.
+
+    Raises:
+        DataError: they are nothing of these.
+    """
+    if own.data.is_dir():
+        suffixes = {path.suffix.lower() for path in islice(own.data.rglob("*"), LOOKED_AT)}
+        if suffixes & set(IMAGES):
+            return "images"
+        if suffixes & {".txt", ".jsonl"} or own.text:
+            return "texts"
+    elif trees.is_archive(own.data):
+        return "images"
+    elif own.data.suffix == ".jsonl" or own.text or (own.data.suffix == ".csv" and "text" in columns(own.data)):
+        return "texts"
+    elif own.data.suffix == ".csv":
+        return "table"
+    what = "no such file or folder" if not own.data.exists() else "none of these"
+    raise DataError(
+        f"--data: {own.data}: {what}; a folder of images (.png, .jpg) or of texts (.txt) with a folder for each class, "
+        "an archive of such images, a .csv or a .jsonl file expected; for other sources: `tercet init --from PRESET`"
+    )
+
+
+def written(name: str, own: Own, project: Path) -> str:
+    """The text of a params.yaml.
+
+    Args:
+        name: of the project.
+        own: what is brought.
+        project: the folder that it will stand in; data and models within are named from there.
+
+    Raises:
+        DataError: the data are nothing that is known.
+        ParamsError: there is no such column or device.
+    """
+    what = kind(own)
+    own = _with_target(own, what)
+    template = paths.packaged(STARTS / f"{what}.yaml").read_text(encoding="utf-8")
+    value = what == "table" and _is_value(own)
+    trained = own.model is not None
+    known = {
+        "about": f"Made by `tercet init` for {json.dumps(own.data.name)}",  # a name of two lines is one
+        "name": _name(name),
+        "path": _place(own.data, project),
+        "target": json.dumps(own.target),
+        "text": json.dumps(own.text or "text"),
+        "task": "regression" if value else "classification",
+        "drop": "" if value else ", max_quality_drop: 0.02",
+        "calibration": max(1, min(MOST_CALIBRATION, _count(own.data) // 2)),
+        "size": _size(own.data) if what == "images" else "",
+        "model": f"  family: file\n  source: {_place(own.model, project)}" if own.model else MODELS[what],
+        "epochs": 0 if trained else EPOCHS[what],
+        "devices": f"[{', '.join(_devices(own.devices or DEVICES[what]))}]",
+    }
+    return Template(template).substitute(known)
+
+
+def _with_target(own: Own, what: Kind) -> Own:
+    """The same with the target that it has unless told otherwise."""
+    if own.data.is_dir() or what == "images":
+        return replace(own, target=own.target or "label")
+    there = columns(own.data)
+    target = own.target or ("label" if what == "texts" else None)
+    if target not in there:
+        received = "nothing" if target is None else repr(target)
+        raise ParamsError(f"--target: received {received}; {suggest(target or '', there)}")
+    if what == "texts" and (own.text or "text") not in there:
+        raise ParamsError(f"--text: received {own.text or 'text'!r}; {suggest(own.text or 'text', there)}")
+    return replace(own, target=target)
+
+
+def _rows(data: Path) -> Iterator[dict[str, object]]:
+    """Rows of a file by their columns."""
+    if data.suffix in (".csv", ".jsonl") and data.is_file():
+        with data.open(encoding="utf-8-sig", newline="") as file:
+            yield from csv.DictReader(file) if data.suffix == ".csv" else map(json.loads, filter(str.strip, file))
+
+
+def _is_value(own: Own) -> bool:
+    """Whether the target of a table is a number and no class."""
+    found = {str(row.get(str(own.target)) or "").strip() for row in islice(_rows(own.data), LOOKED_AT)} - {""}
+    try:
+        return len({float(each) for each in found}) > CLASSES
+    except ValueError:
+        return False
+
+
+def _count(data: Path) -> int:
+    """Examples, as far as is looked."""
+    found = (
+        data.rglob("*.*") if data.is_dir() else _rows(data) if data.suffix in (".csv", ".jsonl") else iter(range(200))
+    )
+    return sum(1 for _ in islice(found, LOOKED_AT))
+
+
+def _size(data: Path) -> str:
+    """The lines that have images resized: none where all are small and of one size."""
+    from PIL import Image
+
+    sizes = set()
+    for path in islice((each for each in data.rglob("*") if each.suffix.lower() in IMAGES), LOOKED_AT):
+        try:
+            with Image.open(path) as image:
+                sizes.add(image.size)
+        except OSError as error:
+            raise DataError(f"{path}: {error}; correct or delete the file") from None
+    small = len(sizes) == 1 and max(next(iter(sizes))) <= SIDE
+    return "" if small else f"  height: {SIDE}\n  width: {SIDE}\n"
+
+
+def _place(path: Path, project: Path) -> str:
+    """How params.yaml names a file: from the project where it lies within, else by its whole path."""
+    whole, home = path.resolve(), project.resolve()
+    return json.dumps(str(whole.relative_to(home) if whole.is_relative_to(home) else whole), ensure_ascii=False)
+
+
+def _devices(names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in catalog.names():
+            raise ParamsError(f"--device: received {name!r}; {suggest(name, catalog.names())}")
+    return names
+
+
+def _name(folder: str) -> str:
+    """A name that a workload may have, made of a folder's."""
+    return f"own-{re.sub(r'[^a-z0-9]+', '-', folder.lower()).strip('-')}".strip("-")[:64]

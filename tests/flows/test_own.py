@@ -1,0 +1,177 @@
+"""`tercet init --data`: a project for data of one's own, without an edit of Python or YAML."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows import cli
+from flows.own import Own, kind, written
+from tasks import files, params, paths
+from tasks.errors import DataError, ParamsError
+from tasks.stages import prepare
+
+RNG = np.random.default_rng(0)
+
+
+def images(folder: Path, side=16, each=30):
+    """Dark and bright squares, in a folder for each."""
+    for name, level in (("dark", 40), ("bright", 200)):
+        (folder / name).mkdir(parents=True)
+        for i in range(each):
+            pixels = np.clip(RNG.normal(level, 20, (side, side)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def rows(path: Path, columns, made):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *made])
+    return path
+
+
+def table(path: Path, n=60):
+    numbers = RNG.normal(size=(n, 2))
+    return rows(path, ["x", "y", "sold"], [(a, b, "yes" if a + b > 0 else "no") for a, b in numbers])
+
+
+def texts(path: Path, n=60):
+    words = [("good fine happy", "up"), ("bad sad awful", "down")]
+    return rows(path, ["text", "label"], [(f"{words[i % 2][0]} day {i}", words[i % 2][1]) for i in range(n)])
+
+
+MAKE = {
+    "images": lambda tmp: images(tmp / "shapes"),
+    "table": lambda tmp: table(tmp / "a.csv"),
+    "texts": lambda tmp: texts(tmp / "b.csv"),
+}
+TARGET = {"table": ["--target", "sold"]}
+
+
+@pytest.fixture
+def tercet(monkeypatch, capsys):
+    """The command in this process: the exit code, what it prints, what it says on standard error."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["tercet", *words])
+        code = cli.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.mark.parametrize("what", MAKE)
+def test_data_become_a_project_whose_data_can_be_prepared(what, project, tercet, tmp_path_factory):
+    data = MAKE[what](tmp_path_factory.mktemp("data"))
+    code, out, err = tercet("init", "Mine & yours", "--data", str(data), *TARGET.get(what, []))
+    assert (code, err) == (0, "")
+    assert f"params.yaml is now for {data.name}; `tercet run` runs it" in out
+    settings = params.load()
+    assert settings.name == "own-mine-yours"
+    assert {entry.scheme for entry in settings.quantize.values()} == {"float32", "int8"}
+    assert len(settings.benchmark.devices) == 2
+    prepare.prepare(settings)
+    told = files.read_json(paths.DATA / "preprocess.json")
+    assert sorted(told["targets"]["label"]["classes"]) == {
+        "images": ["bright", "dark"], "table": ["no", "yes"], "texts": ["down", "up"],
+    }[what]  # fmt: skip
+
+
+def test_a_model_and_devices_of_ones_own_are_named(project, tercet, tmp_path_factory):
+    data = table(tmp_path_factory.mktemp("data") / "t.csv")
+    model = data.with_name("mine.keras")
+    model.write_bytes(b"")
+    words = ["--target", "sold", "--device", "host-cpu", "--device", "stm32h743", "--model", str(model)]
+    assert tercet("init", "p", "--data", str(data), *words)[0] == 0
+    settings = params.load()
+    assert settings.benchmark.devices == ("host-cpu", "stm32h743")
+    assert (settings.model.family, settings.model.source, settings.train.epochs) == ("file", str(model), 0)
+
+
+def test_data_within_the_project_are_named_from_there(project):
+    images(project / "p" / "shapes")
+    assert '\n  path: "shapes"\n' in written("p", Own(Path("p/shapes")), Path("p"))
+
+
+def test_images_that_are_large_or_differ_in_size_are_resized(tmp_path):
+    images(tmp_path / "small")
+    assert "height" not in written("p", Own(tmp_path / "small"), tmp_path)
+    Image.new("L", (9, 9)).save(tmp_path / "small" / "dark" / "other.png")
+    assert "  height: 64\n  width: 64\n" in written("p", Own(tmp_path / "small"), tmp_path)
+    assert "  height: 64\n" in written("p", Own(images(tmp_path / "large", side=100, each=2)), tmp_path)
+
+
+def test_a_target_of_many_numbers_is_a_value_and_of_few_a_class(tmp_path):
+    many = rows(tmp_path / "m.csv", ["x", "price"], [(i, i * 1.5) for i in range(50)])
+    few = rows(tmp_path / "f.csv", ["x", "stars"], [(i, i % 5) for i in range(50)])
+    assert "  task: regression\n" in written("p", Own(many, "price"), tmp_path)
+    assert "  task: classification\n" in written("p", Own(few, "stars"), tmp_path)
+
+
+def test_what_data_are_is_seen_by_looking(tmp_path):
+    assert kind(Own(images(tmp_path / "i"))) == "images"
+    assert kind(Own(table(tmp_path / "t.csv"))) == "table"
+    assert kind(Own(texts(tmp_path / "x.csv"))) == "texts"
+    assert kind(Own(tmp_path / "t.csv", text="x")) == "texts"
+    (tmp_path / "y.jsonl").write_text(json.dumps({"text": "a", "label": "b"}) + "\n")
+    assert kind(Own(tmp_path / "y.jsonl")) == "texts"
+    (tmp_path / "c" / "pos").mkdir(parents=True)
+    (tmp_path / "c" / "pos" / "1.txt").write_text("good")
+    assert kind(Own(tmp_path / "c")) == "texts"
+
+
+@pytest.mark.parametrize(
+    ("own", "error", "said"),
+    [
+        (Own(Path("none")), DataError, "--data: none: no such file or folder; a folder of images"),
+        (Own(Path("a.mp3")), DataError, "--data: a.mp3: none of these; "),
+        (Own(Path("t.csv")), ParamsError, "--target: received nothing; allowed: sold, x, y"),
+        (Own(Path("t.csv"), "sole"), ParamsError, "--target: received 'sole'; .* did you mean 'sold'?"),
+        (Own(Path("t.csv"), "sold", devices=["host"]), ParamsError, "--device: received 'host'; .*"),
+        (Own(Path("t.csv"), "sold", text="words"), ParamsError, "--text: received 'words'; allowed: sold, x, y"),
+        (Own(Path("bad.csv"), "x"), DataError, "bad.csv: cannot be read: "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_and_nothing_is_made(own, error, said, project):
+    table(project / "t.csv")
+    (project / "a.mp3").touch()
+    (project / "bad.csv").write_bytes(b"\xff\xfe\x00x")
+    with pytest.raises(error, match=said):
+        written("p", own, project / "p")
+
+
+def test_words_that_do_not_go_together_are_told(project, tercet):
+    assert "one of them alone" in tercet("init", "p", "--data", "x", "--from", "smoke")[2]
+    assert "go with --data" in tercet("init", "p", "--target", "x")[2]
+    assert not (project / "p").exists()
+
+
+def test_a_terminal_is_asked_for_the_data_and_the_column(project, tercet, monkeypatch, tmp_path_factory):
+    data = table(tmp_path_factory.mktemp("data") / "t.csv")
+    asked = []
+    answers = iter([str(data), "sold"])
+    monkeypatch.setattr("flows.commands.projects.prompt", lambda text, **_: asked.append(text) or next(answers))
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    assert tercet("init", "p")[0] == 0
+    assert asked[1] == "Which column is to be told (x, y, sold)"
+    assert params.load().prepare.target == "sold"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("what", MAKE)
+def test_data_of_ones_own_come_to_int8_on_two_devices(what, make_clone, tmp_path):
+    clone = make_clone()
+    data = MAKE[what](tmp_path)
+    clone.run("tercet", "init", "own", "--data", str(data), *TARGET.get(what, []))
+    clone.run("tercet", "-C", "own", "run")
+    told = list(csv.DictReader(clone.run("tercet", "-C", "own", "compare", "int8", "--csv").splitlines()))
+    assert len({row["device"] for row in told}) == 2
+    assert [row["status"] for row in told] == ["ok", "ok"], [row["reason"] for row in told]
+    assert float(told[0]["quality"]) > 0.6

@@ -50,10 +50,10 @@ def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> P
     Raises:
         ParamsError: params.yaml has no such variant or device.
     """
-    _known("variant", variants, settings.quantize)
-    _known("device", devices, settings.benchmark.devices)
     if not variants and not devices:
         return Part(settings, whole=True)
+    _known("variant", variants, settings.quantize)
+    _known("device", devices, settings.benchmark.devices)
     named = {settings.benchmark.reference, *variants} if variants else set(settings.quantize)
     quantize = {name: entry for name, entry in settings.quantize.items() if name in named}
     needed = _needed(settings, (entry.model for entry in quantize.values()))

@@ -62,5 +62,5 @@ def test_it_is_looked_for_again_where_there_is_nothing_to_run(monkeypatch, tmp_p
     monkeypatch.setattr(run, "tidy", lambda settings: None)
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9")
     garbage.leave()
-    assert run._run() == 0
+    assert run._run(run.ALL) == 0
     assert published == [True]

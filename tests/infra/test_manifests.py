@@ -184,3 +184,12 @@ def test_what_is_made_of_secrets_reaches_the_program_by_its_environment_alone(tm
         env={**env, "SECRETS": "/nowhere"},
     )
     assert "PREFECT_API_AUTH_STRING" not in ast.literal_eval(bare.stdout)[0]
+
+
+def test_secrets_go_into_no_commit_and_no_image():
+    """Where compose.yaml and the manifests say that they are made."""
+    ignored = ["git", "check-ignore", "--quiet", "infra/secrets/postgres"]
+    assert subprocess.run(ignored, cwd=ROOT, timeout=60, check=False).returncode == 0
+    left_out = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {"infra/secrets", ".tercet", ".dvc/config.local"} <= set(left_out)
+    assert COMPOSE["secrets"]["s3"]["file"] == "secrets/s3"

@@ -27,7 +27,7 @@ def line_of(lines: list[str], device: str, variant: str) -> str:
     return next(line for line in lines[start:] if line.split()[:1] == [variant])
 
 
-@pytest.mark.parametrize("columns", [200, 120, 80, 60, 40])
+@pytest.mark.parametrize("columns", [200, 120, *range(74, 112, 2), 60, 40])
 def test_lines_fit_and_nothing_is_cut(shown, comparison: Comparison, columns: int) -> None:
     lines = shown(comparison, columns)
     assert max(map(len, lines)) <= columns

@@ -1,5 +1,5 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
-# test-slow: what takes long    test-services: on real services    test-chaos: these, killed    lock: resolve the dependencies anew
+# test-slow: what takes long    test-services: on real services    lock: resolve the dependencies anew
 # docs: the documentation as pages
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ LOCK_COMMAND := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 
 # without bytecode every start takes three times as long; it stays in .venv and __pycache__
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-services test-chaos lint lock docs
+.PHONY: run test test-slow test-services lint lock docs
 
 run: $(INSTALLED)
 	@$(BIN)/tercet run
@@ -22,9 +22,6 @@ test-slow: $(INSTALLED)
 
 test-services: $(INSTALLED)
 	@$(BIN)/python -m pytest -m services
-
-test-chaos: $(INSTALLED)
-	@$(BIN)/python -m pytest -m chaos
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -24,7 +24,11 @@ ETHOS = (
 
 @pytest.fixture
 def catalog(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(paths, "packaged", lambda place: project / "with Tercet" / place)
+    """Two devices and no others; what is published of devices stays what comes with Tercet."""
+    real = paths.packaged
+    monkeypatch.setattr(
+        paths, "packaged", lambda place: project / "with Tercet" / place if place == paths.DEVICES else real(place)
+    )
     folder = project / paths.DEVICES
     folder.mkdir(parents=True)
     (folder / "cpu.yaml").write_text(LITERT)

@@ -241,7 +241,7 @@ def test_what_is_neither_file_nor_variant_is_one_line(tmp_path: Path, monkeypatc
 def test_the_command_names_the_boards(
     tiny: dict[str, Artifact], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.setattr(
         "sys.argv", ["tercet", "advise", str(tiny["autoencoder"].path), "--latency-ms", "5", "--energy-mj", "0.1"]
     )

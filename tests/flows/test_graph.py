@@ -10,7 +10,7 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from flows import pipeline
+from flows import lanes, pipeline
 from flows.stages import Progress
 from tasks import params, paths
 from tasks.bench import devices
@@ -25,16 +25,14 @@ class Recorder:
 
     def __init__(self, bridge, _stale):
         self.names, self.progress = bridge.names, SimpleNamespace(bars=nullcontext())
-        self.futures, self.needs, self.quiet, self.ended = {}, {}, set(), []
+        self.futures, self.needs, self.ended = {}, {}, []
         self.progress = Progress(())
         Recorder.last = self
 
-    def submit(self, name, *keys, label, after=(), once_ended=(), quiet=False):
+    def submit(self, name, *keys, label, after=(), once_ended=()):
         address = self.names[(name, *keys)]
         assert address not in self.needs, f"{address} is submitted twice"
         self.needs[address] = {future.address for future in (*after, *once_ended)} | set(self.ended)
-        if quiet:
-            self.quiet.add(address)
         wait = lambda: self.ended.append(address)  # noqa: E731 - a future of three words
         self.futures[label] = SimpleNamespace(address=address, label=label, name=name, keys=keys, wait=wait)
         return self.futures[label]
@@ -88,6 +86,8 @@ def test_a_measurement_waits_for_all_that_makes_the_machine_busy(submitted):
     busy = {
         future.address for future in flow.futures.values() if future.name not in ("report", "bundle", "fingerprint")
     }
-    assert flow.quiet == quiet
+    lane = {future.address: lanes.of(future.name, *future.keys) for future in flow.futures.values()}
+    for address in quiet:
+        assert {each for each in lane if lane[each] is lane[address]} == quiet, "one by one, and nothing else meanwhile"
     for address in quiet:
         assert busy - quiet <= flow.needs[address]

@@ -74,13 +74,19 @@ def test_what_cannot_run_is_a_result(params: Params) -> None:
     assert record.reason.startswith(told)
 
 
+CONVOLUTIONAL = (  # recurrent layers, attention and embeddings have gaps of their own, which the matrix shows
+    *("conv", "depthwise conv", "dense", "max pool", "average pool", "global average pool"),
+    *("relu", "sigmoid", "tanh", "softmax"),
+)
+
+
 def test_what_a_runtime_is_known_to_run_it_runs_operator_by_operator() -> None:
     cells = json.loads((ROOT / "infra" / "support.json").read_text())["cells"]
     kinds = {"tflite-micro": "mcu-tflm", "ethos-u55": "ethos-u", "ethos-u85": "ethos-u"}
     seen: dict[str, set[str]] = {}
     for cell in cells:
         kind = kinds.get(cell["runtime"], cell["runtime"])
-        if cell["scheme"] in KINDS.load(kind).schemes:
+        if cell["operator"] in CONVOLUTIONAL and cell["scheme"] in KINDS.load(kind).schemes:
             assert cell["outcome"] in ("runs", "not converted"), cell
             seen.setdefault(kind, set()).add(cell["scheme"])
     assert seen == {name: set(KINDS.load(name).schemes) for name in KINDS if KINDS.load(name).schemes}

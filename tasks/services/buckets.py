@@ -8,7 +8,7 @@ from typing import Any
 
 NAMES = ("dvc", "mlflow")
 REGION = "us-east-1"  # which clients want to be told; the store takes any
-ANSWER_S, MOVE_S, TRIES = 5, 300, 2
+ANSWER_S, MOVE_S, TRIES = 5, 300, 5
 
 
 def client(address: str, key: str | None = None, secret: str | None = None) -> Any:

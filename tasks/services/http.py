@@ -1,4 +1,4 @@
-"""Whether a service answers by HTTP."""
+"""What a service answers by HTTP."""
 
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
@@ -7,9 +7,15 @@ ANSWER_S = 5.0
 
 
 def answers(address: str) -> bool:
-    """Whether there is a page, asked past any proxy: these services are on this machine."""
+    """Whether there is a page."""
+    return said(address) is not None
+
+
+def said(address: str) -> bytes | None:
+    """What a page holds, asked past any proxy: these services are on this machine; None where there is none."""
     try:
-        with build_opener(ProxyHandler({})).open(address, timeout=ANSWER_S):
-            return True
+        with build_opener(ProxyHandler({})).open(address, timeout=ANSWER_S) as page:
+            content: bytes = page.read()
     except (URLError, OSError, ValueError):
-        return False
+        return None
+    return content

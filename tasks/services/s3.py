@@ -11,6 +11,7 @@ from typing import Any
 from tasks import files
 from tasks.errors import TercetError
 from tasks.services import buckets
+from tasks.services.http import said
 from tasks.services.place import HOST, Place, private
 from tasks.services.processes import Service
 
@@ -110,7 +111,10 @@ def _client(place: Place) -> Any:
 
 
 def _answers(place: Place) -> bool:
-    """Whether it lists its buckets: its parts come up one after the other."""
+    """Whether it lists its buckets and has volumes: its parts come up one after the other, what holds objects last."""
+    master = said(f"http://{place.address('master')}/dir/status")
+    if master is None or not json.loads(master)["Topology"]["Max"]:
+        return False
     from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # it has no types
 
     try:

@@ -6,6 +6,7 @@ one that it crashed on.
 """
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from tasks.params import Protocol, Quantize
 from tasks.process import told
 from tasks.quantize import variant as quantization
 from tasks.records import ArtifactCard, Record
-from tasks.scratch import scratch
+from tasks.scratch import PREFIX, scratch
 
 if TYPE_CHECKING:
     import tf_keras
@@ -47,6 +48,7 @@ ALLOWED = (
     0.08  # of the output's range, between a runtime and LiteRT's reference kernels: int8 steps, not another result
 )
 CHILD_S = 900
+SCRATCH = re.compile(rf"\S*/{PREFIX}[^/\s]*/")  # where the files lay on the machine that looked: nobody else's business
 
 
 class Cell(Record):
@@ -210,7 +212,8 @@ def _write(folder: Path, scheme: str, model: "tf_keras.Model") -> None:
 
 def _cell(operator: str, scheme: str, runtime: str, device: Device, made: Path | str) -> Cell:
     def cell(outcome: Outcome, reason: str | None = None) -> Cell:
-        return Cell(operator=operator, scheme=scheme, runtime=runtime, outcome=outcome, reason=reason)
+        said = reason and SCRATCH.sub("", reason)
+        return Cell(operator=operator, scheme=scheme, runtime=runtime, outcome=outcome, reason=said)
 
     if isinstance(made, str):
         return cell("not converted", made)

@@ -142,3 +142,13 @@ def test_a_reference_that_crashes_is_told(project: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(operators, "_predict", crash)
     found = cell(golden(tmp_path / "int8", "int8"), "litert")
     assert (found.outcome, "crash" in str(found.reason)) == ("runs", True)
+
+
+def test_a_reason_names_no_folder_of_the_machine_that_looked(tmp_path: Path) -> None:
+    device = devices.load("host-cpu")
+    said = operators._cell(
+        "dense", "int8", "litert", device, "predict of /a/tercet-scratch-guard-x1/model.tflite: killed"
+    )
+    assert said.reason == "predict of model.tflite: killed"
+    assert "/tmp" not in (ROOT / "infra" / "support.json").read_text(encoding="utf-8")
+    assert "scratch" not in (ROOT / "infra" / "support.json").read_text(encoding="utf-8")

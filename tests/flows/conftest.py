@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 
+from flows import cli
 from flows.start.prefect_server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,3 +153,16 @@ def environment(root: Path, temporary: Path) -> dict[str, str]:
 @pytest.fixture(scope="session", name="outcomes")
 def _outcomes() -> Callable[[str], dict[str, set[str]]]:
     return outcomes
+
+
+@pytest.fixture
+def tercet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process: the exit code, what it prints, what it says on standard error."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tercet", *words])
+        code = cli.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import cli, doctor, presets
+from flows import doctor, presets
 from flows.commands import COMMANDS
 from tasks import paths
 from tasks.bench import devices, meter_csv
@@ -35,19 +35,6 @@ def clone(project):
     shutil.copy(ROOT / "dvc.yaml", project)
     shutil.copy(ROOT / "params.yaml", project)
     return project
-
-
-@pytest.fixture
-def tercet(monkeypatch, capsys):
-    """The command in this process: the exit code, what it prints, what it says on standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tercet", *words])
-        code = cli.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 def subprocess_of(command, **options):

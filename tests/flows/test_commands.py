@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
 from flows.commands import COMMANDS, complete, parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,19 +20,6 @@ def clone(project):
     for name in ("dvc.yaml", "params.yaml"):
         shutil.copy(ROOT / name, project)
     return project
-
-
-@pytest.fixture
-def tercet(monkeypatch, capsys):
-    """The command in this process: the exit code, what it prints, what it says on standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tercet", *words])
-        code = cli.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows import cli
 from flows.own import Own, kind, written
 from tasks import files, params, paths
 from tasks.errors import DataError, ParamsError
@@ -50,19 +49,6 @@ MAKE = {
     "texts": lambda tmp: texts(tmp / "b.csv"),
 }
 TARGET = {"table": ["--target", "sold"]}
-
-
-@pytest.fixture
-def tercet(monkeypatch, capsys):
-    """The command in this process: the exit code, what it prints, what it says on standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tercet", *words])
-        code = cli.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
 
 
 @pytest.mark.parametrize("what", MAKE)

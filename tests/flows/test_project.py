@@ -182,20 +182,6 @@ def test_a_project_begins_with_a_preset_of_the_one_that_it_is_made_in(project, t
         assert (project / name / "params.yaml").read_text() == text
 
 
-@pytest.fixture
-def tercet(monkeypatch, capsys):
-    """The command in this process: the exit code, what it prints, what it says on standard error."""
-    from flows import cli
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["tercet", *words])
-        code = cli.main()
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
 def ran(said):
     """The stages that a run says it ran."""
     return set(re.findall(r"^\[\d+/\d+\] (.+): ran in [0-9.]+ s$", said, re.MULTILINE))

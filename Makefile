@@ -1,6 +1,6 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
 # test-slow: what takes long    test-services: on real services    lock: resolve the dependencies anew
-# docs: the documentation as pages
+# audit: known holes in what is locked    docs: the documentation as pages
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -9,7 +9,7 @@ LOCK_COMMAND := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 
 # without bytecode every start takes three times as long; it stays in .venv and __pycache__
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-services lint lock docs
+.PHONY: run test test-slow test-services lint audit lock docs
 
 run: $(INSTALLED)
 	@$(BIN)/tercet run
@@ -25,6 +25,11 @@ test-services: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive tasks flows tercet.py
+
+# asks PyPI, itself or a mirror that passes on what it knows; a package that it is not told of fails it
+audit: $(INSTALLED)
+	@$(BIN)/uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes --requirement requirements.lock
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m sphinx -q -W --keep-going -c infra/docs infra .tercet/docs && echo .tercet/docs/docs/index.html

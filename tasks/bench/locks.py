@@ -97,7 +97,7 @@ def _opened(path: Path) -> int:
         with suppress(FileNotFoundError):  # with O_CREAT the kernel refuses another user's file in a folder like /tmp
             return _existing(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | FLAGS, 0o666)
-        os.fchmod(descriptor, 0o666)  # past the umask
+        os.fchmod(descriptor, 0o666)  # past the umask; all of this machine may wait here  # nosec B103
         return descriptor
     return _existing(path)
 

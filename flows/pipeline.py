@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import timeline
+from flows import lanes, timeline
 from flows.alone import alone
 from flows.part import Part, part
 from flows.push import push as send
@@ -58,7 +58,11 @@ class Graph:
         """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
         task = stage(name, *keys, label=label, progress=self.progress)
         needs = [*after, *(allow_failure(future) for future in once_ended)]
-        self.futures[label] = task.submit(self.project, wait_for=needs)
+        busy = self.project.names[(name, *keys)] in self.progress.stale
+        turn = lanes.Turn(lanes.of(name, *keys), after[-1]) if after and busy else None
+        self.futures[label] = task.submit(self.project, wait_for=[*needs, *([turn] if turn else [])])
+        if turn:
+            turn.end_with(self.futures[label])
         return self.futures[label]
 
     def failures(self) -> dict[str, str | None]:

@@ -13,7 +13,6 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import lanes
 from flows.start.dvc_bridge import Project
 from flows.timeline import Span
 from flows.views.bars import Bars
@@ -69,18 +68,16 @@ def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., St
         label: names the task run.
         progress: of the flow.
     """
-    lane = lanes.of(name, *keys)
 
     def run(project: Project) -> State[Any]:
         address = project.names[(name, *keys)]
         if address not in progress.stale:
             return Completed(name="UpToDate", message=f"{label}: up to date")
-        with lane:
-            start, began_ns = time.monotonic(), time.time_ns()
-            # DVC's own work may fail as well: a full disk, a damaged cache
-            with progress.bars.during(address) as bar, kept(name, *keys):
-                outcome = bar.outcome = project.reproduce(address)
-            progress.spans.append(Span(label, outcome, began_ns, time.time_ns()))
+        start, began_ns = time.monotonic(), time.time_ns()
+        # DVC's own work may fail as well: a full disk, a damaged cache
+        with progress.bars.during(address) as bar, kept(name, *keys):
+            outcome = bar.outcome = project.reproduce(address)
+        progress.spans.append(Span(label, outcome, began_ns, time.time_ns()))
         progress.tell(logging.INFO, "%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
 

@@ -124,6 +124,9 @@ def _run(name: str, words: Sequence[str]) -> int:
         return int(command.invoke(context))
     except typer.Exit as done:  # --help was said
         return done.exit_code
+    except typer.Abort:  # Ctrl-D, where something was asked
+        print(f"\ntercet {name}: the end, where an answer is expected; nothing is done", file=sys.stderr)
+        return USAGE
     except typer.TyperException as error:
         said = error.format_message().removesuffix(".")
         print(f"tercet {name}: {said}; `tercet {name} --help` says what it takes", file=sys.stderr)

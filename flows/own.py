@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Literal
 from tasks import paths
 from tasks.bench import devices as catalog
 from tasks.data import trees
-from tasks.errors import DataError, ParamsError, suggest
+from tasks.errors import DataError, ModelError, ParamsError, suggest
 
 STARTS = Path("infra/starts")
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -66,13 +66,37 @@ def columns(data: Path) -> list[str]:
         raise DataError(f"{data}: cannot be read: {error}") from None
 
 
+def column(flag: str, name: str | None, there: Collection[str]) -> str:
+    """The name, if there is such a column.
+
+    Raises:
+        ParamsError: there is none, with a near match and all that there are.
+    """
+    if name not in there:
+        raise ParamsError(f"{flag}: received {repr(name) if name else 'nothing'}; {suggest(name or '', there)}")
+    return str(name)
+
+
+def trained(model: Path) -> Path:
+    """The file, or the folder, of a network, if it is there.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if not model.exists():
+        raise ModelError(f"--model: {model}: no such file; a network that is trained expected, such as a .keras file")
+    return model
+
+
 def kind(own: Own) -> Kind:
     """What the data are.
 
     Raises:
         DataError: they are nothing of these.
     """
-    if own.data.is_dir():
+    if not own.data.exists():
+        pass
+    elif own.data.is_dir():
         suffixes = {path.suffix.lower() for path in islice(own.data.rglob("*"), LOOKED_AT)}
         if suffixes & set(IMAGES):
             return "images"
@@ -101,13 +125,13 @@ def written(name: str, own: Own, project: Path) -> str:
 
     Raises:
         DataError: the data are nothing that is known.
+        ModelError: the network is not there.
         ParamsError: there is no such column or device.
     """
     what = kind(own)
     own = _with_target(own, what)
     template = paths.packaged(STARTS / f"{what}.yaml").read_text(encoding="utf-8")
     value = what == "table" and _is_value(own)
-    trained = own.model is not None
     known = {
         "about": f"Made by `tercet init` for {json.dumps(own.data.name)}",  # a name of two lines is one
         "name": _name(name),
@@ -118,9 +142,9 @@ def written(name: str, own: Own, project: Path) -> str:
         "drop": "" if value else ", max_quality_drop: 0.02",
         "calibration": max(1, min(MOST_CALIBRATION, _count(own.data) // 2)),
         "size": _size(own.data) if what == "images" else "",
-        "model": f"  family: file\n  source: {_place(own.model, project)}" if own.model else MODELS[what],
-        "epochs": 0 if trained else EPOCHS[what],
-        "devices": f"[{', '.join(_devices(own.devices or DEVICES[what]))}]",
+        "model": f"  family: file\n  source: {_place(trained(own.model), project)}" if own.model else MODELS[what],
+        "epochs": 0 if own.model else EPOCHS[what],
+        "devices": f"[{', '.join(known_devices(own.devices or DEVICES[what]))}]",
     }
     return Template(template).substitute(known)
 
@@ -131,12 +155,9 @@ def _with_target(own: Own, what: Kind) -> Own:
         return replace(own, target=own.target or "label")
     there = columns(own.data)
     target = own.target or ("label" if what == "texts" else None)
-    if target not in there:
-        received = "nothing" if target is None else repr(target)
-        raise ParamsError(f"--target: received {received}; {suggest(target or '', there)}")
-    if what == "texts" and (own.text or "text") not in there:
-        raise ParamsError(f"--text: received {own.text or 'text'!r}; {suggest(own.text or 'text', there)}")
-    return replace(own, target=target)
+    if what == "texts":
+        column("--text", own.text or "text", there)
+    return replace(own, target=column("--target", target, there))
 
 
 def _rows(data: Path) -> Iterator[dict[str, object]]:
@@ -184,11 +205,25 @@ def _place(path: Path, project: Path) -> str:
     return json.dumps(str(whole.relative_to(home) if whole.is_relative_to(home) else whole), ensure_ascii=False)
 
 
-def _devices(names: Sequence[str]) -> Sequence[str]:
+def usual_devices(own: Own) -> Sequence[str]:
+    """Where such data are measured unless told otherwise.
+
+    Raises:
+        DataError: they are nothing that is known.
+    """
+    return DEVICES[kind(own)]
+
+
+def known_devices(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, if all are in the catalog.
+
+    Raises:
+        ParamsError: one is not, with a near match and all that are.
+    """
     for name in names:
         if name not in catalog.names():
             raise ParamsError(f"--device: received {name!r}; {suggest(name, catalog.names())}")
-    return names
+    return tuple(names)
 
 
 def _name(folder: str) -> str:

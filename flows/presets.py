@@ -34,6 +34,21 @@ def put(text: str, what: str) -> str:
     return f"{paths.PARAMS} is now {what}; `tercet run` runs it{_lacking(params.load())}"
 
 
+def names() -> list[str]:
+    """The project's own, and those that come with Tercet."""
+    return sorted(paths.listed(paths.PRESETS))
+
+
+def named(name: str) -> str:
+    """The name, if there is such a preset.
+
+    Raises:
+        ParamsError: there is none, with a near match and all that there are.
+    """
+    find(name)
+    return name
+
+
 def find(name: str) -> Path:
     """A preset's file: the project's own, or one that comes with Tercet.
 

@@ -29,9 +29,9 @@ def presets(incomplete: str) -> list[str]:
     """The project's own, and those that come with Tercet."""
 
     def names() -> Collection[str]:
-        from tasks import paths
+        from flows import presets
 
-        return sorted(paths.listed(paths.PRESETS))
+        return presets.names()
 
     return _begin(incomplete, names)
 

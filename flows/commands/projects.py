@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, BadParameter, Option, prompt
+from typer import Argument, BadParameter, Option
 
 from flows.commands import arguments, complete
 
@@ -31,31 +31,21 @@ def init(
     model: Annotated[str, Option(metavar="FILE", help="a network that is trained already")] = "",
 ) -> int:
     """`tercet init [DIR]`."""
-    from flows.init import init
+    from flows.init import init, refuse
     from flows.own import Own
 
     if data and preset:
         raise BadParameter("--data and --from: one of them alone")
     if not data and (target or text or device or model):
         raise BadParameter("--target, --text, --device and --model go with --data")
-    if not data and not preset and sys.stdin.isatty() and sys.stdout.isatty():
-        data, target = _asked()
+    refuse(folder)
     own = Own(Path(data), target or None, text or None, device or (), Path(model) if model else None) if data else None
+    if not data and not preset and sys.stdin.isatty() and sys.stdout.isatty():
+        from flows.commands.asking import ask
+
+        preset, own = ask(PRESET)
     print(init(folder, preset or PRESET, own))
     return 0
-
-
-def _asked() -> tuple[str, str]:
-    """Where the data are, and what of them is to be told; nothing is the preset."""
-    from flows.own import Own, columns, kind
-
-    data = prompt(
-        f"Your data: a folder of images or texts by class, a .csv or .jsonl file (nothing: the preset {PRESET})",
-        default="",
-        show_default=False,
-    )
-    there = columns(Path(data)) if data and kind(Own(Path(data))) == "table" else []
-    return data, prompt(f"Which column is to be told ({', '.join(there)})") if there else ""
 
 
 def use(

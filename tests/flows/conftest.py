@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import yaml
 
 from flows import cli
 from flows.start.prefect_server import Server
+from tests.terminals import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -166,3 +167,17 @@ def tercet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def terminal(project: Path) -> Iterator[Callable[..., Terminal]]:
+    """Starts a command in a terminal of its own; all that is started ends with the test."""
+    opened = []
+
+    def start(command: Sequence[str], folder: Path = project, env: dict[str, str] | None = None) -> Terminal:
+        opened.append(Terminal(command, folder, env))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()

@@ -1,8 +1,9 @@
 """`tercet init --data`: a project for data of one's own, without an edit of Python or YAML."""
 
 import csv
+import errno
 import json
-import sys
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from flows.own import Own, kind, written
 from tasks import files, params, paths
-from tasks.errors import DataError, ParamsError
+from tasks.errors import DataError, ModelError, ParamsError
 from tasks.stages import prepare
 
 RNG = np.random.default_rng(0)
@@ -121,6 +122,8 @@ def test_what_data_are_is_seen_by_looking(tmp_path):
         (Own(Path("t.csv"), "sold", devices=["host"]), ParamsError, "--device: received 'host'; .*"),
         (Own(Path("t.csv"), "sold", text="words"), ParamsError, "--text: received 'words'; allowed: sold, x, y"),
         (Own(Path("bad.csv"), "x"), DataError, "bad.csv: cannot be read: "),
+        (Own(Path("none.jsonl")), DataError, "--data: none.jsonl: no such file or folder; "),
+        (Own(Path("t.csv"), "sold", model=Path("m.keras")), ModelError, "--model: m.keras: no such file; "),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_nothing_is_made(own, error, said, project):
@@ -137,16 +140,26 @@ def test_words_that_do_not_go_together_are_told(project, tercet):
     assert not (project / "p").exists()
 
 
-def test_a_terminal_is_asked_for_the_data_and_the_column(project, tercet, monkeypatch, tmp_path_factory):
-    data = table(tmp_path_factory.mktemp("data") / "t.csv")
-    asked = []
-    answers = iter([str(data), "sold"])
-    monkeypatch.setattr("flows.commands.projects.prompt", lambda text, **_: asked.append(text) or next(answers))
-    for stream in (sys.stdin, sys.stdout):
-        monkeypatch.setattr(stream, "isatty", lambda: True)
-    assert tercet("init", "p")[0] == 0
-    assert asked[1] == "Which column is to be told (x, y, sold)"
-    assert params.load().prepare.target == "sold"
+@pytest.mark.parametrize("there", [False, True], ids=["new", "with files"])
+def test_a_project_that_cannot_be_made_whole_leaves_nothing(there, project, tercet, monkeypatch):
+    if there:
+        (project / "p").mkdir()
+        (project / "p" / "mine.txt").write_text("mine")
+        (project / "p" / ".gitignore").write_text("/mine/\n")
+    write = files.write_text
+
+    def full(path, text):
+        if path.name == "dvc.yaml":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, text)
+
+    monkeypatch.setattr(files, "write_text", full)
+    assert tercet("init", "p", "--from", "smoke")[::2] == (1, "tercet: dvc.yaml: No space left on device\n")
+    os.chdir(project)
+    left = {path.name for path in Path("p").rglob("*")} if there else {path.name for path in project.iterdir()}
+    assert left == ({"mine.txt", ".gitignore"} if there else set())
+    monkeypatch.setattr(files, "write_text", write)
+    assert tercet("init", "p", "--from", "smoke")[0] == 0
 
 
 @pytest.mark.slow

@@ -1,22 +1,19 @@
 """Ctrl-C, `kill` and a closed terminal, sent as a terminal sends them: to every process of the foreground group."""
 
 import os
-import pty
 import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.terminals import CROWDED, LIMIT_S, PROMPT_S
+
 ROOT = Path(__file__).resolve().parents[2]
-PROMPT_S = 5.0
-CROWDED = 4.0  # other tests have the processors as well
-LIMIT_S = 300.0
 # what a run is made of: a thread in C that nothing interrupts, one that waits, a child in a group of its own
 BUSY = """
 import hashlib, subprocess, sys, threading, time
@@ -36,77 +33,6 @@ print("ready", child.pid, flush=True)
 """
 WAITING = "threading.Event().wait(100)"
 STUBBORN = "signals.before_end(lambda: (Path('stuck').touch(), time.sleep(100))); threading.Event().wait(100)"
-
-
-class Terminal:
-    """A process that leads a session with a terminal of its own, and what it has printed there."""
-
-    def __init__(self, command, folder, env=None):
-        self.said = ""
-        self.pid, self.descriptor = pty.fork()
-        if not self.pid:
-            for number in (signal.SIGINT, signal.SIGHUP):  # a shell's background command ignores them
-                signal.signal(number, signal.SIG_DFL)
-            os.chdir(folder)
-            os.execvpe(command[0], command, env or os.environ)
-        self.family = []
-
-    def read(self, until=None, limit_s=LIMIT_S):
-        """What it prints, until it matches or the process has ended; with "" what there is."""
-        os.set_blocking(self.descriptor, False)
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end and not (until and re.search(until, self.said, re.MULTILINE)):
-            try:
-                self.said += os.read(self.descriptor, 65536).decode(errors="replace").replace("\r\n", "\n")
-            except BlockingIOError:
-                if until == "":
-                    break
-                time.sleep(0.02)
-            except OSError:  # nobody has the other side any more
-                break
-        assert not until or re.search(until, self.said, re.MULTILINE), self.said
-        with suppress(psutil.Error):
-            self.family = psutil.Process(self.pid).children(recursive=True)
-        return self.said
-
-    def end(self, number):
-        """Send a signal to the foreground group; how long it took to end, and the exit code."""
-        start = time.monotonic()
-        if number == signal.SIGINT:
-            os.write(self.descriptor, b"\x03")
-        else:
-            os.killpg(os.tcgetpgrp(self.descriptor), number)
-        return self.wait(start)
-
-    def wait(self, start):
-        self.read(limit_s=PROMPT_S * CROWDED)
-        found = 0
-        while not found and time.monotonic() - start < LIMIT_S:
-            found, status = os.waitpid(self.pid, os.WNOHANG)
-            time.sleep(0.01)
-        assert found, "it did not end"
-        return time.monotonic() - start, os.waitstatus_to_exitcode(status)
-
-    def close(self):
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for process in self.family:
-            with suppress(psutil.Error):
-                process.kill()
-        os.close(self.descriptor)
-
-
-@pytest.fixture
-def terminal(project):
-    opened = []
-
-    def start(command, folder=project, env=None):
-        opened.append(Terminal(command, folder, env))
-        return opened[-1]
-
-    yield start
-    for each in opened:
-        each.close()
 
 
 def busy(terminal, main=WAITING):

@@ -23,6 +23,9 @@ EXPANSION = 4  # of a bottleneck's filters
 def build(params: Resnet, spec: "Spec") -> "tf_keras.Model":
     """Build stacks of residual blocks, each stack but the first at half the resolution of the one before.
 
+    The first has the image's own, or half of it where the first convolution has a stride of 2: the rows and columns of
+    an image are where its time goes, and filters at lower resolutions cost little of it.
+
     Input: float32 [batch, height, width, channels]. Output: float32 [batch, classes], probabilities.
 
     Raises:
@@ -30,7 +33,7 @@ def build(params: Resnet, spec: "Spec") -> "tf_keras.Model":
     """
     import tf_keras as keras
 
-    smallest = 2 ** (len(params.filters) - 1 + 2 * params.large)
+    smallest = params.stride * 2 ** (len(params.filters) - 1 + 2 * params.large)
     inputs = image("resnet", spec, (smallest, smallest))
     x = _stem(inputs, params)
     for stack, (filters, blocks) in enumerate(zip(params.filters, params.counts, strict=True)):
@@ -42,9 +45,10 @@ def build(params: Resnet, spec: "Spec") -> "tf_keras.Model":
 def _stem(x: Any, params: Resnet) -> Any:
     import tf_keras as keras
 
+    filters = params.stem or params.filters[0]
     if not params.large:
-        return normalized(_convolution(x, params.filters[0]))
-    x = normalized(_convolution(x, params.filters[0], 2, STEM, bias=False))
+        return normalized(_convolution(x, filters, params.stride))
+    x = normalized(_convolution(x, filters, 2, STEM, bias=False))
     return keras.layers.MaxPooling2D(KERNEL, 2, padding="same")(x)
 
 

@@ -105,7 +105,17 @@ class Resnet(Section):
     filters: Annotated[tuple[Count, ...], Field(min_length=1, max_length=8)] = (16, 32, 64)  # of each stack
     blocks: Count | tuple[Count, ...] = 1  # of every stack, or of each
     bottleneck: bool = False  # blocks of 1x1, 3x3 and 1x1 with four times the filters, instead of two of 3x3
+    stem: Count | None = None  # filters of the first convolution; null: as many as the first stack has
+    stride: Literal[1, 2] = 1  # of the first convolution: with 2 all the others see the image halved
     large: bool = False  # for photographs: the image is quartered first
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.large and self.stride != 1:
+            raise ValueError(
+                f"stride: a large one quarters the image first, and takes no other; received {self.stride}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_count_for_each_stack(self) -> Self:

@@ -117,6 +117,19 @@ def test_a_resnet_of_other_stacks_says_what_its_blocks_may_be():
     assert build("resnet", 8, 8, 3, filters=(4, 8), blocks=(1, 2)).output_shape == (None, 10)
 
 
+def test_a_resnet_may_begin_with_another_convolution():
+    """Its parameters by hand: kernels, a bias a filter, four numbers a filter of a batch normalisation."""
+    model = build("resnet", 32, 32, 3, filters=(8, 12), stem=4, stride=2)
+    stacks = [(4, 8), (8, 12)]
+    convolutions = [(9 * 3, 4), *((k * a, b) for i, o in stacks for k, a, b in ((9, i, o), (9, o, o), (1, i, o)))]
+    normalised = 4 + 2 * (8 + 12)
+    assert model.count_params() == sum(k * o + o for k, o in convolutions) + 4 * normalised + 12 * 10 + 10
+    shapes = [layer.output_shape[1:3] for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert (shapes[0], shapes[-1]) == ((16, 16), (8, 8))
+    with pytest.raises(ValueError, match="stride: a large one quarters the image first"):
+        Resnet(family="resnet", large=True, stride=2)
+
+
 def test_batch_norm_stands_between_each_convolution_and_its_relu():
     fit.reset(0)
     given = Cnn(family="cnn", filters=(4, 6), dense=(8,), batch_norm=True)

@@ -19,6 +19,7 @@ import yaml
 
 from flows import cli
 from flows.start.prefect_server import Server
+from tests.installed import Installed, built, installed
 from tests.terminals import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -167,6 +168,18 @@ def tercet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tercet_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tercet's wheel."""
+    return built(ROOT, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session", name="installed")
+def _installed(tercet_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """An environment with Tercet alone."""
+    return installed(tmp_path_factory.mktemp("installed") / "env", tercet_wheel)
 
 
 @pytest.fixture

@@ -4,11 +4,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
-import venv
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,51 +16,9 @@ from tasks.code.causes import written
 from tasks.code.hangs import everything
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 600.0
 MINE = "raise SystemExit('a module of the user was imported')\n"
 WHO = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-MADE = {".dvc", ".dvcignore", ".git", ".gitignore", "dvc.yaml", "params.yaml", "prefect.yaml"}
-
-
-@dataclass(frozen=True)
-class Installed:
-    """An environment that the wheel is installed in, beside all that this one has."""
-
-    folder: Path
-    wheel: Path
-
-    def run(self, project: Path, *words: str, code: int = 0, **variables: str) -> str:
-        """Run a command of it in a folder to its end; what it printed, both streams together."""
-        kept = {n: v for n, v in os.environ.items() if not n.startswith(("MLFLOW_", "PREFECT_", "DVC_", "PYTHONPATH"))}
-        environment = kept | {
-            "PATH": f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PREFECT_HOME": str(self.folder / "prefect"),
-            "DVC_SITE_CACHE_DIR": str(self.folder / "dvc"),
-        }
-        done = subprocess.run(
-            words, cwd=project, env=environment | variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=LIMIT_S, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}"
-        return done.stdout
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Built and installed as a user would; what it needs is this environment's, of which Tercet itself is left out."""
-    folder = tmp_path_factory.mktemp("installed")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder]
-    subprocess.run(build, cwd=ROOT, capture_output=True, timeout=LIMIT_S, check=True)
-    (wheel,) = folder.glob("*.whl")
-    own = folder / "env"
-    venv.create(own, symlinks=True)
-    site = own / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    # a folder that is named so is not asked for its own .pth files: the editable Tercet stays out
-    site.joinpath("here.pth").write_text(f"{Path(yaml.__file__).parents[1]}\n")
-    uv = [Path(sys.executable).with_name("uv"), "pip", "install", "--quiet", "--offline", "--no-deps"]
-    command = [*uv, "--link-mode", "copy", "--python", own / "bin" / "python", wheel]  # links lead into its cache
-    subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=True)
-    return Installed(own, wheel)
+MADE = {".tercet.json", ".dvc", ".dvcignore", ".git", ".gitignore", "dvc.yaml", "params.yaml", "prefect.yaml"}
 
 
 @pytest.fixture
@@ -76,8 +31,8 @@ def mine(tmp_path):
     return folder
 
 
-def test_the_wheel_holds_all_that_the_repository_is_read_for(installed):
-    with zipfile.ZipFile(installed.wheel) as wheel:
+def test_the_wheel_holds_all_that_the_repository_is_read_for(tercet_wheel):
+    with zipfile.ZipFile(tercet_wheel) as wheel:
         held = set(wheel.namelist())
     forced = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert forced["force-include"] == {place: f"tasks/resources/{place}" for place in forced["force-include"]}

@@ -9,6 +9,7 @@ from tasks.errors import ParamsError
 from tasks.params import read_yaml
 
 GRAPH = Path("dvc.yaml")
+MEND = "`tercet update` brings it, or take it from"
 KEYS = ("foreach", "matrix", "cmd", "params", "deps", "outs")
 
 
@@ -23,13 +24,13 @@ def check() -> None:
         return
     whole, wanted = read_yaml(GRAPH), read_yaml(right)
     if [each for each in wanted["vars"] if each not in (whole.get("vars") or ())]:
-        raise ParamsError(f"{GRAPH}: vars: this Tercet wants `{wanted['vars']}`; take it from {right}")
+        raise ParamsError(f"{GRAPH}: vars: this Tercet wants `{wanted['vars']}`; {MEND} {right}")
     here = whole.get("stages")
     for name, stage in wanted["stages"].items():
         if lacking := sorted(_said(stage) - _said(here.get(name) if isinstance(here, dict) else None)):
             more = f" (and {len(lacking) - 1} more)" if lacking[1:] else ""
             said = f"{GRAPH}: {name}: this Tercet wants `{' '.join(lacking[0])}`{more}"
-            raise ParamsError(f"{said}; take it from {right}")
+            raise ParamsError(f"{said}; {MEND} {right}")
 
 
 def _said(stage: Any) -> set[tuple[str, str]]:

@@ -7,22 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows import presets
+from flows import made, presets
 from flows.own import Own, written
 from tasks import files, params, paths, signals
 from tasks.errors import TercetError
 from tasks.process import told
 
 GIT_S = 30.0
-GIVEN = (
-    ".dvcignore",
-    ".dvc/.gitignore",
-    ".dvc/config",
-    "prefect.yaml",
-    "dvc.yaml",
-)  # as Tercet's own repository has them
-MADE = (".git", ".dvc", ".dvcignore", "params.yaml", "dvc.yaml", "prefect.yaml", ".gitignore")
-IGNORED = Path(".gitignore")
 
 
 def refuse(folder: Path) -> None:
@@ -39,12 +30,12 @@ def refuse(folder: Path) -> None:
         raise TercetError(f"{folder}: a folder, or a name that is free, expected; received a file")
 
 
-def init(folder: Path, preset: str, own: Own | None = None) -> str:
+def init(folder: Path, preset: str, own: Own | None = None, *, ci: bool = False) -> str:
     """Make a folder a project, and say what to do next. Afterwards it is the working directory.
 
     It gets params.yaml of the preset, or one for data of one's own, dvc.yaml, prefect.yaml and DVC's settings; a git
-    repository where it is in none. Its own .gitignore gets what it lacks. Other files are left alone. Where that fails
-    or is interrupted, nothing of it is left.
+    repository where it is in none; if asked, a workflow for GitHub and a Dockerfile. Its own .gitignore gets what it
+    lacks. Other files are left alone. Where that fails or is interrupted, nothing of it is left.
 
     Raises:
         ParamsError: there is no such preset, column or device.
@@ -56,15 +47,18 @@ def init(folder: Path, preset: str, own: Own | None = None) -> str:
     refuse(folder)
     text, what = _params(folder, preset, own)
     before = Path.cwd()
-    with _whole(folder.absolute()):
+    record = made.now(ci=ci)
+    with _whole(folder.absolute(), record):
         folder.mkdir(parents=True, exist_ok=True)
         os.chdir(folder)
         _need_git()
-        _ignore(paths.packaged(IGNORED).read_text(encoding="utf-8").splitlines())
+        made.ignore(record.files[made.IGNORED].splitlines())
         used = presets.put(text, what)
-        for name in GIVEN:  # the last of them is what makes it a project
-            Path(name).parent.mkdir(exist_ok=True)
-            files.write_text(Path(name), paths.packaged(Path(name)).read_text(encoding="utf-8"))
+        made.write(record)
+        for name, content in record.files.items():
+            if not Path(name).exists():
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
+                files.write_text(Path(name), content)
     named = f"./{folder}" if str(folder).startswith("-") else str(folder)  # `cd -` goes elsewhere
     first = "" if Path.cwd() == before else f"cd {shlex.quote(named)}: "
     return f"{Path.cwd()} is a Tercet project now\n{first}{used}"
@@ -80,13 +74,14 @@ def _params(folder: Path, preset: str, own: Own | None) -> tuple[str, str]:
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[None]:
+def _whole(folder: Path, record: made.Record) -> Iterator[None]:
     """Where making a project there fails or is interrupted, take away what was not there before."""
-    made = [folder / name for name in MADE if not (folder / name).exists()] if folder.exists() else [folder]
+    names = (".git", ".dvc", str(paths.PARAMS), str(made.RECORD), *record.files)
+    new = {path for name in names if (path := _first_new(folder / name))}
     done = False
 
     def undo() -> None:
-        for path in () if done else made:
+        for path in () if done else new:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     signals.before_end(undo)
@@ -97,17 +92,14 @@ def _whole(folder: Path) -> Iterator[None]:
         undo()
 
 
+def _first_new(path: Path) -> Path | None:
+    """The topmost of a file and the folders that it lies in that is not there; None: all are."""
+    return next((each for each in (*reversed(path.parents), path) if not each.exists()), None)
+
+
 def _need_git() -> None:
     """DVC keeps versions by git."""
     if told(["git", "rev-parse", "--is-inside-work-tree"], timeout_s=GIT_S, what="git", error=TercetError).code:
         done = told(["git", "init", "--quiet"], timeout_s=GIT_S, what="git init", error=TercetError)
         if done.code:
             raise TercetError(f"git init: {done.last_words}")
-
-
-def _ignore(lines: list[str]) -> None:
-    present = IGNORED.read_bytes() if IGNORED.exists() else b""  # of whatever encoding
-    if missing := [line for line in lines if line.encode() not in present.splitlines()]:
-        gap = b"" if present.endswith(b"\n") or not present else b"\n"
-        with files.replaced(IGNORED) as temporary:
-            temporary.write_bytes(present + gap + "\n".join([*missing, ""]).encode())

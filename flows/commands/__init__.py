@@ -33,6 +33,11 @@ COMMANDS: dict[str, Command] = {
         "DIR --data fruits --device host-cpu",
         in_project=None,
     ),
+    "update": Command(
+        f"{PROJECTS}:update",
+        "Bring what Tercet wrote into this project to this version; your edits stay.",
+        "--ci",
+    ),
     "use": Command(f"{PROJECTS}:use", "Make a preset the params.yaml.", "digits-cnn"),
     "run": Command(
         f"{RUNS}:run", "Bring everything in params.yaml up to date and show the comparison.", "--device host-cpu"

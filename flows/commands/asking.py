@@ -8,20 +8,26 @@ from typer import BadParameter, prompt
 
 from flows import own, presets
 from flows.own import Own
-from tasks.errors import TercetError
+from tasks.errors import ParamsError, TercetError
 
 T = TypeVar("T")
 
 
-def ask(preset: str) -> tuple[str, Own | None]:
-    """Ask for data of one's own, or else for a preset.
+def ask(preset: str, *, ci: bool) -> tuple[str, Own | None, bool]:
+    """Ask for data of one's own, or else for a preset, and for a workflow.
 
     Args:
         preset: what is meant where nothing is answered.
+        ci: the workflow is wanted, and not asked for.
 
     Returns:
-        The preset, and what is brought; None: the preset alone.
+        The preset; what is brought, None: the preset alone; and whether a workflow is wanted.
     """
+    preset, brought = _start(preset)
+    return preset, brought, ci or _answer("A workflow for GitHub and a Dockerfile, too: yes or no (nothing: no)", _yes)
+
+
+def _start(preset: str) -> tuple[str, Own | None]:
     data = _answer("Your data, a folder of images or texts by class, a .csv or .jsonl file (nothing: a preset)", _data)
     if data is None:
         known = presets.names()
@@ -78,3 +84,9 @@ def _model(text: str) -> Path | None:
 
 def _devices(text: str) -> tuple[str, ...]:
     return own.known_devices(text.replace(",", " ").split())
+
+
+def _yes(text: str) -> bool:
+    if text.lower() not in ("", "y", "yes", "n", "no"):
+        raise ParamsError(f"received {text!r}; yes or no expected")
+    return text.lower().startswith("y")

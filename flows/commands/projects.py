@@ -1,4 +1,4 @@
-"""The commands that begin a project: `init` and `use`."""
+"""The commands that begin a project and keep it: `init`, `update` and `use`."""
 
 import sys
 from pathlib import Path
@@ -29,6 +29,8 @@ def init(
         Option(metavar="NAME", help="where it shall run; without it, two", autocompletion=complete.devices),
     ] = None,
     model: Annotated[str, Option(metavar="FILE", help="a network that is trained already")] = "",
+    *,
+    ci: Annotated[bool, Option("--ci", help="a workflow for GitHub and a Dockerfile, too")] = False,
 ) -> int:
     """`tercet init [DIR]`."""
     from flows.init import init, refuse
@@ -43,9 +45,16 @@ def init(
     if not data and not preset and sys.stdin.isatty() and sys.stdout.isatty():
         from flows.commands.asking import ask
 
-        preset, own = ask(PRESET)
-    print(init(folder, preset or PRESET, own))
+        preset, own, ci = ask(PRESET, ci=ci)
+    print(init(folder, preset or PRESET, own, ci=ci))
     return 0
+
+
+def update(*, ci: Annotated[bool, Option("--ci", help="add a workflow for GitHub and a Dockerfile")] = False) -> int:
+    """`tercet update`."""
+    from flows.update import update
+
+    return update(ci=ci)
 
 
 def use(

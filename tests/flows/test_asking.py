@@ -67,8 +67,11 @@ def test_a_table_is_asked_for_its_column_its_network_and_its_devices(start, proj
         started, "host-cpu, host-cpus", r"\?\nWhere it.*: $"
     )
     assert not (project / "p").exists(), "nothing is made before all is answered"
-    answer(started, "host-cpu, stm32h743", r"is a Tercet project now")
+    answer(started, "host-cpu, stm32h743", r"and a Dockerfile.*: $")
+    assert "received 'maybe'; yes or no expected" in answer(started, "maybe", r"expected\nA workflow.*: $")
+    answer(started, "yes", r"is a Tercet project now")
     assert ended(started) == 0
+    assert (project / "p" / "Dockerfile").exists()
     made = settings(project / "p")
     assert made["prepare"]["source"] == "csv"
     assert made["prepare"]["target"] == "sold"
@@ -84,6 +87,7 @@ def test_images_and_nothing_else_is_two_devices_and_a_small_network(start, proje
     started = start("p")
     answer(started, "shapes", r"trained already.*: $")
     answer(started, "", r"Where it shall run.*: $")
+    answer(started, "", r"and a Dockerfile.*: $")
     answer(started, "", r"is a Tercet project now")
     assert ended(started) == 0
     made = settings(project / "p")
@@ -97,6 +101,7 @@ def test_texts_by_other_names_are_asked_for_both(start, project):
     answer(started, "review", r"is to be told.*: $")
     answer(started, "stars", r"trained already.*: $")
     assert "(nothing: host-cpu host-cpu-2t)" in answer(started, "", r"Where it shall run.*: $")
+    answer(started, "", r"and a Dockerfile.*: $")
     answer(started, "", r"is a Tercet project now")
     prepared = settings(project / "p")["prepare"]
     assert [prepared[key] for key in ("source", "text", "target")] == ["sentences", "review", "stars"]
@@ -106,7 +111,8 @@ def test_without_data_a_preset_is_asked_for(start, project):
     started = start("p")
     assert "smoke" in answer(started, "", r"Which preset.*: $")
     assert "did you mean 'smoke'?" in answer(started, "smok", r"\?\nWhich preset.*: $")
-    answer(started, "smoke", r"is a Tercet project now")
+    answer(started, "smoke", r"and a Dockerfile.*: $")
+    answer(started, "", r"is a Tercet project now")
     assert (project / "p/params.yaml").read_text() == (ROOT / "infra/presets/smoke.yaml").read_text()
 
 

@@ -42,5 +42,5 @@ def test_a_graph_of_another_tercet_is_told_in_one_line(old, new, stage, wanted, 
         graph.check()
     said = str(caught.value)
     assert said.startswith(f"dvc.yaml: {stage}: this Tercet wants `{wanted}`")
-    assert said.endswith(f"; take it from {ROOT / 'dvc.yaml'}")
+    assert said.endswith(f"; `tercet update` brings it, or take it from {ROOT / 'dvc.yaml'}")
     assert "\n" not in said

@@ -7,6 +7,7 @@ from tasks.errors import ParamsError, suggest
 from tasks.params import BASELINE, Params
 
 COMMON = ("code", "sources", "prepare", "train")  # whatever the part
+CONCLUSIONS = ("report", "bundle")  # from all that is measured: no part has them
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Part:
     def _has(self, stage: str, *keys: str) -> bool:
         if stage in COMMON:
             return True
+        if stage in CONCLUSIONS:
+            return False
         known = {*self.settings.quantize, *self.settings.compress, *self.settings.benchmark.devices}
         return bool(keys) and known.issuperset(keys)
 

@@ -21,7 +21,7 @@ from flows.part import Part, part
 from flows.push import push as send
 from flows.refusals import were_told
 from flows.stages import Progress, stage
-from flows.stale import look
+from flows.stale import Work, work
 from flows.start.dvc_bridge import Project
 from flows.views.prefect import heed_signals, run_name
 from tasks import params, paths, records, track
@@ -42,9 +42,9 @@ log = logging.getLogger(__name__)
 class Graph:
     """Submits stages by name and remembers what became of each."""
 
-    def __init__(self, project: Project, stale: Collection[str]) -> None:
+    def __init__(self, project: Project, stale: Collection[str], again: Collection[str] = ()) -> None:
         self.project = project
-        self.progress = Progress(stale)
+        self.progress = Progress(stale, again)
         self.futures: dict[str, Future] = {}
 
     def submit(
@@ -98,18 +98,18 @@ runner: Any = ThreadPoolTaskRunner(max_workers=WAITING)  # Any: its type paramet
 
 @flow(name="tercet", flow_run_name=run_name, task_runner=runner)
 def pipeline(
-    stale: list[str] | None = None,
     push: bool = False,  # noqa: FBT001, FBT002  # a parameter of runs
     variants: list[str] | None = None,
     devices: list[str] | None = None,
+    remeasure: list[str] | None = None,
 ) -> None:
     """Bring every output of params.yaml up to date and publish the records.
 
     Args:
-        stale: what `look` has found, where the caller has just looked.
         push: whether what there is then goes to DVC's remote, too.
         variants: those alone, with what they need; none: all.
         devices: those alone; none: all.
+        remeasure: pairs that are measured again although nothing has changed, such as `int8@host-cpu` or `invalid`.
 
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
@@ -118,15 +118,15 @@ def pipeline(
     heed_signals()
     with alone("tercet run"):
         settings = params.load()
-        bring_up(settings, stale, part(settings, variants or [], devices or []), push=push)
+        chosen = part(settings, variants or [], devices or [])
+        bring_up(settings, work(settings, chosen, remeasure or []), chosen, push=push)
 
 
-def bring_up(settings: Params, stale: list[str] | None, chosen: Part, *, push: bool) -> None:
+def bring_up(settings: Params, found: Work, chosen: Part, *, push: bool) -> None:
     """What the flow does, in a project that it has to itself; see `pipeline`."""
-    found = look(settings) if stale is None else stale
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
     with Project() as project:
-        graph = Graph(project, chosen.stages(project.names, found))
+        graph = Graph(project, found.stages, found.again)
         with graph.progress.bars:
             artifacts = compress(graph, chosen.settings)
             measure(graph, chosen.settings, artifacts)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import given
 from flows.alone import alone
@@ -19,6 +19,9 @@ from flows.tidy import tidy
 from tasks import params, paths
 from tasks.errors import TercetError, TrackingError
 from tasks.training import fit
+
+if TYPE_CHECKING:
+    from flows.stale import Work
 
 TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it
 
@@ -32,12 +35,14 @@ class Wish:
         devices: likewise.
         quiet: whether only what goes wrong is told.
         dry: whether the stages that would be looked at are printed, and nothing is done.
+        remeasure: pairs that are measured again although nothing has changed, as `anew.pairs` takes them.
     """
 
     variants: Sequence[str] = ()
     devices: Sequence[str] = ()
     quiet: bool = False
     dry: bool = False
+    remeasure: Sequence[str] = ()
 
 
 ALL = Wish()
@@ -69,12 +74,11 @@ def _settings(wish: Wish) -> tuple[params.Params, Part]:
 def _dry(wish: Wish) -> int:
     """Print the stages that a run would look at, a line each, by their names in dvc.yaml and in its order."""
     settings, chosen = _settings(wish)
-    from flows.stale import look
+    from flows.stale import work
     from flows.start.dvc_bridge import Project
 
-    names = Project().names
-    found = chosen.stages(names, look(settings))
-    print("\n".join(name for name in names.values() if name in found))
+    found = work(settings, chosen, wish.remeasure).stages
+    print("\n".join(name for name in Project().names.values() if name in found))
     return 0
 
 
@@ -85,12 +89,12 @@ def _run(wish: Wish) -> int:
     table = paths.REPORT / "comparison.json"
     # a first run has something to do for sure: its server comes up while DVC is asked what
     server = None if table.exists() or "PREFECT_API_URL" in os.environ else Server()
-    from flows.stale import look  # imports DVC: only now that params.yaml is known to be right
+    from flows.stale import work  # imports DVC: only now that params.yaml is known to be right
 
-    if stale := look(settings):
+    if (found := work(settings, chosen, wish.remeasure)).stages:
         if not wish.quiet:
-            print(f"{len(stale)} stages to look at", file=sys.stderr)
-        failure = _flow(sorted(stale), wish, server)
+            print(f"{len(found.stages)} stages to look at", file=sys.stderr)
+        failure = _flow(found, wish, server)
     else:
         garbage.look()
         _publish(settings)
@@ -132,13 +136,15 @@ def _check_devices(settings: params.Params) -> None:
         devices.load(name)
 
 
-def _flow(stale: list[str], wish: Wish, server: Server | None) -> TercetError | None:
+def _flow(found: "Work", wish: Wish, server: Server | None) -> TercetError | None:
     def start() -> None:
         from flows.pipeline import pipeline
+        from flows.stale import known
 
-        pipeline(stale, variants=list(wish.variants), devices=list(wish.devices))
+        with known(found):
+            pipeline(variants=list(wish.variants), devices=list(wish.devices), remeasure=list(wish.remeasure))
 
-    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in stale), server=server)
+    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in found.stages), server=server)
 
 
 def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server | None = None) -> TercetError | None:
@@ -156,6 +162,7 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
         TercetError: no server answers.
     """
     past_proxies()
+    from prefect import tags
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_LOGGING_TO_API_ENABLED,
@@ -189,7 +196,7 @@ def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server
         own = {PREFECT_API_URL: server.address, PREFECT_LOGGING_TO_API_ENABLED: False}
         EventsWorker.set_client_override(NullEventsClient)
     try:
-        with temporary_settings(own):
+        with temporary_settings(own), tags("tercet", params.load().name):
             start()
     except TercetError as error:
         return error

@@ -41,13 +41,14 @@ class Progress:
 
     Args:
         stale: their names in dvc.yaml.
+        again: of these, what runs although nothing has changed.
 
     Attributes:
         bars: that tell it beneath the lines, once entered.
     """
 
-    def __init__(self, stale: Collection[str]) -> None:
-        self.stale = frozenset(stale)
+    def __init__(self, stale: Collection[str], again: Collection[str] = ()) -> None:
+        self.stale, self.again = frozenset(stale), frozenset(again)
         self.spans: list[Span] = []
         self.bars = Bars(stale)
         self._ended = itertools.count(1)
@@ -76,7 +77,7 @@ def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., St
         start, began_ns = time.monotonic(), time.time_ns()
         # DVC's own work may fail as well: a full disk, a damaged cache
         with progress.bars.during(address) as bar, kept(name, *keys):
-            outcome = bar.outcome = project.reproduce(address)
+            outcome = bar.outcome = project.reproduce(address, force=address in progress.again)
         progress.spans.append(Span(label, outcome, began_ns, time.time_ns()))
         progress.tell(logging.INFO, "%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)
@@ -89,6 +90,7 @@ def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., St
         task_run_name=label,
         cache_policy=NO_CACHE,  # the one cache is DVC's
         persist_result=False,
+        tags={name, *keys},
         on_failure=[tell],
         retry_condition_fn=_is_worth_a_retry,
         **RETRIES.get(name, {}),

@@ -1,11 +1,65 @@
 """What there is to do, before anything heavy is started for it."""
 
-from flows import graph
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from flows import anew, graph
+from flows.part import CONCLUSIONS, Part
 from flows.start import dvc_bridge
 from tasks.params import Params
 from tasks.stages import code, fingerprint, sources
 
 LOOKED_AT = ("code", "sources", "fingerprint")  # stages whose outputs each look writes anew, never taken from a cache
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has to do.
+
+    Attributes:
+        stages: to look at, by their names in dvc.yaml.
+        again: of these, what is measured again although nothing of it has changed.
+    """
+
+    stages: frozenset[str] = frozenset()
+    again: frozenset[str] = frozenset()
+
+
+_known: ContextVar[Work | None] = ContextVar("_known", default=None)
+
+
+@contextmanager
+def known(found: Work) -> Iterator[None]:
+    """Spare the flow that is called within the block a look of its own: its parameters stay those of a user."""
+    token = _known.set(found)
+    try:
+        yield
+    finally:
+        _known.reset(token)
+
+
+def work(settings: Params, chosen: Part, remeasure: Sequence[str]) -> Work:
+    """What a run has to do, unless it is known already.
+
+    Args:
+        settings: all of params.yaml.
+        chosen: the part of it that is asked for.
+        remeasure: which pairs are to be measured again, as `anew.pairs` takes them.
+
+    Raises:
+        TercetError: as `look` and `anew.pairs`.
+    """
+    if (found := _known.get()) is not None:
+        return found
+    stale = look(settings)
+    if chosen.whole and not remeasure:
+        return Work(frozenset(stale))
+    names = dvc_bridge.Project().names
+    again = {names["benchmark", *pair] for pair in anew.pairs(chosen.settings, remeasure)}
+    after = {name for words, name in names.items() if words[0] in CONCLUSIONS} if again else set()
+    return Work(frozenset(chosen.stages(names, stale | again | after)), frozenset(again))
 
 
 def look(settings: Params) -> set[str]:

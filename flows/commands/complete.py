@@ -25,6 +25,20 @@ def devices(incomplete: str) -> list[str]:
     return _begin(incomplete, names)
 
 
+def pairs(incomplete: str) -> list[str]:
+    """What can be measured again: pairs of the project, and the marks of those that should be."""
+
+    def names() -> Collection[str]:
+        from flows import anew
+        from tasks import paths
+        from tasks.params import read_yaml
+
+        devices = read_yaml(paths.PARAMS)["benchmark"]["devices"]
+        return [*anew.MARKS, *(f"{variant}@{device}" for device in devices for variant in _section("quantize"))]
+
+    return _begin(incomplete, names)
+
+
 def presets(incomplete: str) -> list[str]:
     """The project's own, and those that come with Tercet."""
 

@@ -30,6 +30,14 @@ def run(
     device: Annotated[
         list[str] | None, Option(metavar="NAME", help="only on this one", autocompletion=complete.devices)
     ] = None,
+    remeasure: Annotated[
+        list[str] | None,
+        Option(
+            metavar="PAIR|invalid|noisy|crowded|drift",
+            help="measure again what has not changed: a pair, or a pattern of them (`*@host-cpu`), or all that are so",
+            autocompletion=complete.pairs,
+        ),
+    ] = None,
     *,
     dry_run: Annotated[bool, Option("--dry-run", help="print the stages that it would look at, and end")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="tell only what goes wrong")] = False,
@@ -39,7 +47,7 @@ def run(
 
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
-    return run(Wish(variant or (), device or (), quiet=quiet, dry=dry_run))
+    return run(Wish(variant or (), device or (), quiet=quiet, dry=dry_run, remeasure=remeasure or ()))
 
 
 def search(

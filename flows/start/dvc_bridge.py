@@ -128,10 +128,14 @@ class Project:
         if _dvc.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
             repair.release(self._repo, os.getpid())
 
-    def reproduce(self, name: str) -> Outcome:
+    def reproduce(self, name: str, *, force: bool = False) -> Outcome:
         """Bring one stage of dvc.yaml up to date; its dependencies must be so.
 
         Threads may call it: only the commands run beside each other.
+
+        Args:
+            name: of the stage.
+            force: whether it runs although nothing has changed.
 
         Raises:
             TercetError: what the stage itself raised, or DVC's own complaint in one line.
@@ -140,7 +144,7 @@ class Project:
         token = _turn.set(turn)
         try:
             with _dvc, self._stages[name].repo.lock:
-                done = self._stages[name].reproduce()
+                done = self._stages[name].reproduce(force=force)
                 if done:
                     self._done.append(done)
         except Exception as error:  # the boundary: whatever a stage or DVC raises, the flow gets one line

@@ -12,7 +12,7 @@ from tasks.records import Energy, Memory, Window
 
 STEPS_MS = 0.001  # a median below this is the clock's own cost
 STARVED = 0.25  # of one processor: below, the process mostly waited for its turn
-AGAIN = "dvc repro --force benchmark@VARIANT-DEVICE"
+AGAIN = "tercet run --remeasure invalid"
 CLOCK_SHARE, CLOCK_S = 0.01, 0.05  # of a window, and beside that: how far two clocks may part in it
 MEMORY = (
     "growth of the process's peak resident memory, from when the runtime is imported and the inputs are read to when"

@@ -10,11 +10,12 @@ import yaml
 from prefect import flow as prefect_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-from flows import pipeline, stages, trials
+from flows import pipeline, stages, stale, trials
 from tasks import params, paths
 from tasks.errors import ConversionError, DataError, DeviceError, InvalidError, TercetError
 from tasks.records import failures
-from tasks.stages import STAGES, report, sources
+from tasks.stages import STAGES, report
+from tests.bridge import Bridge, order
 
 ROOT = Path(__file__).resolve().parents[2]
 CAUSE = "train.tsv:3: sentence, one tab, label expected"
@@ -66,55 +67,13 @@ def flow(project, monkeypatch):
         monkeypatch.setattr(pipeline, "call", call)
         monkeypatch.setattr(pipeline, "Project", lambda: Bridge(call))
         try:
-            pipeline.pipeline([" ".join(words) for words in order(params.load())])
+            with stale.known(stale.Work(frozenset(" ".join(words) for words in order(params.load())))):
+                pipeline.pipeline()
         except TercetError as error:
             return str(error).splitlines(), called
         return [], called
 
     return run
-
-
-class Bridge:
-    """In the place of DVC: a stage is named by the words of its command, and calling it is all there is to it."""
-
-    def __init__(self, call):
-        self.call, self.names = call, Names()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def write(self):
-        pass
-
-    def reproduce(self, name):
-        self.call(*name.split())
-        return "ran"
-
-
-class Names(dict):
-    def __missing__(self, words):
-        return " ".join(words)
-
-
-def order(settings):
-    """The words of every stage, each behind what it needs."""
-    devices = settings.benchmark.devices
-    return [
-        ("code",),
-        *(("sources", kind) for kind in sources.KINDS),
-        ("prepare",),
-        ("train",),
-        *(("compress", name) for name in settings.model_order()),
-        *((stage, variant) for stage in ("quantize", "evaluate") for variant in settings.quantize),
-        *(("yardstick", name) for name in settings.yardstick),
-        *(("fingerprint", device) for device in devices),
-        *(("benchmark", variant, device) for device in devices for variant in settings.quantize),
-        ("report",),
-        *(("bundle", device) for device in devices),
-    ]
 
 
 @pytest.mark.parametrize("stage", STAGES)

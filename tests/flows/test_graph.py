@@ -10,7 +10,7 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from flows import lanes, pipeline
+from flows import lanes, pipeline, stale
 from flows.stages import Progress
 from tasks import params, paths
 from tasks.bench import devices
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarni
 class Recorder:
     """In the place of `Graph`: runs nothing, and remembers what is submitted and what that waits for."""
 
-    def __init__(self, bridge, _stale):
+    def __init__(self, bridge, _stale, _again):
         self.names, self.progress = bridge.names, SimpleNamespace(bars=nullcontext())
         self.futures, self.needs, self.ended = {}, {}, []
         self.progress = Progress(())
@@ -57,7 +57,8 @@ def submitted(request, project, monkeypatch):
     monkeypatch.setattr(pipeline, "Graph", Recorder)
     monkeypatch.setattr(pipeline, "show_artifact", lambda: None)
     monkeypatch.setattr(pipeline, "publish", lambda _settings: None)
-    pipeline.pipeline.fn([])
+    with stale.known(stale.Work()):
+        pipeline.pipeline.fn()
     with Repo(".") as repo, repo.lock:
         graph = networkx.relabel_nodes(repo.index.graph, lambda stage: stage.addressing)
     return Recorder.last, graph

@@ -114,6 +114,17 @@ def test_a_stage_runs_in_this_process_once_and_is_then_up_to_date(project, calls
     assert len(calls) == len(ALL)
 
 
+def test_a_stage_that_is_to_run_again_does_so_and_its_new_outcome_is_kept(project, calls):
+    run()
+    first = lock(project)
+    with Project() as bridge:
+        assert bridge.reproduce("train", force=True) == "ran"
+        assert bridge.reproduce("evaluate@int8") == "up to date", "what it made is the same"
+    assert calls[len(ALL) :] == [("train",)]
+    assert lock(project) == first
+    assert dvc_bridge.stale() == set()
+
+
 def test_what_a_changed_parameter_reaches_runs_and_returns_without_running(project, calls):
     run()
     first = lock(project)

@@ -30,6 +30,7 @@ from tasks.errors import TercetError, TrackingError
 from tasks.params import BASELINE, Params
 from tasks.records.failures import REFUSALS, words
 from tasks.report import markdown
+from tasks.report.advice import Advised
 from tasks.ship import champion
 from tasks.stages import call, sources
 
@@ -134,7 +135,7 @@ def bring_up(settings: Params, found: Work, chosen: Part, *, push: bool) -> None
         failures |= attempt("dvc.lock", project.write)
     failures |= attempt("timeline", lambda: timeline.save(graph.progress.spans))
     if chosen.whole:
-        failures |= attempt("comparison in Prefect", show_artifact) | attempt("publish", lambda: publish(settings))
+        failures |= attempt("publish", lambda: publish(settings)) | attempt("comparison in Prefect", show_artifact)
     if push:
         failures |= attempt("push", send)
     judge(graph, settings, failures)
@@ -232,10 +233,13 @@ def attempt(label: str, step: Callable[[], object]) -> dict[str, str | None]:
 
 
 def show_artifact() -> None:
-    """Show the comparison in Prefect's UI."""
+    """Show what to ship and the comparison in Prefect's UI, with where MLflow has more."""
     path = paths.REPORT / "comparison.json"
     if path.exists():
-        create_markdown_artifact(markdown.render(records.read(records.Comparison, path)), key="comparison")
+        comparison = records.read(records.Comparison, path)
+        advised = records.read(Advised, paths.REPORT / "advice.json")
+        text = markdown.render(comparison, advised, {f"MLflow: {name}": at for name, at in track.links().items()})
+        create_markdown_artifact(text, key="comparison", description=f"{comparison.name}: what to ship, and every pair")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="publish")

@@ -10,10 +10,11 @@ runs it, and `reinstate(digest, device, name)` one that was registered before; `
 """
 
 from tasks.track.champions import Promoted, promote, reinstate
-from tasks.track.pages import Address, Command, hint, ui
+from tasks.track.pages import Address, Command, hint, links, ui
 from tasks.track.publisher import Published, publish
 from tasks.track.stream import curves, settle
 
 __all__ = [
-    "Address", "Command", "Promoted", "Published", "curves", "hint", "promote", "publish", "reinstate", "settle", "ui",
+    "Address", "Command", "Promoted", "Published", "curves", "hint", "links", "promote", "publish", "reinstate",
+    "settle", "ui",
 ]  # fmt: skip

@@ -61,6 +61,12 @@ def ui(port: int | None = None) -> Address | Command:
     return Command(tuple(argv), environment, address, note, _views(uri, address))
 
 
+def links() -> dict[str, str]:
+    """Addresses of what a tracking server shows of this project, by what it is; none where no server is asked."""
+    uri = server.uri()
+    return _views(uri, redact.shown(uri)) if uri.startswith(("http://", "https://")) else {}
+
+
 def hint() -> str:
     """A line that leads to the pages when it is pasted into the shell that this command was called from."""
     uri = server.uri()

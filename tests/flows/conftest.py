@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from flows import cli
+from flows.start import prefect_server
 from flows.start.prefect_server import Server
 from tests.installed import Installed, built, installed
 from tests.terminals import Terminal
@@ -126,9 +127,13 @@ def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Clone]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Prefect server as a user has one, for all tests of a process: a new one keeps a processor busy for 20 s.
 
-    It comes up behind a proxy that answers nobody, and with a home that nobody can write to.
+    It comes up behind a proxy that answers nobody, and with a home that nobody can write to; unlike one of a run's own
+    it has pages, and keeps what it is told of tasks.
     """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prefect_server, "SETTINGS", {})
+        patch.setenv("PREFECT_UI_API_URL", "/api")  # wherever the port is
+        patch.setenv("PREFECT_UI_STATIC_DIRECTORY", str(tmp_path_factory.mktemp("pages")))
         patch.chdir(tmp_path_factory.mktemp("prefect"))
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             patch.setenv(name, "http://127.0.0.1:9")

@@ -17,6 +17,7 @@ ARM64 = Path("infra/arm64")  # what an emulated Arm processor is made of
 PUBLISHED = Path("infra/published/latency.csv")  # what others have measured
 COMPILED = Path("infra/published/compiled.csv")  # what compilers say of the same networks
 SUPPORT = Path("infra/support.json")  # which operator runs where, as probed
+SEEDS = Path("seeds")  # the graph of further seeds, and its lock: versioned, as those of the first
 OUT = Path("out")
 CODE = OUT / "code"
 DATA = OUT / "data"

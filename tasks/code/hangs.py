@@ -11,7 +11,8 @@ from tasks.bench.runner import machine
 from tasks.closure import Reader
 from tasks.errors import DataError
 from tasks.files import sha256
-from tasks.params import Compress, Distill, External, File, Params, Quantize, Slim, Stored
+from tasks.params import BASELINE, Compress, Distill, External, File, Params, Quantize, Slim, Stored
+from tasks.params.seeds import seen_by
 from tasks.records import figures
 
 FOREIGN = "tasks.foreign"  # reads models of one's own
@@ -34,9 +35,12 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
         "evaluate": evaluate(params.metric, params.choices, reader),
         "report": {
             **_code(reader, "tasks.stages.report", {params.metric, *figures.TABLE.plugins()}),
-            "settings": params.model_copy(update={"search": None}).known(),
+            "settings": params.model_copy(update={"search": None, "seeds": params.all_seeds[1:] or None}).known(),
         },
     }
+    for name in params.baselines:
+        if name != BASELINE:
+            found[f"train.{name}"] = train(seen_by(params, name), reader)
     for name, entry in params.compress.items():
         found[f"compress.{name}"] = compress(entry, reader)
     for name, simple in params.yardstick.items():

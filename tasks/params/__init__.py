@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks import paths
 from tasks.errors import suggest
@@ -37,7 +37,7 @@ from tasks.params.models import (
 from tasks.params.prepare import Feature, Prepare
 from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
-from tasks.params.section import Name, Section, check, read_yaml
+from tasks.params.section import BASELINE, Name, Section, Seed, at_seed, check, is_baseline, once, read_yaml
 from tasks.params.ship import Fleet
 from tasks.params.training import EarlyStopping, Parallel, Train, Training
 from tasks.params.yardstick import Yardstick
@@ -49,9 +49,8 @@ __all__ = [
     "Decoder", "Distill", "Dscnn", "EarlyStopping", "Encoder", "Evaluate", "External", "Factorize", "Family", "Feature",
     "File", "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Parallel", "Params",
     "Prepare", "Prices", "Protocol", "Prune", "Quantize", "Resnet", "Rnn", "SchemeName", "Search", "Slim", "Sourced",
-    "Squeezenet", "Stored", "Train", "Training", "Yardstick", "check", "load", "read_yaml",
+    "Squeezenet", "Stored", "Train", "Training", "Yardstick", "check", "is_baseline", "load", "read_yaml",
 ]  # fmt: skip
-BASELINE = "baseline"
 
 
 class Params(Section):
@@ -69,13 +68,16 @@ class Params(Section):
     gate: Gate = Gate()
     yardstick: dict[Name, Yardstick] = Field(default_factory=dict)
     search: Search | None = None
+    # all that is trained is trained by each of these, and told as mean and interval; null: once, by each entry's own
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1), AfterValidator(once)] | None = None
     ship: dict[Name, Fleet] = Field(default_factory=dict)  # by device; one of kind ssh is its own fleet of one
 
     @model_validator(mode="after")
     def _names_point_somewhere(self) -> Self:
-        models = {BASELINE, *self.compress}
-        if BASELINE in self.compress:
-            raise ValueError(f"compress.{BASELINE}: the name {BASELINE!r} is taken by the trained model")
+        models = {*self.baselines, *self.compress}
+        for name in self.compress:
+            if is_baseline(name):
+                raise ValueError(f"compress.{name}: the name {name!r} is taken by the trained model")
         for name, entry in self.compress.items():
             _refer(f"compress.{name}.parent", entry.parent, models - {name})
         self.model_order()
@@ -190,9 +192,20 @@ class Params(Section):
         """What variants are judged beside; empty: nothing."""
         return self.yardstick
 
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """What is trained is trained by each of these."""
+        return self.seeds or (self.train.seed,)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The trained model, and that of each further seed; of one that comes trained there are no others."""
+        further = self.all_seeds[1:] if self.train.epochs else ()
+        return (BASELINE, *(at_seed(BASELINE, seed) for seed in further))
+
     def model_order(self) -> list[str]:
         """The models of `compress`, each after its parent."""
-        done: list[str] = [BASELINE]
+        done: list[str] = list(self.baselines)
         waiting = dict(self.compress)
         while waiting:
             ready = [name for name, entry in waiting.items() if entry.parent in done]
@@ -200,12 +213,12 @@ class Params(Section):
                 raise ValueError(f"compress: {', '.join(waiting)} are each other's parents; one must come from another")
             done += ready
             waiting = {name: entry for name, entry in waiting.items() if name not in ready}
-        return done[1:]
+        return done[len(self.baselines) :]
 
     def ancestors(self, name: str) -> list[str]:
-        """The parent of a model of `compress`, its parent, and so on to the baseline."""
+        """The parent of a model of `compress`, its parent, and so on to the baseline of its seed."""
         found = []
-        while name != BASELINE:
+        while name not in self.baselines:
             name = self.compress[name].parent
             found.append(name)
         return found
@@ -217,9 +230,13 @@ def _refer(path: str, received: str, allowed: Any) -> None:
 
 
 def load(path: Path = paths.PARAMS) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml; what `seeds` asks for stands in it as if it were written out.
 
     Raises:
         ParamsError: in one line, the key, what was there, what is allowed and a near match.
     """
-    return check(Params, read_yaml(path), path)
+    from tasks.params.seeds import spread  # it reads what is defined here
+
+    values = read_yaml(path)
+    given = check(Params, values, path)
+    return given if given.seeds is None else check(Params, spread(values, given, path), path)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, create_model
 
 from tasks.errors import suggest
-from tasks.params.section import Count, Name, Section
+from tasks.params.section import Count, Name, Section, once
 from tasks.records import Rates
 from tasks.records.figures import lower
 
@@ -44,17 +44,11 @@ class Prices(Section):
         return found if found.of else None
 
 
-def _once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"received {twice[0]!r} twice; each is named once")
-    return names
-
-
 class Benchmark(Section):
     """What is measured, and where."""
 
     reference: Name  # the float32 variant that every other one is compared with
-    devices: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(_once)]
+    devices: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(once)]
     protocol: Protocol
     prices: Prices | None = None
 

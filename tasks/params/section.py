@@ -30,8 +30,30 @@ MOST = 2**31 - 1  # what TensorFlow counts with
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Natural = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy and TensorFlow both take
+BASELINE = "baseline"  # the trained model, which no entry of `compress` is
 S = TypeVar("S", bound=BaseModel)
 SHOWN = 100  # characters of a wrong value
+
+
+def at_seed(name: str, seed: int) -> str:
+    """What a model or a variant is called that is made once more by a further seed."""
+    return f"{name}-s{seed}"
+
+
+def is_baseline(model: str) -> bool:
+    """Whether a model is the trained one, by whatever seed."""
+    return re.fullmatch(rf"{BASELINE}(-s\d+)?", model) is not None
+
+
+def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same.
+
+    Raises:
+        ValueError: one stands there twice.
+    """
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"received {twice[0]!r} twice; each is named once")
+    return values
 
 
 class Section(BaseModel):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tasks.bench.kinds import KINDS
 from tasks.formats.schemes import SCHEMES
-from tasks.params import BASELINE
+from tasks.params import is_baseline
 from tasks.records import Measurement, Row, Subject, notation
 from tasks.ship.speed import NEGLIGIBLE
 
@@ -107,8 +107,8 @@ def _launches(m: Measurement) -> list[str]:
 
 def _twin(row: Row, device: Sequence[Row]) -> Row | None:
     """The same scheme without compression, on the same device."""
-    same = [r for r in device if r.scheme == row.scheme and r.model == BASELINE and r.measurement.status == "ok"]
-    return same[0] if same and row.model != BASELINE else None
+    same = [r for r in device if r.scheme == row.scheme and is_baseline(r.model) and r.measurement.status == "ok"]
+    return same[0] if same and not is_baseline(row.model) else None
 
 
 def _faster_than(row: Row, twin: Row) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 from typing import get_args
 
-from tasks.params import BASELINE
+from tasks.params import is_baseline
 from tasks.records import EnergyKind, Measurement, Outcome, Provenance, Ratio, Row, Speed
 from tasks.records.figures import FIGURES, Figure, Turns, Value, exactly
 
@@ -114,7 +114,7 @@ def anchor(device: Sequence[Row], reference: str) -> Row | None:
     """
     ok = [row for row in device if row.measurement.status == "ok"]
     own = [row for row in ok if row.variant == reference]
-    return next(iter(own + [row for row in ok if row.model == BASELINE]), None)
+    return next(iter(own + [row for row in ok if is_baseline(row.model)]), None)
 
 
 def compared(row: Row, against: Row | None) -> Speed | None:

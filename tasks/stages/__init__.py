@@ -33,6 +33,7 @@ BUSY = {
     "yardstick",
 }  # what no measurement of this machine may run beside
 NAMED: dict[str, "Callable[[Params], Collection[str]]"] = {  # what the keys of stages are names of
+    "baseline": lambda params: params.baselines,
     "model": lambda params: params.compress,
     "variant": lambda params: params.quantize,
     "yardstick": lambda params: params.yardstick,
@@ -43,12 +44,15 @@ NAMED: dict[str, "Callable[[Params], Collection[str]]"] = {  # what the keys of 
 def call(stage: str, *keys: str) -> None:
     """Run one stage on the project in the working directory; if it fails, why is kept until it succeeds.
 
+    What belongs to a further seed is given the parameters as that seed sees them.
+
     Raises:
         TercetError: of the kind that the stage documents; ParamsError for a stage, a number of keys, or a key that is
             not there.
     """
     from tasks import params
     from tasks.bench.locks import hold
+    from tasks.params.seeds import seen_by
     from tasks.records import failures
     from tasks.registry import named
 
@@ -56,11 +60,11 @@ def call(stage: str, *keys: str) -> None:
         raise ParamsError(f"no stage is named {stage!r}; {suggest(stage, STAGES)}")
     function = named(STAGES[stage])
     names = list(inspect.signature(function).parameters)[1:]
-    if len(names) != len(keys):
+    if not len(names) - len(function.__defaults__ or ()) <= len(keys) <= len(names):
         raise ParamsError(f"stage {stage} takes {' and '.join(names) or 'no key'}; received {' '.join(keys) or 'none'}")
     given = params.load()
-    for name, key in zip(names, keys, strict=True):
+    for name, key in zip(names, keys, strict=False):
         if name in NAMED and key not in NAMED[name](given):
             raise ParamsError(f"stage {stage}: no {name} of params.yaml is {key!r}; {suggest(key, NAMED[name](given))}")
     with failures.kept(stage, *keys), hold("local", exclusive=False) if stage in BUSY else nullcontext():
-        function(given, *keys)
+        function(seen_by(given, *keys), *keys)

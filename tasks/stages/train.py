@@ -1,7 +1,8 @@
-"""Train the baseline: the model that every other one descends from."""
+"""Stage `train`: the baseline, the model that every other one descends from."""
 
 import hashlib
 import shutil
+from contextlib import suppress
 from typing import Any
 
 from tasks import files, paths, track
@@ -13,8 +14,8 @@ from tasks.records import ModelCard
 from tasks.training import custom, fit, keras_files, parallel, samples
 
 
-def train(params: Params) -> None:
-    """Fit `params.model` on the training split; write `out/models/baseline/`.
+def train(params: Params, baseline: str = BASELINE) -> None:
+    """Fit `params.model` on the training split; write `out/models/<baseline>/`.
 
     A model of one's own that is trained already (`epochs: 0`) is taken over as it is. A killed run goes on after its
     last finished epoch: the checkpoint's folder is named by all that the result depends on, so a changed parameter,
@@ -22,15 +23,15 @@ def train(params: Params) -> None:
     """
     fit.reset(params.train.seed)
     if not params.train.epochs and isinstance(params.model, File):
-        keep(paths.model(BASELINE), BASELINE, params.model, parent=None, method="train")
+        keep(paths.model(baseline), baseline, params.model, parent=None, method="train")
         return
     model = FAMILIES.load(params.model.family).build(params.model, dataset.spec())
-    checkpoint = paths.STATE / "checkpoints" / _digest(params)
+    checkpoint = paths.STATE / "checkpoints" / baseline / _digest(params, baseline)
     written, validation = checkpoint.with_name(f"{checkpoint.name}.samples"), dataset.load("validation")
     stopping = params.train.early_stopping
-    with track.curves(BASELINE, params, written) as on_epoch:
+    with track.curves(baseline, params, written) as on_epoch:
         more: dict[str, Any] = {
-            "label": f"train {BASELINE}",
+            "label": f"train {baseline}",
             "checkpoint": checkpoint,
             "patience": stopping.patience if stopping else None,
             "on_epoch": on_epoch,
@@ -43,7 +44,7 @@ def train(params: Params) -> None:
     trained = len(history.get("loss", ()))
     epochs = fit.best_epoch(history) + 1 if stopping and trained else trained
     card = ModelCard(
-        model=BASELINE,
+        model=baseline,
         parent=None,
         method="train",
         parameters=model.count_params(),
@@ -54,19 +55,22 @@ def train(params: Params) -> None:
         code=custom.code(params.model.layers) if isinstance(params.model, File) else None,
         params={"model": params.model.known(), "train": params.train.known()},
     )
-    with files.replaced_folder(paths.model(BASELINE)) as folder:
+    with files.replaced_folder(paths.model(baseline)) as folder:
         keras_files.save(model, folder)
         card.save(folder / "card.json")
         if written.exists():
             shutil.copytree(written, folder / samples.FOLDER, ignore=shutil.ignore_patterns(".*"))
     if trained:
         shutil.rmtree(checkpoint.parent)  # those that nothing resumes any more too
+        with suppress(OSError):  # another seed's are there
+            checkpoint.parent.parent.rmdir()
 
 
-def _digest(params: Params) -> str:
+def _digest(params: Params, baseline: str) -> str:
     parts = [params.model.model_dump_json(), params.train.model_dump_json(), files.sha256(paths.DATA / "card.json")]
-    if paths.code("train").exists():
-        parts.append(files.sha256(paths.code("train")))
+    code = paths.code("train" if baseline == BASELINE else f"train.{baseline}")
+    if code.exists():
+        parts.append(files.sha256(code))
     if isinstance(params.model, Sourced) and paths.source("model").exists():
         parts.append(files.sha256(paths.source("model")))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 import logging
 
+from flows import seeds
 from flows.start.quiet import noted, quiet_libraries
 from tasks import dvc_lock, params, paths
 from tasks.code.causes import causes, written
@@ -20,6 +21,7 @@ def stage(name: str, *keys: str) -> None:
     quiet_libraries()
     dvc_lock.keep()  # DVC is not writing it now, and may be killed when it does
     try:
+        seeds.check(params.load())
         _check_code(name, *keys)
         call(name, *keys)
     except TercetError:

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.errors import ParamsError, suggest
-from tasks.params import BASELINE, Params
+from tasks.params import Params
+from tasks.params.seeds import references, replicas
 
 COMMON = ("code", "sources", "prepare", "train")  # whatever the part
 CONCLUSIONS = ("report", "bundle")  # from all that is measured: no part has them
@@ -31,15 +32,17 @@ class Part:
         """
         if self.whole:
             return set(stale)
-        return {name for words, name in names.items() if name in stale and self._has(*words)}
+        models = _needed(self.settings, (entry.model for entry in self.settings.quantize.values()))
+        known = {*self.settings.quantize, *models, *self.settings.benchmark.devices}
+        return {name for words, name in names.items() if name in stale and _is_of(known, *words)}
 
-    def _has(self, stage: str, *keys: str) -> bool:
-        if stage in COMMON:
-            return True
-        if stage in CONCLUSIONS:
-            return False
-        known = {*self.settings.quantize, *self.settings.compress, *self.settings.benchmark.devices}
-        return bool(keys) and known.issuperset(keys)
+
+def _is_of(known: Collection[str], stage: str, *keys: str) -> bool:
+    """Whether a stage is common to all parts, or all that it is fanned out over is known."""
+    if stage in CONCLUSIONS:
+        return False
+    common = stage in COMMON and not (stage == "train" and keys)  # the training of a further seed is not
+    return common or (bool(keys) and all(key in known for key in keys))
 
 
 def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> Part:
@@ -47,7 +50,7 @@ def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> P
 
     Args:
         settings: of the project.
-        variants: by their names in the section `quantize`; none: all.
+        variants: by their names in the section `quantize`, for all seeds, or by that of one seed; none: all.
         devices: by their names in `benchmark.devices`; none: all.
 
     Raises:
@@ -57,7 +60,10 @@ def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> P
         return Part(settings, whole=True)
     _known("variant", variants, settings.quantize)
     _known("device", devices, settings.benchmark.devices)
-    named = {settings.benchmark.reference, *variants} if variants else set(settings.quantize)
+    again, against = replicas(settings), references(settings)
+    asked = set(variants or settings.quantize)
+    named = {name for name in settings.quantize if name in asked or again.get(name, ("", 0))[0] in asked}
+    named |= {settings.benchmark.reference, *(against[name] for name in named)}
     quantize = {name: entry for name, entry in settings.quantize.items() if name in named}
     needed = _needed(settings, (entry.model for entry in quantize.values()))
     chosen = tuple(name for name in settings.benchmark.devices if not devices or name in devices)
@@ -80,5 +86,5 @@ def _needed(settings: Params, models: Iterable[str]) -> set[str]:
     """The models that some are made from."""
     found: set[str] = set()
     for name in models:
-        found |= {name, *settings.ancestors(name)} - {BASELINE} if name != BASELINE else set()
+        found |= {name, *settings.ancestors(name)}
     return found

@@ -28,6 +28,7 @@ from tasks import params, paths, records, track
 from tasks.bench import devices
 from tasks.errors import TercetError, TrackingError
 from tasks.params import BASELINE, Params
+from tasks.params.seeds import references
 from tasks.records.failures import REFUSALS, words
 from tasks.report import markdown
 from tasks.report.advice import Advised
@@ -166,7 +167,10 @@ def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     for name in settings.yardstick:
         graph.submit("yardstick", name, label=f"yardstick {name}", after=[prepared])
     needs = [prepared, given["model"]]
-    models = {BASELINE: graph.submit("train", label="train", after=needs)}
+    models = {}
+    for name in settings.baselines:
+        keys = () if name == BASELINE else (name,)
+        models[name] = graph.submit("train", *keys, label=" ".join(("train", *keys)), after=needs)
     for name in settings.model_order():
         method, parent = settings.compress[name].method, settings.compress[name].parent
         models[name] = graph.submit("compress", name, label=f"{method} {name}", after=[*needs, models[parent]])
@@ -175,9 +179,9 @@ def compress(graph: Graph, settings: Params) -> dict[str, Future]:
     for variant, entry in settings.quantize.items():
         made = [models[entry.model]]
         artifacts[variant] = graph.submit("quantize", variant, label=f"quantize {variant}", after=made)
-    reference = artifacts[settings.benchmark.reference]  # which some metrics compare with
-    for variant, artifact in artifacts.items():
-        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=[artifact, reference])
+    for variant, reference in references(settings).items():  # which some metrics compare with
+        made = [artifacts[variant], artifacts[reference]]
+        graph.submit("evaluate", variant, label=f"evaluate {variant}", after=made)
     return artifacts
 
 
@@ -186,13 +190,10 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
     for device in devices.estimates_first(settings.benchmark.devices):
         measured = devices.here(device)
         before = list(graph.futures.values()) if measured else []
-        needs = [
-            graph.submit("fingerprint", device, label=f"fingerprint {device}"),
-            artifacts[settings.benchmark.reference],
-        ]
-        for variant, artifact in artifacts.items():
+        known = graph.submit("fingerprint", device, label=f"fingerprint {device}")
+        for variant, reference in references(settings).items():
             label = f"benchmark {variant} @ {device}"
-            after = [artifact, *needs]
+            after = [artifacts[variant], known, artifacts[reference]]
             graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before)
 
 

@@ -23,7 +23,7 @@ from tasks.training import fit
 if TYPE_CHECKING:
     from flows.stale import Work
 
-TENSORFLOW = ("train", "compress@", "quantize@")  # names of the stages that import it
+TENSORFLOW = ("train", "compress", "quantize")  # what the names of the stages begin with that import it
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,8 @@ def _flow(found: "Work", wish: Wish, server: Server | None) -> TercetError | Non
         with known(found):
             pipeline(variants=list(wish.variants), devices=list(wish.devices), remeasure=list(wish.remeasure))
 
-    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in found.stages), server=server)
+    names = (name.rpartition(":")[2] for name in found.stages)  # of a further seed's behind the file that it stands in
+    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in names), server=server)
 
 
 def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server | None = None) -> TercetError | None:

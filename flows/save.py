@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tasks import params, paths
 from tasks.errors import ModelError, ParamsError, suggest
 from tasks.packages import located
-from tasks.params import BASELINE, Decoder, Distill, Family, Params
+from tasks.params import Decoder, Distill, Family, Params
 from tasks.params.models import Transformer
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def save(model: str, folder: Path) -> str:
         ModelError: the model has not been made, or the format has no word for what became of it; the folder is there.
     """
     settings = params.load()
-    known = (BASELINE, *settings.compress)
+    known = (*settings.baselines, *settings.compress)
     if model not in known:
         raise ParamsError(f"no model is named {model!r}; {suggest(model, known)}")
     begun = _begun(settings, model)

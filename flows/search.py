@@ -9,6 +9,7 @@ from tasks import params, paths
 from tasks.bench import devices
 from tasks.errors import ParamsError, UnsupportedError
 from tasks.params import Params
+from tasks.params.seeds import by_seed
 
 LEAST = "search: {objectives: [{of: quality}, {of: gzip_bytes}]}"
 
@@ -55,7 +56,7 @@ def asked(trials: int | None) -> Params:
     Raises:
         ParamsError, UnsupportedError: it cannot be made as params.yaml has it.
     """
-    settings = params.load()
+    settings = by_seed(params.load())[0]  # a trial is trained once
     if settings.search is None:
         raise ParamsError(f"{paths.PARAMS}: there is no section `search`; the least of one: {LEAST}")
     given.check(settings)

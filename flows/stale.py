@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from flows import anew, graph
+from flows import anew, graph, seeds
 from flows.part import CONCLUSIONS, Part
 from flows.start import dvc_bridge
 from tasks.params import Params
@@ -72,6 +72,7 @@ def look(settings: Params) -> set[str]:
         TercetError: dvc.yaml lacks something, a device file is wrong, a file is missing, or DVC's own complaint.
     """
     graph.check()
+    seeds.write(settings)
     for kind in sources.KINDS:
         sources.sources(settings, kind)
     code.code(settings)

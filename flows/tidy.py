@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tasks import paths
-from tasks.params import BASELINE, Params
+from tasks.params import Params
 
 SHOWN = 3  # of what is left, by name
 
@@ -27,7 +27,7 @@ def tidy(params: Params) -> None:
 def left(params: Params) -> Iterator[Path]:
     """Models, artifacts, evaluations and measurements of what `params` does not name."""
     devices = params.benchmark.devices
-    yield from _others(paths.MODELS, {BASELINE, *params.compress})
+    yield from _others(paths.MODELS, {*params.baselines, *params.compress})
     yield from _others(paths.ARTIFACTS, params.quantize)
     yield from _others(paths.EVALUATIONS, {*params.quantize, paths.yardstick("any").parent.name})
     yield from _others(paths.yardstick("any").parent, params.yardstick)

@@ -9,6 +9,7 @@ import yaml
 from tasks import files, paths
 
 LOCK = Path("dvc.lock")
+LOCKS = (LOCK, paths.SEEDS / LOCK)
 LAST = paths.STATE / "dvc.lock.last"  # the last that was whole
 BROKEN = paths.STATE / "dvc.lock.broken"
 GIT_S = 10.0
@@ -17,33 +18,53 @@ ENTRY = re.compile(r"^(?=  [^ \n])", re.MULTILINE)  # where a stage's begins
 
 
 def keep() -> None:
-    """Copy dvc.lock, if it is whole, for `restore`."""
-    text, last = _read(LOCK), _read(LAST)
+    """Copy each dvc.lock, if it is whole, for `restore`."""
+    for lock in LOCKS:
+        _keep(lock)
+
+
+def _keep(lock: Path) -> None:
+    text, last = _read(lock), _read(_copy(LAST, lock))
     if text and text != last and not cut(text, last):
-        files.write_text(LAST, text)
+        files.write_text(_copy(LAST, lock), text)
+
+
+def forget(lock: Path) -> None:
+    """Remove a dvc.lock of no further use."""
+    for each in (lock, _copy(LAST, lock)):
+        each.unlink(missing_ok=True)
 
 
 def restore() -> str | None:
-    """Put a dvc.lock that was cut short right, from the copy or from git, or without either remove it.
+    """Put each dvc.lock that was cut short right, from the copy or from git, or without either remove it.
 
     Whoever calls it holds DVC's lock, so that nobody is writing. What is missing then, DVC's run cache restores.
 
     Returns:
         What was done, in a line; None where nothing was wrong.
     """
-    text, last = _read(LOCK), _read(LAST)
+    return "; ".join(filter(None, map(_restore, LOCKS))) or None
+
+
+def _restore(lock: Path) -> str | None:
+    text, last, broken = _read(lock), _read(_copy(LAST, lock)), _copy(BROKEN, lock)
     if text is None or text == last:
         return None
-    if not cut(text, last) or text == _git(""):  # an earlier one, as git has it, may be shorter
-        keep()
+    if not cut(text, last) or text == _git("", lock):  # an earlier one, as git has it, may be shorter
+        _keep(lock)
         return None
-    files.write_text(BROKEN, text)
-    for what, whole in (("the last whole one", last), ("git's", _git("HEAD"))):
+    files.write_text(broken, text)
+    for what, whole in (("the last whole one", last), ("git's", _git("HEAD", lock))):
         if whole and not cut(whole, None):
-            files.write_text(LOCK, whole)
-            return f"{LOCK} was cut short by a kill or a full disk: it is {what} again; {BROKEN} is what there was"
-    LOCK.unlink()
-    return f"{LOCK} was cut short by a kill or a full disk, and is made anew; {BROKEN} is what there was"
+            files.write_text(lock, whole)
+            return f"{lock} was cut short by a kill or a full disk: it is {what} again; {broken} is what there was"
+    lock.unlink()
+    return f"{lock} was cut short by a kill or a full disk, and is made anew; {broken} is what there was"
+
+
+def _copy(of: Path, lock: Path) -> Path:
+    """Where the copy of a lock stands: one beside the other."""
+    return of.with_name("-".join((*lock.parent.parts, of.name)))
 
 
 def cut(text: str, last: str | None) -> bool:
@@ -77,9 +98,9 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _git(revision: str) -> str | None:
+def _git(revision: str, lock: Path) -> str | None:
     """The file as git has it at a revision, or in its index."""
-    command = ["git", "show", f"{revision}:./{LOCK}"]
+    command = ["git", "show", f"{revision}:./{lock}"]
     try:
         done = subprocess.run(command, capture_output=True, timeout=GIT_S, check=True)
         return done.stdout.decode()

@@ -7,6 +7,7 @@ has another one, or `TERCET_IN_PROCESS=0` says so, commands run as commands: slo
 """
 
 import inspect
+import itertools
 import logging
 import os
 import shlex
@@ -15,6 +16,7 @@ import sysconfig
 from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Self
 
@@ -122,7 +124,8 @@ class Project:
             stages, self._done = sorted(self._done, key=lambda stage: str(stage.addressing)), []
             if stages:
                 with self._repo.lock:
-                    _write(self._repo, stages)
+                    for path, own in itertools.groupby(stages, key=lambda stage: str(stage.path)):
+                        _write(self._repo, Path(os.path.relpath(path)).with_name(LOCK.name), list(own))
 
     def _let_go(self) -> None:
         if _dvc.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
@@ -156,13 +159,13 @@ class Project:
         return "restored" if done else "up to date"
 
 
-def _write(repo: Any, stages: list[Any]) -> None:
-    """Write the stages' entries into dvc.lock, which is the old one until the new one is whole."""
-    with replaced(LOCK) as temporary:
-        if LOCK.exists():
-            shutil.copyfile(LOCK, temporary)
+def _write(repo: Any, lock: Path, stages: list[Any]) -> None:
+    """Write the stages' entries into the dvc.lock of their file, which is the old one until the new one is whole."""
+    with replaced(lock) as temporary:
+        if lock.exists():
+            shutil.copyfile(lock, temporary)
         Lockfile(repo, str(temporary)).dump_stages(stages)
-    repo.scm_context.track_file(str(LOCK))
+    repo.scm_context.track_file(str(lock))
     dvc_lock.keep()
 
 

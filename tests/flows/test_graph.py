@@ -10,13 +10,13 @@ import networkx
 import pytest
 from dvc.repo import Repo
 
-from flows import lanes, pipeline, stale
+from flows import lanes, pipeline, seeds, stale
 from flows.stages import Progress
 from tasks import params, paths
 from tasks.bench import devices
 
 ROOT = Path(__file__).resolve().parents[2]
-PRESETS = sorted(path.stem for path in (ROOT / "infra" / "presets").glob("*.yaml"))
+PRESETS = [*sorted(path.stem for path in (ROOT / "infra" / "presets").glob("*.yaml")), "smoke + seeds: [0, 1, 2]"]
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's, of pygtrie
 
 
@@ -50,7 +50,9 @@ def submitted(request, project, monkeypatch):
     """What the flow submits for a preset, and DVC's own graph of it."""
     shutil.copytree(ROOT / "infra", project / "infra")
     shutil.copy(ROOT / "dvc.yaml", project)
-    shutil.copy(paths.PRESETS / f"{request.param}.yaml", paths.PARAMS)
+    preset, _, more = request.param.partition(" + ")
+    paths.PARAMS.write_text((paths.PRESETS / f"{preset}.yaml").read_text() + more)
+    seeds.write(params.load())
     subprocess.run(["git", "init", "--quiet"], timeout=60, check=True)
     Repo.init(".").close()
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project / ".site"))

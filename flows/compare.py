@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasks import paths, records
 from tasks.errors import DataError, ParamsError, suggest
@@ -12,6 +12,7 @@ from tasks.records import Comparison, Row
 from tasks.records.figures import FIGURES, Figure, judged
 from tasks.report import changes, tables
 from tasks.report.advice import Advised
+from tasks.report.seeds import apart
 from tasks.scratch import scratch
 from tasks.ship import speed
 
@@ -29,6 +30,7 @@ class Asked:
         sort: the key of a figure, by which the rows of a device stand, the best first; None: as in params.yaml.
         against: a revision of git; None: the figures themselves.
         form: of what is printed.
+        seeds: whether each seed's rows are, instead of their means.
     """
 
     variants: Sequence[str] = ()
@@ -36,6 +38,7 @@ class Asked:
     sort: str | None = None
     against: str | None = None
     form: Form = "table"
+    seeds: bool = False
 
 
 def compare(asked: Asked) -> None:
@@ -48,7 +51,7 @@ def compare(asked: Asked) -> None:
     if asked.sort and asked.against:
         raise ParamsError("--sort and --against: one of them alone")
     whole = records.read(Comparison, TABLE)
-    chosen = choose(whole, asked)
+    chosen = choose(apart(whole) if asked.seeds else whole, asked)
     if asked.against:
         _tell_changes(asked.against, choose(then(asked.against), asked, fits=False), chosen, asked.form)
     elif asked.form == "table":
@@ -85,7 +88,9 @@ def choose(comparison: Comparison, asked: Asked, *, fits: bool = True) -> Compar
     if not (asked.variants or asked.devices or asked.sort):
         return comparison
     rows = tuple(row for row in comparison.rows if _is_asked(row, asked))
-    left_out = {} if len(rows) == len(comparison.rows) else {"failures": (), "refused": ()}
+    left_out: dict[str, tuple[Any, ...]] = {} if len(rows) == len(comparison.rows) else {"failures": (), "refused": ()}
+    kept = {(row.variant, row.device) for row in rows}
+    left_out |= {"replicas": tuple(row for row in comparison.replicas if (row.of, row.device) in kept)}
     return comparison.model_copy(update={"rows": tuple(_sorted(rows, asked.sort)), **left_out})
 
 

@@ -30,6 +30,7 @@ def compare(
         str | None, Option(metavar="REVISION", help="what has changed since this revision of git")
     ] = None,
     *,
+    seeds: Annotated[bool, Option("--seeds", help="each seed's own figures, instead of their means")] = False,
     json: Annotated[bool, Option("--json", help="as JSON")] = False,
     csv: Annotated[bool, Option("--csv", help="as CSV")] = False,
 ) -> int:
@@ -39,7 +40,7 @@ def compare(
     from flows.compare import Asked, Form, compare
 
     form: Form = "json" if json else "csv" if csv else "table"
-    compare(Asked(variants or (), device or (), sort, against, form))
+    compare(Asked(variants or (), device or (), sort, against, form, seeds))
     return 0
 
 

@@ -111,6 +111,7 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
 
     against = rows[0].anchor
     title = device if against is None or against == reference else f"{device}, against {against}"
+    title += ", means over seeds" if any(row.over_seeds for row in rows) else ""
     table = Table(
         title=title,
         title_justify="left",
@@ -129,7 +130,9 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
     table.add_column("verdict", no_wrap=True)
     for row in rows:
         flags = "".join(f", {flag}" for flag in row.measurement.flags) if wide else ""
-        cells = [notation.cell(figure, figure.of(row), wide=wide) for figure in shown]
+        cells = [
+            notation.cell(figure, figure.over_seeds(row), wide=wide and figure.scope != "file") for figure in shown
+        ]
         table.add_row(Text(row.variant), *cells, Text(row.outcome + flags, style=STYLES[row.outcome]))
     return table
 

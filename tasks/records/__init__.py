@@ -18,7 +18,7 @@ from tasks.records.artifacts import (
     judged,
 )
 from tasks.records.base import SCHEMA_VERSION, Record, read
-from tasks.records.comparison import Comparison, Control, Outcome, Rates, Row, Speed, Subject
+from tasks.records.comparison import Comparison, Control, Outcome, OverSeeds, Rates, Row, Speed, Subject
 from tasks.records.measurements import (
     Energy,
     EnergyKind,
@@ -55,8 +55,8 @@ from tasks.records.quality import (
 __all__ = [
     "SCHEMA_VERSION", "ArtifactCard", "Beside", "Better", "Choices", "Chosen", "ClassFigures", "Code", "Comparison",
     "Control", "Energy", "EnergyKind", "Evaluation", "Flag", "Instructions", "Judged", "Latency", "Layer",
-    "Measurement", "Memory", "ModelCard", "Operator", "Outcome", "Paired", "Phase", "Program", "Provenance",
-    "Published", "Rates", "Ratio", "Record", "Row", "Runnable", "Sample", "Scenario", "Score", "Sensitivity",
-    "Signature", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "YardstickScores", "gain", "inference",
-    "judged", "read",
+    "Measurement", "Memory", "ModelCard", "Operator", "Outcome", "OverSeeds", "Paired", "Phase", "Program",
+    "Provenance", "Published", "Rates", "Ratio", "Record", "Row", "Runnable", "Sample", "Scenario", "Score",
+    "Sensitivity", "Signature", "Speed", "Split", "Status", "Subject", "Tensor", "Window", "YardstickScores", "gain",
+    "inference", "judged", "read",
 ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from tasks.records.artifacts import ArtifactCard, ModelCard
 from tasks.records.base import Record
 from tasks.records.measurements import Measurement
@@ -80,6 +82,15 @@ class Rates(Record):
         return [name for name, price in named.items() if price is not None]
 
 
+class OverSeeds(Record):
+    """The mean of a figure over the seeds that tell it, with the 95 % interval of Student's t."""
+
+    mean: float
+    low: float
+    high: float
+    n: int  # seeds, two or more
+
+
 class Row(Record):
     """One line of the comparison: a variant on a device, with everything that is compared."""
 
@@ -112,6 +123,11 @@ class Row(Record):
     speed: Speed | None = None  # how this one compares; null where it does not
     outcome: Outcome  # the same in a word
     verdict: str  # and in a sentence or more
+    of: str | None = None  # where several seeds have made it: the variant's name in params.yaml, which the first has
+    seed: int | None = None  # and the seed
+    over_seeds: dict[str, OverSeeds] = Field(default_factory=dict)  # of the first's row: each figure, by its key
+    # likewise, by how much it is worse on validation data than the reference of the same seed; null for that one itself
+    drop_over_seeds: OverSeeds | None = None
     fronts: tuple[str, ...] = ()  # the costs, by key, at which no other variant of the device is better in both
 
     @property
@@ -132,6 +148,7 @@ class Comparison(Record):
     name: str
     reference: str
     rows: tuple[Row, ...]  # device by device
+    replicas: tuple[Row, ...] = ()  # those of further seeds, each compared with its own seed's reference
     yardsticks: tuple[YardstickScores, ...] = ()
     failures: tuple[str, ...] = ()  # variants left out of the rows, each with its reason
     refused: tuple[str, ...] = ()  # likewise, of those that can never be made: nobody waits for them

@@ -67,6 +67,22 @@ class Figure:
         """The figure of a row; None where it is not known, and of a pair that is not ok always, but for its file."""
         return self.read(row) if self.scope == "file" or row.measurement.status == "ok" else None
 
+    def over_seeds(self, row: "Row") -> Value | None:
+        """Its mean over the seeds with the interval of that; where there are no several seeds, as it is.
+
+        An estimate keeps its bounds, about its mean: they are of one unknown that all seeds share.
+        """
+        found, mean = self.of(row), row.over_seeds.get(self.key)
+        if found is None or mean is None:
+            return found
+        told = replace(found, value=mean.mean, note=f"{mean.n} seeds")
+        if found.bounds == "bounds" and found.low is not None and found.high is not None and found.value:
+            scale = mean.mean / found.value
+            return replace(told, low=found.low * scale, high=found.high * scale)
+        if mean.low == mean.high:
+            return exactly(told)
+        return replace(told, low=mean.low, high=mean.high, bounds="interval")
+
 
 def known(row: "Row") -> dict[str, Value]:
     """Every figure that a row has, by its key; none of a pair that is not ok."""

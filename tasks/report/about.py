@@ -25,8 +25,9 @@ def _data(params: Params, comparison: Comparison, sha256: str | None) -> str:
     first = comparison.rows[0] if comparison.rows else None
     counts = f", {first.quality_n} test and {first.validation_n} validation examples" if first else ""
     digest = f" (card.json {sha256[:DIGITS]})" if sha256 else ""
-    data, trained = params.prepare, params.train.seed
-    return f"Data: {data.source}{digest}, split by seed {data.seed}{counts}; trained by seed {trained}."
+    data, several = params.prepare, params.all_seeds[1:]
+    trained = f"seed{'s' if several else ''} {', '.join(map(str, params.all_seeds))}"
+    return f"Data: {data.source}{digest}, split by seed {data.seed}{counts}; trained by {trained}."
 
 
 def _taken(comparison: Comparison) -> Iterator[str]:

@@ -62,11 +62,24 @@ def words(advice: Advice, comparison: Comparison) -> list[str]:
     told = [advice.choice.reason]
     if against := "; ".join(_changes(row, rows, comparison)):
         told.append(f"Against {comparison.reference}: {against}")
+    told += _over_seeds(row, comparison.reference)
     told += _apart(advice.choice)
     told += _million(row)
     told += [f"But {doubt}" for doubt in advice.choice.doubts]
     told += [f"But it {verdict.yardstick(row, each)}" for each in row.yardsticks if not verdict.beats(row, each)]
     return [f"{text}." for text in told]
+
+
+def _over_seeds(row: Row, reference: str) -> list[str]:
+    """By how much its method is worse than the reference of the same seed, over all seeds."""
+    found, n = row.drop_over_seeds, row.validation_n or 0
+    if found is None:
+        return []
+    change, reach = notation.change(row.gain(0, found.mean), row.unit, n), found.high - found.mean
+    around = notation.percent(reach, n) if row.unit == "share" else notation.significant(reach)
+    return [
+        f"Over {found.n} seeds {row.metric} changes by {change} ±{around} (95 %) against {reference} of the same seed"
+    ]
 
 
 def _apart(choice: Choice) -> list[str]:

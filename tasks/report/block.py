@@ -92,15 +92,20 @@ def _rows(device: Sequence[Row], shown: Sequence[Figure]) -> Iterator[dict[str, 
 
 
 def _told(row: Row, figure: Figure) -> Value | None:
-    """A figure; of a pair that is not ok what its record says all the same."""
-    seen = row.measurement.status == "ok" or row.measurement.phases or figure.key == QUALITY
+    """A figure, over seeds where there are several; of a pair that is not ok what its record says all the same."""
+    seen = row.measurement.phases or figure.key == QUALITY
+    if row.measurement.status == "ok":
+        return figure.over_seeds(row)
     return figure.read(row) if seen else figure.of(row)
 
 
 def _compared(row: Row, device: Sequence[Row], figure: Figure) -> Value | None:
     """A cost as choices compare it; of an estimate, and of a pair that is not ok, as it is."""
-    compared = speed.cost(row, device, figure) if row.measurement.status == "ok" else None
-    return compared if compared and compared.provenance == "measured" else _told(row, figure)
+    ok = row.measurement.status == "ok"
+    compared = speed.cost(row, device, figure) if ok else None
+    if compared and compared.provenance == "measured":
+        return compared
+    return figure.of(row) if ok else _told(row, figure)
 
 
 def _members(device: Sequence[Row], values: Sequence[Value | None], figure: Figure) -> set[int]:

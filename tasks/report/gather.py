@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from tasks import paths
 from tasks.errors import DataError
 from tasks.examples import Array, dataset
-from tasks.params import Params, Prices
+from tasks.params import BASELINE, Params, Prices
+from tasks.params.seeds import by_seed
 from tasks.quality import limits
 from tasks.records import (
     ArtifactCard,
@@ -24,6 +25,7 @@ from tasks.records import (
 )
 from tasks.records.metrics import METRICS
 from tasks.report import compare, roofline_error
+from tasks.report.seeds import joined
 
 
 @dataclass
@@ -41,6 +43,12 @@ def gather(params: Params) -> Comparison:
     Raises:
         DataError: a record is malformed, or an evaluation was made on other test data.
     """
+    first, *further = (_gather(part) for part in by_seed(params))
+    return joined(first, further, params) if further else first
+
+
+def _gather(params: Params) -> Comparison:
+    """Those of one seed."""
     subjects, absent = _subjects(params)
     truths: tuple[Array | None, Array | None] = (None, None)
     try:
@@ -134,9 +142,10 @@ def _yardsticks(params: Params) -> tuple[list[YardstickScores], list[str]]:
 def _needed(params: Params, variant: str) -> Iterator[tuple[str, ...]]:
     """The stages that an evaluated variant needs, with their keys, in the order that they run."""
     model = params.quantize[variant].model
-    yield from (("code",), ("sources", "data"), ("sources", "model"), ("prepare",), ("train",))
-    for name in [model, *params.ancestors(model)][::-1][1:]:  # without the baseline
-        yield "compress", name
+    baseline, *models = [model, *params.ancestors(model)][::-1]
+    yield from (("code",), ("sources", "data"), ("sources", "model"), ("prepare",))
+    yield ("train",) if baseline == BASELINE else ("train", baseline)
+    yield from (("compress", name) for name in models)
     yield from (("quantize", variant), ("evaluate", variant))
 
 

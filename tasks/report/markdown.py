@@ -44,5 +44,5 @@ def _cells(row: Row, shown: list[Figure]) -> list[str]:
     reason, verdict = row.measurement.reason, str(row.outcome)
     if row.measurement.status != "ok" and reason:
         verdict += f": {' '.join(reason.split())}".replace("|", "\\|")
-    values = (notation.cell(figure, figure.of(row), wide=True) for figure in shown)
+    values = (notation.cell(figure, figure.over_seeds(row), wide=True) for figure in shown)
     return [f"`{row.variant}`", *values, verdict]

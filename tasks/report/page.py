@@ -16,6 +16,7 @@ from tasks.report.advice import Advised, title, words
 from tasks.report.block import block, operator_times, replayed_by
 from tasks.report.compare import by_device
 from tasks.report.matrix import Matrix
+from tasks.report.seeds import apart
 from tasks.report.tree import tree
 
 RESOURCES = (
@@ -90,6 +91,7 @@ def render(
         devices=devices,
         names=[_heading(figure) for figure in shown],
         lines=[(_line(row, shown), replayed_by(row.variant, row.device)) for row in comparison.rows],
+        seeds=[_line(row, shown) for row in apart(comparison).rows if row.of],
         choices={name: list(dict.fromkeys(getattr(row, name) for row in comparison.rows)) for name in FILTERS},
         statuses=list(dict.fromkeys(row.measurement.status for row in comparison.rows)),
         about=about,
@@ -187,7 +189,7 @@ def _heading(figure: Figure) -> str:
 
 
 def _cell(figure: Figure, row: Row) -> Cell:
-    return _set(figure, figure.of(row))
+    return _set(figure, figure.over_seeds(row))
 
 
 def _set(figure: Figure, value: Value | None) -> Cell:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tasks.records import Comparison, Measurement, Row
@@ -20,9 +20,12 @@ DETAILS = {  # what the CSV has of a measurement beside its figures
 
 
 def pairs(comparison: Comparison) -> str:
-    """CSV with a line for each pair: its figures, and what is around them."""
+    """CSV with a line for each pair: its figures, and what is around them; of several seeds a line for each."""
     names = [each.name for each in comparison.yardsticks]
-    return _csv([_line(row) | _beside(row, names) for row in comparison.rows])
+    told = dict.fromkeys(key for row in comparison.rows for key in row.over_seeds)
+    rows = (*comparison.rows, *comparison.replicas)
+    several = any(row.of for row in rows)
+    return _csv([_line(row) | _beside(row, names) | (_over_seeds(row, told) if several else {}) for row in rows])
 
 
 def points(comparison: Comparison) -> str:
@@ -74,6 +77,16 @@ def _beside(row: Row, yardsticks: Sequence[str]) -> dict[str, Any]:
         beside = found.get(name)
         cells[f"yardstick_{name}"] = beside and beside.quality
         cells[f"yardstick_{name}_p"] = beside and beside.paired and beside.paired.p_value
+    return cells
+
+
+def _over_seeds(row: Row, told: Collection[str]) -> dict[str, Any]:
+    """Whose the row is, and the means over seeds, which the first one's has."""
+    cells: dict[str, Any] = {"of": row.of, "seed": row.seed}
+    for key in told:
+        mean = row.over_seeds.get(key)
+        cells |= {f"{key}_over_seeds": mean and mean.mean, f"{key}_over_seeds_n": mean and mean.n}
+        cells |= {f"{key}_over_seeds_low": mean and mean.low, f"{key}_over_seeds_high": mean and mean.high}
     return cells
 
 

@@ -267,6 +267,10 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
         elif bound > limit:
             least = f"{n} only show that it is below {bound:.3f}"
             yield f"a {drop} of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
+    mean = champion.drop_over_seeds
+    if limit is not None and mean is not None and mean.mean > limit:
+        drop = "drop" if champion.better == "higher" else "rise"
+        yield f"over {mean.n} seeds the {drop} of {champion.metric} is {mean.mean:.3f} in the mean, beyond {limit:g}"
     goal = costs[budget.minimize]
     if goal is not None and goal.bounds == "range" and goal.value != goal.ends[1]:
         yield f"its {budget.minimize} is of few pairs, whose range claims nothing: measure in more windows"

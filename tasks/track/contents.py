@@ -1,109 +1,20 @@
-"""What MLflow shall hold of the records: pure descriptions, made without importing it.
-
-An entry has a `key`, which says what it describes and stays, and a `digest` of all that is sent of it.
-"""
+"""What MLflow shall hold of the records, told without importing it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from tasks import files, paths, records
-from tasks.params import BASELINE, Params
-from tasks.records import Comparison, ModelCard, Published, Row, YardstickScores, estimates
+from tasks import paths, records
+from tasks.params import Params
+from tasks.params.seeds import replicas
+from tasks.records import Comparison, ModelCard, Published, Row, YardstickScores, estimates, notation
 from tasks.records.figures import FIGURES, QUALITY, Value, known, told
 from tasks.ship.manifest import Manifest
 from tasks.track import lineage
-from tasks.track.lineage import Data, digest
-from tasks.track.views import View, views
+from tasks.track.entries import Alias, Artifact, Entry, Point, Report, Run
+from tasks.track.lineage import Data
+from tasks.track.views import views
 
 LONGEST = 5000  # of a tag's value in MLflow
 SAMPLES = "samples"  # of text, among what a model's run holds and in the model's folder
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of a metric; a curve has one per epoch (`step`, from 0)."""
-
-    key: str
-    value: float
-    step: int = 0
-
-
-@dataclass(frozen=True)
-class Run:
-    """A measurement of one variant on one device, or a model with its training curves."""
-
-    key: str
-    name: str
-    params: dict[str, str]
-    tags: dict[str, str]
-    points: tuple[Point, ...]
-    data: Data | None = None
-    artifact_sha256: str | None = None  # of the file that its metrics are about
-    model: str | None = None  # whose training may have streamed the curves already
-    texts: Path | None = None  # a folder of what it wrote after each epoch
-    began_ms: int | None = None  # Unix time, where it is known
-    ended_ms: int | None = None
-
-    @property
-    def digest(self) -> str:
-        """Of what is sent."""
-        points = [(point.key, point.step, point.value) for point in self.points]
-        texts = [(path.name, files.sha256(path)) for path in files.below(self.texts)] if self.texts else []
-        return digest([self.key, self.params, self.tags, points, *texts])
-
-
-@dataclass(frozen=True)
-class Report:
-    """A run that holds the comparison for reading: the page, the table, the parameters, each variant's confusions."""
-
-    key: str
-    name: str
-    tags: dict[str, str]
-    files: tuple[Path, ...]  # as they are
-    evaluations: dict[str, Path]  # by variant
-    views: tuple[View, ...] = ()  # of the experiment, which the run's description leads to
-
-    @property
-    def digest(self) -> str:
-        """Of the files."""
-        sources = (*self.files, *self.evaluations.values())
-        views = [(view.key, view.title, view.mode, view.state) for view in self.views]
-        return digest([self.key, self.tags, views, [(str(path), files.sha256(path)) for path in sources]])
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A deployable file: a version of the registered model."""
-
-    key: str
-    sha256: str
-    variant: str
-    file: Path
-    tags: dict[str, str]
-    description: str  # Markdown
-
-    @property
-    def digest(self) -> str:
-        """Of what is sent."""
-        return digest([self.sha256, self.tags, self.description])
-
-
-@dataclass(frozen=True)
-class Alias:
-    """Which artifact a device's budget selects; the champion is the one that it has confirmed (`champions`)."""
-
-    key: str
-    name: str
-    artifact_sha256: str | None  # null: none
-
-    @property
-    def digest(self) -> str:
-        """Of what is sent."""
-        return digest([self.name, self.artifact_sha256])
-
-
-Entry = Run | Report | Artifact | Alias
 
 
 def collect(params: Params) -> list[Entry]:
@@ -113,10 +24,12 @@ def collect(params: Params) -> list[Entry]:
         DataError: the report has not been made, or a card is damaged.
     """
     comparison, data = records.read(Comparison, paths.REPORT / "comparison.json"), lineage.data()
-    variants = {row.variant: row.model for row in comparison.rows}
+    rows = (*comparison.rows, *comparison.replicas)
+    variants = {row.variant: row.model for row in rows}
     made = {variant: lineage.of_variant(variant, model) for variant, model in variants.items()}
     return [
-        *(of_row(params.name, row, made[row.variant], data) for row in comparison.rows),
+        *(of_row(params.name, row, made[row.variant], data) for row in rows),
+        *(of_seeds(params.name, row, rows, made[row.variant]) for row in rows if row.over_seeds),
         *(of_yardstick(params.name, each, data) for each in comparison.yardsticks),
         *_models(params, data),
         _report(params.name, comparison),
@@ -142,9 +55,40 @@ def of_row(experiment: str, row: Row, made: dict[str, str], data: Data | None) -
         tags={"kind": "measurement", **_about(row)},
         points=tuple(Point(_called(key, row), float(each.value)) for key, each in known(row).items()),
         data=data,
-        artifact_sha256=row.measurement.artifact_sha256 if row.measurement.status == "ok" else None,
+        artifact_sha256=row.measurement.artifact_sha256 if row.measurement.status == "ok" and _may_ship(row) else None,
         began_ms=row.measurement.began_ms,
         ended_ms=row.measurement.ended_ms,
+    )
+
+
+def _may_ship(row: Row) -> bool:
+    """Whether the registry has its file: of several seeds that of the first alone."""
+    return row.of in (None, row.variant)
+
+
+def of_seeds(experiment: str, row: Row, rows: Sequence[Row], made: dict[str, str]) -> Run:
+    """A run per variant and device that has the means over seeds, with their intervals in tags.
+
+    Args:
+        experiment: its name.
+        row: of the first seed, which has the means.
+        rows: of all seeds.
+        made: the parameters of all that led to the first's.
+    """
+    own = [each for each in rows if (each.of, each.device) == (row.variant, row.device)]
+    named = {"variant": row.variant, "device": row.device, "model": row.model, "scheme": row.scheme}
+    tags = {"kind": "seeds", "of": row.variant, "seeds": " ".join(str(each.seed) for each in own)}
+    for figure in told([row]):
+        if (value := figure.over_seeds(row)) and figure.key in row.over_seeds:
+            key = _called(figure.key, row)
+            tags |= {name: said for name, said in _sure(key, value).items() if said}
+            tags[f"{key}_over_seeds"] = notation.cell(figure, value, wide=True)
+    return Run(
+        key=f"{experiment}: {row.variant} @ {row.device} over seeds",
+        name=f"{row.variant} @ {row.device} over seeds",
+        params={**named, **{key: value for key, value in made.items() if not key.endswith(".seed")}},
+        tags=tags,
+        points=tuple(Point(_called(key, row), found.mean) for key, found in row.over_seeds.items()),
     )
 
 
@@ -173,6 +117,8 @@ def _about(row: Row) -> dict[str, str]:
         "stand_in": m.stand_in,
         "flags": " ".join(m.flags),
         "published": "; ".join(map(_published, m.published)),
+        "of": row.of,
+        "seed": None if row.seed is None else str(row.seed),
         **{f"{figure}_error": told for figure, told in estimates.errors(m).items()},
     }
     if m.status == "ok":
@@ -213,8 +159,15 @@ def _sure(key: str, value: Value) -> dict[str, str | None]:
     return {f"{key}_source": value.source, f"{key}_{value.bounds}": ends}
 
 
-def of_card(experiment: str, card: ModelCard, data: Data | None) -> Run:
-    """A run per model, with its training curves, and the data that it was trained on."""
+def of_card(experiment: str, card: ModelCard, data: Data | None, of: tuple[str, int] | None = None) -> Run:
+    """A run per model, with its training curves, and the data that it was trained on.
+
+    Args:
+        experiment: its name.
+        card: the model's.
+        data: that it was trained on.
+        of: whose a model of a further seed is, and the seed.
+    """
     parameters = [] if card.parameters is None else [Point("parameters", card.parameters)]
     curves = [
         point
@@ -226,7 +179,7 @@ def of_card(experiment: str, card: ModelCard, data: Data | None) -> Run:
         key=f"{experiment}: model {card.model}",
         name=model_run_name(card.model),
         params={**named, "total_epochs": str(card.total_epochs), **lineage.of_model(card.model)},
-        tags={"kind": "model"},
+        tags={"kind": "model"} | ({"of": of[0], "seed": str(of[1])} if of else {}),
         points=(*parameters, *curves),
         data=data,
         model=card.model,
@@ -247,10 +200,11 @@ def model_run_name(model: str) -> str:
 
 
 def _models(params: Params, data: Data | None) -> Iterator[Run]:
-    for model in (BASELINE, *params.compress):
+    whose = replicas(params)
+    for model in (*params.baselines, *params.compress):
         path = paths.model(model) / "card.json"
         if path.exists():
-            yield of_card(params.name, records.read(ModelCard, path), data)
+            yield of_card(params.name, records.read(ModelCard, path), data, whose.get(model))
 
 
 def _report(experiment: str, comparison: Comparison) -> Report:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from tasks import files, paths, redact
 from tasks.errors import TrackingError
 from tasks.track import server
-from tasks.track.contents import Entry
+from tasks.track.entries import Entry
 
 LEDGER = paths.STATE / "published.json"
 LOCK = paths.STATE / "publish.lock"

@@ -7,7 +7,7 @@ from tasks import redact
 from tasks.params import Params
 from tasks.track import contents, ledger, server
 from tasks.track.client import import_mlflow
-from tasks.track.contents import Artifact, Entry
+from tasks.track.entries import Artifact, Entry
 from tasks.track.patience import within
 from tasks.track.store import Outcome, Store
 from tasks.track.stream import settle

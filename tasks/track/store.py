@@ -14,7 +14,7 @@ from tasks import files, paths, records, redact
 from tasks.records import Evaluation
 from tasks.track import confusion, contents, database, saved
 from tasks.track.client import client
-from tasks.track.contents import Alias, Artifact, Entry, Point, Report, Run
+from tasks.track.entries import Alias, Artifact, Entry, Point, Report, Run
 from tasks.track.server import DEFAULT_URI
 from tasks.track.views import TAG
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from tasks.records import Comparison
+from tasks.records import Comparison, Row
 from tasks.records.figures import QUALITY, told
 
 TAG = "mlflow.sharedViewState."  # and the view's key
@@ -36,14 +36,18 @@ class View:
 
 
 def views(comparison: Comparison) -> tuple[View, ...]:
-    """The comparison as a whole, grouped by device, and of each device with its charts; none where nothing ran."""
+    """The comparison as a whole, grouped by device, and of each device with its charts; none where nothing ran.
+
+    Where there are several seeds, the means over them stand first.
+    """
     ran = [row for row in comparison.rows if row.measurement.status == "ok"]
     if not ran:
         return ()
     metrics = [ran[0].metric if each.key == QUALITY else each.key for each in told(ran) if _shown(each.key, each.room)]
     about = {"params": ["variant", "device"], "metrics": metrics, "tags": ["outcome", "flags"]}
     grouped = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "device"}]}
-    found = [
+    found = [View("seeds", "over seeds", "TABLE", _over_seeds(ran))] if any(row.over_seeds for row in ran) else []
+    found += [
         View("comparison", "the comparison", "TABLE", _state(MEASURED, about)),
         View(DEVICES, "by device", "TABLE", _state(MEASURED, about, groupBy=grouped)),
     ]
@@ -57,6 +61,14 @@ def views(comparison: Comparison) -> tuple[View, ...]:
 
 def _shown(key: str, room: str) -> bool:
     return room == "terminal" or key in COLUMNS
+
+
+def _over_seeds(ran: Sequence[Row]) -> str:
+    """The runs of means: each figure that a terminal has room for, with its interval, as a tag has both."""
+    figures = [each for each in told(ran) if each.room == "terminal" and any(each.key in row.over_seeds for row in ran)]
+    metrics = [ran[0].metric if each.key == QUALITY else each.key for each in figures]
+    about = {"params": ["variant", "device"], "tags": [*(f"{key}_over_seeds" for key in metrics), "seeds"]}
+    return _state(MEASURED.replace("measurement", "seeds"), about | {"metrics": metrics})
 
 
 def _state(searched: str, about: dict[str, list[str]], **more: Any) -> str:

@@ -16,7 +16,7 @@ from tasks.report import advice, markdown, page
 from tasks.report.gather import gather
 from tasks.stages import sources
 from tasks.stages.report import report
-from tasks.track import contents
+from tasks.track import contents, entries
 
 FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
 
@@ -199,7 +199,7 @@ def test_answers_that_are_no_numbers_make_each_pair_of_a_variant_invalid(
     assert {(line["reason"], line["quality"], line["latency_ms"]) for line in lines} == {(said, "", "")}
     assert said in (paths.REPORT / "index.html").read_text()
     assert variant not in json.loads((paths.REPORT / "metrics.json").read_text())
-    runs = [entry for entry in contents.collect(params) if isinstance(entry, contents.Run)]
+    runs = [entry for entry in contents.collect(params) if isinstance(entry, entries.Run)]
     sent = [run for run in runs if run.params.get("variant") == variant and run.tags["status"] == "invalid"]
     assert len(sent) == len(ran)
     assert {(run.points, run.tags["reason"]) for run in sent} == {((), said)}

@@ -15,7 +15,7 @@ from tasks.errors import DataError
 from tasks.params import Params
 from tasks.records import Comparison, Energy, Judged, Latency, Row, read
 from tasks.stages import bundle as stage
-from tasks.track import contents
+from tasks.track import contents, entries
 from tests.bundles import CLASSIFICATION, IMAGES, champion, prepared
 from tests.phases import changed
 
@@ -261,7 +261,7 @@ def test_a_pair_that_failed_leaves_what_was_shipped_and_its_alias(
     for device in params.benchmark.devices:
         stage.bundle(params, device)
     before = {path: path.read_bytes() for path in paths.BUNDLES.rglob("*") if path.is_file()}
-    aliases = [entry for entry in contents.collect(params) if isinstance(entry, contents.Alias)]
+    aliases = [entry for entry in contents.collect(params) if isinstance(entry, entries.Alias)]
     comparison = read(Comparison, paths.REPORT / "comparison.json")
     away = make_row("late", latency_ms=None, status="error", reason="the board does not answer")
     comparison.model_copy(update={"rows": (*comparison.rows, away)}).save(paths.REPORT / "comparison.json")
@@ -269,7 +269,7 @@ def test_a_pair_that_failed_leaves_what_was_shipped_and_its_alias(
         stage.bundle(params, "host-cpu")
     stage.bundle(params, "ethos-u55-128")  # all of its pairs are known
     assert {path: path.read_bytes() for path in paths.BUNDLES.rglob("*") if path.is_file()} == before
-    assert [entry for entry in contents.collect(params) if isinstance(entry, contents.Alias)] == aliases
+    assert [entry for entry in contents.collect(params) if isinstance(entry, entries.Alias)] == aliases
 
 
 def test_an_artifact_that_is_not_the_measured_one_is_not_shipped(ready: Path, params: Params) -> None:

@@ -16,7 +16,7 @@ from tasks.errors import DataError
 from tasks.params import Params
 from tasks.records import Comparison, Control, Energy, Instructions, Ratio, Row, Window, read
 from tasks.report import compare
-from tasks.track import contents, ledger, publisher, server
+from tasks.track import contents, entries, ledger, publisher, server
 from tests.phases import changed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,7 +110,7 @@ def test_a_database_that_was_deleted_gets_everything_although_the_ledger_knows_i
 
         def __init__(self, uri: str, name: str) -> None: ...
 
-        def send(self, entry: contents.Entry) -> str:
+        def send(self, entry: entries.Entry) -> str:
             return "sent"
 
     monkeypatch.setattr(publisher, "Store", Fake)
@@ -169,7 +169,7 @@ def test_figures_of_a_pair_that_is_not_ok_are_not_sent(store: Store, params: Par
         return row.model_copy(update={"measurement": measurement})
 
     rewrite(spoilt)
-    pairs = [entry for entry in contents.collect(params) if isinstance(entry, contents.Run) and not entry.model]
+    pairs = [entry for entry in contents.collect(params) if isinstance(entry, entries.Run) and not entry.model]
     assert len(pairs) == 4
     for run in pairs:
         assert run.points == ()
@@ -227,7 +227,7 @@ SHAPES = [[], None, "text", 1, {"sqlite:///mlflow.db": []}, {"sqlite:///mlflow.d
 
 @pytest.mark.parametrize("written", SHAPES, ids=json.dumps)
 def test_what_is_no_ledger_counts_as_an_empty_one(project: Path, written: Any) -> None:
-    entry = contents.Alias("key", "name", None)
+    entry = entries.Alias("key", "name", None)
     files.write_json(ledger.LEDGER, written)
     Path("mlflow.db").write_bytes(b"a database")
     assert ledger.unknown(server.DEFAULT_URI, [entry]) == [entry]
@@ -236,7 +236,7 @@ def test_what_is_no_ledger_counts_as_an_empty_one(project: Path, written: Any) -
 
 
 def test_a_ledger_with_secrets_in_it_is_understood_and_loses_them(project: Path) -> None:
-    old, new = (contents.Alias(key, key, None) for key in ("old", "new"))
+    old, new = (entries.Alias(key, key, None) for key in ("old", "new"))
     files.write_json(ledger.LEDGER, {"http://user:S3cr3t@host:5000": {"old": old.digest}, "http://h?token=S3cr3t": {}})
     assert ledger.unknown("http://host:5000", [old, new]) == [new]
     ledger.remember("http://user:0ther@host:5000", new)
@@ -247,7 +247,7 @@ def test_a_ledger_with_secrets_in_it_is_understood_and_loses_them(project: Path)
 
 
 def test_stores_that_differ_in_what_is_not_shown_are_not_taken_for_one(project: Path) -> None:
-    entry = contents.Alias("key", "name", None)
+    entry = entries.Alias("key", "name", None)
     ledger.remember("postgresql://host/db?options=a", entry)
     assert ledger.unknown("postgresql://host/db?options=b", [entry]) == [entry]
 

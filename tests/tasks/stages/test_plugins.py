@@ -214,7 +214,7 @@ import sys
 
 from tasks import params, paths
 from tasks.stages import benchmark, bundle, code, compress, evaluate, prepare, quantize, report, train, yardstick
-from tasks.track import contents
+from tasks.track import contents, entries
 from tasks import records
 from flows.views import table
 
@@ -232,7 +232,7 @@ report.report(given)
 bundle.bundle(given, "frame")
 table.show(records.read(records.Comparison, paths.REPORT / "comparison.json"))
 sent = {entry.name: {point.key: point.value for point in entry.points} for entry in contents.collect(given)
-        if isinstance(entry, contents.Run)}
+        if isinstance(entry, entries.Run)}
 paths.STATE.mkdir(exist_ok=True)
 (paths.STATE / "sent.json").write_text(json.dumps(sent))
 """

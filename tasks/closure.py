@@ -28,7 +28,8 @@ from tasks.syntax import Source, digest, parse
 
 KNOWN = paths.STATE / "parsed.json"  # of files by their content: parsing all takes seconds
 ASIDE = {  # modules, with what is below them, that every stage leaves out of its closure, and why
-    "tasks.bench.locks": "who waits for whom",
+    "tasks.bench.lockfile": "who waits for whom",
+    "tasks.bench.locks": "likewise",
     "tasks.closure": "what makes outputs old, not what is in them",
     "tasks.code": "likewise",
     "tasks.stages.code": "likewise",

@@ -42,6 +42,8 @@ class Board:
     def __init__(self, folder: Path) -> None:
         self.folder, self.tmp = folder, folder / "board's tmp"  # where its sessions live; the name needs quotes
         self.tmp.mkdir(parents=True)
+        self.locks = folder / "locks"
+        self.locks.mkdir()
         for key in ("host", "user"):
             self.make_key(key)
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
@@ -73,7 +75,8 @@ class Board:
             f"HostKey {self.folder}/host",
             f"AuthorizedKeysFile {self.folder}/authorized_keys",
             f"PidFile {self.folder}/pid",
-            f'SetEnv "TMPDIR={self.tmp}" "HOME={self.folder}"',  # this user's start-up files take their time
+            # this user's start-up files take their time, and this machine's locks are other tests'
+            f'SetEnv "TMPDIR={self.tmp}" "HOME={self.folder}" "TERCET_LOCKS={self.locks}"',
             "KexAlgorithms curve25519-sha256",  # the usual one is safer and takes half a second more
             *("StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password"),
             *settings,

@@ -7,8 +7,10 @@ each runner waits a leash, likewise: when nobody listens any more, it kills the 
 """
 
 import json
+import logging
 import os
 import shlex
+import socket
 import subprocess
 import tarfile
 import time
@@ -19,8 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Self
 
-from tasks.bench import transport
+from tasks.bench import lockfile, transport
 from tasks.bench.answers import Answer
+from tasks.bench.locks import HERE
 from tasks.bench.openssh import connect, last_words, refusal
 from tasks.errors import DeviceError
 from tasks.files import replaced, sha256
@@ -29,6 +32,7 @@ from tasks.scratch import scratch
 
 CONNECT_S, PROBE_S, CLOSE_S, TRANSFER_S = 30.0, 60.0, 20.0, 900.0
 SOCKETS = "/tmp"  # noqa: S108 - not where TMPDIR says: a socket's path has hardly a hundred characters
+LOCK = "lockfile.py"  # in the session's folder
 KEEPER = (
     'umask 077; d=$(mktemp -d "${TMPDIR:-/tmp}/tercet-XXXXXXXX") || exit 1;'
     """ trap 'rm -rf "$d" || { sleep 1; rm -rf "$d"; }' EXIT; trap 'exit 1' HUP INT TERM;"""
@@ -56,6 +60,7 @@ print(json.dumps({
 }))
 """
 DISK_FULL = (b"No space left on device", b": Wrote only ")  # the latter is tar's, where a part of a block still fitted
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Remote:
         self.name = name
         self._python, self._packages = python, packages
         self._sent: set[str] = set()
+        self._lock: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._local = scratch("ssh", SOCKETS)
@@ -112,6 +118,28 @@ class Remote:
 
     def __exit__(self, *_: object) -> None:
         self._close()
+
+    def hold(self) -> None:
+        """Have the device alone for the rest of the session, waiting for it: by the lock that measurements there hold.
+
+        Whoever holds it is told. However the session ends, the lock is free then.
+
+        Raises:
+            DeviceError: the connection was lost meanwhile, or the lock cannot be had there.
+        """
+        self._send({LOCK: Path(lockfile.__file__)})
+        who = f"{socket.gethostname()}:{Path.cwd()}"
+        command = self._command(shlex.join([self._python, "-I", f"{self._folder}/{LOCK}", HERE, who]))
+        said = subprocess.PIPE
+        self._lock = subprocess.Popen(command, stdin=said, stdout=said, stderr=self._said, start_new_session=True)
+        assert self._lock.stdout
+        for line in self._lock.stdout:
+            words = line.decode(errors="replace").strip()
+            if words == lockfile.HELD:
+                return
+            log.warning("waiting for %s: %s", self.name, words.removeprefix(lockfile.WAITS))
+        what = f"{self.name}: taking its lock"
+        self._check(what, self._lock.wait(CLOSE_S) or 1, os.pread(self._said.fileno(), 65536, 0))
 
     def run(
         self, request: dict[str, Any], files: Mapping[str, Path], results: Mapping[str, Path], *, timeout_s: float
@@ -254,7 +282,8 @@ class Remote:
 
     def _close(self) -> None:
         """End the keeper's input and wait until it has cleaned up."""
-        close(self._keeper, CLOSE_S)
+        for process in filter(None, (self._lock, self._keeper)):
+            close(process, CLOSE_S)
         self._heard.close()
         self._said.close()
         self._local.__exit__(None, None, None)

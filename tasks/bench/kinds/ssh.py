@@ -64,7 +64,7 @@ def measure(request: Request) -> Result:
 
 @contextmanager
 def opens(device: Device) -> Iterator[Setup]:
-    """How the runtime there is asked, in one session.
+    """How the runtime there is asked, in one session that has the device alone, from whichever machine others come.
 
     Raises:
         UnsupportedError: the device has too few processors.
@@ -77,6 +77,8 @@ def opens(device: Device) -> Iterator[Setup]:
                 f"{device.threads} threads need as many CPUs; {device.name} lets a process use {session.host.cpus}"
             )
         equip(session, device)
+        if not session.host.emulated:  # which tells no time
+            session.hold()
         yield timed.setup_of(device.runtime, device, session)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.bench import locks
+from tasks.bench import lockfile, locks
 from tasks.errors import DeviceError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -181,14 +181,14 @@ def test_a_file_that_may_only_be_read_locks_all_the_same(resource: str, tmp_path
 
 def test_the_place_is_the_same_whatever_tmpdir_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(locks.VARIABLE)
-    usual = locks.folder()
+    usual = lockfile.folder()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert locks.folder() == usual
-    assert str(usual) in locks.PLACES
+    assert lockfile.folder() == usual
+    assert str(usual) in lockfile.PLACES
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o755)
-    monkeypatch.setattr(locks, "PLACES", (str(closed), "/tmp"))
-    assert locks.folder() == Path("/tmp")
+    monkeypatch.setattr(lockfile, "PLACES", (str(closed), "/tmp"))
+    assert lockfile.folder() == Path("/tmp")
 
 
 def test_a_place_that_may_only_be_read_is_passed_over(tmp_path: Path) -> None:
@@ -198,12 +198,12 @@ def test_a_place_that_may_only_be_read_is_passed_over(tmp_path: Path) -> None:
     place.chmod(0o1777)
     code = f"""
 from pathlib import Path
-from tasks.bench import locks
-locks.PLACES = ({str(place)!r}, {str(tmp_path)!r})
+from tasks.bench import lockfile, locks
+lockfile.PLACES = ({str(place)!r}, {str(tmp_path)!r})
 Path({str(tmp_path)!r}).chmod(0o1777)
 with locks.hold("test", exclusive=True):
-    print(locks.folder())
-locks.PLACES = ({str(place)!r},)
+    print(lockfile.folder())
+lockfile.PLACES = ({str(place)!r},)
 try:
     locks.hold("test", exclusive=True).__enter__()
 except locks.DeviceError as error:

@@ -145,12 +145,17 @@ class Project:
         """
         turn = _Turn()
         token = _turn.set(turn)
+        before: list[tuple[Any, Any]] = []
         try:
-            with _dvc, self._stages[name].repo.lock:
-                done = self._stages[name].reproduce(force=force)
+            stage = self._stages[name]
+            before += [(dep, dep.hash_info) for dep in stage.deps]
+            with _dvc, stage.repo.lock:
+                done = stage.reproduce(force=force)
                 if done:
                     self._done.append(done)
         except Exception as error:  # the boundary: whatever a stage or DVC raises, the flow gets one line
+            for dep, info in before:  # DVC has noted what they are now: another try would find nothing changed, and
+                dep.hash_info = info  # take the old outputs for what the new dependencies give
             raise _cause(name, error) from error
         finally:
             _turn.reset(token)

@@ -125,6 +125,28 @@ def test_a_stage_that_is_to_run_again_does_so_and_its_new_outcome_is_kept(projec
     assert dvc_bridge.stale() == set()
 
 
+@pytest.mark.parametrize("changed", [{"source": "letters"}, {"rate": 2}], ids=["an input", "a parameter"])
+def test_another_try_of_a_stage_that_failed_does_not_take_what_was_before(changed, project, calls, monkeypatch):
+    """DVC has noted by then what the stage hangs from, and would find its old outputs in place."""
+    run()
+    write_params(project, PARAMS | changed)
+    works = dvc_bridge.call
+
+    def fails(*words):
+        raise DataError("not now")
+
+    with Project() as bridge:
+        bridge.reproduce("prepare")
+        monkeypatch.setattr(dvc_bridge, "call", fails)
+        with pytest.raises(DataError):
+            bridge.reproduce("train")
+        monkeypatch.setattr(dvc_bridge, "call", works)
+        assert bridge.reproduce("train") == "ran"
+    values = PARAMS | changed
+    assert (project / "out/model.txt").read_text() == f"train {values['source']} {values['rate']}"
+    assert run(["train"]) == {"train": "up to date"}
+
+
 def test_what_a_changed_parameter_reaches_runs_and_returns_without_running(project, calls):
     run()
     first = lock(project)

@@ -25,6 +25,7 @@ from tasks.records.gate import Finding, Gated
 from tasks.ship.manifest import Manifest
 
 AGAINST = "its record"
+SILENT = "not both days tell a figure of gate.max_growth, as on a machine that was too busy"
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +71,10 @@ def _device(settings: Params, device: str) -> Iterator[Finding]:
     if now.status != "ok":
         yield Finding(variant=variant, device=device, outcome="undecided", reason=now.reason or now.status)
         return
-    for key, change in changes(now, then, settings.gate.max_growth.limits).items():
+    found = changes(now, then, settings.gate.max_growth.limits)
+    if not found:
+        yield Finding(variant=variant, device=device, outcome="undecided", reason=SILENT)
+    for key, change in found.items():
         yield _told(settings, variant, device, key, change)
 
 

@@ -5,13 +5,18 @@ from datetime import datetime
 from threading import Thread
 
 from tasks import params, signals
+from tasks.errors import TercetError
 
 TOLD_S = 1.0  # the prompt does not wait longer for a server
 
 
 def run_name() -> str:
     """The project and the time, such as `digits-cnn 2026-01-31 02:00:00`."""
-    return f"{params.load().name} {datetime.now():%Y-%m-%d %H:%M:%S}"
+    try:
+        name = params.load().name
+    except TercetError:  # of which the flow itself fails, in its own words; without a name it would count as crashed
+        name = "tercet"
+    return f"{name} {datetime.now():%Y-%m-%d %H:%M:%S}"
 
 
 def heed_signals() -> None:

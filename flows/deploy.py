@@ -1,25 +1,20 @@
-"""What a Prefect server is told of the project: its deployments, and what ends a run that has died."""
+"""What a Prefect server is told of the project: its deployments, and what it does about runs that end badly."""
 
 import os
 import sys
 import sysconfig
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 
-from prefect.automations import EventTrigger, Posture, ResourceSpecification
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
+from flows.automations import tell_of_failures, watch_heartbeats
 from tasks.errors import TercetError
 from tasks.process import told
-from tasks.services.python import HEARTBEAT_S, POOL
+from tasks.services.python import POOL
 
-SILENCE = "end runs whose process has died"
-MISSED = 3  # heartbeats
+NOTIFY = "TERCET_NOTIFY_URL"
 DEPLOY_S, POOL_S = 600.0, 120.0
 
 
@@ -38,7 +33,10 @@ def deploy() -> Iterator[str]:
         raise TercetError(f"prefect deploy: {said.last_words}")
     yield "deployments"
     watch_heartbeats()
-    yield "automation"
+    yield "the end of runs whose process has died"
+    if url := os.environ.get(NOTIFY):  # without it, what an earlier `tercet up` was told stays
+        tell_of_failures(url)
+        yield f"messages about failed runs to the address in {NOTIFY}"
 
 
 def _await_pool() -> None:
@@ -53,31 +51,3 @@ def _await_pool() -> None:
             else:
                 return
     raise TercetError(f"the worker has made no pool {POOL!r} within {POOL_S:g} s")
-
-
-def watch_heartbeats() -> None:
-    """Have the server end a run as crashed that has been silent for three heartbeats.
-
-    Prefect's own recipe for servers of one's own, with the heartbeat that it asks for (`HEARTBEAT_S`, which the worker
-    sets); any event of the run counts as a sign of life. A run that has ended is left alone: the server refuses to
-    have what is ended crash.
-    """
-    wanted = AutomationCore(
-        name=SILENCE,
-        trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.*"},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=MISSED * HEARTBEAT_S),
-        ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process has sent no heartbeat any more")],
-    )
-    with get_client(sync_client=True) as client:
-        found = client.read_automations_by_name(SILENCE)
-        if found:
-            client.update_automation(found[0].id, wanted)
-        else:
-            client.create_automation(wanted)

@@ -16,6 +16,8 @@ from tasks.services.place import HOST, Place, private
 from tasks.services.processes import Service
 
 VOLUME_MB = 1024
+# each bucket begins with one volume and not with seven: a disk with room for seven alone would let one bucket have all
+GROWTH = {"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
 
 
 def service(place: Place) -> Service:
@@ -34,7 +36,7 @@ def service(place: Place) -> Service:
     }  # each is on unless told otherwise
     words = [f"-{name}={value}" for name, value in (own | ports | sizes | off).items()]
     argv = (program(), "server", "-filer", "-s3", *words)
-    return Service("s3", argv, folder, ready=lambda: _answers(place), environment=os.environ)
+    return Service("s3", argv, folder, ready=lambda: _answers(place), environment=os.environ | GROWTH)
 
 
 def program() -> str:

@@ -12,6 +12,8 @@ from urllib.parse import quote, unquote
 SECRETS = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
+    "PREFECT_API_AUTH_STRING",
+    "TERCET_NOTIFY_URL",
     "TERCET_KEYS_PASSPHRASE",
 )  # variables of the environment that hold one
 MARK = "***"

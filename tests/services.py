@@ -7,11 +7,15 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import yaml
+
+from tasks.services.place import HOST
 
 UP_S = 300.0
 INTERVAL_S = 10
@@ -97,18 +101,55 @@ class Team:
 @contextmanager
 def team(make_clone: Callable[..., Any]) -> Iterator[Team]:
     """A team in a folder that PostgreSQL's own user may enter; all of it ends with the block."""
-    folder = Path(tempfile.mkdtemp(prefix="tercet-team-"))
-    folder.chmod(0o711)
-    try:
-        found = Team(make_clone(folder))
-        found.clone.root.chmod(0o711)
-        found.clone.change(few)
+    with folder() as own, working(make_clone(own)) as found:
+        yield found
+
+
+@contextmanager
+def hook() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """The address of a server that is told things, and what it has been told: each path with its text."""
+    told: list[tuple[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append((self.path, self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer((HOST, 0), Hook) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
         try:
-            yield found
+            yield f"http://{HOST}:{server.server_port}", told
         finally:
-            found.down()
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user may enter."""
+    made = Path(tempfile.mkdtemp(prefix="tercet-team-"))
+    made.chmod(0o711)
+    try:
+        yield made
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def working(clone: Any) -> Iterator[Team]:
+    """The team of a clone; its services end with the block."""
+    found = Team(clone)
+    clone.root.chmod(0o711)
+    clone.change(few)
+    try:
+        yield found
+    finally:
+        found.down()
 
 
 def few(params: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ LISTENING = (
     "postgres", "redis", "s3", "s3-grpc", "master", "master-grpc", "volume", "volume-grpc", "filer", "filer-grpc",
     "prefect", "mlflow", "worker",
 )  # fmt: skip
-SECRETS = ("postgres", "redis", "s3-key", "s3-secret", "prefect")
+SECRETS = ("postgres", "redis", "s3-key", "s3-secret", "prefect", "mlflow", "mlflow-cookies")
 SECRET_BYTES = 24
 
 
@@ -41,6 +41,10 @@ def made() -> Place:
     home.chmod(0o711)  # the database's user passes through; secrets lie in files of their own modes
     files.once(home / "ports.json", lambda path: files.write_text(path, json.dumps(_ports(), indent=1)))
     files.once(home / "secrets.json", lambda path: private(path, json.dumps(_secrets(), indent=1)))
+    with files.locked(home / "secrets"):
+        found = files.read_json(home / "secrets.json")
+        if isinstance(found, dict) and found and not set(SECRETS) <= set(found):  # of a version with fewer services
+            private(home / "secrets.json", json.dumps(_secrets() | found, indent=1))
     return known()
 
 

@@ -37,7 +37,7 @@ class Service:
         ready: whether it answers; called until it does.
         environment: all of its variables.
         ends: the signal that ends it in order.
-        limit_s: within which it must be ready.
+        limit_s: within which it must be ready; one that has ended is told at once, so a busy machine is given its time.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Service:
     ready: Callable[[], bool]
     environment: Mapping[str, str] = field(repr=False)
     ends: signal.Signals = signal.SIGTERM
-    limit_s: float = 180.0
+    limit_s: float = 600.0
 
     @property
     def log(self) -> Path:

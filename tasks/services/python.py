@@ -7,22 +7,46 @@ from pathlib import Path
 
 from tasks.services import buckets, postgres, redis, s3
 from tasks.services.http import answers
-from tasks.services.place import HOST, Place
+from tasks.services.place import HOST, Place, private
 from tasks.services.processes import Service
 
 POOL = "local"
+USER = "tercet"  # whom Prefect and MLflow know
+RETRIED = "500"  # Prefect's answer while its database is away, which its clients else take for the last word
 HEARTBEAT_S = 30  # the least that Prefect takes; what ends dead runs waits for three of them
 THEIRS = ("PREFECT_", "MLFLOW_", "AWS_", "PYTHON")  # variables that would have a service be another one
 FLOWS_LIMIT = 1  # of a worker: the outputs of a project are one set
+CHECKED_S = 60  # for which MLflow remembers a password that was right: to check one takes it longer than most answers
+
+
+def prepare(place: Place) -> None:
+    """Write where MLflow keeps its users, the database's password included: a file that its owner alone reads."""
+    folder = place.home / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "default_permission": "READ", "auth_cache_ttl_seconds": CHECKED_S,
+        "database_uri": postgres.url(place, "psycopg2", "mlflow").replace("%", "%%"),
+    }  # fmt: skip
+    lines = ["[mlflow]", *(f"{name} = {value}" for name, value in settings.items()), ""]
+    private(_users(place), "\n".join(lines))
+
+
+def _users(place: Place) -> Path:
+    return place.home / "mlflow" / "users.ini"
 
 
 def mlflow(place: Place) -> Service:
     """MLflow's server; clients send it their artifacts, so they need no key of the store."""
     words = ["server", "--host", HOST, "--port", str(place.ports["mlflow"]), "--workers", "1"]
+    words += ["--app-name", "basic-auth"]
     environment = {
         "MLFLOW_BACKEND_STORE_URI": postgres.url(place, "psycopg2", "mlflow"),
         "MLFLOW_S3_ENDPOINT_URL": s3.url(place),
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_CONFIG_PATH": str(_users(place)),
+        "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": place.secrets["mlflow"],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": place.secrets["mlflow-cookies"],
         "AWS_ACCESS_KEY_ID": place.secrets["s3-key"],
         "AWS_SECRET_ACCESS_KEY": place.secrets["s3-secret"],
         "AWS_DEFAULT_REGION": buckets.REGION,
@@ -51,6 +75,7 @@ def worker(place: Place) -> Service:
         "PREFECT_WORKER_WEBSERVER_HOST": HOST,
         "PREFECT_WORKER_WEBSERVER_PORT": str(place.ports["worker"]),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": RETRIED,
         "PREFECT_HOME": str(place.home / "worker" / "home"),
         "TERCET_HOME": str(Path.cwd()),
     }
@@ -62,8 +87,10 @@ def clients(place: Place) -> dict[str, str]:
     """The variables by which a command finds the services."""
     return {
         "PREFECT_API_URL": _api(place),
-        "PREFECT_API_AUTH_STRING": f"tercet:{place.secrets['prefect']}",
+        "PREFECT_API_AUTH_STRING": f"{USER}:{place.secrets['prefect']}",
         "MLFLOW_TRACKING_URI": f"http://{place.address('mlflow')}",
+        "MLFLOW_TRACKING_USERNAME": USER,
+        "MLFLOW_TRACKING_PASSWORD": place.secrets["mlflow"],
     }
 
 
@@ -76,7 +103,8 @@ def _prefect(place: Place) -> dict[str, str]:
     return clients(place) | {
         "PREFECT_HOME": str(place.home / "prefect" / "home"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_API_AUTH_STRING": f"tercet:{place.secrets['prefect']}",
+        "PREFECT_SERVER_UI_API_URL": "/api",  # at whichever address a browser has found the page
+        "PREFECT_SERVER_API_AUTH_STRING": f"{USER}:{place.secrets['prefect']}",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.url(place, "asyncpg", "prefect"),
         "PREFECT_SERVER_DOCKET_URL": redis.url(place, 1),
         "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",

@@ -45,6 +45,7 @@ def start_all() -> Iterator[Service]:
     with files.locked(HOME / "up"):
         yield from start_stores(place)
         redis.prepare(place)
+        python.prepare(place)
         for service in engines(place):
             start(service)
             yield service

@@ -31,10 +31,11 @@ RAN = re.compile(r"^\[\d+/\d+\] (?P<label>.+): (?P<outcome>ran|restored|up to da
 
 @dataclass(frozen=True)
 class Clone:
-    """A working copy with git's history of one commit and without outputs."""
+    """A working copy with git's history of one commit and without outputs; `enter` leads a command to its disk."""
 
     root: Path
     env: dict[str, str]
+    enter: tuple[str, ...] = ()
 
     def run(self, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
         """Run a command of the environment to its end; what it printed, both streams together."""
@@ -50,7 +51,7 @@ class Clone:
     ) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
         """A command that leads a process group, and the file that it prints to; all of it ends with the block."""
         log = self.root.parent / f"{words[0]}-{len(list(self.root.parent.glob('*.log')))}.log"
-        command = [str(BIN / words[0]), *words[1:]]
+        command = [*self.enter, str(BIN / words[0]), *words[1:]]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 command, cwd=self.root, env=self.env | (env or {}), stdin=subprocess.DEVNULL,

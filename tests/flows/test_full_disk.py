@@ -3,28 +3,13 @@
 import re
 import shutil
 import subprocess
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.disks import disk
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DISK_KIB = 65536
-MOUNT = f'mount -t tmpfs -o size={DISK_KIB}k none "$0" && echo mounted && exec sleep 1500'
-
-
-@contextmanager
-def small_disk(folder):
-    """A file system of its own in the place of a folder, for those who enter this namespace; how, and its path here."""
-    command = ["unshare", "--mount", "sh", "-c", MOUNT, str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as holder:
-        try:
-            if holder.stdout.readline() != "mounted\n":
-                pytest.skip("no hardware: the kernel lets nobody mount here")
-            enter = ["nsenter", "--mount", f"--target={holder.pid}", "sh", "-c", 'cd "$0" && exec "$@"', str(folder)]
-            yield enter, Path(f"/proc/{holder.pid}/root{folder}")
-        finally:
-            holder.kill()
 
 
 def run(clone, enter, *words):
@@ -47,11 +32,11 @@ def one_estimate(params):
 def test_a_disk_that_is_full_ends_a_run_in_a_line_and_the_next_goes_on(make_clone):
     clone = make_clone()
     clone.change(one_estimate)
-    disk = clone.root.with_name("disk")
-    disk.mkdir()
-    with small_disk(disk) as (enter, seen):
+    folder = clone.root.with_name("disk")
+    folder.mkdir()
+    with disk(folder, DISK_KIB) as (enter, seen):
         shutil.copytree(clone.root, seen, symlinks=True, dirs_exist_ok=True)
-        clone.env["PYTHONPATH"] = str(disk)
+        clone.env["PYTHONPATH"] = str(folder)
         for left_kib in (64, 2048):
             filler = seen / "filler"
             filler.write_bytes(bytes(shutil.disk_usage(seen).free - left_kib * 1024))

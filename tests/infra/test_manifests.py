@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 
 import kubernetes_validate
@@ -157,11 +158,14 @@ def test_secrets_are_made_once_and_differ(tmp_path):
 
 
 def test_what_is_made_of_secrets_reaches_the_program_by_its_environment_alone(tmp_path):
-    for name in ("postgres", "redis", "s3-key", "s3-secret", "prefect"):
+    for name in ("postgres", "redis", "s3-key", "s3-secret", "prefect", "mlflow", "mlflow-cookies"):
         (tmp_path / name).write_text(f"secret-of-{name}")
     script = ROOT / "infra" / "image" / "with-secrets"
     ask = "import os, pathlib; print((dict(os.environ), pathlib.Path('/proc/self/cmdline').read_text()))"
-    env = {"SECRETS": str(tmp_path), "PATH": os.environ["PATH"], "SERVES": "1"}
+    users = tmp_path / "users.ini"
+    env = {
+        "SECRETS": str(tmp_path), "PATH": os.environ["PATH"], "SERVES": "1", "MLFLOW_AUTH_CONFIG_PATH": str(users),
+    }  # fmt: skip
     said = subprocess.run(
         [script, sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=True, env=env
     )
@@ -174,6 +178,12 @@ def test_what_is_made_of_secrets_reaches_the_program_by_its_environment_alone(tm
     assert found["PREFECT_SERVER_DOCKET_URL"] == "redis://:secret-of-redis@redis:6379/1"
     assert found["PREFECT_SERVER_API_AUTH_STRING"] == found["PREFECT_API_AUTH_STRING"] == "tercet:secret-of-prefect"
     assert found["AWS_SECRET_ACCESS_KEY"] == "secret-of-s3-secret"
+    assert found["MLFLOW_TRACKING_PASSWORD"] == found["MLFLOW_AUTH_ADMIN_PASSWORD"] == "secret-of-mlflow"
+    assert found["MLFLOW_FLASK_SERVER_SECRET_KEY"] == "secret-of-mlflow-cookies"
+    assert stat.S_IMODE(users.stat().st_mode) == 0o600
+    told = ConfigParser(interpolation=None)
+    told.read(users)
+    assert told["mlflow"]["database_uri"] == found["MLFLOW_BACKEND_STORE_URI"]
     assert "secret-of" not in words
     bare = subprocess.run(
         [script, sys.executable, "-c", ask],
@@ -181,7 +191,7 @@ def test_what_is_made_of_secrets_reaches_the_program_by_its_environment_alone(tm
         text=True,
         timeout=60,
         check=True,
-        env={**env, "SECRETS": "/nowhere"},
+        env={"SECRETS": "/nowhere", "PATH": os.environ["PATH"]},
     )
     assert "PREFECT_API_AUTH_STRING" not in ast.literal_eval(bare.stdout)[0]
 

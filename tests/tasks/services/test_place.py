@@ -1,5 +1,6 @@
 """Ports and secrets are chosen once, and no secret is where others read it."""
 
+import json
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.errors import TercetError
-from tasks.services import place, postgres, redis, s3, stack
+from tasks.services import place, postgres, python, redis, s3, stack
 
 
 def test_what_is_chosen_stays_and_differs(project):
@@ -34,6 +35,16 @@ def test_projects_have_secrets_of_their_own(tmp_path, monkeypatch):
     assert not set(found[0].secrets.values()) & set(found[1].secrets.values())
 
 
+def test_what_an_earlier_version_chose_stays_and_what_it_lacked_is_chosen(project):
+    first = place.made()
+    kept = {name: value for name, value in first.secrets.items() if not name.startswith("mlflow")}
+    (place.HOME / "secrets.json").write_text(json.dumps(kept))
+    second = place.made().secrets
+    assert set(second) == set(place.SECRETS)
+    assert {name: second[name] for name in kept} == kept
+    assert (place.HOME / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"postgres": 1}'])
 def test_a_damaged_file_is_told(project, text):
     place.made()
@@ -47,6 +58,7 @@ def test_no_secret_is_an_argument_or_shown_or_readable_by_others(project, monkey
     monkeypatch.setattr(s3, "program", lambda: "/usr/bin/weed")
     found = place.made()
     redis.prepare(found)
+    python.prepare(found)
     s3.prepare(found)
     services = stack.every(found)
     assert {each.name for each in services} == {"postgres", "s3", "redis", "mlflow", "prefect", "background", "worker"}

@@ -160,6 +160,14 @@ def test_a_project_runs_moves_and_is_cloned(installed, mine, tmp_path):
     shutil.copytree(moved, copied, symlinks=True)
     assert NOTHING in installed.run(copied, "tercet", "run")
 
+    (graph,) = (installed.folder / "lib").rglob("resources/dvc.yaml")  # what it says stays, how it says it does not
+    text = graph.read_text()
+    graph.write_text(f"# of another version\n{text}")
+    assert "dvc.yaml: updated\n" in installed.run(copied, "tercet", "update")
+    assert (copied / "dvc.yaml").read_text().startswith("# of another version\n")
+    assert NOTHING in installed.run(copied, "tercet", "run")
+    graph.write_text(text)
+
     (file,) = (installed.folder / "lib").rglob("tasks/bench/kinds/ethos_u.py")  # an update of Tercet changes it
     text, variants = file.read_text(), ("fp32", "int8", "pruned50-clustered8-int8")
     file.write_text(f"# a comment\n{text}")

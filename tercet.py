@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-FLOWS = ("pipeline", "remeasure", "searched")  # that prefect.yaml names
+FLOWS = ("pipeline", "remeasure", "searched", "measured")  # that deployments name
 # what is imported here is small: until `console` is called, Ctrl-C is answered in Python's own many lines
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120  # pathlib is not small
 try:

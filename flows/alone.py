@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 
 import psutil  # type: ignore[import-untyped]  # it has no types
 
@@ -38,7 +39,8 @@ def alone(command: str) -> Iterator[None]:
         if found := _dvc():
             raise TercetError(_busy(*found))
         file.truncate(0)
-        json.dump({"pid": os.getpid(), "command": command, "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}, file)
+        who = {"pid": os.getpid(), "command": command, "since": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
+        json.dump(who | {"id": token_hex(8)}, file)  # of all projects on all machines
         file.flush()
         _held = True
         try:

@@ -22,7 +22,7 @@ def stage(name: str, *keys: str) -> None:
     dvc_lock.keep()  # DVC is not writing it now, and may be killed when it does
     try:
         seeds.check(params.load())
-        _check_code(name, *keys)
+        check_code(name, *keys)
         call(name, *keys)
     except TercetError:
         raise
@@ -30,8 +30,8 @@ def stage(name: str, *keys: str) -> None:
         raise TercetError(f"stage {' '.join([name, *keys])}: {noted(error)}") from error
 
 
-def _check_code(name: str, *keys: str) -> None:
-    """DVC alone does not see code that has changed, and would keep what it makes under the name of the old code.
+def check_code(name: str, *keys: str) -> None:
+    """See that the code here is what `out/code` says: DVC alone does not, and would keep what it makes under that name.
 
     Raises:
         TercetError: `out/code` says something else of this stage than there is.

@@ -17,6 +17,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import lanes, timeline
 from flows.alone import alone
+from flows.elsewhere import carriers
+from flows.elsewhere.asked import THREADS, Asked, asked
+from flows.elsewhere.carriers import HERE, Carriers
 from flows.part import Part, part
 from flows.push import push as send
 from flows.refusals import were_told
@@ -44,8 +47,11 @@ log = logging.getLogger(__name__)
 class Graph:
     """Submits stages by name and remembers what became of each."""
 
-    def __init__(self, project: Project, stale: Collection[str], again: Collection[str] = ()) -> None:
+    def __init__(
+        self, project: Project, stale: Collection[str], again: Collection[str] = (), carriers: Carriers = HERE
+    ) -> None:
         self.project = project
+        self.carriers = carriers
         self.progress = Progress(stale, again)
         self.futures: dict[str, Future] = {}
 
@@ -58,10 +64,11 @@ class Graph:
         once_ended: Sequence[Future] = (),
     ) -> Future:
         """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
-        task = stage(name, *keys, label=label, progress=self.progress)
+        carry, lane = self.carriers.of(name, *keys)
+        task = stage(name, *keys, label=label, progress=self.progress, carry=carry)
         needs = [*after, *(allow_failure(future) for future in once_ended)]
         busy = self.project.names[(name, *keys)] in self.progress.stale
-        turn = lanes.Turn(lanes.of(name, *keys), after[-1]) if after and busy else None
+        turn = lanes.Turn(lane, after[-1]) if after and busy else None
         self.futures[label] = task.submit(self.project, wait_for=[*needs, *([turn] if turn else [])])
         if turn:
             turn.end_with(self.futures[label])
@@ -104,6 +111,7 @@ def pipeline(
     variants: list[str] | None = None,
     devices: list[str] | None = None,
     remeasure: list[str] | None = None,
+    runner: str = THREADS,
 ) -> None:
     """Bring every output of params.yaml up to date and publish the records.
 
@@ -112,6 +120,7 @@ def pipeline(
         variants: those alone, with what they need; none: all.
         devices: those alone; none: all.
         remeasure: pairs that are measured again although nothing has changed, such as `int8@host-cpu` or `invalid`.
+        runner: who runs what computes: "threads", "dask" or "ray", with "@" and its address where a cluster is there.
 
     Raises:
         TercetError: params.yaml is wrong, or stages failed; all others have run, and the message has a line for each.
@@ -121,14 +130,14 @@ def pipeline(
     with alone("tercet run"):
         settings = params.load()
         chosen = part(settings, variants or [], devices or [])
-        bring_up(settings, work(settings, chosen, remeasure or []), chosen, push=push)
+        bring_up(settings, work(settings, chosen, remeasure or []), chosen, asked(runner), push=push)
 
 
-def bring_up(settings: Params, found: Work, chosen: Part, *, push: bool) -> None:
+def bring_up(settings: Params, found: Work, chosen: Part, runner: Asked, *, push: bool) -> None:
     """What the flow does, in a project that it has to itself; see `pipeline`."""
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
-    with Project() as project:
-        graph = Graph(project, found.stages, found.again)
+    with Project() as project, carriers.opened(runner, chosen.settings.benchmark.devices) as carried:
+        graph = Graph(project, found.stages, found.again, carried)
         with graph.progress.bars:
             artifacts = compress(graph, chosen.settings)
             measure(graph, chosen.settings, artifacts)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import given
 from flows.alone import alone
+from flows.elsewhere.asked import THREADS, asked
 from flows.part import Part, part
 from flows.start import garbage
 from flows.start.prefect_server import Server, check, past_proxies
@@ -36,6 +37,7 @@ class Wish:
         quiet: whether only what goes wrong is told.
         dry: whether the stages that would be looked at are printed, and nothing is done.
         remeasure: pairs that are measured again although nothing has changed, as `anew.pairs` takes them.
+        runner: who runs what computes, see `flows.elsewhere.runners`.
     """
 
     variants: Sequence[str] = ()
@@ -43,6 +45,7 @@ class Wish:
     quiet: bool = False
     dry: bool = False
     remeasure: Sequence[str] = ()
+    runner: str = THREADS
 
 
 ALL = Wish()
@@ -65,6 +68,7 @@ def run(wish: Wish = ALL) -> int:
 
 def _settings(wish: Wish) -> tuple[params.Params, Part]:
     """Those of the project and of what is asked for, once all that they name is there."""
+    asked(wish.runner)
     settings = params.load()
     given.check(settings)
     _check_devices(settings)
@@ -142,10 +146,16 @@ def _flow(found: "Work", wish: Wish, server: Server | None) -> TercetError | Non
         from flows.stale import known
 
         with known(found):
-            pipeline(variants=list(wish.variants), devices=list(wish.devices), remeasure=list(wish.remeasure))
+            pipeline(
+                variants=list(wish.variants),
+                devices=list(wish.devices),
+                remeasure=list(wish.remeasure),
+                runner=wish.runner,
+            )
 
     names = (name.rpartition(":")[2] for name in found.stages)  # of a further seed's behind the file that it stands in
-    return under_prefect(start, tensorflow=any(name.startswith(TENSORFLOW) for name in names), server=server)
+    tensorflow = wish.runner == THREADS and any(name.startswith(TENSORFLOW) for name in names)
+    return under_prefect(start, tensorflow=tensorflow, server=server)
 
 
 def under_prefect(start: Callable[[], None], *, tensorflow: bool, server: Server | None = None) -> TercetError | None:

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.start.dvc_bridge import Project
+from flows.start.dvc_bridge import Carry, Project
 from flows.timeline import Span
 from flows.views.bars import Bars
 from tasks.errors import TransientError
@@ -60,7 +60,7 @@ class Progress:
             log.log(level, f"[%d/%d] {said}", next(self._ended), len(self.stale), *words)  # noqa: G004  # a format
 
 
-def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., State[Any]]:
+def stage(name: str, *keys: str, label: str, progress: Progress, carry: Carry | None = None) -> Task[..., State[Any]]:
     """The Prefect task that brings one stage up to date, and tells in that moment how it ended.
 
     Args:
@@ -68,6 +68,7 @@ def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., St
         keys: what it is fanned out over.
         label: names the task run.
         progress: of the flow.
+        carry: does its command elsewhere; null: here.
     """
 
     def run(project: Project) -> State[Any]:
@@ -77,7 +78,7 @@ def stage(name: str, *keys: str, label: str, progress: Progress) -> Task[..., St
         start, began_ns = time.monotonic(), time.time_ns()
         # DVC's own work may fail as well: a full disk, a damaged cache
         with progress.bars.during(address) as bar, kept(name, *keys):
-            outcome = bar.outcome = project.reproduce(address, force=address in progress.again)
+            outcome = bar.outcome = project.reproduce(address, carry, force=address in progress.again)
         progress.spans.append(Span(label, outcome, began_ns, time.time_ns()))
         progress.tell(logging.INFO, "%s: %s in %.1f s", label, outcome, time.monotonic() - start)
         return Completed(name=outcome.title().replace(" ", ""), message=f"{label}: {outcome}", data=outcome)

@@ -25,7 +25,7 @@ class Bridge:
     def write(self) -> None:
         """Nothing is kept."""
 
-    def reproduce(self, name: str, *, force: bool) -> str:
+    def reproduce(self, name: str, _carry: object = None, *, force: bool) -> str:
         """Call it, whether it has to or not."""
         self.call(*name.split())
         return "ran"

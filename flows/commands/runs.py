@@ -39,6 +39,9 @@ def run(
         ),
     ] = None,
     *,
+    runner: Annotated[
+        str, Option(metavar="NAME[@ADDRESS]", help="who runs what computes: threads, dask or ray; ADDRESS: a cluster's")
+    ] = "threads",
     dry_run: Annotated[bool, Option("--dry-run", help="print the stages that it would look at, and end")] = False,
     quiet: Annotated[bool, Option("--quiet", "-q", help="tell only what goes wrong")] = False,
 ) -> int:
@@ -47,7 +50,8 @@ def run(
 
     for name, value in PREFECT.items():
         os.environ.setdefault(name, value)
-    return run(Wish(variant or (), device or (), quiet=quiet, dry=dry_run, remeasure=remeasure or ()))
+    wish = Wish(variant or (), device or (), quiet=quiet, dry=dry_run, remeasure=remeasure or (), runner=runner)
+    return run(wish)
 
 
 def search(

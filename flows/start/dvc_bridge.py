@@ -13,7 +13,7 @@ import os
 import shlex
 import shutil
 import sysconfig
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from tasks.records.failures import words
 from tasks.stages import call
 
 Outcome = Literal["ran", "restored", "up to date"]
+Carry = Callable[[Any, list[str]], None]  # a stage of DVC, and the words of its command
 LET_GO_S = 1.0
 COMMAND = ["tercet", "stage"]
 TAKES = ["stage", "dry", "run_env"]  # what `cmd_run` is called with, so far
@@ -48,6 +49,7 @@ logging.getLogger("dvc.progress").setLevel(logging.CRITICAL)  # no bars of its o
 class _Turn:
     """One stage's turn with DVC, which others get while its command runs."""
 
+    carry: "Carry | None"  # does the command elsewhere
     ran: list[str] = field(default_factory=list)  # the stages whose commands have run
 
 
@@ -67,16 +69,19 @@ def _call_in_process(stage: Any, *others: Any, **options: Any) -> None:
         return
     turn.ran.append(stage.addressing)
     argv = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
-    _dvc.release()
+    DVC.release()
     try:
-        if in_process() and argv[: len(COMMAND)] == COMMAND:
+        ours = argv[: len(COMMAND)] == COMMAND
+        if turn.carry and ours:
+            turn.carry(stage, argv[len(COMMAND) :])
+        elif in_process() and ours:
             call(*argv[len(COMMAND) :])
         else:
             if "run_env" in _takes():
                 options["run_env"] = {**(options.get("run_env") or {}), "PATH": _with_ours()}
             _run_command(stage, *others, **options)
     finally:
-        _dvc.acquire()
+        DVC.acquire()
 
 
 def _with_ours() -> str:
@@ -85,7 +90,7 @@ def _with_ours() -> str:
 
 
 dvc.stage.run.cmd_run = _call_in_process
-_dvc = Lock()  # it is not made for threads, and those that wait for its own lock look for it twice a second
+DVC = Lock()  # it is not made for threads, and those that wait for its own lock look for it twice a second
 
 
 class Project:
@@ -120,7 +125,7 @@ class Project:
 
     def write(self) -> None:
         """Write what dvc.lock does not have yet."""
-        with _dvc:
+        with DVC:
             stages, self._done = sorted(self._done, key=lambda stage: str(stage.addressing)), []
             if stages:
                 with self._repo.lock:
@@ -128,28 +133,29 @@ class Project:
                         _write(self._repo, Path(os.path.relpath(path)).with_name(LOCK.name), list(own))
 
     def _let_go(self) -> None:
-        if _dvc.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
+        if DVC.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
             repair.release(self._repo, os.getpid())
 
-    def reproduce(self, name: str, *, force: bool = False) -> Outcome:
+    def reproduce(self, name: str, carry: Carry | None = None, *, force: bool = False) -> Outcome:
         """Bring one stage of dvc.yaml up to date; its dependencies must be so.
 
         Threads may call it: only the commands run beside each other.
 
         Args:
             name: of the stage.
+            carry: does its command, if it has to be done; null: it is called here.
             force: whether it runs although nothing has changed.
 
         Raises:
             TercetError: what the stage itself raised, or DVC's own complaint in one line.
         """
-        turn = _Turn()
+        turn = _Turn(carry)
         token = _turn.set(turn)
         before: list[tuple[Any, Any]] = []
         try:
             stage = self._stages[name]
             before += [(dep, dep.hash_info) for dep in stage.deps]
-            with _dvc, stage.repo.lock:
+            with DVC, stage.repo.lock:
                 done = stage.reproduce(force=force)
                 if done:
                     self._done.append(done)

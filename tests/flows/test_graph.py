@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarni
 class Recorder:
     """In the place of `Graph`: runs nothing, and remembers what is submitted and what that waits for."""
 
-    def __init__(self, bridge, _stale, _again):
+    def __init__(self, bridge, _stale, _again, _carriers):
         self.names, self.progress = bridge.names, SimpleNamespace(bars=nullcontext())
         self.futures, self.needs, self.ended = {}, {}, []
         self.progress = Progress(())

@@ -101,27 +101,27 @@ def outcomes(said: str) -> dict[str, set[str]]:
     return found
 
 
+def copied(folder: Path) -> Clone:
+    """A fresh copy of the project in a folder: what git has and what it would add, on the preset `smoke`."""
+    root, temporary = folder / "tercet", folder / "tmp"
+    temporary.mkdir()
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    for name in names.rstrip("\0").split("\0"):
+        if (ROOT / name).is_file() and name != "dvc.lock":  # of runs in the working copy itself
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    shutil.copy2(root / "infra" / "presets" / "smoke.yaml", root / "params.yaml")
+    who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "--message", "all"]):
+        subprocess.run(["git", *words], cwd=root, timeout=60, check=True)
+    return Clone(root, environment(root, temporary))
+
+
 @pytest.fixture(scope="session")
 def make_clone(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Clone]:
-    """Makes fresh copies of the project: what git has and what it would add, on the preset `smoke`."""
-
-    def make(folder: Path | None = None) -> Clone:
-        folder = folder or tmp_path_factory.mktemp("clone")
-        root, temporary = folder / "tercet", folder / "tmp"
-        temporary.mkdir()
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
-        for name in names.rstrip("\0").split("\0"):
-            if (ROOT / name).is_file() and name != "dvc.lock":  # of runs in the working copy itself
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, root / name)
-        shutil.copy2(root / "infra" / "presets" / "smoke.yaml", root / "params.yaml")
-        who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-        for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "--message", "all"]):
-            subprocess.run(["git", *words], cwd=root, timeout=60, check=True)
-        return Clone(root, environment(root, temporary))
-
-    return make
+    """Makes copies of the project, see `copied`."""
+    return lambda folder=None: copied(folder or tmp_path_factory.mktemp("clone"))
 
 
 @pytest.fixture(scope="session")

@@ -64,11 +64,14 @@ def _shown(key: str, room: str) -> bool:
 
 
 def _over_seeds(ran: Sequence[Row]) -> str:
-    """The runs of means: each figure that a terminal has room for, with its interval, as a tag has both."""
+    """The runs of means: each figure that a terminal has room for, with its interval, as a tag has both.
+
+    MLflow's table has metrics to the left of tags: with them the intervals would lie beyond its edge.
+    """
     figures = [each for each in told(ran) if each.room == "terminal" and any(each.key in row.over_seeds for row in ran)]
     metrics = [ran[0].metric if each.key == QUALITY else each.key for each in figures]
     about = {"params": ["variant", "device"], "tags": [*(f"{key}_over_seeds" for key in metrics), "seeds"]}
-    return _state(MEASURED.replace("measurement", "seeds"), about | {"metrics": metrics})
+    return _state(MEASURED.replace("measurement", "seeds"), about)
 
 
 def _state(searched: str, about: dict[str, list[str]], **more: Any) -> str:

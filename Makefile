@@ -1,15 +1,18 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
-# test-slow: what takes long    test-services: on real services    lock: resolve the dependencies anew
+# test-slow: what takes long    test-services: on real services    test-chaos: which are killed, and counted for minutes
+# lock: resolve the dependencies anew
 # audit: known holes in what is locked    docs: the documentation as pages
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 LOCK_COMMAND := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml
+# to look through all files for these few tests takes longer than some of them
+ON_SERVICES = $$(grep -rl --include='test_*.py' 'mark\.services' tests)
 
 # without bytecode every start takes three times as long; it stays in .venv and __pycache__
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-services lint audit lock docs
+.PHONY: run test test-slow test-services test-chaos lint audit lock docs
 
 run: $(INSTALLED)
 	@$(BIN)/tercet run
@@ -18,10 +21,13 @@ test: $(INSTALLED)
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest -m "slow and not services"
 
 test-services: $(INSTALLED)
-	@$(BIN)/python -m pytest -m services
+	@$(BIN)/python -m pytest -m "services and not slow" $(ON_SERVICES)
+
+test-chaos: $(INSTALLED)
+	@$(BIN)/python -m pytest -m "services and slow" $(ON_SERVICES)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -1,5 +1,6 @@
 """`tercet doctor`: what this machine can do, and the exact mend for what it cannot."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -30,16 +31,18 @@ NO_PERMISSION = {  # where there is one that this user may not read: what to do 
 FREE_GIB = 5
 
 
-def doctor() -> int:
-    """Print one line per finding; the exit code is 1 if something that every run needs is missing."""
-    missing = False
-    for well, what, found in _needed():
-        print(f"{'ok     ' if well else 'MISSING'}  {what}: {found}")
-        missing |= not well
-    for look in (_given, _runtimes, _energy, _programs, _services, _devices):
-        for well, what, found in look():
-            print(f"{'ok     ' if well else 'absent '}  {what}: {found}")
-    return 1 if missing else 0
+def doctor(*, as_json: bool = False) -> int:
+    """Print one line per finding, what is absent last; 1 if something that every run needs is missing, else 0."""
+    told = [("ok" if well else "MISSING", what, found) for well, what, found in _needed()]
+    rest = [each for look in (_given, _runtimes, _energy, _programs, _services, _devices) for each in look()]
+    rest.sort(key=lambda each: not each[0])
+    told += [("ok" if well else "absent", what, found) for well, what, found in rest]
+    if as_json:
+        lines = [{"status": status.lower(), "what": what, "found": found} for status, what, found in told]
+        print(json.dumps(lines, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(f"{status:<7}  {what}: {found}" for status, what, found in told))
+    return 1 if "MISSING" in [status for status, *_ in told] else 0
 
 
 def _needed() -> Iterator[Finding]:

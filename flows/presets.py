@@ -1,5 +1,7 @@
 """`tercet use PRESET`: a ready-made params.yaml."""
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from flows import given
@@ -32,6 +34,18 @@ def put(text: str, what: str) -> str:
     """
     files.write_text(paths.PARAMS, text)
     return f"{paths.PARAMS} is now {what}; `tercet run` runs it{_lacking(params.load())}"
+
+
+def about() -> str:
+    """A line for each preset: its name, and the first sentence of its file."""
+    found = {name: _first(path.read_text(encoding="utf-8")) for name, path in paths.listed(paths.PRESETS).items()}
+    width = max(map(len, found), default=0)
+    return "\n".join(f"{name:<{width}}  {said}".rstrip() for name, said in sorted(found.items()))
+
+
+def _first(text: str) -> str:
+    lines = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return re.split(r"(?<=[.?])\s", " ".join(line.lstrip("# ") for line in lines))[0]
 
 
 def names() -> list[str]:

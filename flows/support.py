@@ -7,7 +7,7 @@ from tasks import paths, records
 MARKS: dict[Outcome, str] = {"runs": "●", "differs": "≠", "refused": "–", "not converted": "·"}
 
 
-def support() -> None:
+def support(*, as_json: bool = False) -> None:
     """Print the probed matrix, and each reason once.
 
     Raises:
@@ -18,6 +18,9 @@ def support() -> None:
     from rich.text import Text
 
     matrix = records.read(Matrix, paths.own_or_packaged(paths.SUPPORT))
+    if as_json:
+        print(matrix.model_dump_json(indent=2))
+        return
     schemes = list(dict.fromkeys(cell.scheme for cell in matrix.cells))
     runtimes = list(dict.fromkeys(cell.runtime for cell in matrix.cells))
     marks = {(cell.operator, cell.runtime, cell.scheme): MARKS[cell.outcome] for cell in matrix.cells}

@@ -75,11 +75,12 @@ def devices(
         str | None, Option(metavar="NAME", help="show what others have measured on a device, or on a board")
     ] = None,
     support: Annotated[bool, Option("--support", help="show which operator runs where, at which scheme")] = False,
+    json: Annotated[bool, Option("--json", help="as JSON")] = False,
 ) -> int:
     """`tercet devices`."""
     from flows.devices import told
 
-    return told(matrix=support, board=published, name=(name or "") if probe else name)
+    return told(matrix=support, board=published, name=(name or "") if probe else name, as_json=json)
 
 
 def ui(
@@ -116,8 +117,8 @@ def publish() -> int:
     return 0
 
 
-def doctor() -> int:
+def doctor(*, json: Annotated[bool, Option("--json", help="as JSON")] = False) -> int:
     """`tercet doctor`."""
     from flows.doctor import doctor
 
-    return doctor()
+    return doctor(as_json=json)

@@ -58,12 +58,15 @@ def update(*, ci: Annotated[bool, Option("--ci", help="add a workflow for GitHub
 
 
 def use(
-    preset: Annotated[str, Argument(help="its name, such as digits-cnn", autocompletion=complete.presets)],
+    preset: Annotated[
+        str | None,
+        Argument(help="its name, such as digits-cnn; without it all are listed", autocompletion=complete.presets),
+    ] = None,
     *,
     force: Annotated[bool, Option("--force", help="replace a params.yaml that is no preset's")] = False,
 ) -> int:
     """`tercet use PRESET`."""
-    from flows.presets import use
+    from flows import presets
 
-    print(use(preset, force=force))
+    print(presets.about() if preset is None else presets.use(preset, force=force))
     return 0

@@ -37,9 +37,9 @@ def show(out: "Console", table: "Table") -> None:
         out.print(table.title, style=table.title_style)
     name, *others = table.columns
     cells = [list(column.cells) for column in others]
-    headings = [" ".join(str(column.header).split()) for column in others]
+    headings = [" ".join(str(column.header).replace("-\n", "-").split()) for column in others]
     for i, title in enumerate(name.cells):
-        row = [cell if isinstance(cell := column[i], Text) else Text(str(cell)) for column in cells]
+        row = [cell if isinstance(cell := column[i], Text) else Text(str(cell).rstrip()) for column in cells]
         parts = [Text.assemble(f"{heading} ", cell) for heading, cell in zip(headings, row, strict=True) if cell]
         out.print(title, overflow="fold")
         out.print(Padding(Text(", ").join(parts), (0, 0, 0, 2)))

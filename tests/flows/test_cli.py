@@ -215,6 +215,15 @@ def test_use_writes_the_preset_word_for_word(clone, tercet):
     assert tercet("use", "digits-cnn")[0] == 0  # a preset's own words are nobody's work
 
 
+def test_use_alone_lists_the_presets_with_what_each_is(clone, tercet):
+    code, out, _ = tercet("use")
+    told = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert list(told) == presets.names()
+    assert told["smoke"].startswith("The same graph in about a minute on two cores (")
+    assert told["smoke"].endswith("for trying out, and for the tests."), "one sentence"
+
+
 def test_use_names_a_near_match(clone, tercet):
     before = paths.PARAMS.read_bytes()
     code, _, err = tercet("use", "digit-cnn")
@@ -255,7 +264,8 @@ def test_devices_tells_each_by_kind_and_why_it_cannot_be_used(clone, tercet):
     paths.device("host-cpu-64t").write_text(many)
     code, out, _ = tercet("devices")
     assert code == 0
-    lines, kind, told = out.splitlines(), "", {}
+    *lines, legend = out.splitlines()
+    kind, told = "", {}
     for line in lines:
         if not line.startswith(" "):
             kind = line.partition(":")[0]
@@ -266,10 +276,11 @@ def test_devices_tells_each_by_kind_and_why_it_cannot_be_used(clone, tercet):
     assert {name: (kind, text) for name, (kind, _, text) in told.items()} == {
         name: (device.kind, device.description) for name in told for device in [devices.load(name)]
     }
-    assert told["host-cpu"][1] == told["ethos-u55-128"][1] == "usable"
+    assert (told["host-cpu"][1], told["ethos-u55-128"][1]) == ("measured", "computed")
     assert told["host-cpu-64t"][1] == "absent"
     after = lines[next(i for i, line in enumerate(lines) if "host-cpu-64t" in line) + 1]
     assert after.strip().startswith("64 threads need as many CPUs; ")
+    assert all(f"{mark}: " in legend for mark in ("measured", "computed", "absent"))
 
 
 def test_probe_says_what_a_device_answers(clone, tercet):
@@ -310,6 +321,8 @@ def test_doctor_in_a_whole_project(clone, tercet, monkeypatch):
     assert "ok       MLflow: records go to http://tracking.invalid\n" in out
     assert "ok       Prefect: runs are reported to http://prefect.invalid/api\n" in out
     assert "ok       device host-cpu: usable\n" in out
+    marks = [line.partition(" ")[0] for line in out.splitlines()]
+    assert marks == sorted(marks, reverse=True), "what is absent comes last"
 
 
 def test_doctor_names_runtimes_energy_sources_and_programs_with_the_mend_of_each(clone, tercet, monkeypatch, tmp_path):

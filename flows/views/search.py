@@ -103,7 +103,10 @@ class View:
             print(f"  {distance_line(distance)}")
         if found.hypervolume is not None and found.handwritten_hypervolume is not None:
             own = found.handwritten_hypervolume
-            print(f"hypervolume: {found.hypervolume:.4f} of the box of all trials; your own variants alone {own:.4f}")
+            print(
+                f"hypervolume: {found.hypervolume:.4f}, the share of the box of all trials that the front beats; "
+                f"your own variants alone {own:.4f}"
+            )
         counts = ", ".join(f"{count} {status}" for status, count in sorted(found.counts.items()))
         print(f"{found.trials} trials ({counts}): {self.state.folder}")
         if found.winners:
@@ -115,8 +118,12 @@ def cell(trial: Trial, key: str, aims: Aims) -> str:
     if key not in trial.figures:
         return notation.UNKNOWN
     value, mark = trial.figures[key], notation.MARKS[trial.provenance[key]] if "@" in key else ""
-    text = f"{value:.4f}" if aims.figure(key).unit == "share" else notation.significant(value)
-    return f"{mark} {text}".strip()
+    return f"{mark} {_written(value, aims.figure(key).unit)}".strip()
+
+
+def _written(value: float, unit: str, digits: int = 3) -> str:
+    """A share in percent, as everywhere; to two decimals, as trials may differ by one example of many."""
+    return f"{100 * value:.2f} %" if unit == "share" else notation.significant(value, digits)
 
 
 def distance_line(distance: Distance) -> str:

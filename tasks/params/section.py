@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
@@ -24,6 +25,7 @@ def _is_text(name: str) -> str:
     return name
 
 
+LINE = 60  # characters of a file's line in an error
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64), AfterValidator(_is_text)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 MOST = 2**31 - 1  # what TensorFlow counts with
@@ -68,13 +70,14 @@ class Section(BaseModel):
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top is a mapping."""
+    text = ""
     try:
-        value = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
+        text = path.read_text(encoding="utf-8")
+        value = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; `tercet use digits-cnn` writes a params.yaml to start from") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        said = str(error).replace('in "<unicode string>", line', "at line")
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(said.split())}") from None
+        raise ParamsError(f"{path}: not valid YAML: {_fault(error, text)}") from None
     except RecursionError:
         raise ParamsError(f"{path}: not valid YAML: it is nested too deeply") from None
     except OSError as error:  # a folder, or a file that may not be read
@@ -82,6 +85,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: a mapping of sections is expected; received {type(value).__name__}")
     return value
+
+
+def _fault(error: Exception, text: str) -> str:
+    """What is wrong, and the line that it is in; where that is the end of something open, also where this began."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    place, opened = error.problem_mark.line, error.context_mark
+    began = f", in what begins in line {opened.line + 1}" if opened and opened.line != place else ""
+    line = next(iter(text.splitlines()[place : place + 1]), "").strip()
+    shown = f": `{shorten(line, LINE)}`" if line else ""
+    return f"{error.problem}{began} (line {place + 1}{shown})"
 
 
 class _Loader(yaml.SafeLoader):

@@ -108,5 +108,5 @@ def test_a_fault_of_yaml_is_at_a_line(tercet):
     paths.PARAMS.write_text("name: a\nname: b\n")
     assert tercet("publish") == (
         1,
-        "tercet: params.yaml: not valid YAML: the key 'name' stands there twice at line 2, column 1: name: b ^\n",
+        "tercet: params.yaml: not valid YAML: the key 'name' stands there twice (line 2: `name: b`)\n",
     )

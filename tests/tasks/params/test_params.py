@@ -285,12 +285,17 @@ def test_a_file_that_is_not_there_says_how_to_get_one(project):
     [
         (b"", "params.yaml: a mapping of sections is expected; received NoneType"),
         (b"- a\n- b\n", "params.yaml: a mapping of sections is expected; received list"),
-        (b"name: [1\n", "params.yaml: not valid YAML: "),
+        (
+            b"name: [1\n\nmodel: 2\n",
+            "params.yaml: not valid YAML: expected ',' or ']', but got ':', "
+            "in what begins in line 1 (line 3: `model: 2`)",
+        ),
+        (b"name: " + b"a: " * 99, "params.yaml: not valid YAML: mapping values are not allowed here (line 1: `name"),
         (b"name: \xff\xfe\n", "params.yaml: not valid YAML: "),
         (b"name: !!python/object/apply:os.system ['touch run']\n", "params.yaml: not valid YAML: could not"),
         (b"name: a\n? [1]\n: b\n", "params.yaml: not valid YAML: "),
     ],
-    ids=["empty", "a list", "unclosed", "not UTF-8", "a command", "a list as key"],
+    ids=["empty", "a list", "unclosed", "a colon too many", "not UTF-8", "a command", "a list as key"],
 )  # fmt: skip
 def test_what_is_no_mapping_of_sections_is_one_line(content, expected, project):
     paths.PARAMS.write_bytes(content)
@@ -305,7 +310,7 @@ def test_a_key_that_is_there_twice_is_refused(project, values):
     text = yaml.safe_dump(values, sort_keys=False).replace("train:\n", "train:\n  seed: 3\n  seed: 4\n")
     paths.PARAMS.write_text(text)
     with pytest.raises(
-        ParamsError, match=r"^params\.yaml: not valid YAML: the key 'seed' .* twice.* line [0-9]+"
+        ParamsError, match=r"^params\.yaml: not valid YAML: the key 'seed' .* twice \(line [0-9]+: `seed: "
     ) as caught:
         load()
     assert "\n" not in str(caught.value)

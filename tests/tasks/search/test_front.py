@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from flows.views.search import cell
 from tasks.search.front import dominates, hypervolume
 
 
@@ -44,6 +45,13 @@ def test_the_hypervolume_is_optunas(size):
     points = np.random.default_rng(7).random((12, size))
     mine = hypervolume([tuple(point) for point in points.tolist()], (1.1,) * size)
     assert mine == pytest.approx(compute_hypervolume(points, np.full(size, 1.1)))
+
+
+def test_a_share_is_shown_in_percent_and_another_figure_with_its_mark(trial, aims):
+    one = trial(0, 0.97567, 1234)
+    assert cell(one, "quality", aims()) == "97.57 %"
+    assert cell(one, "gzip_bytes", aims()) == "1,234"
+    assert cell(one, "latency_ms@host-cpu", aims()) == "–"
 
 
 def test_domination_is_strict_somewhere():

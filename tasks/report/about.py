@@ -5,11 +5,18 @@ from datetime import UTC, datetime
 
 from tasks.params import Params
 from tasks.records import Comparison, Subject
+from tasks.revision import DIRTY
 
 DIGITS = 12  # of a digest, to tell data apart by
 
 
-def about(params: Params, comparison: Comparison, subjects: Sequence[Subject], data_sha256: str | None) -> str:
+def about(
+    params: Params,
+    comparison: Comparison,
+    subjects: Sequence[Subject],
+    data_sha256: str | None,
+    revision: str | None = None,
+) -> str:
     """A few sentences; what no record has is left out.
 
     Args:
@@ -17,8 +24,10 @@ def about(params: Params, comparison: Comparison, subjects: Sequence[Subject], d
         comparison: when its pairs were measured.
         subjects: its variants: what has converted and judged them.
         data_sha256: of `out/data/card.json`, which holds the digest of every file of the data.
+        revision: of the project, as `tasks.revision.commit` tells it.
     """
-    return " ".join([_data(params, comparison, data_sha256), *_taken(comparison), *_made(subjects)])
+    said = [_data(params, comparison, data_sha256), *_taken(comparison), *_made(subjects), *_at(revision)]
+    return " ".join(said)
 
 
 def _data(params: Params, comparison: Comparison, sha256: str | None) -> str:
@@ -36,6 +45,13 @@ def _taken(comparison: Comparison) -> Iterator[str]:
     if began and ended:
         first, last = _minute(min(began)), _minute(max(ended))
         yield f"Figures taken {first} UTC." if first == last else f"Figures taken from {first} to {last} UTC."
+
+
+def _at(revision: str | None) -> Iterator[str]:
+    if revision:
+        commit = revision.removesuffix(DIRTY)
+        changed = "" if commit == revision else ", with changes that were not committed"
+        yield f"The project was at revision {commit[:DIGITS]}{changed}."
 
 
 def _minute(unix_ms: int) -> str:

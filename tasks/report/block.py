@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
-from tasks.records import Comparison, Measurement, Row, Subject, figures, notation
+from tasks.records import Comparison, Measurement, ModelCard, Row, Subject, figures, notation
 from tasks.records.figures import FIGURES, QUALITY, Figure, Value
 from tasks.report import compare
 from tasks.ship import speed
@@ -24,7 +25,7 @@ def block(comparison: Comparison, subjects: Sequence[Subject]) -> str:
 
     Args:
         comparison: the rows.
-        subjects: their variants, for what their cards say of layers.
+        subjects: their variants, for what their cards say of layers and of training.
     """
     shown = _shown(comparison.rows)
     devices = compare.by_device(comparison.rows).values()
@@ -33,6 +34,7 @@ def block(comparison: Comparison, subjects: Sequence[Subject]) -> str:
         "reference": comparison.reference,
         "figures": [_figure(figure) for figure in shown],
         "rows": [row for device in devices for row in _rows(device, shown)],
+        "histories": {each.model.model: _history(each.model) for each in subjects if each.model.history},
         "sensitivity": {
             each.variant: [[one.layer, _short(one.quality_drop)] for one in each.artifact.sensitivity]
             for each in subjects
@@ -40,6 +42,11 @@ def block(comparison: Comparison, subjects: Sequence[Subject]) -> str:
         },
     }
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _history(card: ModelCard) -> dict[str, list[float | None]]:
+    """What training told after each epoch, by measure; null where that was no number."""
+    return {name: [_short(v) if isfinite(v) else None for v in values] for name, values in card.history.items()}
 
 
 def replayed_by(variant: str, device: str) -> str:

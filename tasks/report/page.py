@@ -21,7 +21,8 @@ from tasks.report.tree import tree
 
 RESOURCES = (
     "web/page.html.j2", "web/macros.html.j2", "web/page.css",
-    "web/state.js", "web/look.js", "web/front.js", "web/table.js", "web/detail.js", "web/use.js", "web/changes.js",
+    "web/state.js", "web/look.js", "web/front.js", "web/table.js", "web/detail.js", "web/curves.js", "web/use.js",
+    "web/changes.js",
     "web/main.js",
 )  # fmt: skip
 WEB = Path(__file__).with_name("web")

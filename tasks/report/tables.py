@@ -8,6 +8,7 @@ from typing import Any
 from tasks.records import Comparison, Measurement, Row
 from tasks.records.figures import FIGURES, QUALITY, Figure, drawn, known
 from tasks.report import compare
+from tasks.report.advice import Advised
 from tasks.ship import speed
 
 DETAILS = {  # what the CSV has of a measurement beside its figures
@@ -42,6 +43,18 @@ def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
     for row in comparison.rows:
         if found := known(row):
             table.setdefault(row.variant, {})[row.device] = {key: each.value for key, each in found.items()}
+    return table
+
+
+def shipped(comparison: Comparison, advised: Advised) -> dict[str, dict[str, float | str]]:
+    """{device: {"variant": what is shipped there, figure: value}}: few enough to be columns, with a run in each row."""
+    rows = {(row.variant, row.device): row for row in comparison.rows}
+    table: dict[str, dict[str, float | str]] = {}
+    for each in advised.devices:
+        if each.choice:
+            found = known(rows[each.choice.champion, each.device])
+            few = {key: value.value for key, value in found.items() if FIGURES[key].room == "terminal"}
+            table[each.device] = {"variant": each.choice.champion, **few}
     return table
 
 

@@ -1,16 +1,14 @@
 """The experiment and the registered model of one workload on a tracking server."""
 
 import json
-import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from tasks import files, paths, records, redact
+from tasks import files, paths, records, redact, revision
 from tasks.records import Evaluation
 from tasks.track import confusion, contents, database, saved
 from tasks.track.client import client
@@ -51,7 +49,7 @@ class Store:
         self.uri, self.name = uri, name
         self._models: dict[str, str] = {}  # files by their SHA-256
         self.experiment = self._experiment()
-        self.commit = _commit()
+        self.commit = revision.commit()
 
     def send(self, entry: Entry) -> Outcome:
         """Bring one entry to the server, unless it is there."""
@@ -305,17 +303,6 @@ class Store:
             return "already"
         self.client.set_registered_model_alias(self.name, alias.name, version.version)
         return "sent"
-
-
-def _commit() -> str | None:
-    """The commit that is checked out; null outside of git."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def _live_token(uri: str, experiment: str, model: str) -> str | None:

@@ -16,6 +16,7 @@ for (const control of controls) {
 if (DATA.rows.length) {
   prepareTable();
   prepareUse();
+  prepareCurves();
   document.querySelector("form.filters").addEventListener("reset", (event) => {
     event.preventDefault();
     change({ ...DEFAULTS });

@@ -241,8 +241,8 @@ def comparison() -> Comparison:
     return make_comparison(make_measurements())
 
 
-@pytest.fixture
-def params() -> Params:
+def make_params() -> Params:
+    """What asks for the study."""
     compress = {
         "pruned80": {"parent": "baseline", "method": "prune", "sparsity": 0.8, "epochs": 4},
         "pruned80-clustered16": {"parent": "pruned80", "method": "cluster", "epochs": 1},
@@ -263,7 +263,19 @@ def params() -> Params:
 
 
 @pytest.fixture
+def params() -> Params:
+    """What asks for the study."""
+    return make_params()
+
+
+@pytest.fixture
 def study(project: Path) -> Path:
+    """A project with the study's files."""
+    write_study()
+    return project
+
+
+def write_study() -> None:
     """The study's files under `out/`, as the earlier stages write them."""
     for variant in VARIANTS:
         subject = make_subject(variant)
@@ -283,7 +295,6 @@ def study(project: Path) -> Path:
         (paths.DATA / split).mkdir()
         np.save(paths.DATA / split / "inputs.image.npy", np.zeros((len(labels), 1, 1, 1), np.uint8))
         np.save(paths.DATA / split / "targets.label.npy", labels)
-    return project
 
 
 @pytest.fixture

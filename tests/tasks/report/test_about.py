@@ -14,6 +14,7 @@ from tasks.files import sha256
 from tasks.params import Params
 from tasks.records import ClassFigures, Comparison, Evaluation, Measurement, read
 from tasks.report import matrix
+from tasks.report.about import about
 from tasks.report.advice import Advised, advise
 from tasks.stages.report import report
 
@@ -24,6 +25,24 @@ def put(at: str) -> int:
 
 def rewrite(kind: type, path: Path, **changes: object) -> None:
     read(kind, path).model_copy(update=changes).save(path)
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"),
+    [
+        ("0123456789abcdef" * 2, " The project was at revision 0123456789ab."),
+        (
+            "0123456789abcdef" * 2 + "-dirty",
+            " The project was at revision 0123456789ab, with changes that were not committed.",
+        ),
+        (None, ""),
+    ],
+)
+def test_the_revision_is_told_where_there_is_one(
+    comparison: Comparison, params: Params, revision: str | None, said: str
+) -> None:
+    without = about(params, comparison, (), None)
+    assert about(params, comparison, (), None, revision) == without + said
 
 
 def test_the_page_says_when_and_by_what_and_never_by_the_clock(

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tasks.params import Params
-from tasks.records import Comparison, Operator, Sensitivity
+from tasks.records import Comparison, ModelCard, Operator, Sensitivity
 from tasks.report import advice, page, tables
 from tests.browsing import PHONE, chromium, opened
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MARKS = "#chart svg path[aria-roledescription=point]"
 REASON = "the process had a processor for only 23% of a window"
+HISTORIES: dict[str, dict[str, list[float]]] = {
+    "baseline": {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9], "val_accuracy": [0.5, 0.75, 0.875]},
+    "longer": {"loss": [0.5, float("nan")], "val_accuracy": [0.875, 0.9]},
+}
 PAIRS = "#pairs tbody:not([hidden])"
 
 
@@ -63,7 +67,14 @@ def report(make: SimpleNamespace, told: Comparison, params: Params, build: Calla
     layers = (Sensitivity(layer="dense", operators=("FULLY_CONNECTED",), quality_drop=0.02, sqnr_db=20.0, n=140),)
     artifact = subjects[1].artifact.model_copy(update={"sensitivity": layers})
     subjects[1] = subjects[1].model_copy(update={"artifact": artifact})
+    subjects = [each.model_copy(update={"model": _trained(each.model)}) for each in subjects]
     return build(told, advice.advise(told, params), "Data: digits.", (), subjects)
+
+
+def _trained(card: ModelCard) -> ModelCard:
+    """With what its training told; of the longer one a loss was no number."""
+    told = HISTORIES.get(card.model, {})
+    return card.model_copy(update={"history": {name: tuple(values) for name, values in told.items()}})
 
 
 def mark(page: "Page", variant: str) -> "Locator":
@@ -183,6 +194,34 @@ def test_every_filter_keeps_what_it_says(browser: "Browser", report: Path, told:
             shown.get_by_text(f"{len(rows)} of 32 pairs", exact=True).wait_for()
             ids = shown.locator(PAIRS).evaluate_all("all => all.map(each => each.dataset.id)")
             assert ids == [f"{row.variant}@{row.device}" for row in rows]
+
+
+def test_how_training_went_is_a_line_for_each_model(browser: "Browser", report: Path) -> None:
+    def points() -> dict[str, list[list[float]]]:
+        labels = shown.locator("#curves-chart path[aria-roledescription=point]").evaluate_all(
+            "all => all.map(each => each.getAttribute('aria-label'))"
+        )
+        found: dict[str, list[list[float]]] = {}
+        for label in labels:
+            epoch, value, model = (part.rpartition(": ")[2] for part in label.split("; ")[:3])
+            found.setdefault(model, []).append([float(epoch), float(value)])
+        return found
+
+    def expected(measure: str) -> dict[str, list[list[float]]]:
+        told = {model: enumerate(each.get(measure, []), 1) for model, each in HISTORIES.items()}
+        found = {model: [[i, v] for i, v in values if v == v] for model, values in told.items()}
+        return {model: values for model, values in found.items() if values}
+
+    with opened(browser, report) as shown:
+        chart = shown.locator("#curves-chart svg")
+        chart.wait_for()
+        assert points() == expected("val_accuracy"), "what is judged on, at first"
+        for measure in ("loss", "val_loss"):
+            shown.locator("#measure").select_option(measure)
+            shown.wait_for_function(
+                "name => document.querySelector('#curves-chart svg')?.textContent.includes(name)", arg=measure
+            )
+            assert points() == expected(measure)
 
 
 def test_where_the_time_goes_and_which_layers_feel_it(browser: "Browser", report: Path) -> None:

@@ -18,7 +18,7 @@ from tasks.stages import sources
 from tasks.stages.report import report
 from tasks.track import contents, entries
 
-FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv"]
+FILES = ["advice.json", "comparison.csv", "comparison.json", "index.html", "metrics.json", "plot.csv", "shipped.json"]
 
 
 def row_of(comparison: Comparison, variant: str, device: str) -> Row:

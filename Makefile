@@ -1,7 +1,7 @@
 # run: install what is locked and run the pipeline    test: run the tests    lint: style and types
 # test-slow: what takes long    test-services: on real services    test-chaos: which are killed, and counted for minutes
-# lock: resolve the dependencies anew
-# audit: known holes in what is locked    docs: the documentation as pages
+# lock: resolve the dependencies anew    audit: known holes in what is locked    docs: the documentation as pages
+# pictures: those in it, of the last run
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -12,7 +12,7 @@ ON_SERVICES = $$(grep -rl --include='test_*.py' 'mark\.services' tests)
 # without bytecode every start takes three times as long; it stays in .venv and __pycache__
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-slow test-services test-chaos lint audit lock docs
+.PHONY: run test test-slow test-services test-chaos lint audit lock docs pictures
 
 run: $(INSTALLED)
 	@$(BIN)/tercet run
@@ -39,6 +39,9 @@ audit: $(INSTALLED)
 
 docs: $(INSTALLED)
 	@$(BIN)/python -m sphinx -q -W --keep-going -c infra/docs infra .tercet/docs && echo .tercet/docs/docs/index.html
+
+pictures: $(INSTALLED)
+	@$(BIN)/python -m tests.pictures infra/pictures
 
 lock: $(INSTALLED)
 	@$(LOCK_COMMAND) --custom-compile-command "make lock" --output-file requirements.lock

@@ -171,21 +171,25 @@ def describe(name: str, found: str, train: Examples, params: Prepare, highest: i
         return {
             "kind": "text",
             "length": told.length,
-            "vocabulary": vocabulary(raw, told.vocabulary or params.vocabulary),
-        }
+            "vocabulary": vocabulary(raw, told.vocabulary or params.vocabulary, pairs=params.bigrams),
+        } | ({"bigrams": True} if params.bigrams else {})
     if kind in preprocess.NUMBERED:
         return _numbered(name, kind, raw, told.vocabulary, highest)
     return _array(kind, raw, told, highest)
 
 
-def vocabulary(raw: NDArray[np.str_], size: int) -> list[str]:
+def vocabulary(raw: NDArray[np.str_], size: int, *, pairs: bool = False) -> list[str]:
     """The reserved entries, then the most frequent tokens; equally frequent ones alphabetically.
 
     Args:
         raw: texts, [n].
         size: at most so many entries, the reserved ones among them.
+        pairs: bigrams count as tokens too.
     """
-    counts = Counter(token for text in raw for token in texts.tokens(str(text)))
+    counts: Counter[str] = Counter()
+    for text in raw:
+        words = texts.tokens(str(text))
+        counts.update(words + texts.bigrams(words) if pairs else words)
     ranked = sorted(counts, key=lambda token: (-counts[token], token))
     return [*texts.RESERVED, *ranked][:size]
 

@@ -5,7 +5,7 @@
 `preprocess.json` says what to do with each input:
 
     {"kind": "image", "shape": [28, 28, 1], "mean": [0.0], "scale": [255.0]}     one mean and scale per channel
-    {"kind": "text", "length": 64, "vocabulary": ["[padding]", "[unknown]", "the", ...]}
+    {"kind": "text", "length": 64, "vocabulary": ["[padding]", "[unknown]", "the", ...]}     "bigrams": true: pairs too
     {"kind": "array", "shape": [49, 10], "dtype": "int32"}     as they are, int32 or float32, or standardised:
     {"kind": "array", "shape": [2], "dtype": "float32", "mean": [0.1, 7.0], "scale": [1.0, 2.5]}     along the last axis
     {"kind": "number" or "series", ...}     an array of float32

@@ -31,8 +31,18 @@ def tokens(text: str) -> list[str]:
     return TOKEN.findall(text.lower())
 
 
+def bigrams(found: list[str]) -> list[str]:
+    """Each two neighbours of a text's tokens as one token, which has a space, as no other has.
+
+    Joulin et al., "Bag of Tricks for Efficient Text Classification" (2016).
+    """
+    return list(map(" ".join, pairwise(found)))
+
+
 def by_words(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
     """The numbers of each text's words and signs, int32 [n, length]: the first `length`, then padding.
+
+    With `bigrams` those of a text's bigrams that have a number follow its tokens.
 
     Raises:
         ValueError: they are no texts, str [n].
@@ -42,8 +52,11 @@ def by_words(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
     number = {token: index for index, token in enumerate(spec["vocabulary"])}
     ready = np.full((len(raw), spec["length"]), PADDING, np.int32)
     for row, text in zip(ready, raw, strict=True):
-        found = [number.get(token, UNKNOWN) for token in tokens(str(text))[: spec["length"]]]
-        row[: len(found)] = found
+        words = tokens(str(text))
+        found = [number.get(token, UNKNOWN) for token in words]
+        if spec.get("bigrams"):
+            found += [number[pair] for pair in bigrams(words) if pair in number]
+        row[: len(found)] = found[: spec["length"]]
     return ready
 
 

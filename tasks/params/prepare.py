@@ -76,6 +76,8 @@ class Prepare(Section):
     # principal components that images and numbers are brought down to, learnt from the training split; null: none are
     components: Count | None = None
     vocabulary: Annotated[int, Field(ge=3, le=MOST)] = 10_000  # text: tokens kept, padding and unknown too
+    # text: two tokens in a row are one more, behind those of the text, where they are in the vocabulary
+    bigrams: bool = False
     length: Count = 64  # text: tokens of a sentence, or of a window; series: rows of a window
     horizon: Count = 1  # series: rows from the last of a window to what is told
     # series: what is told, and what a network is given of a window: differences, or 100 times those of logarithms

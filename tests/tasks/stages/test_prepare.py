@@ -7,7 +7,7 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from tasks.errors import DataError
-from tasks.examples import Arrays, dataset, features
+from tasks.examples import Arrays, dataset, features, preprocess
 from tasks.examples.dataset import Source
 from tasks.examples.split import split
 from tasks.params import Prepare
@@ -129,6 +129,15 @@ def test_a_vocabulary_is_ranked_by_count_then_alphabet_and_cut():
     texts = np.array(["e c a a", "d b c b a"])
     assert features.vocabulary(texts, 100) == ["[padding]", "[unknown]", "a", "b", "c", "d", "e"]
     assert features.vocabulary(texts, 4) == ["[padding]", "[unknown]", "a", "b"]
+
+
+def test_two_words_in_a_row_are_a_token_where_it_is_asked_for():
+    texts = np.array(["not good", "not good", "good, not bad"])
+    known = features.vocabulary(texts, 6, pairs=True)
+    assert known == ["[padding]", "[unknown]", "good", "not", "not good", ","]
+    entry = {"kind": "text", "length": 5, "vocabulary": known, "bigrams": True}
+    ready = preprocess.apply(entry, np.array(["not good", "so not good", "good not good not good"]))
+    assert ready.tolist() == [[3, 2, 4, 0, 0], [1, 3, 2, 4, 0], [2, 3, 2, 3, 2]]
 
 
 def test_the_vocabulary_comes_from_the_training_split_only(project):

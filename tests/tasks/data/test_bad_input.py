@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.data import ratings, series, table
+from tasks.data import medmnist, npz, ratings, series, table, tsv
 from tasks.errors import DataError
+from tasks.examples import card
 from tasks.examples.split import split
 from tasks.params import Prepare
 
@@ -91,13 +92,38 @@ def test_what_is_missing_among_numbers_is_a_gap_and_no_error(project):
     assert np.isnan(source.train.inputs["numbers"]).sum() == 1
 
 
-def test_a_class_of_one_row_is_in_training_or_told(project, caplog):
-    from tasks.examples import card
+def of_csv():
+    return loaded("csv", changed("csv", "c", "told"))
 
-    params = Prepare(source="csv", path="rows.csv", target="told")
-    splits = split(loaded("csv", changed("csv", "c", "told")), params)
-    card.tell_absent(splits, ("a", "b", "c"))
+
+def of_tsv():
+    Path("train.tsv").write_text("".join(f"text {i}\t{'ab'[i % 2]}\n" for i in range(48)) + "another\tc\n")
+    return tsv.load(Prepare(source="tsv", path="."))
+
+
+def of_npz():
+    labels = np.append(np.arange(48) % 2, 2)
+    np.savez("train.npz", **{"inputs.x": np.arange(49.0)[:, None], "targets.label": labels})
+    return npz.load(Prepare(source="npz", path="."))
+
+
+def of_medmnist():
+    """Its splits are its own: the one example is in training."""
+    rng, parts = np.random.default_rng(0), {}
+    for name, labels in (("train", [0, 1, 2, 0]), ("val", [0, 1]), ("test", [0, 1])):
+        parts[f"{name}_images"] = rng.integers(0, 256, (len(labels), 8, 8), np.uint8)
+        parts[f"{name}_labels"] = np.array(labels, np.uint8)[:, None]
+    np.savez("some.npz", **parts)
+    return medmnist.load(Prepare(source="medmnist", path="some.npz"))
+
+
+@pytest.mark.parametrize("load", [of_csv, of_tsv, of_npz, of_medmnist])
+def test_a_class_of_one_example_is_in_training_or_told(load, project, caplog):
+    source = load()
+    splits = split(source, Prepare(source="digits"))
+    card.tell_absent(splits, source.classes)
     parts = [name for name in ("train", "validation", "test") if 2 in splits[name].targets["label"]]
     assert len(parts) == 1
-    assert ("the test split has no example of c" in caplog.text) == (parts != ["test"])
-    assert ("the train split has no example of c" in caplog.text) == (parts != ["train"])
+    name = source.classes[2]
+    assert (f"the test split has no example of {name}" in caplog.text) == (parts != ["test"])
+    assert (f"the train split has no example of {name}" in caplog.text) == (parts != ["train"])

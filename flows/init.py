@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows import made, presets
@@ -82,7 +82,8 @@ def _whole(folder: Path, record: made.Record) -> Iterator[None]:
 
     def undo() -> None:
         for path in () if done else new:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(NotADirectoryError):  # in a place that cannot be: nothing was made there
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     signals.before_end(undo)
     try:

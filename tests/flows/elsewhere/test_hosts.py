@@ -8,7 +8,7 @@ from tests import hosts, services
 
 SCHEMES = ("float32", "float16", "dynamic", "int8")
 FOLDERS = ("out/models", "out/artifacts", "out/evaluations", "out/benchmarks", "out/report", "out/bundles")
-pytestmark = [pytest.mark.services, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def eight(params):

@@ -12,7 +12,7 @@ from tasks.services import backup, buckets, place, postgres, s3, stack
 from tasks.services.processes import stop
 
 LARGE = 9 * 2**20  # bytes: an object that is sent in parts
-pytestmark = [pytest.mark.services, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ def test_the_worst_class_is_what_scikit_learn_says(pairs, sounds):
     low, high = metric.interval(predicted, truth)
     assert 0 <= low <= metric.worst(predicted, truth) <= high <= 1
     assert metric.paired(predicted, predicted, truth).drop_bound == 0
+    assert metric.interval(truth, truth) == (1, 1), "a class that is not drawn says nothing"
 
 
 def test_recordings_are_read_as_they_were_written(sounds, tmp_path):

@@ -1,6 +1,7 @@
 """Running another program: it has a time limit, and ends with all that it has started."""
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,21 @@ def told(
     finally:
         kill(process)
     return Told(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+def ready(descriptor: int, timeout_s: float, *, to_take: bool = False) -> bool:
+    """Whether something can be read within so many seconds, the end too.
+
+    Not by `select`, which knows no number above 1,023.
+
+    Args:
+        descriptor: of a pipe.
+        timeout_s: less than 0 is 0.
+        to_take: whether it takes something in, instead.
+    """
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLOUT if to_take else select.POLLIN)
+    return bool(waiting.poll(1e3 * max(0.0, timeout_s)))
 
 
 def close(process: "subprocess.Popen[bytes]", limit_s: float) -> None:

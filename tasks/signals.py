@@ -58,7 +58,9 @@ def _watch(reader: int, who: str, then: str) -> None:
 
 def _next(reader: int, timeout_s: float | None) -> int:
     """The next of the signals that end a process; 0 where none came in time."""
-    while select.select([reader], [], [], timeout_s)[0]:
+    waiting = select.poll()
+    waiting.register(reader, select.POLLIN)
+    while waiting.poll(None if timeout_s is None else 1e3 * timeout_s):
         if (number := os.read(reader, 1)[0]) in ENDING:
             return number
     return 0

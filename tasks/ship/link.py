@@ -4,7 +4,6 @@ import getpass
 import json
 import os
 import platform
-import select
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any, Self
 
 from tasks.bench import shipping
 from tasks.errors import DeviceError, ShippingError
-from tasks.process import close
+from tasks.process import close, ready
 from tasks.ship.targets import Target
 from tasks.sign.device import verify
 
@@ -122,7 +121,7 @@ class Link:
         to, left = self._process.stdin.fileno(), memoryview(content)
         with suppress(BrokenPipeError):  # it has ended already: what it said is read next
             while left:
-                if not select.select([], [to], [], TAKES_S)[1]:
+                if not ready(to, TAKES_S, to_take=True):
                     raise LostError(f"{self.target.name}: takes nothing in for {TAKES_S:g} s")
                 left = left[os.write(to, left) :]
 
@@ -144,7 +143,7 @@ class Link:
         assert self._process.stdout
         out = self._process.stdout.fileno()
         while b"\n" not in self._heard:
-            if not select.select([out], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not ready(out, end - time.monotonic()):
                 raise LostError(f"{self.target.name}: no answer in time")
             piece = os.read(out, PIECE)
             if not piece:

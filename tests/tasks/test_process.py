@@ -1,6 +1,8 @@
 """Programs that hang, crash, babble or are not there."""
 
+import fcntl
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import DeviceError, ModelError
-from tasks.process import told
+from tasks.process import ready, told
 
 
 def python(code: str) -> list[str]:
@@ -70,3 +72,23 @@ def test_one_that_does_not_start_is_an_error_of_the_callers_kind(
         path.chmod(mode)
     with pytest.raises(ModelError, match=f"^the file: .*{name.rstrip(chr(0))}.* does not start: {reason}$"):
         told([os.fspath(path)], timeout_s=5, what="the file", error=ModelError)
+
+
+def test_a_pipe_of_a_high_number_is_waited_for() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2048:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    out, into = os.pipe()
+    high = [fcntl.fcntl(end, fcntl.F_DUPFD, 1100) for end in (out, into)]
+    try:
+        assert not ready(high[0], 0)
+        assert ready(high[1], 0, to_take=True)
+        os.write(into, b"a")
+        assert ready(high[0], -1)
+        os.read(out, 1)
+        os.close(into)
+        os.close(high.pop())
+        assert ready(high[0], 0), "the end, too"
+    finally:
+        for each in (out, *high):
+            os.close(each)

@@ -62,7 +62,8 @@ def colours(page) -> int:
 def test_the_pages_of_a_run_show_its_tasks_what_to_ship_and_every_pair(server, ran, params: Params) -> None:
     comparison = records.read(Comparison, paths.REPORT / "comparison.json")
     (run,) = told(server, "/flow_runs/filter", flow_runs={"id": {"any_": [ran]}})
-    assert run["parameters"] == {"push": False, "variants": None, "devices": None, "remeasure": ["invalid"]}
+    parts = {"variants": None, "devices": None, "remeasure": ["invalid"]}
+    assert run["parameters"] == {"push": False, "runner": "threads", **parts}
     tasks = told(server, "/task_runs/filter", task_runs={"tags": {"all_": ["benchmark", "int8"]}})
     assert {task["name"] for task in tasks} == {f"benchmark int8 @ {name}" for name in params.benchmark.devices}
     with chromium() as browser:

@@ -67,8 +67,8 @@ def test_a_project_in_an_empty_folder(installed, mine, monkeypatch, tmp_path):
     text = (ROOT / "infra/devices/host-cpu.yaml").read_text().replace("description: ", "description: mine, ")
     (mine / "devices" / "host-cpu.yaml").write_text(text)
     known = installed.run(mine, "tercet", "devices")
-    assert re.search(r"^  host-cpu +usable +mine, ", known, re.MULTILINE)
-    assert re.search(r"^  ethos-u55-128 +usable ", known, re.MULTILINE)
+    assert re.search(r"^  host-cpu +measured +mine, ", known, re.MULTILINE)
+    assert re.search(r"^  ethos-u55-128 +computed ", known, re.MULTILINE)
     assert "depthwise conv" in installed.run(mine, "tercet", "devices", "--support")
     assert "is now the preset every-device" in installed.run(mine, "tercet", "use", "every-device")
     # what it says of code is what the repository says: a project that changes from one to the other runs nothing again

@@ -91,7 +91,6 @@ def stage(name: str, *keys: str, label: str, progress: Progress, carry: Carry | 
         task_run_name=label,
         cache_policy=NO_CACHE,  # the one cache is DVC's
         persist_result=False,
-        tags={name, *keys},
         on_failure=[tell],
         retry_condition_fn=_is_worth_a_retry,
         **RETRIES.get(name, {}),

@@ -109,7 +109,7 @@ def dask(hosts: Hosts, clones: Sequence[Path], env: dict[str, str]) -> Iterator[
     port, no_page = address.rpartition(":")[2], ["--no-dashboard"]
     with ExitStack() as ended:
         begun = ["scheduler", "--host", hosts.address, "--port", port, *no_page]
-        ended.enter_context(_running([str(BIN / "dask"), *begun], Path.cwd(), env))
+        ended.enter_context(_running([str(BIN / "dask"), *begun], clones[0].parent, env))
         for k, clone in enumerate(clones, 1):
             words = ["worker", address, "--host", hosts.of(k), "--nthreads", "1", "--no-nanny", *no_page]
             own = {

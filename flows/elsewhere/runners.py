@@ -20,6 +20,8 @@ from flows.elsewhere.asked import THREADS, Asked
 from flows.start.dvc_bridge import Carry
 from tasks.errors import ParamsError
 
+PLACE = "/tmp/ray"  # noqa: S108 - Ray's own, but not where TMPDIR says: a socket's path has hardly a hundred characters
+
 
 def _dask(address: str | None, workers: int) -> "TaskRunner[Any]":
     from prefect_dask.task_runners import DaskTaskRunner
@@ -36,7 +38,7 @@ def _ray(address: str | None, workers: int) -> "TaskRunner[Any]":
     from prefect_ray import RayTaskRunner
 
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL, "configure_logging": False}
-    alone = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    alone = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1", "_temp_dir": PLACE}
     found: TaskRunner[Any] = RayTaskRunner(address=address, init_kwargs=quiet if address else quiet | alone)
     return found
 

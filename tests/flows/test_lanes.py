@@ -125,7 +125,9 @@ def test_a_stage_whose_needs_failed_takes_no_lane(runner):
 
     lane, began = threading.Lock(), []
     need = submitted(runner, fail)
-    stage = submitted(runner, lambda: None, [need], lane, began)
-    stage.wait(SOON_S)
-    assert (stage.state.name, began) == ("NotReady", [])
+    with lane:  # another one has it, and keeps it
+        stage = submitted(runner, lambda: None, [need], lane, began)
+        stage.wait(SOON_S)
+        assert (stage.state.name, began) == ("NotReady", [])
+        assert lane.locked()
     assert not lane.locked()

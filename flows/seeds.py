@@ -92,8 +92,7 @@ def _trained(stage: Mapping[str, Any]) -> dict[str, Any]:
 
 def _placed(stage: Mapping[str, Any], seen: Params, name: str) -> dict[str, Any]:
     """A stage as it stands in the folder of the seeds, with the seed's own reference."""
-    over_names = name in ("evaluate",)
-    words = {"${benchmark.reference}": seen.benchmark.reference} | ({"${key}": "${item}"} if over_names else {})
+    words = {"${benchmark.reference}": seen.benchmark.reference} | ({"${key}": "${item}"} if name == "evaluate" else {})
     placed = {"wdir": "..", **_replaced(dict(stage), words)}
     if "params" in placed:  # they stand in params.yaml under the name of the first seed
         of = {f"{name}.${{key}}": f"{name}.${{item.of}}"}

@@ -26,6 +26,7 @@ from tests.terminals import Terminal
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 LIMIT_S = 600.0  # of one command
+WHEN = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-01-01T00:00:00Z")  # one revision
 RAN = re.compile(r"^\[\d+/\d+\] (?P<label>.+): (?P<outcome>ran|restored|up to date) in [0-9.]+ s$", re.MULTILINE)
 
 
@@ -114,7 +115,7 @@ def copied(folder: Path) -> Clone:
     shutil.copy2(root / "infra" / "presets" / "smoke.yaml", root / "params.yaml")
     who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "--message", "all"]):
-        subprocess.run(["git", *words], cwd=root, timeout=60, check=True)
+        subprocess.run(["git", *words], cwd=root, env=os.environ | WHEN, timeout=60, check=True)
     return Clone(root, environment(root, temporary))
 
 
@@ -161,6 +162,15 @@ def environment(root: Path, temporary: Path) -> dict[str, str]:
 @pytest.fixture(scope="session", name="outcomes")
 def _outcomes() -> Callable[[str], dict[str, set[str]]]:
     return outcomes
+
+
+@pytest.fixture
+def unmade(project: Path) -> Path:
+    """A project without outputs."""
+    shutil.copytree(ROOT / "infra/devices", project / "infra/devices")
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, project)
+    return project
 
 
 @pytest.fixture

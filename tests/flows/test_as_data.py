@@ -1,11 +1,8 @@
 """What commands tell of devices and of this machine, as JSON for scripts."""
 
 import json
-import shutil
 from importlib.metadata import version
 from pathlib import Path
-
-import pytest
 
 from tasks import paths
 from tasks.bench import devices
@@ -14,17 +11,8 @@ from tasks.published import table
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def clone(project):
-    """A project without outputs."""
-    shutil.copytree(ROOT / "infra/devices", project / "infra/devices")
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, project)
-    return project
-
-
-def test_what_devices_are_there_is_data(clone, tercet):
-    (clone / "infra/devices/mine.yaml").write_text("kind: [ssh]\n")
+def test_what_devices_are_there_is_data(unmade, tercet):
+    (unmade / "infra/devices/mine.yaml").write_text("kind: [ssh]\n")
     many = paths.device("host-cpu").read_text().replace("threads: 1", "threads: 64")
     paths.device("host-cpu-64t").write_text(many)
     code, out, _ = tercet("devices", "--json")
@@ -43,7 +31,7 @@ def test_what_devices_are_there_is_data(clone, tercet):
     assert not about["ethos-u55-128"]["measured"]
 
 
-def test_probe_support_and_published_figures_are_data(clone, tercet):
+def test_probe_support_and_published_figures_are_data(unmade, tercet):
     code, out, _ = tercet("devices", "--probe", "ethos-u55-128", "--json")
     said = f"Vela {version('ethos-u-vela')} answers for ethos-u55-128"
     assert (code, json.loads(out)) == (0, [{"name": "ethos-u55-128", "answers": True, "said": said}])
@@ -56,8 +44,8 @@ def test_probe_support_and_published_figures_are_data(clone, tercet):
     assert {"operator", "scheme", "runtime", "outcome", "reason"} == set(cells[0])
 
 
-def test_what_doctor_finds_is_what_it_prints(clone, tercet):
-    (clone / ".dvc").mkdir()
+def test_what_doctor_finds_is_what_it_prints(unmade, tercet):
+    (unmade / ".dvc").mkdir()
     code, said, _ = tercet("doctor")
     again, out, _ = tercet("doctor", "--json")
     told = json.loads(out)

@@ -1,7 +1,6 @@
 """The table of commands and what typer makes of it: words, examples, folders, and what a shell completes."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +10,6 @@ import pytest
 from flows.commands import COMMANDS, complete, parser
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def clone(project):
-    """A project without outputs."""
-    shutil.copytree(ROOT / "infra/devices", project / "infra/devices")
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copy(ROOT / name, project)
-    return project
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -41,7 +31,7 @@ def test_the_example_of_a_command_is_understood(name, tercet):
         (["ui", "--port", "65536"], "received '65536'; a number from 1 to 65535 is expected"),
     ],
 )
-def test_words_that_mean_nothing_are_one_line_and_code_2(words, said, clone, tercet):
+def test_words_that_mean_nothing_are_one_line_and_code_2(words, said, unmade, tercet):
     code, out, err = tercet(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
@@ -55,23 +45,23 @@ def test_an_option_that_is_none_has_a_near_match(tercet):
     assert "did you mean '--version'?" in err
 
 
-def test_a_folder_before_the_command_is_where_it_works(clone, tercet, monkeypatch, tmp_path_factory):
+def test_a_folder_before_the_command_is_where_it_works(unmade, tercet, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert tercet("compare")[2].endswith("`tercet init DIR` makes one\n")
-    code, _, err = tercet("-C", str(clone), "compare")
+    code, _, err = tercet("-C", str(unmade), "compare")
     assert code == 1
     assert "out/report/comparison.json" in err
     assert tercet("-C", "nowhere", "compare") == (1, "", "tercet: nowhere: No such file or directory\n")
 
 
-def test_names_of_the_project_complete_a_word(clone, monkeypatch):
+def test_names_of_the_project_complete_a_word(unmade, monkeypatch):
     assert complete.variants("pruned") == ["pruned80-int8", "pruned80-clustered16-int8"]
     assert complete.models("b") == ["baseline"]
     assert complete.devices("ethos-u55") == ["ethos-u55-128"]
     assert "digits-cnn" in complete.presets("digits-")
-    (clone / "params.yaml").write_text("quantize: [")
+    (unmade / "params.yaml").write_text("quantize: [")
     assert complete.variants("") == []
-    (clone / "params.yaml").unlink()
+    (unmade / "params.yaml").unlink()
     assert complete.variants("") == []
 
 
@@ -79,7 +69,7 @@ def test_names_of_the_project_complete_a_word(clone, monkeypatch):
     ("words", "index", "expected"),
     [("tercet comp", 1, ["compare"]), ("tercet sensitivity in", 2, ["int8"]), ("tercet ship --st", 2, ["--status"])],
 )
-def test_a_shell_is_told_what_a_word_may_become(words, index, expected, clone):
+def test_a_shell_is_told_what_a_word_may_become(words, index, expected, unmade):
     asked = {"_TERCET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(index)}
     done = subprocess.run(
         [sys.executable, "-c", "from flows.cli import console; console()"],

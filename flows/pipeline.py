@@ -12,7 +12,6 @@ from prefect import allow_failure, flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.context import TagsContext
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -137,12 +136,7 @@ def pipeline(
 def bring_up(settings: Params, found: Work, chosen: Part, runner: Asked, *, push: bool) -> None:
     """What the flow does, in a project that it has to itself; see `pipeline`."""
     shutil.rmtree(paths.FAILURES, ignore_errors=True)  # those of stages that this run may not even come to
-    with (
-        # a tag on a task would have it ask the server for a slot of that tag, which takes seconds
-        TagsContext(current_tags=set()),
-        Project() as project,
-        carriers.opened(runner, chosen.settings.benchmark.devices) as carried,
-    ):
+    with Project() as project, carriers.opened(runner, chosen.settings.benchmark.devices) as carried:
         graph = Graph(project, found.stages, found.again, carried)
         with graph.progress.bars:
             artifacts = compress(graph, chosen.settings)

@@ -90,7 +90,7 @@ def stage(name: str, *keys: str, label: str, progress: Progress, carry: Carry | 
         name=name,
         task_run_name=label,
         cache_policy=NO_CACHE,  # the one cache is DVC's
-        persist_result=False,
+        persist_result=False,  # and no tags of its own: for each set of them Prefect starts a thread and a client
         on_failure=[tell],
         retry_condition_fn=_is_worth_a_retry,
         **RETRIES.get(name, {}),

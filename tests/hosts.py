@@ -102,7 +102,11 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def dask(hosts: Hosts, clones: Sequence[Path], env: dict[str, str]) -> Iterator[str]:
-    """A scheduler here, and a worker of one thread on each machine, in its clone of the project; the address."""
+    """A scheduler here, and a worker of one thread on each machine, in its clone of the project; the address.
+
+    Each machine has one processor of this one's, for itself as far as this one lets it: a worker that took two would
+    leave the next none.
+    """
     with socket.socket() as probe:
         probe.bind((hosts.address, 0))
         address = f"tcp://{hosts.address}:{probe.getsockname()[1]}"
@@ -119,7 +123,9 @@ def dask(hosts: Hosts, clones: Sequence[Path], env: dict[str, str]) -> Iterator[
             for folder in own.values():
                 Path(folder).mkdir(exist_ok=True)
             there = env | own | {"PYTHONPATH": str(clone)}
-            ended.enter_context(_running(hosts.on(k, str(BIN / "dask"), *words), clone, there))
+            processor = str((k - 1) % (os.cpu_count() or 1))
+            command = hosts.on(k, "taskset", "--cpu-list", processor, str(BIN / "dask"), *words)
+            ended.enter_context(_running(command, clone, there))
         _await_workers(address, len(clones))
         yield address
 

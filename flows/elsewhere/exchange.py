@@ -4,10 +4,12 @@ The flow sends what DVC's cache has of the needs to the remote, and a `Parcel`; 
 the command, keeps what it made in a cache of its own, sends that to the remote, and answers with hashes.
 """
 
+import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -50,16 +52,17 @@ def pack(stage: Any, words: Sequence[str], *, send: bool) -> Parcel:
         TrackingError: the remote does not take it.
     """
     cached, texts = [], {}
-    for dep in stage.deps:
-        made = stage.repo.index.outs_trie.longest_prefix(dep.fs.parts(dep.fs_path))
-        if made and made.value.use_cache:
-            made.value.hash_info, made.value.obj = dep.hash_info, None  # as it is now, which DVC has just looked
-            cached.append(made.value)
-        elif made:  # and no file of the project itself
-            texts[_path(dep)] = Path(_path(dep)).read_text(encoding="utf-8")
-    if send:
-        with dvc_bridge.DVC, _told("takes nothing"):
-            _push(stage.repo, cached)
+    with dvc_bridge.DVC:
+        for dep in stage.deps:
+            made = _outputs(stage.repo).longest_prefix(dep.fs.parts(dep.fs_path))
+            if made and made.value.use_cache:
+                made.value.hash_info, made.value.obj = dep.hash_info, None  # as it is now, which DVC has just looked
+                cached.append(made.value)
+            elif made:  # and no file of the project itself
+                texts[_path(dep)] = Path(_path(dep)).read_text(encoding="utf-8")
+        if send:
+            with _told("takes nothing"):
+                _push(stage.repo, cached)
     return Parcel(
         words=tuple(words),
         flow=_flow(),
@@ -110,6 +113,12 @@ def carry_out(given: dict[str, Any]) -> dict[str, str]:
     return {_path(out): out.hash_info.value for out in stage.outs}
 
 
+@lru_cache(maxsize=1)
+def _outputs(repo: Any) -> Any:
+    """All that the stages of a run make, by path; DVC forgets it with each command and takes half a second to tell."""
+    return repo.index.outs_trie
+
+
 def _path(one: Any) -> str:
     """Where a need or an output lies, from the project's folder: DVC itself goes by where its file lies."""
     return str(os.path.relpath(one.fs_path))
@@ -148,9 +157,9 @@ def _pull(repo: Any, outs: Iterable[Any], hashes: dict[str, str]) -> None:
     """Have outputs as their hashes say, fetching what the cache lacks."""
     for out in outs:
         out.hash_info, out.obj = HashInfo("md5", hashes[_path(out)]), None
-        repo.cloud.pull({out.hash_info})  # of a folder, the list of what is in it
+        repo.cloud.pull({out.hash_info}, odb=_remote(repo))  # of a folder, the list of what is in it
         if out.cache.exists(out.hash_info.value):
-            repo.cloud.pull({each for ids in out.get_used_objs().values() for each in ids})
+            repo.cloud.pull({each for ids in out.get_used_objs().values() for each in ids}, odb=_remote(repo))
         if out.changed_cache():
             raise DvcException(f"it lacks {out}")
         out.checkout(force=True)
@@ -158,8 +167,25 @@ def _pull(repo: Any, outs: Iterable[Any], hashes: dict[str, str]) -> None:
 
 def _push(repo: Any, outs: Iterable[Any]) -> None:
     wanted = {each for out in outs for ids in out.get_used_objs().values() for each in ids}
-    if failed := repo.cloud.push(wanted).failed:
+    if failed := repo.cloud.push(wanted, odb=_remote(repo)).failed:
         raise DvcException(f"{len(failed)} of {len(wanted)} files did not arrive")
+
+
+_opened: dict[str, Any] = {}
+
+
+def _remote(repo: Any) -> Any:
+    """DVC's remote, which a process opens once: a client of S3 takes a second to make, and a run trades at each stage.
+
+    What it has listed before is forgotten: others send to it, too.
+    """
+    settings = json.dumps([repo.root_dir, repo.config["core"], repo.config["remote"]], default=str, sort_keys=True)
+    if settings not in _opened:
+        _opened.clear()
+        _opened[settings] = repo.cloud.get_remote_odb()
+    remote = _opened[settings]
+    remote.fs.fs.invalidate_cache()
+    return remote
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasks.records import ModelCard, Subject, notation
+from tasks.records.artifacts import Layer
 from tasks.report.compare import score
 
 
@@ -13,8 +14,9 @@ class Node:
 
     model: str
     cost: str  # by which method, and how many epochs
-    facts: str  # parameters and zeros
+    facts: str  # what goes in, parameters and zeros
     gave: tuple[str, ...]  # by variant: what it has over the parent's of the same scheme
+    layers: tuple[Layer, ...]  # with what is left of their kernels
     children: "tuple[Node, ...]"
 
 
@@ -32,10 +34,17 @@ def _node(card: ModelCard, models: Sequence[ModelCard], subjects: Sequence[Subje
     return Node(
         model=card.model,
         cost=f"{card.method}, {card.epochs} {epochs}" if card.epochs else f"{card.method}, without training",
-        facts=", ".join(_facts(card)),
+        facts=", ".join([*_inputs(own), *_facts(card)]),
         gave=tuple(_gave(subject, _twin(subject, subjects)) for subject in own),
+        layers=card.layers,
         children=tuple(_node(child, models, subjects) for child in children),
     )
+
+
+def _inputs(own: Sequence[Subject]) -> Iterator[str]:
+    """What an example is made of, as the first variant takes it."""
+    for tensor in own[0].artifact.inputs:
+        yield f"{tensor.name} of {' × '.join(map(str, tensor.shape)) or 'one number'}"
 
 
 def _facts(card: ModelCard) -> Iterator[str]:
@@ -44,7 +53,7 @@ def _facts(card: ModelCard) -> Iterator[str]:
     weights = sum(layer.parameters for layer in card.layers)
     zeros = sum(layer.sparsity * layer.parameters for layer in card.layers)
     if weights and zeros / weights >= 0.005:
-        yield f"{zeros / weights:.0%} of the kernels zeros"
+        yield f"{100 * zeros / weights:.0f} % of the kernels zeros"
 
 
 def _twin(subject: Subject, subjects: Sequence[Subject]) -> Subject | None:

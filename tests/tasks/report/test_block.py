@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tasks.records import Comparison, Subject
+from tasks.records.artifacts import Layer, Tensor
 from tasks.records.figures import drawn, known, told
-from tasks.report import compare
+from tasks.report import compare, page
 from tasks.report.block import block
 from tasks.report.tree import Node, tree
 from tasks.ship import speed
@@ -110,3 +111,25 @@ def test_the_tree_has_each_model_under_its_parent_with_what_its_step_gave(make: 
     assert pruned.cost == "prune, 5 epochs"
     assert pruned.gave == ("pruned80-int8: accuracy 97.2 % (−0.3 points), 2.83× smaller under gzip than int8",)
     assert tree([subject("pruned80-int8")])[0].gave == ("pruned80-int8: accuracy 97.2 %, 96.0 kB under gzip",)
+
+
+def test_the_tree_tells_what_goes_in_and_what_is_left_of_each_kernel(
+    comparison: Comparison, make: SimpleNamespace
+) -> None:
+    made: Subject = make.subject("pruned80-int8")
+    image = Tensor(name="image", shape=(28, 28, 1), dtype="int8")
+    layers = (Layer(name="<conv>", parameters=1_440, sparsity=0.8, unique_values=17),)
+    subject = made.model_copy(
+        update={
+            "artifact": made.artifact.model_copy(update={"inputs": (image,)}),
+            "model": made.model.model_copy(update={"layers": layers}),
+        }
+    )
+    (node,) = tree([subject])
+    assert node.facts == "image of 28 × 28 × 1, 330,000 parameters, 80 % of the kernels zeros"
+    text = page.render(comparison, subjects=[subject])
+    row = text[text.index("&lt;conv&gt;") :]
+    assert [row.index(each) for each in ("1,440", "80.0 %", ">17<")] == sorted(
+        map(row.index, ("1,440", "80.0 %", ">17<"))
+    )
+    assert row.index(">17<") < row.index("</tr>")

@@ -128,7 +128,7 @@ def test_a_plug_in_is_installed_and_its_members_measured(tercet_wheel, tmp_path,
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE / "project", project, dirs_exist_ok=True)
     tones(project / "sounds")
-    assert re.search(r"^  portable-cpu +usable ", env.run(project, "tercet", "devices"), re.MULTILINE)
+    assert re.search(r"^  portable-cpu +measured ", env.run(project, "tercet", "devices"), re.MULTILINE)
     assert "ai-edge-litert" in env.run(project, "tercet", "devices", "--probe", "portable-cpu")
     first = env.run(project, "tercet", "run")
     assert {"powers shifted", "benchmark shifted-int8 @ portable-cpu"} <= ran(first)

@@ -29,7 +29,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]  # it is not installed on the GPU machine
 
-from lm_gpu import PROMPT, SIZES, STEPS  # noqa: E402  # of the folder that is named above
+from lm_sizes import PROMPT, SIZES, STEPS  # noqa: E402  # of the folder that is named above
 
 WINDOWS, WINDOW_S, TOGETHER_S = 5, 1.0, 15.0
 LIMIT_S = 60  # of a process

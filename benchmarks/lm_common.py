@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from lm_gpu import PROMPT
+from lm_sizes import PROMPT
 
 QUEUED = 8  # prompts that are started before the last of them is waited for
 Side = Callable[[float], list[float]]  # a window of so many seconds: those of each run

@@ -11,8 +11,8 @@ import lm_peer
 import numpy as np
 import torch
 from lm_common import QUEUED, Side, prompt_of, random_weights, settled, timed
-from lm_gpu import BATCHES, PROMPT, ROOM, SIZES, STEPS, THETA
 from lm_sides import Peer
+from lm_sizes import BATCHES, PROMPT, ROOM, SIZES, STEPS, THETA
 
 from tasks.bench.runner.nvml import Gpu
 from tasks.bench.runner.pjrt import Reached, installed_plugin, read, run

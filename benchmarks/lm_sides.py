@@ -10,7 +10,7 @@ from typing import Any
 import lm_peer
 import torch
 from lm_common import QUEUED, prompt_of, random_weights, settled, timed
-from lm_gpu import PROMPT, ROOM, SIZES, STEPS, THETA
+from lm_sizes import PROMPT, ROOM, SIZES, STEPS, THETA
 
 TUNED = {"coordinate_descent_tuning": True}
 TRIES: dict[tuple[str, int], dict[str, Any]] = {

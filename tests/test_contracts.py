@@ -116,6 +116,18 @@ def test_no_modules_import_each_other_in_a_circle():
     graphlib.TopologicalSorter(needs).prepare()
 
 
+def test_no_benchmarks_import_each_other_in_a_circle():
+    """They lie beside each other, and are called by their names alone."""
+    files = {file.stem: file for file in (ROOT / "benchmarks").glob("*.py")}
+    needs = {}
+    for name, file in files.items():
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        taken = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        taken |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        needs[name] = taken & set(files)
+    graphlib.TopologicalSorter(needs).prepare()
+
+
 def test_no_room_needs_one_that_needs_it():
     rooms = {folder.name for folder in (ROOT / "tasks").iterdir() if (folder / "__init__.py").is_file()}
     needs: dict[str, set[str]] = {room: set() for room in rooms}

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.errors import DeviceError, TercetError
+from tasks.scratch import unplaced
 
 LINE = 300  # characters of a program's last words
 
@@ -25,7 +26,7 @@ class Told:
     def last_words(self) -> str:
         """The last line of its complaints, else of its output: the one that says what failed, as a rule."""
         lines = [line.strip() for text in (self.out, self.err) for line in text.splitlines() if line.strip()]
-        return (lines or ["it said nothing"])[-1][:LINE]
+        return unplaced((lines or ["it said nothing"])[-1])[:LINE]
 
 
 def told(

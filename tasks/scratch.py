@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -34,6 +35,12 @@ def scratch(what: str, parent: str | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(owned)
+
+
+def unplaced(text: str) -> str:
+    """Text that names what lay in such folders, without them: they are gone, and are nobody else's business."""
+    temporary = re.escape(tempfile.gettempdir())
+    return re.sub(rf"(?:{temporary}|/[^\s'\"]*)/{PREFIX}[\w-]*/?", "", text)
 
 
 @cache

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from tasks.bench import answers
 from tasks.bench.answers import Answer
 from tasks.errors import DeviceError
 from tasks.process import kill
+from tasks.scratch import unplaced
 
 RUNNER = Path(__file__).with_name("runner")
 RESOURCES = ("runner/__main__.py",)  # of the code that is run there
@@ -70,7 +72,7 @@ def converse(command: list[str], request: dict[str, Any], what: str, *, timeout_
     try:
         out, err = process.communicate(json.dumps(request).encode(), timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise DeviceError(f"{what}: no answer within {timeout_s:g} s; the process was killed") from None
+        raise DeviceError(f"{unplaced(what)}: no answer within {timeout_s:g} s; the process was killed") from None
     finally:
         kill(process)
     return response(what, process.returncode, out, err)
@@ -82,7 +84,8 @@ def response(what: str, code: int, out: bytes, err: bytes) -> Answer:
     Raises:
         DeviceError: see `Session`; the message begins with `what`.
     """
-    said = (err.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    what, told = unplaced(what), unplaced(err.decode(errors="replace"))
+    said = (told.strip().splitlines() or ["it said nothing"])[-1]
     if code < 0:
         name = SIGNALS.get(-code, f"signal {-code}")
         why = "the runtime crashes on it" if name in CRASHES else "not by Tercet"
@@ -98,6 +101,8 @@ def response(what: str, code: int, out: bytes, err: bytes) -> Answer:
         answer = answers.parse(given)
     except ValueError as error:
         raise DeviceError(f"{what}: the runner's answer is not understood: {error}") from None
+    if answer.reason:
+        answer = replace(answer, reason=unplaced(answer.reason))
     if answer.status == "error":
         raise DeviceError(f"{what}: {answer.reason}")
     return answer

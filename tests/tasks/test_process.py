@@ -33,6 +33,11 @@ def test_what_is_no_text_is_told_all_the_same() -> None:
     assert len(done.last_words) == 300
 
 
+def test_the_last_words_name_no_folder_that_was_made_for_a_while() -> None:
+    done = told(python("print('OSError: /tmp/tercet-scratch-vela-x/one.tflite')"), timeout_s=30, what="it")
+    assert done.last_words == "OSError: one.tflite"
+
+
 def test_it_gets_no_input_and_only_the_variables_that_are_given() -> None:
     code = "import os, sys; print(repr(sys.stdin.read()), os.environ.get('MINE'))"
     done = told(python(code), timeout_s=30, what="it", environment={"MINE": "yes"})

@@ -123,3 +123,14 @@ def test_a_folder_that_was_just_made_is_left_alone(temporary: Path) -> None:
     fresh.mkdir()
     with scratch.scratch("test"):
         assert fresh.is_dir()
+
+
+def test_what_is_told_names_no_such_folder(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scratch.scratch("guard") as folder:
+        assert scratch.unplaced(f"cannot read '{folder}/a/model.tflite'") == "cannot read 'a/model.tflite'"
+        assert scratch.unplaced(f"{folder}: it is full") == ": it is full"
+    monkeypatch.setattr(scratch.tempfile, "tempdir", "/my temporary files")
+    assert (
+        scratch.unplaced("of /my temporary files/tercet-scratch-x_1/model.tflite: killed") == "of model.tflite: killed"
+    )
+    assert scratch.unplaced("out/models/baseline: no such file") == "out/models/baseline: no such file"

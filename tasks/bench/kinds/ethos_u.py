@@ -29,7 +29,7 @@ from tasks.formats.schemes import SCHEMES
 from tasks.process import Told, told
 from tasks.published import compiled
 from tasks.records import Energy, Latency, Measurement, Memory
-from tasks.scratch import scratch
+from tasks.scratch import scratch, unplaced
 
 USES = ("ethos-u-vela",)
 TIMEOUT_S = 300
@@ -211,7 +211,7 @@ def _refusal(done: Told, artifact: Path) -> str:
         return f"{cause}crashes with {signal.Signals(-done.code).name}"
     lines = (done.err.strip() or done.out.strip() or "it said nothing").splitlines()
     raised = next((i for i, line in enumerate(lines) if re.match(r"\w+Error: ", line)), len(lines) - 1)
-    return " ".join(" ".join(lines[raised:]).split())
+    return unplaced(" ".join(" ".join(lines[raised:]).split()))
 
 
 def _types(artifact: Path) -> set[str]:

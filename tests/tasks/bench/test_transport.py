@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -9,7 +10,9 @@ import pytest
 
 from tasks.bench import transport
 from tasks.bench.answers import Answer
+from tasks.bench.runner import SCHEMA
 from tasks.errors import DeviceError
+from tasks.scratch import scratch
 
 Build = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).resolve().parents[3]
@@ -102,3 +105,25 @@ def test_a_crash_or_garbage_is_an_error_with_its_last_words(
     monkeypatch.setattr(transport, "START", script)
     with pytest.raises(DeviceError, match=expected):
         ask(request_of("int8", "time"), timeout_s=10)
+
+
+ANSWER = {"schema": SCHEMA, "status": "error", "environment": {}, "reason": "cannot map /var/tercet-scratch-x/a.tflite"}
+
+
+@pytest.mark.parametrize(
+    ("script", "timeout_s", "expected"),
+    [
+        ("import os; os.abort()", 30, "predict of model.tflite: the runner was killed by SIGABRT"),
+        ("raise SystemExit('nothing in /tmp/tercet-scratch-kept-x1/a.npz')", 30, "its last words: nothing in a.npz"),
+        (f"print({json.dumps(ANSWER)!r})", 30, "predict of model.tflite: cannot map a.tflite"),
+        ("import time; time.sleep(60)", 0.1, "predict of model.tflite: no answer within 0.1 s"),
+    ],
+)
+def test_a_reason_names_no_folder_that_was_made_for_a_while(
+    request_of: Build, monkeypatch: pytest.MonkeyPatch, script: str, timeout_s: float, expected: str
+) -> None:
+    monkeypatch.setattr(transport, "START", script)
+    with scratch("guard") as folder, pytest.raises(DeviceError) as refused:
+        ask(request_of("int8", "predict", model=str(folder / "model.tflite")), timeout_s=timeout_s)
+    assert expected in str(refused.value)
+    assert "tercet-scratch" not in str(refused.value)

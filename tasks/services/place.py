@@ -3,8 +3,8 @@
 import json
 import secrets
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tasks import files, paths
@@ -60,6 +60,32 @@ def known() -> Place:
         if not isinstance(values, dict) or not set(names) <= set(values):
             raise TercetError(f"{HOME}/{file}.json: not there, or not whole; `tercet up` makes it where it is absent")
     return Place(home, *found)
+
+
+def moved(place: Place, idle: Iterable[str]) -> Place:
+    """The place, with another port for each of these at which somebody else listens by now; it is kept.
+
+    Args:
+        place: as it was chosen.
+        idle: names of ports at which nothing of the project listens.
+    """
+    taken = [name for name in idle if not _is_free(place.ports[name])]
+    if not taken:
+        return place
+    others = _ports()
+    ports = {**place.ports, **{name: others[name] for name in taken}}
+    files.write_text(place.home / "ports.json", json.dumps(ports, indent=1))
+    return replace(place, ports=ports)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as each:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            each.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 def private(path: Path, text: str) -> None:

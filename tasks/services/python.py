@@ -16,6 +16,8 @@ RETRIED = "500"  # Prefect's answer while its database is away, which its client
 HEARTBEAT_S = 30  # the least that Prefect takes; what ends dead runs waits for three of them
 THEIRS = ("PREFECT_", "MLFLOW_", "AWS_", "PYTHON")  # variables that would have a service be another one
 FLOWS_LIMIT = 1  # of a worker: the outputs of a project are one set
+    30  # for which a process has a message to itself: Prefect's own 5 s are less than the 8 s that it may wait with one
+)
 CHECKED_S = 60  # for which MLflow remembers a password that was right: to check one takes it longer than most answers
 
 
@@ -53,14 +55,16 @@ def mlflow(place: Place) -> Service:
     }
     return _service(
         place, "mlflow", ["mlflow", *words, "--artifacts-destination", "s3://mlflow"], environment,
-        f"http://{place.address('mlflow')}/health",
+        f"http://{place.address('mlflow')}/api/2.0/mlflow/experiments/get?experiment_id=0",
+        f"{USER}:{place.secrets['mlflow']}",
     )  # fmt: skip
 
 
 def server(place: Place) -> Service:
     """Prefect's API and its pages, alone."""
     words = ["server", "start", "--no-services", "--host", HOST, "--port", str(place.ports["prefect"])]
-    return _service(place, "prefect", ["prefect", *words], _prefect(place), f"{_api(place)}/health")
+    asked, user = f"{_api(place)}/admin/version", f"{USER}:{place.secrets['prefect']}"
+    return _service(place, "prefect", ["prefect", *words], _prefect(place), asked, user)
 
 
 def background(place: Place) -> Service:
@@ -119,14 +123,20 @@ def _prefect(place: Place) -> dict[str, str]:
 
 
 def _service(
-    place: Place, name: str, words: list[str], environment: dict[str, str], health: str | None = None
+    place: Place,
+    name: str,
+    words: list[str],
+    environment: dict[str, str],
+    health: str | None = None,
+    user: str | None = None,
 ) -> Service:
+    """Of what asks for a password, `health` is a page that wants it: another program at that port does not know it."""
     ours = {key: value for key, value in os.environ.items() if not key.startswith(THEIRS)}
     path = f"{sysconfig.get_path('scripts')}:{os.environ.get('PATH', os.defpath)}"  # for what they start by its name
     return Service(
         name,
         (sys.executable, "-P", "-m", *words),
         place.home / name,
-        ready=lambda: health is None or answers(health),
+        ready=lambda: health is None or answers(health, user),
         environment=ours | {"PATH": path, "PYTHONSAFEPATH": "1", "DO_NOT_TRACK": "1"} | environment,
     )

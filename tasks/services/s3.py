@@ -28,13 +28,14 @@ def service(place: Place) -> Service:
     ports = {f"{part}.port": place.ports[name] for part, name in parts.items()}
     ports |= {f"{part}.port.grpc": place.ports[f"{name}-grpc"] for part, name in parts.items()}
     sizes = {"master.volumeSizeLimitMB": VOLUME_MB, "volume.max": 0}  # 0: as many as the disk holds
+    alone = {"master.electionTimeout": "1s"}  # there is one master, which need not wait for others to be elected
     off = {
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "master.telemetry": "false",
         "volume.preStopSeconds": 0,
     }  # each is on unless told otherwise
-    words = [f"-{name}={value}" for name, value in (own | ports | sizes | off).items()]
+    words = [f"-{name}={value}" for name, value in (own | ports | sizes | alone | off).items()]
     argv = (program(), "server", "-filer", "-s3", *words)
     return Service("s3", argv, folder, ready=lambda: _answers(place), environment=os.environ | GROWTH)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from tasks import files
 from tasks.errors import TercetError
 from tasks.services import postgres, python, redis, s3
-from tasks.services.place import HOME, Place, known, made, private
+from tasks.services.place import HOME, LISTENING, Place, known, made, moved, private
 from tasks.services.processes import Service, running, start, stop
 
 ENVIRONMENT = HOME / "environment"  # what a shell reads to have its commands use the services
@@ -41,8 +41,10 @@ def start_all() -> Iterator[Service]:
     Raises:
         TercetError: one cannot be had, or does not come up. Those that did stay up.
     """
-    place = made()
+    made()
     with files.locked(HOME / "up"):
+        place = known()  # as another `tercet up` may have left it by now
+        place = moved(place, _idle(place))
         yield from start_stores(place)
         redis.prepare(place)
         python.prepare(place)
@@ -51,6 +53,12 @@ def start_all() -> Iterator[Service]:
             yield service
         lines = [f"export {name}={value}" for name, value in python.clients(place).items()]
         private(ENVIRONMENT.absolute(), "\n".join([*lines, ""]))
+
+
+def _idle(place: Place) -> list[str]:
+    """The ports of what does not run; those that bear no service's name are the store's."""
+    rests = {service.name: running(service) is None for service in every(place)}
+    return [name for name in LISTENING if rests.get(name, rests["s3"])]
 
 
 def begin_worker() -> Service:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -24,6 +26,21 @@ def test_two_at_once_choose_the_same(project):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: place.made(), range(8)))
     assert all(each == found[0] for each in found)
+
+
+def test_a_port_that_somebody_has_taken_is_chosen_anew_unless_it_is_in_use(project):
+    first = place.made()
+    with ExitStack() as taken:
+        for name in ("redis", "filer"):
+            each = taken.enter_context(socket.socket())
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            each.bind((place.HOST, first.ports[name]))
+            each.listen()
+        second = place.moved(first, ["redis", "postgres"])
+    assert second.ports == {**first.ports, "redis": second.ports["redis"]}
+    assert second.ports["redis"] not in first.ports.values()
+    assert place.known() == second
+    assert place.moved(second, ["redis", "filer"]) == second
 
 
 def test_projects_have_secrets_of_their_own(tmp_path, monkeypatch):

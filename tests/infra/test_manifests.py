@@ -103,7 +103,8 @@ def test_every_variable_is_one_that_prefect_or_mlflow_reads():
     places += [ROOT / "tasks" / "services" / "python.py", *MANIFESTS]
     named = set().union(*(variables(path.read_text()) for path in places)) - {"PREFECT_", "MLFLOW_"}
     known = {name.upper() for name in _get_valid_setting_names(Settings)}
-    redis = {f"PREFECT_REDIS_MESSAGING_{name}" for name in ("HOST", "PORT", "DB", "PASSWORD")}  # of prefect-redis
+    of_redis = ("HOST", "PORT", "DB", "PASSWORD", "CONSUMER_MIN_IDLE_TIME")
+    redis = {f"PREFECT_REDIS_MESSAGING_{name}" for name in of_redis}  # of prefect-redis
     mlflow = {name for name in named if name.startswith("MLFLOW_")}
     assert named - mlflow - known - redis == set()
     package = Path(str(next(iter(__import__("mlflow").__path__))))

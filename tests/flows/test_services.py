@@ -19,6 +19,7 @@ DONE_S = 400.0
 OWN = ("out/code/", "out/fingerprints/", "out/sources/")  # what each machine writes for itself, and DVC never caches
 PARTS = ["postgres", "s3", "redis", "mlflow", "prefect", "background", "worker"]
 KEPT = {"secrets.json", "environment", "redis.conf", "s3.json", "credentials", "users.ini"}  # for their owner alone
+MANY = 30
 TOKEN = token_hex(16)  # of the address that is told of failed runs
 pytestmark = [pytest.mark.services, pytest.mark.timeout(900)]
 
@@ -136,6 +137,30 @@ def test_somebody_is_told_of_a_run_that_fails(team, done, hook):
     assert text.startswith("tercet (")
     assert "Failed: " in text
     assert '"<none>' in text
+
+
+FAILING = """
+import asyncio
+from prefect import flow
+
+@flow
+async def failing():
+    raise ValueError("meant")
+
+async def many():
+    await asyncio.gather(*(failing(return_state=True) for _ in range({many})))
+
+asyncio.run(many())
+"""
+
+
+def test_each_of_many_runs_that_fail_together_is_told(team, hook):
+    script = team.clone.root.parent / "failing.py"
+    script.write_text(FAILING.format(many=MANY))
+    team.clone.run("python", str(script))
+    runs = [run["id"] for run in team.runs(flows={"name": {"any_": ["failing"]}})]
+    assert len(runs) == MANY
+    team.wait(lambda: all(any(run in said for _, said in hook[1]) for run in runs), DONE_S)
 
 
 def test_others_are_answered_by_tls_and_with_a_password_alone(team, tmp_path):

@@ -1,15 +1,15 @@
 """Which operator runs at which scheme on which runtime: found out by running models of one operator each.
 
 `python -m flows.operators` probes this machine's runtimes and writes `infra/support.json`, which `tercet devices
---support` shows. A converter may crash on a model, so the models are made by a child process, which goes on behind the
-one that it crashed on.
+--support` shows. What the file has from the same versions is kept, and it is written behind each operator, so that a
+probing that was stopped goes on. A converter may crash on a model, so the models are made by a child process, and
+another one goes on behind the scheme that it crashed on.
 """
 
-import json
-import re
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,8 +27,8 @@ from tasks.formats.schemes import SCHEMES
 from tasks.params import Protocol, Quantize
 from tasks.process import told
 from tasks.quantize import variant as quantization
-from tasks.records import ArtifactCard, Record
-from tasks.scratch import PREFIX, scratch
+from tasks.records import ArtifactCard, Record, read
+from tasks.scratch import scratch, unplaced
 
 if TYPE_CHECKING:
     import tf_keras
@@ -47,8 +47,7 @@ EXAMPLES = 16
 ALLOWED = (
     0.08  # of the output's range, between a runtime and LiteRT's reference kernels: int8 steps, not another result
 )
-CHILD_S = 900
-SCRATCH = re.compile(rf"\S*/{PREFIX}[^/\s]*/")  # where the files lay on the machine that looked: nobody else's business
+CHILD_S = 900  # for the files of one operator
 
 
 class Cell(Record):
@@ -119,76 +118,73 @@ def operators() -> dict[str, Callable[[], "tf_keras.Model"]]:
         "1-d conv": of(sequence, layers.Conv1D(8, 3)),
         "causal 1-d conv": of(sequence, layers.Conv1D(8, 3, padding="causal", dilation_rate=2)),
         "lstm": of(sequence, layers.LSTM(4)),  # one fused operator where the runtime has it
-        "lstm, unrolled": of(sequence, layers.LSTM(4, unroll=True, implementation=1)),  # as the family rnn builds it
+        "unrolled lstm": of(sequence, layers.LSTM(4, unroll=True, implementation=1)),  # as the family rnn builds it
         "gru": of(sequence, layers.GRU(4)),  # a loop
-        "gru, unrolled": of(sequence, layers.GRU(4, unroll=True, implementation=1)),
+        "unrolled gru": of(sequence, layers.GRU(4, unroll=True, implementation=1)),
     }
 
 
-def probe(names: tuple[str, ...] = ()) -> Matrix:
-    """Make every one-operator model at every scheme and run it on every runtime; takes minutes.
+def probe(known: Matrix | None = None) -> Iterator[Matrix]:
+    """Make the one-operator models at each scheme, run them on every runtime, and give the matrix behind each operator.
 
     Args:
-        names: of the operators; none: all.
+        known: what was found before, by any versions; what these versions have found is not asked again.
 
     Raises:
-        DeviceError: the models could not be made.
+        DeviceError: the models of an operator could not be made.
     """
     targets = {runtime: devices.load(name) for runtime, name in RUNTIMES.items()}
-    with scratch("support") as folder:
-        with ThreadPoolExecutor(machine.cpus_allowed()) as pool:
-            work = [
-                pool.submit(_cell, operator, scheme, runtime, device, made)
-                for operator, scheme, made in _made(folder, names)
-                for runtime, device in targets.items()
-            ]
-        cells = [done.result() for done in work]
-    return Matrix(versions=_versions(targets), cells=tuple(cells))
+    versions, schemes = _versions(targets), [scheme for scheme in SCHEMES if converted(scheme)]
+    cells = known.cells if known and known.versions == versions else ()
+    found = {(cell.operator, cell.scheme, cell.runtime): cell for cell in cells}
+    for operator in operators():
+        asked = [s for s in schemes if any((operator, s, runtime) not in found for runtime in RUNTIMES)]
+        for cell in _cells(operator, asked, targets):
+            found[operator, cell.scheme, cell.runtime] = cell
+        places = product(operators(), schemes, RUNTIMES)
+        yield Matrix(versions=versions, cells=tuple(found[place] for place in places if place in found))
 
 
-def _made(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[str, str, Path | str]]:
-    """Each operator and scheme, with the folder of its files or the reason why there is none."""
-    skip: list[str] = []  # what a child crashed on
-    while True:
-        command = [sys.executable, "-P", "-m", "flows.operators", str(folder), json.dumps(names), json.dumps(skip)]
-        done = told(command, timeout_s=CHILD_S, what="making the models of one operator")
+def _cells(operator: str, schemes: list[str], targets: dict[str, Device]) -> list[Cell]:
+    with scratch("support") as folder, ThreadPoolExecutor(machine.cpus_allowed()) as pool:
+        work = [
+            pool.submit(_cell, operator, scheme, runtime, device, made)
+            for scheme, made in _made(folder, operator, schemes).items()
+            for runtime, device in targets.items()
+        ]
+        return [done.result() for done in work]
+
+
+def _made(folder: Path, operator: str, schemes: list[str]) -> dict[str, Path | str]:
+    """The folder of each scheme's files, or the reason why there is none."""
+    made: dict[str, Path | str] = {}
+    while left := [scheme for scheme in schemes if scheme not in made]:
+        command = [sys.executable, "-P", "-m", "flows.operators", str(folder), operator, *left]
+        done = told(command, timeout_s=CHILD_S, what=f"making the models of {operator}")
         begun = [line.removeprefix("begin ") for line in done.out.splitlines() if line.startswith("begin ")]
-        if done.code == 0:
-            break
-        if not begun or begun[-1] in skip:
-            raise DeviceError(f"the models of one operator: {done.last_words}")
-        skip.append(begun[-1])
-    for what in begun + skip:
-        operator, scheme = what.split("/")
-        made = folder / operator / scheme
-        if what in skip:
-            yield operator, scheme, "the converter crashes on it"
-        elif (made / "reason").exists():
-            yield operator, scheme, (made / "reason").read_text(encoding="utf-8")
-        else:
-            yield operator, scheme, made
+        if not begun:
+            raise DeviceError(f"the models of {operator}: {done.last_words}")
+        for scheme in begun:
+            reason = folder / scheme / "reason"
+            made[scheme] = reason.read_text(encoding="utf-8") if reason.exists() else folder / scheme
+        if done.code:
+            made[begun[-1]] = "the converter crashes on it"
+    return made
 
 
-def make(folder: Path, names: list[str], skip: list[str]) -> None:
-    """The child's part: write the files of each operator and scheme, and say on standard output which is begun."""
+def make(folder: Path, operator: str, schemes: list[str]) -> None:
+    """The child's part: write the files of each scheme, and say on standard output which is begun."""
     import tf_keras as keras
 
-    keras.utils.set_random_seed(0)
-    for operator, build in operators().items():
-        if names and operator not in names:
-            continue
-        for scheme in filter(converted, SCHEMES):
-            what, made = f"{operator}/{scheme}", folder / operator / scheme
-            if what in skip:
-                continue
-            print(f"begin {what}", flush=True)  # its output is its interface
-            if made.exists():
-                continue
-            made.mkdir(parents=True)
-            try:
-                _write(made, scheme, build())
-            except (ConversionError, UnsupportedError, ValueError) as error:
-                (made / "reason").write_text(" ".join(str(error).split()), encoding="utf-8")
+    for scheme in schemes:
+        print(f"begin {scheme}", flush=True)  # its output is its interface
+        keras.utils.set_random_seed(0)
+        made = folder / scheme
+        made.mkdir()
+        try:
+            _write(made, scheme, operators()[operator]())
+        except (ConversionError, UnsupportedError, ValueError) as error:
+            (made / "reason").write_text(" ".join(str(error).split()), encoding="utf-8")
 
 
 def converted(scheme: str) -> bool:
@@ -212,8 +208,9 @@ def _write(folder: Path, scheme: str, model: "tf_keras.Model") -> None:
 
 def _cell(operator: str, scheme: str, runtime: str, device: Device, made: Path | str) -> Cell:
     def cell(outcome: Outcome, reason: str | None = None) -> Cell:
-        said = reason and SCRATCH.sub("", reason)
-        return Cell(operator=operator, scheme=scheme, runtime=runtime, outcome=outcome, reason=said)
+        return Cell(
+            operator=operator, scheme=scheme, runtime=runtime, outcome=outcome, reason=reason and unplaced(reason)
+        )
 
     if isinstance(made, str):
         return cell("not converted", made)
@@ -275,13 +272,15 @@ def _versions(targets: dict[str, Device]) -> dict[str, str]:
 
 def main() -> None:
     """Probe this machine, or be the child that makes the models."""
-    if len(sys.argv) == 4:  # the child's words: folder, names, what to skip
+    if sys.argv[1:]:  # the child's words: folder, operator, schemes
         from tasks.training.fit import import_tensorflow
 
         import_tensorflow()
-        make(Path(sys.argv[1]), json.loads(sys.argv[2]), json.loads(sys.argv[3]))
-    else:
-        probe(tuple(sys.argv[1:])).save(paths.SUPPORT)
+        make(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+        return
+    known = read(Matrix, paths.SUPPORT) if paths.SUPPORT.exists() else None
+    for matrix in probe(known):
+        matrix.save(paths.SUPPORT)
 
 
 if __name__ == "__main__":

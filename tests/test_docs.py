@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from flows import support
 from flows.commands import COMMANDS, parser
+from flows.operators import Matrix
+from tasks import paths
 from tasks.params import Params
 from tasks.params.prepare import Prepare
 from tasks.params.training import Train
@@ -47,6 +50,20 @@ def test_the_reference_of_commands_is_what_their_help_says(built):
     for name, about in COMMANDS.items():
         assert f"tercet {name}" in built["commands"]
         assert about.text.split("`")[0] in " ".join(built["commands"].split())
+
+
+def test_the_page_of_what_runs_where_has_each_operator_and_each_reason(built):
+    matrix = Matrix.model_validate_json((ROOT / paths.SUPPORT).read_bytes())
+    page = " ".join(built["support"].split())
+    for cell in matrix.cells:
+        assert f"<p>{cell.operator}</p>" in page, cell.operator
+    for operator, row in support.rows(matrix).items():
+        cells = "".join(
+            f'<td><p><code class="docutils literal notranslate"><span class="pre">{c}</span></code></p></td> '
+            for c in row
+        )
+        assert cells in page, operator
+    assert page.count("scheme int8: the model has a loop, which there are no integers for: gru (GRU)") == 1
 
 
 def commands():

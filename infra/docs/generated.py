@@ -1,7 +1,7 @@
-"""Pages that are made of the code while the documentation is built: the keys of params.yaml, the commands.
+"""Pages that are made while the documentation is built: the keys of params.yaml, the commands, what runs where.
 
-Two directives of MyST, which stand in the pages by themselves: `params` and `commands`. What a key means is the comment
-that stands beside it, or above it, in the code.
+Three directives of MyST, which stand in the pages by themselves: `params`, `commands` and `support`. What a key means
+is the comment that stands beside it, or above it, in the code.
 """
 
 import ast
@@ -20,9 +20,12 @@ from pydantic_core import PydanticUndefined
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from flows import support
 from flows.commands import COMMANDS, parser
-from tasks import params
+from flows.operators import Matrix
+from tasks import params, paths
 from tasks.params.section import Section
+from tasks.records import read
 
 
 def comments(module: ModuleType) -> dict[tuple[str, str], tuple[str, str]]:
@@ -80,6 +83,18 @@ def of_commands() -> str:
     return "\n".join(parts)
 
 
+def of_support() -> str:
+    """Which operator runs at which scheme on which runtime, as Markdown."""
+    matrix = read(Matrix, paths.own_or_packaged(paths.SUPPORT))
+    columns = support.runtimes(matrix)
+    lines = [f"| operator | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for operator, cells in support.rows(matrix).items():
+        lines.append(f"| {operator} | {' | '.join(f'`{cell}`' for cell in cells)} |")
+    marks = ", ".join(f"`{mark}` {outcome}" for outcome, mark in support.MARKS.items())
+    lines += ["", f"{support.legend(matrix).capitalize()}; {marks}; {support.probed(matrix)}.", "", "## Why not", ""]
+    return "\n".join([*lines, *(f"- {_cell(reason)}" for reason in support.reasons(matrix))])
+
+
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "has to be set"
@@ -102,12 +117,12 @@ class Generated(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The nodes of the Markdown."""
-        text = {"params": of_params, "commands": of_commands}[self.name]()
+        text = {"params": of_params, "commands": of_commands, "support": of_support}[self.name]()
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Tell Sphinx of the directives."""
-    for name in ("params", "commands"):
+    for name in ("params", "commands", "support"):
         app.add_directive(name, Generated)
     return {"parallel_read_safe": True}

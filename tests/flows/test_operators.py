@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flows import operators
-from flows.operators import Cell, Matrix
+from flows.operators import RUNTIMES, Cell, Matrix, Outcome
 from flows.support import support as show
 from tasks import paths
 from tasks.bench import devices
@@ -22,10 +22,7 @@ from tasks.records import ArtifactCard
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
-OF_TEXTS_AND_SERIES = (
-    "embedding", "layer norm", "attention", "attention scores", "1-d conv", "causal 1-d conv", "lstm", "lstm, unrolled",
-    "gru", "gru, unrolled", "sigmoid", "tanh", "multiply", "concatenate",
-)  # fmt: skip
+SCHEMED = [scheme for scheme in SCHEMES if operators.converted(scheme)]
 
 
 def golden(folder: Path, name: str) -> Path:
@@ -43,9 +40,7 @@ def golden(folder: Path, name: str) -> Path:
 
 
 def cell(made: Path | str, runtime: str) -> Cell:
-    return operators._cell(
-        "conv", "int8", runtime, devices.parse(ROOT / paths.device(operators.RUNTIMES[runtime])), made
-    )
+    return operators._cell("conv", "int8", runtime, devices.parse(ROOT / paths.device(RUNTIMES[runtime])), made)
 
 
 def test_a_runtime_that_answers_as_the_reference_runs(project: Path, tmp_path: Path) -> None:
@@ -68,36 +63,76 @@ def test_a_refusal_has_its_reason(project: Path, tmp_path: Path) -> None:
     assert "Float32" in str(found.reason)
 
 
+def child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let this be the child that makes the models: `folder` and `schemes` are what it is asked for."""
+    begin = "import pathlib, sys, os\nfolder, schemes = pathlib.Path(sys.argv[1]), sys.argv[3:]\n"
+
+    def run(command: list[str], **options: Any) -> Told:
+        return told([sys.executable, "-c", begin + code, *command[command.index("flows.operators") + 1 :]], **options)
+
+    monkeypatch.setattr(operators, "told", run)
+
+
 def test_what_the_converter_crashes_on_is_named_and_the_rest_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = (
-        "import json, pathlib, sys, os\n"
-        "folder, skip = pathlib.Path(sys.argv[1]), json.loads(sys.argv[3])\n"
-        "for scheme in ('float32', 'int8', 'dynamic'):\n"
-        "    what = 'gru/' + scheme\n"
-        "    if what in skip: continue\n"
-        "    print('begin', what, flush=True)\n"
+    code = (
+        "for scheme in schemes:\n"
+        "    print('begin', scheme, flush=True)\n"
+        "    (folder / scheme).mkdir()\n"
         "    if scheme == 'int8': os.abort()\n"
-        "    (folder / what).mkdir(parents=True, exist_ok=True)\n"
+        "    if scheme == 'float16': (folder / scheme / 'reason').write_text('a loop')\n"
     )
-
-    def run(command: list[str], **options: Any) -> Told:
-        return told([sys.executable, "-c", child, *command[command.index("flows.operators") + 1 :]], **options)
-
-    monkeypatch.setattr(operators, "told", run)
-    made = {f"{operator}/{scheme}": where for operator, scheme, where in operators._made(tmp_path, ("gru",))}
-    assert made == {
-        "gru/float32": tmp_path / "gru/float32",
-        "gru/dynamic": tmp_path / "gru/dynamic",
-        "gru/int8": "the converter crashes on it",
+    child(monkeypatch, code)
+    assert operators._made(tmp_path, "gru", ["float32", "int8", "float16", "dynamic"]) == {
+        "float32": tmp_path / "float32",
+        "int8": "the converter crashes on it",
+        "float16": "a loop",
+        "dynamic": tmp_path / "dynamic",
     }
 
 
 def test_a_child_that_never_begins_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "told", lambda _command, **options: told([sys.executable, "-c", "1/0"], **options))
-    with pytest.raises(DeviceError, match="ZeroDivisionError"):
-        list(operators._made(tmp_path, ()))
+    child(monkeypatch, "1/0")
+    with pytest.raises(DeviceError, match=r"the models of gru: ZeroDivisionError"):
+        operators._made(tmp_path, "gru", ["int8"])
+
+
+def test_what_these_versions_have_found_is_kept_and_the_rest_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def cells(operator: str, schemes: list[str], _: object) -> list[Cell]:
+        asked.extend((operator, scheme) for scheme in schemes)
+        return [cell_of(operator, scheme, runtime, "refused") for scheme in schemes for runtime in RUNTIMES]
+
+    def cell_of(operator: str, scheme: str, runtime: str, outcome: Outcome) -> Cell:
+        return Cell(operator=operator, scheme=scheme, runtime=runtime, outcome=outcome)
+
+    monkeypatch.setattr(operators, "_cells", cells)
+    monkeypatch.setattr(operators, "_versions", lambda _: {"tensorflow": "2"})
+    whole = [cell_of("gru", "int8", runtime, "runs") for runtime in RUNTIMES]
+    part = [cell_of("gru", "dynamic", "litert", "runs"), cell_of("no longer asked", "int8", "litert", "runs")]
+    known = Matrix(versions={"tensorflow": "2"}, cells=(*part, *whole))
+    every = list(product(operators.operators(), SCHEMED, RUNTIMES))
+
+    *_, found = operators.probe(known)
+    assert [(cell.operator, cell.scheme, cell.runtime) for cell in found.cells] == every
+    assert {(cell.operator, cell.scheme) for cell in found.cells if cell.outcome == "runs"} == {("gru", "int8")}
+    assert len(asked) == len(every) // len(RUNTIMES) - 1
+    asked.clear()
+    assert next(operators.probe(found)) == found
+    *_, same = operators.probe(found)
+    assert (same, asked) == (found, [])
+    *_, other = operators.probe(known.model_copy(update={"versions": {"tensorflow": "1"}}))
+    assert {cell.outcome for cell in other.cells} == {"refused"}
+
+
+def test_what_is_found_is_whole_behind_each_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "_cells", lambda operator, schemes, _: [
+        Cell(operator=operator, scheme=schemes[0], runtime="litert", outcome="runs")
+    ])  # fmt: skip
+    counts = [len(matrix.cells) for matrix in operators.probe()]
+    assert counts == list(range(1, len(operators.operators()) + 1))
 
 
 def test_the_matrix_is_shown_with_every_reason_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,10 +152,10 @@ def test_the_matrix_is_shown_with_every_reason_once(project: Path, capsys: pytes
     assert "●●" in out
     assert "––" in out
     assert out.count("no kernel") == 1
-    assert "other: no kernel (conv float32, conv int8)" in out
+    assert "other: no kernel (float32: conv; int8: conv)" in out
 
 
-def test_the_stored_matrix_is_of_the_versions_that_are_locked_and_has_what_texts_and_series_need() -> None:
+def test_the_stored_matrix_is_whole_and_of_the_versions_that_are_locked() -> None:
     matrix = Matrix.model_validate_json((ROOT / paths.SUPPORT).read_bytes())
     locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert [
@@ -128,10 +163,7 @@ def test_the_stored_matrix_is_of_the_versions_that_are_locked_and_has_what_texts
     ] == []
     assert {cell.outcome for cell in matrix.cells} > {"runs", "refused"}
     found = [(cell.operator, cell.scheme, cell.runtime) for cell in matrix.cells]
-    assert len(set(found)) == len(found)
-    schemes = [scheme for scheme in SCHEMES if operators.converted(scheme)]
-    assert set(found) > set(product(OF_TEXTS_AND_SERIES, schemes, operators.RUNTIMES))
-    assert {operator for operator, *_ in found} < set(operators.operators())
+    assert found == list(product(operators.operators(), SCHEMED, RUNTIMES))
     assert json.loads((ROOT / paths.SUPPORT).read_text(encoding="utf-8"))["schema_version"] == 1
 
 

@@ -21,7 +21,7 @@ class Simple(Section):
 
 
 class NearestClassMean(Simple):
-    """The class whose mean is the nearest."""
+    """The class whose mean is the nearest; of a reconstruction the mean of what is normal."""
 
     method: Literal["nearest-class-mean"]
 

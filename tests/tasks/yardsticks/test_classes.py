@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import optimize, special
+from scipy.spatial.distance import cdist
+from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestCentroid
 
 from tasks.errors import DataError
 from tasks.examples import Arrays, dataset
 from tasks.examples import rows as flat
-from tasks.examples.dataset import LABEL, Spec, TensorSpec, Values
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, Spec, TensorSpec, Values
 from tasks.members import YARDSTICKS
 from tasks.params.yardstick import Logistic, NearestClassMean, Trees
+from tasks.quality.score import score
 
 RNG = np.random.default_rng(0)
 SECTIONS = {
@@ -49,6 +52,18 @@ def test_the_nearest_mean_is_that_of_scikit_learn(three: tuple[Arrays, Arrays]) 
     train, judged = three
     known = NearestCentroid().fit(train.inputs["numbers"], train.targets[LABEL]).predict(judged.inputs["numbers"])
     np.testing.assert_array_equal(answers("nearest-class-mean", train, judged).argmax(axis=1), known)
+
+
+def test_of_a_reconstruction_it_is_the_mean_of_what_is_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that an example is the more anomalous the farther it lies from there."""
+    told(monkeypatch, Spec({"image": TensorSpec((2, 3, 1), "float32")}, ("good", "bad"), "reconstruction"))
+    train, x = RNG.normal(3, 1, (50, 2, 3, 1)).astype("f4"), RNG.normal(size=(20, 2, 3, 1)).astype("f4")
+    judged = Arrays({"image": x}, {LABEL: np.arange(20) % 2, RECONSTRUCTION: x})
+    found = answers("nearest-class-mean", Arrays({"image": train}, {LABEL: np.zeros(50, np.int64)}), judged)
+    assert found.shape == x.shape
+    far = cdist(x.reshape(20, 6), [train.reshape(50, 6).mean(axis=0)])[:, 0]
+    known = roc_auc_score(judged.targets[LABEL], far)
+    assert score(found.astype("f4"), judged, "default", "test").value == pytest.approx(known)
 
 
 def test_logistic_regression_has_the_least_penalized_loss(three: tuple[Arrays, Arrays]) -> None:

@@ -67,5 +67,6 @@ def test_sst2_reaches_its_accuracy_and_keeps_it_in_int8(project, data, quiet_ser
     runs = [scores("text-bow", data / "sst2", seed, ("fp32", "dynamic")) for seed in SEEDS]
     mean = {variant: fmean(run[variant][0].value for run in runs) for variant in ("fp32", "dynamic")}
     print(f"mean accuracy {mean}, single {[{v: run[v][0].value for v in mean} for run in runs]}")  # noqa: T201  # the figures are what one runs this for
+    assert all(run["fp32"][0].n == 872 for run in runs)
     assert mean["fp32"] >= 0.79
     assert all(abs(run["dynamic"][0].value - run["fp32"][0].value) <= 0.003 for run in runs)

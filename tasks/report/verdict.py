@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from tasks.formats.schemes import SCHEMES
 from tasks.intervals import Kind
-from tasks.records import Beside, Control, Measurement, Row, Subject, notation
+from tasks.records import Beside, Control, Measurement, Row, Score, Subject, notation
 from tasks.report.causes import causes
 from tasks.report.others import others
 
@@ -13,6 +14,7 @@ LIMITS = {
     "caches": "much of it comes from caches",
     "compute": "its arithmetic or its calls take longer than its bytes",
 }
+LOSSY = 0.02  # of a share, that integers throughout lose against the reference
 SIGNIFICANT = 0.05  # the p-value of the metric's paired test, raised by Holm for all variants of the device
 
 
@@ -41,7 +43,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
         clauses += [_control(row, row.control)] if row.control else []
     clauses += [yardstick(row, each) for each in row.yardsticks]
     text = "; ".join(clauses)
-    reasons = [*causes(row, device, subject), *others(row, device), *_bound(m), *_flags(row)]
+    reasons = [*causes(row, device, subject), *others(row, device), *_bound(m), *_lossy(row, base), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
 
 
@@ -79,8 +81,8 @@ def _interval(low: float | None, high: float | None, kind: Kind) -> str:
 
 
 def _quality(row: Row, base: Subject) -> str:
-    test = next((s for s in base.evaluation.scores if s.split == "test" and s.kernels == "default"), None)
-    if test is None or test.metric != row.metric:
+    test = _test(row, base)
+    if test is None:
         return f"{row.metric} not compared"
     paired, change = row.paired, _change(row, test.value)
     if paired is None:
@@ -92,6 +94,12 @@ def _quality(row: Row, base: Subject) -> str:
     if p_value < SIGNIFICANT:
         return f"{row.metric} {change} ({told})"
     return f"no significant change of {row.metric} ({change}, {told})"
+
+
+def _test(row: Row, base: Subject) -> Score | None:
+    """What the reference has on the test split; None where it is another metric's."""
+    scores = (s for s in base.evaluation.scores if s.split == "test" and s.kernels == "default")
+    return next((score for score in scores if score.metric == row.metric), None)
 
 
 def _change(row: Row, other: float) -> str:
@@ -144,6 +152,19 @@ def _bound(m: Measurement) -> list[str]:
     share = about["read_gb_s"] / about["memory_gb_s"]
     told = f"a token reads {about['read_gb_s']:.3g} GB/s, {share:.0%} of what this memory gives"
     return [f"{told}: {LIMITS[about['bound']]}"]
+
+
+def _lossy(row: Row, base: Subject | None) -> list[str]:
+    """Integers throughout that cost much, whether or not so few examples can tell it from chance."""
+    test = _test(row, base) if base else None
+    scheme = SCHEMES.load(row.scheme)
+    if test is None or row.quality is None or row.unit != "share" or not scheme.static:
+        return []
+    if row.gain(row.quality, test.value) >= -LOSSY:
+        return []
+    some = ", and `max_quality_drop` the layers that lose most" if "max_quality_drop" in scheme.takes else ""
+    lost = f"more than {100 * LOSSY:g} points of {row.metric} are lost, with integers throughout"
+    return [f"lossy: {lost}: scheme `dynamic` keeps activations in floats{some}"]
 
 
 def _flags(row: Row) -> list[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
 from tasks.records.figures import FIGURES
-from tasks.report import causes
+from tasks.report import causes, verdict
 from tasks.ship import speed
 from tests.phases import changed
 
@@ -109,6 +109,36 @@ def test_estimates_are_compared_with_the_first_that_runs_and_say_so(comparison: 
     assert told["fp32"] == "Unsupported: the NPU runs integers only; fp32 is float32."
     assert told["int16x8"].startswith("Invalid: 2 of 9 operators fall back to the CPU")
     assert "No faster" not in told["pruned80-int8"]
+
+
+def test_integers_that_lose_more_than_two_points_are_told(comparison: Comparison) -> None:
+    """Of 360 examples int8 has one more wrong than fp32, and the chain 17."""
+    told = verdicts(comparison, "host-cpu")
+    lossy = [variant for variant, said in told.items() if "Lossy: more than 2 points of accuracy are lost" in said]
+    assert lossy == ["pruned80-clustered16-int8"]
+    assert "Lossy" in verdicts(comparison, "ethos-u55-128")["pruned80-clustered16-int8"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "quality", "lossy"),
+    [
+        ("int8", 0.949, True),
+        ("int16x8", 0.949, True),
+        ("dynamic", 0.949, False),
+        ("int8", 0.951, False),
+        ("int8", 1.0, False),
+    ],
+)
+def test_only_integers_throughout_are_lossy(make: SimpleNamespace, scheme: str, quality: float, lossy: bool) -> None:
+    """Even where the examples are too few to tell it from chance."""
+    base = make.subject("fp32")
+    (score,) = (s for s in base.evaluation.scores if s.split == "test" and s.kernels == "default")
+    evaluation = base.evaluation.model_copy(update={"scores": (score.model_copy(update={"value": 0.97}),)})
+    (row,) = make.comparison([make.on_host("int8", "host-cpu")]).rows
+    row = row.model_copy(update={"scheme": scheme, "quality": quality})
+    base = base.model_copy(update={"evaluation": evaluation})
+    assert bool(verdict._lossy(row, base)) is lossy
+    assert verdict._lossy(row, None) == []
 
 
 def test_noise_is_told(comparison: Comparison) -> None:

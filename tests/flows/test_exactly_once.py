@@ -18,9 +18,10 @@ from tests import services
 EVERY_S = 5
 OFTEN, CONTROL = 60, 12  # times: for five minutes, and for one
 SOON_S = 30  # for the deployment to be known
+AHEAD_S = 330  # of what begins within 300 s of being scheduled Prefect tells too late for a test (infra/docs/team.md)
 LIMIT = 3  # runs at once of each worker
 MARGIN_S = 900.0  # for what has fired to end, too
-HEARD_S = 20  # for what is said of the last ones
+HEARD_S = 180  # for what is said of the last ones
 ROUND = re.compile(r"Scheduled \d+ runs\.")  # what a pass of the scheduler says
 BEAT = """
 from pathlib import Path
@@ -90,7 +91,7 @@ def alone(key):
     )  # fmt: skip
 
 
-def phase(pairs, name, often, *, shared):
+def phase(pairs, name, often, soon_s, *, shared):
     """What has happened when a schedule of so many times has fired, and all that it started has ended."""
     beat = pairs.clone.root.parent / name
     beat.mkdir(mode=0o755)
@@ -103,13 +104,15 @@ def phase(pairs, name, often, *, shared):
             ended.callback(stop, service)
             start(service)
         team.wait(lambda: team.ask("/work_pools/local"), MARGIN_S)
-        first = datetime.now(UTC) + timedelta(seconds=SOON_S)
+        first = datetime.now(UTC) + timedelta(seconds=soon_s)
         rule = f"DTSTART:{first:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=SECONDLY;INTERVAL={EVERY_S};COUNT={often}"
         pairs.clone.run("python", str(beat / "deploy.py"), name, str(beat), rule, address)
         before, began = rounds(team, name), time.monotonic()
-        runs = team.wait(lambda: over(team, name, often), often * EVERY_S + MARGIN_S)
+        runs = team.wait(lambda: over(team, name, often), soon_s + often * EVERY_S + MARGIN_S)
         passes = (rounds(team, name) - before) / (time.monotonic() - began)
-        time.sleep(HEARD_S)
+        end = time.monotonic() + HEARD_S
+        while len({text for _, text in heard}) < often and time.monotonic() < end:
+            time.sleep(1)
     due = [first.replace(microsecond=0) + timedelta(seconds=EVERY_S * number) for number in range(often)]
     assert sorted(datetime.fromisoformat(run["expected_start_time"]) for run in runs) == due
     records = Counter(line.split()[0] for line in (beat / "record").read_text().splitlines())
@@ -128,16 +131,23 @@ def over(team, name, often):
     return len(ended) >= often and len(ended) == len(found) and found
 
 
+def traces(pairs, runs):
+    """What the processes have said of these runs."""
+    lines = [line for path in pairs.place.home.glob("**/log") for line in path.read_text().splitlines()]
+    return "\n".join(line for line in lines if any(run in line for run in runs))
+
+
 def test_every_firing_runs_once_and_redis_divides_the_work(pairs):
-    with_redis = phase(pairs, "shared", OFTEN, shared=True)
-    without = phase(pairs, "control", CONTROL, shared=False)
+    with_redis = phase(pairs, "shared", OFTEN, AHEAD_S, shared=True)
+    without = phase(pairs, "control", CONTROL, SOON_S, shared=False)
     for name, each in (("with Redis", with_redis), ("without", without)):
         figures = len(each.runs), len(each.records), sum(each.heard.values()), each.passes
         log.info("%s: %d runs, %d ran, %d told, %.2f passes a second", name, *figures)
     for each in (with_redis, without):  # the database lets no time fire twice
         assert {run["state_type"] for run in each.runs} == {"COMPLETED"}
         assert each.records == dict.fromkeys((run["id"] for run in each.runs), 1)
-    assert with_redis.heard  # not once each: what a process holds for 5 s, Redis hands to the other one, too
-    assert set(with_redis.heard) <= set(with_redis.records)
+    unheard = set(with_redis.records) - set(with_redis.heard)
+    assert not unheard, traces(pairs, unheard)
+    assert set(with_redis.heard) == set(with_redis.records)
     assert not without.heard  # what one process of the server says the others do not hear
     assert without.passes > 1.6 * with_redis.passes  # and each does all work by itself

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from tasks.services import place, python
+from tasks.services.processes import start, stop
 from tests import services
 from tests.disks import disk, resize
 
@@ -226,6 +229,33 @@ def test_two_that_collide_do_not_meet(team, stale):
     assert sorted(ended[:2]) in (["CANCELLED", "COMPLETED"], ["COMPLETED", "COMPLETED"]), team.logs()
     assert ended[2] == "COMPLETED"
     assert_next_completes(team)
+
+
+def test_a_second_worker_in_a_project_lets_no_two_runs_meet(team, stale, monkeypatch):
+    monkeypatch.chdir(team.clone.root)
+    with second_worker(place.known()):
+        run = team.start("nightly")
+        running(team, run)
+        other = team.start("weekly")
+        assert over(team, other) == "FAILED", team.logs()
+        assert "is at work in" in message(team, other)
+        assert "nothing was changed" in message(team, other)
+        assert over(team, run) == "COMPLETED", team.logs()
+    assert_next_completes(team)
+
+
+@contextmanager
+def second_worker(made):
+    """Another worker of the same pool, in the same project."""
+    with socket.socket() as probe:
+        probe.bind((place.HOST, 0))
+        ports = {**made.ports, "worker": probe.getsockname()[1]}
+    service = python.worker(replace(made, home=made.home / "second", ports=ports))
+    start(service)
+    try:
+        yield
+    finally:
+        stop(service)
 
 
 def test_a_disk_that_is_full_in_a_run_loses_nothing(make_clone):

@@ -140,5 +140,6 @@ def _service(
         (sys.executable, "-P", "-m", *words),
         place.home / name,
         ready=lambda: health is None or answers(health, user),
-        environment=ours | {"PATH": path, "PYTHONSAFEPATH": "1", "DO_NOT_TRACK": "1"} | environment,
+        # COLUMNS: of the lines that they print, the last is told where one does not start
+        environment=ours | {"PATH": path, "PYTHONSAFEPATH": "1", "DO_NOT_TRACK": "1", "COLUMNS": "200"} | environment,
     )

@@ -19,9 +19,9 @@ def check() -> None:
     Raises:
         ParamsError: one does not, as after an update of Tercet; the message says which, and where it is right.
     """
-    right = paths.packaged(GRAPH)
-    if GRAPH.read_bytes() == right.read_bytes():
+    if is_ours():
         return
+    right = paths.packaged(GRAPH)
     whole, wanted = read_yaml(GRAPH), read_yaml(right)
     if [each for each in wanted["vars"] if each not in (whole.get("vars") or ())]:
         raise ParamsError(f"{GRAPH}: vars: this Tercet wants `{wanted['vars']}`; {MEND} {right}")
@@ -31,6 +31,11 @@ def check() -> None:
             more = f" (and {len(lacking) - 1} more)" if lacking[1:] else ""
             said = f"{GRAPH}: {name}: this Tercet wants `{' '.join(lacking[0])}`{more}"
             raise ParamsError(f"{said}; {MEND} {right}")
+
+
+def is_ours() -> bool:
+    """Whether it is that of this Tercet to the byte, with nothing added."""
+    return GRAPH.read_bytes() == paths.packaged(GRAPH).read_bytes()
 
 
 def _said(stage: Any) -> set[tuple[str, str]]:

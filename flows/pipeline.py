@@ -44,6 +44,11 @@ ONCE = "what cannot be made as params.yaml asks fails this run alone; later ones
 log = logging.getLogger(__name__)
 
 
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="all before has ended")
+def quiet() -> None:
+    """What measurements here wait for: nothing, once all else has ended."""
+
+
 class Graph:
     """Submits stages by name and remembers what became of each."""
 
@@ -54,6 +59,7 @@ class Graph:
         self.carriers = carriers
         self.progress = Progress(stale, again)
         self.futures: dict[str, Future] = {}
+        self._awaited: tuple[Sequence[Future], list[Any]] = (), []
 
     def submit(
         self,
@@ -66,13 +72,19 @@ class Graph:
         """Start a stage when all of `after` have succeeded and all of `once_ended` have ended, however."""
         carry, lane = self.carriers.of(name, *keys)
         task = stage(name, *keys, label=label, progress=self.progress, carry=carry)
-        needs = [*after, *(allow_failure(future) for future in once_ended)]
+        needs = [*after, *self._once(once_ended)]
         busy = self.project.names[(name, *keys)] in self.progress.stale
         turn = lanes.Turn(lane, after[-1]) if after and busy else None
         self.futures[label] = task.submit(self.project, wait_for=[*needs, *([turn] if turn else [])])
         if turn:
             turn.end_with(self.futures[label])
         return self.futures[label]
+
+    def _once(self, ended: Sequence[Future]) -> list[Any]:
+        """What to wait for until all of these have ended: one task, as each of n stages would else name n others."""
+        if len(ended) > 1 and self._awaited[0] is not ended:
+            self._awaited = ended, [quiet.submit(return_state=False, wait_for=list(map(allow_failure, ended)))]
+        return self._awaited[1] if len(ended) > 1 else [allow_failure(future) for future in ended]
 
     def failures(self) -> dict[str, str | None]:
         """Wait for everything submitted; why each stage that is not done failed, or None where it could not start."""
@@ -195,14 +207,27 @@ def compress(graph: Graph, settings: Params) -> dict[str, Future]:
 
 
 def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> None:
-    """Every variant on every device: estimates first, as a measurement starts when nothing else runs any more."""
-    for device in devices.estimates_first(settings.benchmark.devices):
-        measured = devices.here(device)
-        before = list(graph.futures.values()) if measured else []
-        known = graph.submit("fingerprint", device, label=f"fingerprint {device}")
-        for variant, reference in references(settings).items():
+    """Every variant on every device: estimates first, as a measurement here starts when nothing else runs any more.
+
+    What is not measured here goes variant by variant: the pairs of one device, which wait for each other, would keep
+    every thread from those of the others.
+    """
+    named = devices.estimates_first(settings.benchmark.devices)
+    here = [device for device in named if devices.here(device)]
+    _pairs(graph, settings, artifacts, named[: len(named) - len(here)], [])
+    for device in here:
+        _pairs(graph, settings, artifacts, [device], list(graph.futures.values()))
+
+
+def _pairs(
+    graph: Graph, settings: Params, artifacts: dict[str, Future], named: Sequence[str], before: Sequence[Future]
+) -> None:
+    """Every variant on these devices, once all of `before` have ended."""
+    looked = {device: graph.submit("fingerprint", device, label=f"fingerprint {device}") for device in named}
+    for variant, reference in references(settings).items():
+        for device in named:
             label = f"benchmark {variant} @ {device}"
-            after = [artifacts[variant], known, artifacts[reference]]
+            after = [artifacts[variant], looked[device], artifacts[reference]]
             graph.submit("benchmark", variant, device, label=label, after=after, once_ended=before)
 
 

@@ -24,6 +24,7 @@ from tasks.training import fit
 if TYPE_CHECKING:
     from flows.stale import Work
 
+MANY = 2000  # pairs, of which a terminal has no use
 TENSORFLOW = ("train", "compress", "quantize")  # what the names of the stages begin with that import it
 
 
@@ -120,7 +121,11 @@ def _show(chosen: Part) -> None:
         from tasks.report.gather import gather
 
         table.show(gather(chosen.settings))
-    elif (paths.REPORT / "comparison.json").exists():
+    elif not (paths.REPORT / "comparison.json").exists():
+        return
+    elif (pairs := len(chosen.settings.quantize) * len(chosen.settings.benchmark.devices)) > MANY:
+        print(f"{pairs} pairs: `tercet compare --device NAME` shows those of one, {paths.REPORT / 'index.html'} all")
+    else:
         from flows.compare import Asked, compare
 
         compare(Asked())

@@ -3,31 +3,38 @@
 `dvc repro` runs a stage as a command. Here DVC runs the same stage (its locks, its cache, its `dvc.lock`), but the
 command's function is called in this process, so TensorFlow is imported once and not once a stage. For that, one
 function of DVC is replaced, `dvc.stage.run.cmd_run`; its version is pinned, and its signature checked below. Where it
-has another one, or `TERCET_IN_PROCESS=0` says so, commands run as commands: slower, and otherwise the same.
+has another one, or `TERCET_IN_PROCESS=0` says so, commands run as commands: slower, and otherwise the same. Another
+one is answered from memory: `read_param_file`, which parses all of params.yaml for each stage (`dvc_params.py`).
 """
 
 import inspect
-import itertools
 import logging
 import os
 import shlex
-import shutil
 import sysconfig
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, Self
 
 import dvc.stage.run
-from dvc.dvcfile import Lockfile
+from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException
+from dvc.parsing import EntryDefinition, MatrixDefinition, split_group_name
+from dvc.parsing.interpolate import to_str
 from dvc.repo import Repo
 from dvc.scm import SCMError
+from dvc.stage.serialize import to_lockfile
+from dvc.utils.serialize import load_yaml
 
-from flows import repair
-from tasks import dvc_lock, signals
+from flows import repair, seen
+from flows.graph import GRAPH, is_ours
+from flows.start import dvc_params, dvc_yaml
+from tasks import dvc_lock, paths, signals
 from tasks.dvc_lock import LOCK
 from tasks.errors import TercetError
 from tasks.files import replaced
@@ -37,6 +44,7 @@ from tasks.stages import call
 Outcome = Literal["ran", "restored", "up to date"]
 Carry = Callable[[Any, list[str]], None]  # a stage of DVC, and the words of its command
 LET_GO_S = 1.0
+PLACES = (GRAPH, paths.SEEDS / GRAPH)  # files of stages that a run has
 COMMAND = ["tercet", "stage"]
 TAKES = ["stage", "dry", "run_env"]  # what `cmd_run` is called with, so far
 _turn: ContextVar["_Turn | None"] = ContextVar("_turn", default=None)
@@ -90,11 +98,14 @@ def _with_ours() -> str:
 
 
 dvc.stage.run.cmd_run = _call_in_process
+dvc_params.remember()
 DVC = Lock()  # it is not made for threads, and those that wait for its own lock look for it twice a second
 
 
 class Project:
     """The stages of one run, as params.yaml, dvc.yaml and dvc.lock have them when it begins.
+
+    Each becomes an object of DVC's when its turn comes: it takes a millisecond, and there may be tens of thousands.
 
     A context whose end writes dvc.lock, once: DVC takes seconds to parse and write a long one. A kill before it loses
     nothing: the outputs are in DVC's cache, and its run cache restores them. A kill while it is written leaves the old
@@ -105,16 +116,14 @@ class Project:
     """
 
     def __init__(self) -> None:
-        self._done: list[Any] = []  # stages whose entries dvc.lock does not have yet
+        self._done: dict[str, dict[str, Any]] = {}  # entries that dvc.lock does not have yet, by dvc.yaml
         try:
             self._repo = _repo()
             with self._repo.lock:
-                self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
+                self._stages = _defined(self._repo)
+                self.names = _names(self._stages)
         except DvcException as error:
             raise _cause("dvc.yaml", error) from error
-        commands = {name: shlex.split(s.cmd) for name, s in self._stages.items() if isinstance(s.cmd, str)}
-        # the name in dvc.yaml by the words that the command ends in: ("benchmark", "int8", "host-cpu")
-        self.names = {tuple(words[len(COMMAND) :]): name for name, words in commands.items()}
 
     def __enter__(self) -> Self:
         signals.before_end(self._let_go)
@@ -126,11 +135,11 @@ class Project:
     def write(self) -> None:
         """Write what dvc.lock does not have yet."""
         with DVC:
-            stages, self._done = sorted(self._done, key=lambda stage: str(stage.addressing)), []
-            if stages:
+            entries, self._done = self._done, {}
+            if entries:
                 with self._repo.lock:
-                    for path, own in itertools.groupby(stages, key=lambda stage: str(stage.path)):
-                        _write(self._repo, Path(os.path.relpath(path)).with_name(LOCK.name), list(own))
+                    for path, own in entries.items():
+                        _write(self._repo, Path(os.path.relpath(path)).with_name(LOCK.name), own)
 
     def _let_go(self) -> None:
         if DVC.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
@@ -151,17 +160,15 @@ class Project:
         """
         turn = _Turn(carry)
         token = _turn.set(turn)
-        before: list[tuple[Any, Any]] = []
         try:
-            stage = self._stages[name]
-            before += [(dep, dep.hash_info) for dep in stage.deps]
-            with DVC, stage.repo.lock:
+            with DVC, self._repo.lock:
+                stages, own = self._stages[name]
+                # anew for each try: this one will have noted what there is now, and another would find nothing changed
+                stage = stages[own]
                 done = stage.reproduce(force=force)
                 if done:
-                    self._done.append(done)
+                    self._done.setdefault(str(done.path), {}).update(to_lockfile(done))
         except Exception as error:  # the boundary: whatever a stage or DVC raises, the flow gets one line
-            for dep, info in before:  # DVC has noted what they are now: another try would find nothing changed, and
-                dep.hash_info = info  # take the old outputs for what the new dependencies give
             raise _cause(name, error) from error
         finally:
             _turn.reset(token)
@@ -170,41 +177,100 @@ class Project:
         return "restored" if done else "up to date"
 
 
-def _write(repo: Any, lock: Path, stages: list[Any]) -> None:
+def _write(repo: Any, lock: Path, entries: dict[str, Any]) -> None:
     """Write the stages' entries into the dvc.lock of their file, which is the old one until the new one is whole."""
-    with replaced(lock) as temporary:
-        if lock.exists():
-            shutil.copyfile(lock, temporary)
-        Lockfile(repo, str(temporary)).dump_stages(stages)
+    content: dict[str, Any] = load_yaml(str(lock)) if lock.exists() else {"schema": "2.0"}
+    content.setdefault("stages", {}).update(sorted(entries.items()))
+    with replaced(lock) as temporary, temporary.open("w", encoding="utf-8") as file:
+        dvc_yaml.dump(content, file)
     repo.scm_context.track_file(str(lock))
     dvc_lock.keep()
+
+
+def _defined(repo: Any) -> dict[str, tuple[Any, str]]:
+    """What makes each stage when it is asked for, by name: the stages of its file, and its name there."""
+    found: dict[str, tuple[Any, str]] = {}
+    for place in (place for place in PLACES if place.exists()):
+        stages = load_file(repo, str(place.absolute())).stages
+        found |= {own if place == GRAPH else f"{place}:{own}": (stages, own) for own in stages}
+    return found
+
+
+def _names(defined: dict[str, tuple[Any, str]]) -> dict[tuple[str, ...], str]:
+    """The name in dvc.yaml by the words that a stage's command ends in: ("benchmark", "int8", "host-cpu").
+
+    Behind the first are the names that a stage is fanned out over, as `graph.check` sees to.
+    """
+    found: dict[tuple[str, ...], str] = {}
+    for name, (stages, own) in defined.items():
+        group, key = split_group_name(own)
+        definition = stages.resolver.definitions[group]
+        keys: Iterable[str] = [key] if key else []
+        if isinstance(definition, MatrixDefinition):
+            keys = map(to_str, definition.normalized_iterable[key].values())
+        made = definition.definition if isinstance(definition, EntryDefinition) else definition.template
+        if isinstance(command := made.get("cmd"), str):  # a list of them is none of ours
+            found[*_before_keys(command), *keys] = name
+    return found
+
+
+@cache
+def _before_keys(command: str) -> tuple[str, ...]:
+    """The words of ours before those that a stage is fanned out over."""
+    return tuple(takewhile(lambda word: "${" not in word, shlex.split(command)[len(COMMAND) :]))
 
 
 def stale(known: Collection[str] = ()) -> set[str]:
     """The names of all stages that a run would have to look at: those changed and all that hang from them.
 
-    What a kill has left broken is put right before.
+    What a kill has left broken is put right before. Where all is as when DVC last found nothing, it is not asked.
 
     Args:
         known: stages whose outputs are what they will be: of those that hang from them, DVC's answer for each is right.
     """
-    import networkx
-
     try:
         repo = _repo()
         repair.mend(repo)
-        changed = repo.status() if LOCK.exists() else None
-        with repo.lock:
-            graph = repo.index.graph  # an edge leads from a stage to what it needs
-            stages = {stage.addressing: stage for stage in graph}
-            if changed is None:  # nothing has ever run: no need to look at each
-                return set(stages)
-            found = set(changed)
-            for name in (name for name in changed if name.partition("@")[0] not in known):
-                found |= {stage.addressing for stage in networkx.ancestors(graph, stages[name])}
+        now = seen.state(Path(repo.cache.local.path))
+        if now and now == seen.known():
+            return set()
+        found = _ask(repo, known)
     except DvcException as error:
         raise _cause("dvc status", error) from error
+    if not found:
+        seen.keep(now)
     return found
+
+
+def _ask(repo: Any, known: Collection[str]) -> set[str]:
+    """What `stale` returns, by DVC."""
+    if not is_ours():
+        with repo.lock:
+            repo.index.check_graph()  # what one adds may contradict itself
+    if not LOCK.exists():  # nothing has ever run: no need to look at each
+        return set(_defined(repo))
+    changed = set(repo.status())
+    if all(name.partition("@")[0] in known for name in changed):
+        return changed
+    with repo.lock:
+        return _with_all_behind(repo.index.graph, changed, known)
+
+
+def _with_all_behind(graph: Any, changed: set[str], known: Collection[str]) -> set[str]:
+    """The changed stages, and all that hang from those that are not known; each is come by once.
+
+    Args:
+        graph: of DVC's stages: an edge leads from one to what it needs.
+        changed: by name.
+        known: stages, likewise, without what they are fanned out over.
+    """
+    waiting = [s for s in graph if s.addressing in changed and s.addressing.partition("@")[0] not in known]
+    seen = set(waiting)
+    while waiting:
+        behind = set(graph.predecessors(waiting.pop())) - seen
+        seen |= behind
+        waiting += behind
+    return changed | {stage.addressing for stage in seen}
 
 
 def _repo() -> Any:

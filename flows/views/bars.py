@@ -7,9 +7,9 @@ its kind. It is nothing that a result hangs from.
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from statistics import mean
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Never, Self
 
@@ -23,6 +23,7 @@ TOOK = paths.STATE / "took.json"  # the seconds of each stage's last run, by its
 LONG_S = 3.0  # a stage that takes less has no bar of its own
 TICK_S = 0.5
 OWN = ("train", "compress@")  # names of the stages that draw bars of their steps themselves
+ANY = ""  # every kind
 UNKNOWN_S = 1.0  # where nothing is known of any stage; only the proportions count then
 FORMAT = "{desc}: {percentage:3.0f} %|{bar}| {elapsed}, about {remaining} left"
 
@@ -31,13 +32,23 @@ class Expected:
     """How long stages will take, from how long they took."""
 
     def __init__(self, took: dict[str, float]) -> None:
-        self.took = took
+        self.took: dict[str, float] = {}
+        self._alike: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0])  # by kind: their sum, how many
+        for name, seconds in took.items():
+            self.learn(name, seconds)
+
+    def learn(self, name: str, seconds: float) -> None:
+        """A stage has taken so long."""
+        known = name in self.took
+        for kind in (name.partition("@")[0], ANY):
+            self._alike[kind][0] += seconds - self.took.get(name, 0.0)
+            self._alike[kind][1] += not known
+        self.took[name] = seconds
 
     def __call__(self, name: str) -> float:
         """Seconds of a stage, by its name in dvc.yaml."""
-        kind = name.partition("@")[0]
-        alike = [seconds for other, seconds in self.took.items() if other.partition("@")[0] == kind]
-        return self.took.get(name) or (mean(alike) if alike else mean(self.took.values() or [UNKNOWN_S]))
+        alike = (self._alike[kind] for kind in (name.partition("@")[0], ANY))
+        return self.took.get(name) or next((total / n for total, n in alike if n), UNKNOWN_S)
 
 
 class Bars:
@@ -85,7 +96,7 @@ class Bars:
                     self._waiting.remove(name)
                     self._gone_s += self.expected(name)
                 if told.outcome == "ran":
-                    self.expected.took[name] = time.monotonic() - began
+                    self.expected.learn(name, time.monotonic() - began)
 
     def done(self) -> tuple[float, float]:
         """Seconds of work that are done, and of all, by what stages are expected to take."""

@@ -54,7 +54,7 @@ def call(*words):
 if __name__ == "__main__":
     call(*sys.argv[2:])
 """
-# DVC's writer of YAML, which is killed, or finds the disk full, after so many bytes
+# DVC's writer of YAML, or ours, which is killed, or finds the disk full, after so many bytes
 BROKEN = """
 import errno, os, signal, sys
 from dvc.utils.serialize import _yaml
@@ -81,7 +81,9 @@ _yaml._dump = lambda data, stream: whole(data, Stream(stream) if "dvc.lock" in s
 BY_DVC = BROKEN + "from dvc.cli import main\nsys.exit(main(['repro', '--quiet']))\n"
 BY_US = f"""{BROKEN}
 sys.path[0] = {str(ROOT)!r}
-from flows.start import dvc_bridge
+from flows.start import dvc_bridge, dvc_yaml
+written = dvc_yaml.dump
+dvc_yaml.dump = lambda content, file: written(content, Stream(file))
 scope = {{"__name__": "stages"}}
 exec(open("bin/tercet").read(), scope)
 dvc_bridge.call = scope["call"]

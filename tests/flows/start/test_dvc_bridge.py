@@ -8,101 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dvc.repo import Repo
 
 from flows.start import dvc_bridge
 from flows.start.dvc_bridge import Project
+from tasks.dvc_lock import ENTRY
 from tasks.errors import DataError, TercetError
+from tests.trivial import ALL, DVC_YAML, PARAMS, lock, make, run, write_params
 
-DVC_YAML = """
-stages:
-  prepare:
-    cmd: tercet stage prepare
-    params: [source]
-    outs: [out/data]
-  train:
-    cmd: tercet stage train
-    params: [rate]
-    deps: [out/data]
-    outs: [out/model.txt]
-  evaluate:
-    foreach: ${variants}
-    do:
-      cmd: tercet stage evaluate ${key}
-      params: ["variants.${key}"]
-      deps: [out/model.txt]
-      outs: ["out/${key}.txt"]
-"""
-PARAMS = {"source": "digits", "rate": 1, "variants": {"int8": 8, "int16": 16}}
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's, of pygtrie
-ALL = ["prepare", "train", "evaluate@int8", "evaluate@int16"]
-# what the stages do: as `tercet stage`, and, called by name, in the test's own process
-STAGES = """
-import sys
-from pathlib import Path
-
-import yaml
-
-
-def call(stage, *keys):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    Path("out").mkdir(exist_ok=True)
-    if stage == "prepare":
-        Path("out/data").mkdir()
-        for name in ("train", "test"):
-            Path("out/data", name).write_text(f"{name} {params['source']}")
-    elif stage == "train":
-        Path("out/model.txt").write_text(Path("out/data/train").read_text() + f" {params['rate']}")
-    else:
-        text = Path("out/model.txt").read_text()
-        Path(f"out/{keys[0]}.txt").write_text(f"{text} {params['variants'][keys[0]]}")
-
-
-if __name__ == "__main__":
-    call(*sys.argv[2:])
-"""
-
-
-def make(folder):
-    command = folder / "bin" / "tercet"
-    command.parent.mkdir(parents=True)
-    command.write_text(f"#!{sys.executable}\n{STAGES}")
-    command.chmod(0o755)
-    (folder / "dvc.yaml").write_text(DVC_YAML)
-    write_params(folder, PARAMS)
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, timeout=60, check=True)
-    with Repo.init(str(folder)) as repo, repo.config.edit() as config:
-        config["core"].update(analytics=False, check_update=False)
-
-
-def write_params(folder, values):
-    (folder / "params.yaml").write_text(yaml.safe_dump(values))
-
-
-@pytest.fixture
-def calls(project, monkeypatch, tmp_path):
-    """The project is the working directory, and the bridge is as fresh as in a new process; which stages it called."""
-    make(project)
-    scope = {"__name__": "stages"}
-    exec(compile(STAGES, "stages", "exec"), scope)  # the test's own text
-    done = []
-
-    def call(*words):
-        done.append(words)
-        scope["call"](*words)
-
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / ".site"))
-    monkeypatch.setattr(dvc_bridge, "call", call)
-    return done
-
-
-def run(names=ALL):
-    with Project() as bridge:
-        return {name: bridge.reproduce(name) for name in names}
-
-
-def lock(folder):
-    return yaml.safe_load((folder / "dvc.lock").read_text())
 
 
 def test_a_stage_runs_in_this_process_once_and_is_then_up_to_date(project, calls):
@@ -224,6 +137,8 @@ def test_the_lock_is_the_one_that_dvc_repro_writes(project, calls, tmp_path_fact
     assert done.returncode == 0, done.stderr
     assert lock(project) == lock(other)
     assert lock(project)["stages"].keys() == set(ALL)
+    texts = [ENTRY.split((folder / "dvc.lock").read_text()) for folder in (project, other)]
+    assert sorted(texts[0]) == sorted(texts[1])  # byte by byte; what is done side by side has no order
 
 
 def test_a_kill_before_the_lock_is_written_loses_nothing(project, calls):
@@ -308,6 +223,28 @@ def test_a_command_that_is_not_ours_runs_as_a_command(project, calls):
     Project().reproduce("listing")
     assert (project / "listing.txt").read_text() == "by the shell\n"
     assert calls == []
+
+
+def test_a_stage_of_the_users_own_may_have_several_commands(project, calls):
+    stages = yaml.safe_load(DVC_YAML)
+    stages["stages"]["own"] = {"foreach": ["a"], "do": {"cmd": ["echo", "echo ${item} > own.txt"], "outs": ["own.txt"]}}
+    (project / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    bridge = Project()
+    assert set(bridge.names.values()) == set(ALL)
+    assert "own@a" in dvc_bridge.stale()
+    bridge.reproduce("own@a")
+    assert (project / "own.txt").read_text() == "a\n"
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_graph_of_ones_own_that_contradicts_itself_is_told(asked_before, project, calls):
+    if asked_before:
+        run()
+    stages = yaml.safe_load(DVC_YAML)
+    stages["stages"]["own"] = {"cmd": "tercet stage own", "outs": ["out/model.txt"]}
+    (project / "dvc.yaml").write_text(yaml.safe_dump(stages))
+    with pytest.raises(TercetError, match=r"out/model.txt"):
+        dvc_bridge.stale()
 
 
 def test_stages_run_side_by_side_in_threads(project, calls, monkeypatch):

@@ -22,8 +22,11 @@ from typing import Any
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:32] or "host"  # a shared disk has writers of other machines
 NEARLY_FULL = 1 << 20  # bytes free, below which a program that writes a model has most likely failed by that
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of linux/fcntl.h and linux/fs.h
+LEFT = re.compile(rf"\.(.+)\.(new|old)\.{HOST}\.(\d+)\.(\d+)\.tmp")  # a hidden sibling of what is being written
+FEW = 256  # files of a folder that each write may look through
 FIRST = time.time_ns()  # a process of the same number that ended before has lower ones
 _numbers = itertools.count(FIRST)  # threads write side by side
+_looked: dict[Path, tuple[int, int]] = {}  # by folder: writes since it was looked through, and the files there then
 _moving = Lock()  # two renames of one thread must not meet those of another
 
 
@@ -53,17 +56,27 @@ def _sibling(path: Path, what: str) -> Path:
 
 
 def _clear(path: Path) -> None:
-    """Take away what dead writers of this path have left here; an old folder goes back if nothing took its place."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.(new|old)\.{HOST}\.(\d+)\.(\d+)\.tmp")
-    for left in path.parent.iterdir():
-        found = pattern.fullmatch(left.name)
-        if not found or _writes(int(found[2]), int(found[3])):
+    """Take away what dead writers have left here; an old folder of this path goes back if nothing took its place.
+
+    A folder of many files is looked through once in as many writes: else n files would take n times n looks.
+    """
+    folder = path.parent.absolute()
+    left_out, there = _looked.get(folder, (0, 0))
+    if left_out < there - FEW:
+        _looked[folder] = left_out + 1, there
+        return
+    there = 0
+    for left in folder.iterdir():
+        there += 1
+        found = LEFT.fullmatch(left.name)
+        if not found or _writes(int(found[3]), int(found[4])):
             continue
         with suppress(FileNotFoundError):  # another writer clears, too
-            if found[1] == "old" and not os.path.lexists(path):
-                left.replace(path)
-            else:
+            if found[2] == "new" or os.path.lexists(path.with_name(found[1])):
                 _remove(left)
+            elif found[1] == path.name:
+                left.replace(path)
+    _looked[folder] = 0, there
 
 
 def _move(temporary: Path, path: Path) -> None:

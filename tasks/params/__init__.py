@@ -1,5 +1,6 @@
 """The schema of params.yaml: every knob, its default and what is allowed."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -37,7 +38,19 @@ from tasks.params.models import (
 from tasks.params.prepare import Feature, Prepare
 from tasks.params.quantize import Quantize, SchemeName
 from tasks.params.search import Search
-from tasks.params.section import BASELINE, Name, Section, Seed, at_seed, check, is_baseline, once, read_yaml
+from tasks.params.section import (
+    BASELINE,
+    Name,
+    Section,
+    Seed,
+    at_seed,
+    check,
+    is_baseline,
+    once,
+    parse_yaml,
+    read_text,
+    read_yaml,
+)
 from tasks.params.ship import Fleet
 from tasks.params.training import EarlyStopping, Parallel, Train, Training
 from tasks.params.yardstick import Yardstick
@@ -232,11 +245,18 @@ def _refer(path: str, received: str, allowed: Any) -> None:
 def load(path: Path = paths.PARAMS) -> Params:
     """Read and check params.yaml; what `seeds` asks for stands in it as if it were written out.
 
+    What has not changed since is not checked again, as each stage asks for it.
+
     Raises:
         ParamsError: in one line, the key, what was there, what is allowed and a near match.
     """
+    return _checked(read_text(path), path)
+
+
+@lru_cache(maxsize=8)
+def _checked(text: str, path: Path) -> Params:
     from tasks.params.seeds import spread  # it reads what is defined here
 
-    values = read_yaml(path)
+    values = parse_yaml(text, path)
     given = check(Params, values, path)
     return given if given.seeds is None else check(Params, spread(values, given, path), path)

@@ -70,18 +70,29 @@ class Section(BaseModel):
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file whose top is a mapping."""
-    text = ""
+    return parse_yaml(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file; what it cannot be read for becomes a ParamsError of one line."""
     try:
-        text = path.read_text(encoding="utf-8")
-        value = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; `tercet use digits-cnn` writes a params.yaml to start from") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: not valid YAML: {_fault(error, '')}") from None
+    except OSError as error:  # a folder, or a file that may not be read
+        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse_yaml(text: str, path: Path) -> dict[str, Any]:
+    """What a text says whose top is a mapping; `path` is for errors."""
+    try:
+        value = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML: {_fault(error, text)}") from None
     except RecursionError:
         raise ParamsError(f"{path}: not valid YAML: it is nested too deeply") from None
-    except OSError as error:  # a folder, or a file that may not be read
-        raise ParamsError(f"{path}: cannot be read: {error.strerror}") from None
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: a mapping of sections is expected; received {type(value).__name__}")
     return value

@@ -168,8 +168,10 @@ def _unjudged(params: Params, reasons: dict[str, str]) -> Iterator[Row]:
 
 def _in_order(rows: Sequence[Row], params: Params) -> tuple[Row, ...]:
     """Device by device, and there in the order of params.yaml."""
-    devices, variants = list(params.benchmark.devices), list(params.quantize)
-    return tuple(sorted(rows, key=lambda row: (devices.index(row.device), variants.index(row.variant))))
+    devices, variants = (
+        {name: place for place, name in enumerate(names)} for names in (params.benchmark.devices, params.quantize)
+    )
+    return tuple(sorted(rows, key=lambda row: (devices[row.device], variants[row.variant])))
 
 
 def _told(reasons: dict[str, list[str]]) -> tuple[str, ...]:

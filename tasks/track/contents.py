@@ -243,8 +243,9 @@ def _description(rows: Sequence[Row]) -> str:
     columns = told(ran)
     lines = [["device", *(figure.key for figure in columns)], ["---"] * (len(columns) + 1)]
     for row in rows:
-        values = [figure.of(row) if row in ran else None for figure in columns]
-        name = row.device if row in ran else f"{row.device} ({row.measurement.status})"
+        status = row.measurement.status
+        values = [figure.of(row) if status == "ok" else None for figure in columns]
+        name = row.device if status == "ok" else f"{row.device} ({status})"
         lines.append([name, *("–" if value is None else _number(value.value) for value in values)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -40,13 +40,16 @@ def publish(params: Params) -> Published:
     outcomes: list[Outcome] = []
     with ledger.single_publisher():
         unknown = ledger.unknown(uri, everything)  # another publisher may have been at work
-        with server.told(uri):
-            import_mlflow()
-            store = within(PATIENCE_S, partial(Store, uri, params.name))
-            for entry in unknown:
-                outcomes.append(within(_limit_s(entry), partial(store.send, entry)))
-                if outcomes[-1] != "waiting":
-                    ledger.remember(uri, entry)
+        try:
+            with server.told(uri):
+                import_mlflow()
+                store = within(PATIENCE_S, partial(Store, uri, params.name))
+                for entry in unknown:
+                    outcomes.append(within(_limit_s(entry), partial(store.send, entry)))
+                    if outcomes[-1] != "waiting":
+                        ledger.remember(uri, entry)
+        finally:
+            ledger.gather()
     sent, waiting = outcomes.count("sent"), outcomes.count("waiting")
     return Published(sent, len(everything) - sent - waiting, waiting, redact.shown(uri))
 

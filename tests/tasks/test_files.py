@@ -117,11 +117,12 @@ def test_what_a_living_process_writes_is_left_alone(project):
         ended = killed_pid()
         theirs = [
             f".record.json.new.{files.HOST}.{living.pid}.1.tmp",
-            f".record.json2.new.{files.HOST}.{ended}.1.tmp",  # of another path
-            f".record.json.part.new.{files.HOST}.{ended}.1.tmp",
+            f".record.json2.old.{files.HOST}.{ended}.1.tmp",  # another path's own, which nothing has replaced
+            f".record.json2.new.{files.HOST}.{living.pid}.1.tmp",
             f".record.json.new.another-host.{ended}.1.tmp",  # on a shared disk: its numbers mean nothing here
         ]
-        for name in theirs:
+        left = f".record.json.part.new.{files.HOST}.{ended}.1.tmp"  # of another path, and nobody's any more
+        for name in (*theirs, left):
             (project / name).write_text("not ours to clear")
         files.write_text(project / "record.json", "ours")
         assert names(project) == sorted([*theirs, "record.json"])
@@ -299,3 +300,23 @@ def test_a_full_disk_is_told_as_one_whatever_stumbled_over_it(monkeypatch):
     usage = files.shutil.disk_usage(files.tempfile.gettempdir())
     monkeypatch.setattr(files.shutil, "disk_usage", lambda _folder: usage._replace(free=100 << 10))
     assert "has 100 kB free; free some, or set TMPDIR" in files.no_space(ValueError("model has 0 Signatures"))
+
+
+def test_many_files_of_one_folder_are_not_each_looked_for_among_all(project, monkeypatch):
+    seen, listed = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: (seen.append(each) or each for each in listed(path)))
+    for number in range(2000):
+        path = project / "out" / f"{number}.json"
+        with files.replaced(path) as temporary:
+            temporary.touch()
+    assert len(seen) < 60 * 2000, "each looked through all before it: 2,000,000"
+
+
+def test_what_a_killed_writer_left_among_many_files_goes_with_a_later_write(project):
+    for number in range(2 * files.FEW):
+        files.write_text(project / "out" / f"{number}.json", "")
+    killed_writer(project / "out" / "0.json", "file")
+    left(project / "out" / "0.json")
+    for number in range(2 * files.FEW):
+        files.write_text(project / "out" / f"{number}.json", "new")
+    assert not list((project / "out").glob("*.tmp"))

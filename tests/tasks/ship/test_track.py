@@ -240,10 +240,25 @@ def test_a_ledger_with_secrets_in_it_is_understood_and_loses_them(project: Path)
     files.write_json(ledger.LEDGER, {"http://user:S3cr3t@host:5000": {"old": old.digest}, "http://h?token=S3cr3t": {}})
     assert ledger.unknown("http://host:5000", [old, new]) == [new]
     ledger.remember("http://user:0ther@host:5000", new)
+    ledger.gather()
     assert json.loads(ledger.LEDGER.read_text()) == {
         "http://host:5000": {"old": old.digest, "new": new.digest},
         "http://h": {},
     }
+
+
+def test_each_record_is_noted_by_a_line_and_a_line_that_a_kill_has_cut_is_left_out(project: Path) -> None:
+    entries = [contents.Alias(f"key {n}", "name", None) for n in range(100)]
+    Path("mlflow.db").write_bytes(b"a database")
+    for entry in entries:
+        ledger.remember(server.DEFAULT_URI, entry)
+    assert not ledger.LEDGER.exists()
+    assert len(ledger.LATEST.read_text().splitlines()) == len(entries)
+    ledger.LATEST.write_text(ledger.LATEST.read_text()[:-9])
+    for _ in range(2):
+        assert ledger.unknown(server.DEFAULT_URI, entries) == entries[-1:]
+        ledger.gather()
+    assert not ledger.LATEST.exists()
 
 
 def test_stores_that_differ_in_what_is_not_shown_are_not_taken_for_one(project: Path) -> None:

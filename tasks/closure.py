@@ -30,6 +30,7 @@ KNOWN = paths.STATE / "parsed.json"  # of files by their content: parsing all ta
 ASIDE = {  # modules, with what is below them, that every stage leaves out of its closure, and why
     "tasks.bench.lockfile": "who waits for whom",
     "tasks.bench.locks": "likewise",
+    "tasks.bytecode": "what Python keeps beside its sources",
     "tasks.closure": "what makes outputs old, not what is in them",
     "tasks.code": "likewise",
     "tasks.stages.code": "likewise",

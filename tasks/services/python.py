@@ -16,9 +16,7 @@ RETRIED = "500"  # Prefect's answer while its database is away, which its client
 HEARTBEAT_S = 30  # the least that Prefect takes; what ends dead runs waits for three of them
 THEIRS = ("PREFECT_", "MLFLOW_", "AWS_", "PYTHON")  # variables that would have a service be another one
 FLOWS_LIMIT = 1  # of a worker: the outputs of a project are one set
-HELD_S = (
-    30  # for which a process has a message to itself: Prefect's own 5 s are less than the 8 s that it may wait with one
-)
+HELD_S = 30  # for which a process has a message to itself; Prefect's own 5 s are less than it may wait with one, 8
 CHECKED_S = 60  # for which MLflow remembers a password that was right: to check one takes it longer than most answers
 
 

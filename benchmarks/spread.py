@@ -1,13 +1,12 @@
 """The wall time of eight variants by one worker and by two, each on a machine of its own with a clone of the project.
 
-The machines are network namespaces, so both have the processors of this one: each worker computes with one thread, and
-on two cores the flow, the servers and the store take their part of what the second worker could have. They trade
-through the S3 store of `tercet up`. By turns, one and two, each from nothing: a fresh project and clones, an empty
-store.
+The machines are network namespaces with a processor of this one each, in whose worker one thread computes; on two
+cores the flow, the servers and the store take their part of what the second worker could have. They trade through the
+S3 store of `tercet up`. By turns, one and two, each from nothing: a fresh project and clones, an empty store.
 
-    python benchmarks/spread.py [--repeats 2] [--epochs 20] [--record FILE]
+    python benchmarks/spread.py [--repeats 1] [--epochs 800] [--record FILE]
 
-Must be root. Takes about twenty minutes on two cores.
+Must be root. Takes a quarter of an hour on two cores, a repeat.
 """
 
 import argparse
@@ -72,8 +71,8 @@ def seconds(workers: int, epochs: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Eight variants by one machine's worker and by two.")
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=20, help="of each variant: the work that is spread")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=800, help="of each variant: the work that is spread")
     parser.add_argument("--record", type=Path, help="a JSON file to write")
     options = parser.parse_args()
     took: dict[int, list[float]] = {1: [], 2: []}

@@ -6,12 +6,13 @@ more, when nothing has changed since; `dvc status`; and `tercet publish` into a 
 this, says what stands in for devices and for the making of variants: all else is Tercet's own, and the figures are of
 Tercet and its engines, never of a network or a device.
 
-    python benchmarks/scale.py [--plan 250 500 1000] [--run 25 50 100] [--devices 20] [--service 0.002]
-                               [--task-runs 20000] [--record FILE]
+    python benchmarks/scale.py [--plan 250 500 1000] [--run 25 50 100] [--grown 250 500 1000] [--devices 20]
+                               [--service 0.002] [--task-runs 20000] [--record FILE]
 
 Processor seconds stand beside those of the clock, and the most memory of the command's own process. With `--task-runs`
 a Prefect server of its own, on SQLite, is filled with so many, and asked what its page of runs asks. `--run 1000` wants
-hours and 10 GB; goals: a plan of 1,000 variants on 20 devices in 10 s, nothing to do in 15 s, the page in 2 s.
+hours and 10 GB; `--grown` times a run with nothing to do alone, among records that are copies (scale_grow.py). Goals: a
+plan of 1,000 variants on 20 devices in 10 s, nothing to do in 15 s, the page in 2 s.
 """
 
 import argparse
@@ -123,6 +124,14 @@ def run(folder: Path, pairs: int) -> dict[str, Any]:
     return found
 
 
+def grown(folder: Path, variants: int) -> dict[str, float]:
+    """A run with nothing to do among the records of so many variants, of which all but two are copies."""
+    tercet(folder, "run", "--quiet", "--variant", "fp32", "--device", "simulated-00")
+    tercet(folder, "run", "--quiet")
+    print(f"grow: {timed(folder, str(HERE / 'scale_grow.py'), str(variants))}", flush=True)
+    return min((tercet(folder, "run") for _ in range(3)), key=lambda each: each["seconds"])
+
+
 def page(task_runs: int) -> dict[str, float]:
     """Seconds, in the median of five, of what Prefect's page of runs asks of a server with so many task runs."""
     server = Server()
@@ -176,7 +185,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     """All figures that are asked for."""
     plug_in(home / "plugged")
     (home / "home").mkdir()
-    found: dict[str, Any] = {"plan": {}, "run": {}}
+    found: dict[str, Any] = {"plan": {}, "run": {}, "grown": {}}
     for variants in options.plan:
         folder = home / f"plan-{variants}"
         project(folder, variants, options.devices, options.service)
@@ -186,6 +195,11 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         folder = home / f"run-{variants}"
         project(folder, variants, options.devices, options.service)
         found["run"][variants] = run(folder, variants * options.devices)
+        shutil.rmtree(folder)
+    for variants in options.grown:
+        folder = home / f"grown-{variants}"
+        project(folder, 2, options.devices, options.service)
+        found["grown"][variants] = grown(folder, variants)
         shutil.rmtree(folder)
     if options.task_runs:
         os.environ["PREFECT_HOME"] = str(home / "page")
@@ -200,8 +214,8 @@ def goals(found: dict[str, Any], devices: int) -> dict[str, bool]:
     kept = {}
     if devices == 20 and 1000 in found["plan"]:
         kept["a plan in 10 s"] = found["plan"][1000]["seconds"] <= PLAN_S
-    if devices == 20 and 1000 in found["run"]:
-        kept["nothing to do in 15 s"] = found["run"][1000]["nothing_to_do"]["seconds"] <= NOTHING_S
+    if devices == 20 and 1000 in found["grown"]:
+        kept["nothing to do in 15 s"] = found["grown"][1000]["seconds"] <= NOTHING_S
     if "page" in found:
         kept["the page in 2 s"] = max(found["page"].values()) <= PAGE_S
     return kept
@@ -211,6 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What grows with the number of variants and devices.")
     parser.add_argument("--plan", type=int, nargs="*", default=[250, 500, 1000], help="variants")
     parser.add_argument("--run", type=int, nargs="*", default=[25, 50, 100], help="variants")
+    parser.add_argument("--grown", type=int, nargs="*", default=[250, 500, 1000], help="variants")
     parser.add_argument("--devices", type=int, default=20)
     parser.add_argument("--service", type=float, default=0.002, help="seconds that a simulated device waits")
     parser.add_argument("--task-runs", type=int, default=0)

@@ -4,7 +4,7 @@ The machines are network namespaces with a processor of this one each, in whose 
 cores the flow, the servers and the store take their part of what the second worker could have. They trade through the
 S3 store of `tercet up`. By turns, one and two, each from nothing: a fresh project and clones, an empty store.
 
-    python benchmarks/spread.py [--repeats 1] [--epochs 800] [--record FILE]
+    python benchmarks/spread.py [--repeats 1] [--epochs 500] [--record FILE]
 
 Must be root. Takes a quarter of an hour on two cores, a repeat.
 """
@@ -72,7 +72,7 @@ def seconds(workers: int, epochs: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Eight variants by one machine's worker and by two.")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=800, help="of each variant: the work that is spread")
+    parser.add_argument("--epochs", type=int, default=500, help="of each variant: the work that is spread")
     parser.add_argument("--record", type=Path, help="a JSON file to write")
     options = parser.parse_args()
     took: dict[int, list[float]] = {1: [], 2: []}

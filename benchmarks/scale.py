@@ -37,6 +37,7 @@ HERE = Path(__file__).parent
 LIMIT_S = 6 * 3600
 PLAN_S, NOTHING_S, PAGE_S = 10.0, 15.0, 2.0
 PER_RUN = 200  # task runs of a flow run
+BUSY = 503  # another writer has SQLite's file
 ENTRY_POINTS = "[tercet.kinds]\nsimulated = scale_stand_ins:KIND\n"
 DEVICE = "kind: simulated\ndescription: a device that only waits\nservice_s: {}\n"
 
@@ -175,7 +176,9 @@ def fill(client: httpx.Client, flow: str, number: int) -> None:
 
     def add(task: int) -> None:
         body = {"flow_run_id": run_id, "task_key": "benchmark", "dynamic_key": str(task), "state": state}
-        client.post("/task_runs/", json={**body, "name": f"benchmark {task}"}).raise_for_status()
+        while (answer := client.post("/task_runs/", json={**body, "name": f"benchmark {task}"})).status_code == BUSY:
+            time.sleep(0.1)
+        answer.raise_for_status()
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(add, range(PER_RUN)))

@@ -213,9 +213,9 @@ def measure(graph: Graph, settings: Params, artifacts: dict[str, Future]) -> Non
     every thread from those of the others.
     """
     named = devices.estimates_first(settings.benchmark.devices)
-    here = [device for device in named if devices.here(device)]
-    _pairs(graph, settings, artifacts, named[: len(named) - len(here)], [])
-    for device in here:
+    here = {device: devices.here(device) for device in named}
+    _pairs(graph, settings, artifacts, [device for device in named if not here[device]], [])
+    for device in (device for device in named if here[device]):
         _pairs(graph, settings, artifacts, [device], list(graph.futures.values()))
 
 

@@ -71,13 +71,7 @@ def look(settings: Params) -> set[str]:
     Raises:
         TercetError: dvc.yaml lacks something, a device file is wrong, a file is missing, or DVC's own complaint.
     """
-    graph.check()
-    seeds.write(settings)
-    for kind in sources.KINDS:
-        sources.sources(settings, kind)
-    code.code(settings)
-    for device in settings.benchmark.devices:
-        fingerprint.fingerprint(settings, device)
+    write_down(settings)
     found = dvc_bridge.stale(LOOKED_AT)
     if not found or any(name.partition("@")[0] not in LOOKED_AT for name in found):
         return found
@@ -85,3 +79,14 @@ def look(settings: Params) -> set[str]:
         for name in sorted(found):
             project.reproduce(name)
     return set()
+
+
+def write_down(settings: Params) -> None:
+    """Have it in files what outputs hang from beside parameters, where DVC looks; raises what `look` does of it."""
+    graph.check()
+    seeds.write(settings)
+    for kind in sources.KINDS:
+        sources.sources(settings, kind)
+    code.code(settings)
+    for device in settings.benchmark.devices:
+        fingerprint.fingerprint(settings, device)

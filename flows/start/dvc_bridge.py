@@ -265,12 +265,12 @@ def _with_all_behind(graph: Any, changed: set[str], known: Collection[str]) -> s
         known: stages, likewise, without what they are fanned out over.
     """
     waiting = [s for s in graph if s.addressing in changed and s.addressing.partition("@")[0] not in known]
-    seen = set(waiting)
+    found = set(waiting)
     while waiting:
-        behind = set(graph.predecessors(waiting.pop())) - seen
-        seen |= behind
+        behind = set(graph.predecessors(waiting.pop())) - found
+        found |= behind
         waiting += behind
-    return changed | {stage.addressing for stage in seen}
+    return changed | {stage.addressing for stage in found}
 
 
 def _repo() -> Any:

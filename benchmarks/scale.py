@@ -22,7 +22,6 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,7 +36,6 @@ HERE = Path(__file__).parent
 LIMIT_S = 6 * 3600
 PLAN_S, NOTHING_S, PAGE_S = 10.0, 15.0, 2.0
 PER_RUN = 200  # task runs of a flow run
-BUSY = 503  # another writer has SQLite's file
 ENTRY_POINTS = "[tercet.kinds]\nsimulated = scale_stand_ins:KIND\n"
 DEVICE = "kind: simulated\ndescription: a device that only waits\nservice_s: {}\n"
 
@@ -125,12 +123,12 @@ def run(folder: Path, pairs: int) -> dict[str, Any]:
     return found
 
 
-def grown(folder: Path, variants: int) -> dict[str, float]:
-    """A run with nothing to do among the records of so many variants, of which all but two are copies."""
+def grown(folder: Path, variants: int) -> list[dict[str, float]]:
+    """Three runs with nothing to do among the records of so many variants, of which all but two are copies."""
     tercet(folder, "run", "--quiet", "--variant", "fp32", "--device", "simulated-00")
     tercet(folder, "run", "--quiet")
     print(f"grow: {timed(folder, str(HERE / 'scale_grow.py'), str(variants))}", flush=True)
-    return min((tercet(folder, "run") for _ in range(3)), key=lambda each: each["seconds"])
+    return [tercet(folder, "run") for _ in range(3)]
 
 
 def page(task_runs: int) -> dict[str, float]:
@@ -174,14 +172,9 @@ def fill(client: httpx.Client, flow: str, number: int) -> None:
     made = client.post("/flow_runs/", json={"flow_id": flow, "name": f"run {number}", "state": state})
     run_id = made.raise_for_status().json()["id"]
 
-    def add(task: int) -> None:
+    for task in range(PER_RUN):
         body = {"flow_run_id": run_id, "task_key": "benchmark", "dynamic_key": str(task), "state": state}
-        while (answer := client.post("/task_runs/", json={**body, "name": f"benchmark {task}"})).status_code == BUSY:
-            time.sleep(0.1)
-        answer.raise_for_status()
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(add, range(PER_RUN)))
+        client.post("/task_runs/", json={**body, "name": f"benchmark {task}"}).raise_for_status()
 
 
 def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
@@ -218,7 +211,7 @@ def goals(found: dict[str, Any], devices: int) -> dict[str, bool]:
     if devices == 20 and 1000 in found["plan"]:
         kept["a plan in 10 s"] = found["plan"][1000]["seconds"] <= PLAN_S
     if devices == 20 and 1000 in found["grown"]:
-        kept["nothing to do in 15 s"] = found["grown"][1000]["seconds"] <= NOTHING_S
+        kept["nothing to do in 15 s"] = max(each["seconds"] for each in found["grown"][1000]) <= NOTHING_S
     if "page" in found:
         kept["the page in 2 s"] = max(found["page"].values()) <= PAGE_S
     return kept

@@ -7,7 +7,6 @@ would find the copies changed: what is timed is the answer that does not ask it.
     python scale_grow.py 1000      in the project's folder
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +15,13 @@ import scale_stand_ins
 import yaml
 from dvc.repo import Repo
 
-from flows import graph, seeds, seen
-from tasks import files, params, paths
-from tasks.stages import call, code, fingerprint, sources
+from flows import seen, stale
+from tasks import dvc_lock, files, params, paths
+from tasks.dvc_lock import ENTRY, LOCK
+from tasks.stages import call
 from tasks.track import contents, ledger, server
 
 SECOND = "v0001"
-LOCK = Path("dvc.lock")
-ENTRY = re.compile(r"^(?=  [^ \n])", re.MULTILINE)  # where a stage's begins
 
 
 def widen(variants: int) -> params.Params:
@@ -54,13 +52,8 @@ def entries(lock: str, variants: list[str]) -> Iterator[str]:
 
 def settle(settings: params.Params) -> None:
     """Have it as after a run that found nothing to do."""
-    graph.check()
-    seeds.write(settings)
-    for kind in sources.KINDS:
-        sources.sources(settings, kind)
-    code.code(settings)
-    for device in settings.benchmark.devices:
-        fingerprint.fingerprint(settings, device)
+    stale.write_down(settings)
+    dvc_lock.keep()
     for entry in contents.collect(settings):
         ledger.remember(server.uri(), entry)
     ledger.gather()

@@ -102,7 +102,8 @@ def _run(wish: Wish) -> int:
         failure = _flow(found, wish, server)
     else:
         garbage.look()
-        _publish(settings)
+        if chosen.whole:  # of a part there may be no report yet
+            _publish(settings)
         if not wish.quiet:
             print("everything is up to date: no stage to run", file=sys.stderr)
     if not wish.quiet:

@@ -37,6 +37,7 @@ def window_of(**fields: Any) -> Window:
         "busy_s": 1.0,
         "cpu_s": 1.0,
         "busy_cpu_s": 1.0,
+        "empty_ns": 50.0,
         "preempted": 0,
         "state": [{}, {}],
         "energy": counter,

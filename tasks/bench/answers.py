@@ -61,6 +61,7 @@ class Window:
     busy_s: float  # of these, the clocked part
     cpu_s: float  # of all threads
     busy_cpu_s: float
+    empty_ns: float  # that the clock counts of a turn in which nothing runs
     preempted: int | None
     state: tuple[Facts, Facts]  # clock and heat before and after
     energy: Counter

@@ -10,7 +10,7 @@ from tasks.bench.answers import Answer, Timing
 from tasks.bench.meters import Metered
 from tasks.records import Energy, Memory, Window
 
-STEPS_MS = 0.001  # a median below this is the clock's own cost
+CLOCKS = 10  # times what the clock counts of nothing: a run that takes less is a measurement of the clock
 STARVED = 0.25  # of one processor: below, the process mostly waited for its turn
 AGAIN = "tercet run --remeasure invalid"
 CLOCK_SHARE, CLOCK_S = 0.01, 0.05  # of a window, and beside that: how far two clocks may part in it
@@ -38,8 +38,9 @@ class Stretch:
         """
         window = self.metered.window
         p50, share = stats.ms(self.samples, 50), window.cpu_s / window.seconds
-        if p50 < STEPS_MS:
-            return f"{self.variant}: {p50 * 1e6:.0f} ns per {window.run} is no more than the clock itself takes"
+        if p50 * 1e6 < CLOCKS * window.empty_ns:
+            told = f"{p50 * 1e6:.0f} ns per {window.run}, of which the clock itself takes {window.empty_ns:.0f}"
+            return f"{self.variant}: {told}: too few to tell"
         if share < starved:
             told = (
                 f"{self.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"

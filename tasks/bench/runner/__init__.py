@@ -4,4 +4,4 @@ It needs Python 3.11, numpy and one runtime, and imports nothing of Tercet but i
 interface (`Model`), `counters` for energy, `machine` for what a figure hangs from.
 """
 
-SCHEMA = 4  # of an answer
+SCHEMA = 5  # of an answer

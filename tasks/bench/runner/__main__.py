@@ -15,9 +15,9 @@ function is given that one's output too, `keep["reference"]["output"]`, by optio
 `counters.find`). Each phase has a window of its own. Both bounds of the warm-up and of the window must be
 reached; runs are counted in the phase's units. The clock covers the inference and reading every output back; the input
 is in place before it starts, as in MLPerf Tiny. Around the window stands an idle one, if there is an energy counter to
-read. `seconds` and `cpu_s` are the whole window's; `busy_s` and `busy_cpu_s` the clocked part's. Memory is read when
-the inputs are there and the runtime is imported, and again after the first inference, before a second example is
-prepared.
+read. `seconds` and `cpu_s` are the whole window's; `busy_s` and `busy_cpu_s` the clocked part's; `empty_ns` is what the
+clock counts where nothing runs, in the median. Memory is read when the inputs are there and the runtime is imported,
+and again after the first inference, before a second example is prepared.
 
 `look` needs `action` and `runtime` alone, and gives no figures: the environment is in every response.
 
@@ -49,6 +49,7 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import cycle, islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 CALLER = os.getppid()
@@ -151,6 +152,7 @@ def window(request: dict[str, Any], phase: Phase) -> tuple[dict[str, Any], "arra
     idle.append(counters.idle(counter, request["idle_s"]))
     power_w = sum(watts) / len(watts) if watts else None
     cpu_s = ended["cpu_s"] - begun["cpu_s"]
+    placing_cpu_s, empty_ns = empty(phase)
     figures = {
         "unit": phase.unit,
         "volume": phase.volume,
@@ -159,7 +161,8 @@ def window(request: dict[str, Any], phase: Phase) -> tuple[dict[str, Any], "arra
         "seconds": (readings[1]["ns"] - readings[0]["ns"]) / 1e9,
         "busy_s": sum(samples) / 1e9,
         "cpu_s": cpu_s,
-        "busy_cpu_s": max(0.0, cpu_s - len(samples) * placing_cpu_s(phase)),
+        "busy_cpu_s": max(0.0, cpu_s - len(samples) * placing_cpu_s),
+        "empty_ns": empty_ns,
         "preempted": ended["preempted"] - begun["preempted"] if begun["preempted"] is not None else None,
         "state": [before, after],
         "energy": {**counter.about, "update_s": update_s, "power_w": power_w, "idle": idle, "window": readings},
@@ -268,14 +271,17 @@ def nothing() -> None:
     """Do nothing, as fast as a call can."""
 
 
-def placing_cpu_s(phase: Phase) -> float:
-    """CPU time of one turn outside the clock: the input's placing and the loop, by turns with nothing in the clock.
+def empty(phase: Phase) -> tuple[float, float]:
+    """What a turn takes beside its inference, by turns without one.
 
     Reading the CPU time in every turn would be a system call beside each inference.
+
+    Returns:
+        CPU seconds outside the clock: the input's placing and the loop; and the nanoseconds that the clock counts.
     """
     start = time.process_time()
     turns = repeat(phase, PLACINGS, PLACING_S, infer=False)
-    return (time.process_time() - start) / len(turns)
+    return (time.process_time() - start) / len(turns), float(median(turns))
 
 
 def import_runtime(request: dict[str, Any]) -> Any:

@@ -20,6 +20,7 @@ class Machine:
         self.ns = {"float32": 80_000, "int8": 40_000}
         self.runs = 100  # a window
         self.gap_ns = 20_000
+        self.empty_ns = 50.0  # that the clock counts of nothing
         self.cpu_share = 1.0  # of a processor, while there is something to do
         self.slow = 1  # of so many inferences the last takes `slowed_ns` more
         self.slowed_ns = 0
@@ -68,6 +69,7 @@ class Machine:
             "busy_s": busy_s,
             "cpu_s": seconds * self.cpu_share,
             "busy_cpu_s": busy_s * self.cpu_share,
+            "empty_ns": self.empty_ns,
             "preempted": self.preempted,
             "state": [{"mhz": 3000.0, "temperature_c": 50.0}, {"mhz": 2800.0, "temperature_c": 60.0}],
             "energy": self.counter(seconds, readings),

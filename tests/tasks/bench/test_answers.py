@@ -26,7 +26,8 @@ def given() -> dict[str, Any]:
     }  # fmt: skip
     window = {
         "unit": "token", "volume": 3, "period": 2, "runs": 4, "seconds": 1.5, "busy_s": 1, "cpu_s": 1.0,
-        "busy_cpu_s": 1.0, "preempted": None, "state": [{"mhz": None}, {"mhz": 1.0}], "energy": counter,
+        "busy_cpu_s": 1.0, "empty_ns": 50.0, "preempted": None, "state": [{"mhz": None}, {"mhz": 1.0}],
+        "energy": counter,
     }  # fmt: skip
     timing = {"load_ms": 1.0, "first_ms": 2.0, "memory": {"before_kib": None, "peak_kib": 3}, "phases": {"p": window}}
     return {"schema": SCHEMA, "status": "ok", "reason": None, "environment": {"cpu": "x"}, "timing": timing}
@@ -54,7 +55,7 @@ def _window(given: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda given: given.update(schema=3), "it is in schema 3, and 4 is understood: not ours?"),
+        (lambda given: given.update(schema=3), f"it is in schema 3, and {SCHEMA} is understood: not ours?"),
         (lambda given: given.pop("schema"), "it is in schema None"),
         (lambda given: given.update(more=1), "answer: nobody knows 'more'"),
         (lambda given: given.pop("environment"), "answer: 'environment' is missing"),

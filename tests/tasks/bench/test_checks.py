@@ -62,6 +62,19 @@ def test_a_clock_that_jumps_makes_the_measurement_invalid_and_loses_nothing(
     assert found.latency is not None
 
 
+@pytest.mark.parametrize(("empty_ns", "status"), [(4_000.0, "ok"), (4_001.0, "invalid")])
+def test_a_run_of_which_the_clock_takes_more_than_a_tenth_is_no_measurement(
+    pair: Pair, machine: Any, empty_ns: float, status: str
+) -> None:
+    """Of int8's 40 µs; a machine whose clock is quick may tell less than a microsecond."""
+    machine.empty_ns = empty_ns
+    found = measured(pair)
+    assert found.status == status
+    if status == "invalid":
+        said = "40000 ns per inference, of which the clock itself takes 4001: too few to tell"
+        assert found.reason == f"int8: {said}"
+
+
 def test_a_clock_that_is_slewed_is_none_that_jumps(pair: Pair, machine: Any) -> None:
     machine.clock_jump_s = 0.04
     assert measured(pair).status == "ok"

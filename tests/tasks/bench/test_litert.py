@@ -83,7 +83,7 @@ def test_a_refusal_is_unsupported_and_names_who(pair: Pair, machine: Any) -> Non
 
 
 @pytest.mark.parametrize(
-    ("ns", "share", "reason"), [(900, 1.0, "900 ns"), (40_000, 0.2, "tercet run --remeasure invalid` measures again")]
+    ("ns", "share", "reason"), [(499, 1.0, "499 ns"), (40_000, 0.2, "tercet run --remeasure invalid` measures again")]
 )
 def test_a_measurement_that_fails_its_checks_is_invalid(
     pair: Pair, machine: Any, ns: int, share: float, reason: str

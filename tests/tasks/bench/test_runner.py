@@ -169,6 +169,7 @@ def test_a_window_reaches_both_its_bounds(request_of: Build) -> None:
     assert 0 < samples.sum() / 1e9 <= found.seconds
     assert found.busy_s == pytest.approx(samples.sum() / 1e9)
     assert 0 < found.busy_cpu_s < found.cpu_s <= found.seconds * 1.1
+    assert 0 < found.empty_ns < samples.min()
     assert found.preempted is not None
     assert found.preempted >= 0
     assert timing.load_ms > 0

@@ -160,6 +160,8 @@ def bring_up(settings: Params, found: Work, chosen: Part, runner: Asked, *, push
         failures |= attempt("publish", lambda: publish(settings)) | attempt("comparison in Prefect", show_artifact)
     if push:
         failures |= attempt("push", send)
+    if chosen.whole and not failures:
+        failures |= attempt("dvc status", project.settle)
     judge(graph, settings, failures)
 
 

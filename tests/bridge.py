@@ -14,7 +14,7 @@ class Bridge:
     """A stage is named by its words, and calling it is all there is to it."""
 
     def __init__(self, call: Callable[..., Any]) -> None:
-        self.call, self.names = call, Names()
+        self.call, self.names, self.settled = call, Names(), False
 
     def __enter__(self) -> Self:
         return self
@@ -24,6 +24,10 @@ class Bridge:
 
     def write(self) -> None:
         """Nothing is kept."""
+
+    def settle(self) -> None:
+        """Nobody is asked; that it was to be is kept."""
+        self.settled = True
 
     def reproduce(self, name: str, _carry: object = None, *, force: bool) -> str:
         """Call it, whether it has to or not."""

@@ -141,6 +141,10 @@ class Project:
                     for path, own in entries.items():
                         _write(self._repo, Path(os.path.relpath(path)).with_name(LOCK.name), own)
 
+    def settle(self) -> None:
+        """Ask DVC once more, when all has run: later runs need not, until something is other than now (`seen`)."""
+        stale()
+
     def _let_go(self) -> None:
         if DVC.acquire(timeout=LET_GO_S):  # for good: nothing is begun any more
             repair.release(self._repo, os.getpid())

@@ -53,7 +53,7 @@ def flow(project, monkeypatch):
     for name, lane in stages.RETRIES.items():
         monkeypatch.setitem(stages.RETRIES, name, {**lane, "retry_delay_seconds": 0})
 
-    def run(errors):
+    def run(errors, variants=None):
         called = []
 
         def call(*words):
@@ -65,10 +65,11 @@ def flow(project, monkeypatch):
                     report.report(params.load())
 
         monkeypatch.setattr(pipeline, "call", call)
-        monkeypatch.setattr(pipeline, "Project", lambda: Bridge(call))
+        run.bridge = Bridge(call)
+        monkeypatch.setattr(pipeline, "Project", lambda: run.bridge)
         try:
             with stale.known(stale.Work(frozenset(" ".join(words) for words in order(params.load())))):
-                pipeline.pipeline()
+                pipeline.pipeline(variants=variants)
         except TercetError as error:
             return str(error).splitlines(), called
         return [], called
@@ -99,6 +100,15 @@ def test_a_stage_that_succeeds_has_no_reason_any_more(flow):
     assert called == list(dict.fromkeys(called))
     assert set(called) == set(order(params.load()))
     assert not list(paths.FAILURES.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "variants", "asked"),
+    [({}, None, True), ({("report",): DataError(CAUSE)}, None, False), ({}, ["int8"], False)],
+)
+def test_dvc_is_asked_behind_a_run_that_has_left_nothing_to_do(flow, errors, variants, asked):
+    flow(errors, variants)
+    assert flow.bridge.settled == asked
 
 
 def test_each_failing_stage_has_a_line_of_its_own(flow):

@@ -53,6 +53,7 @@ def first(make_clone, tmp_path_factory):
     shutil.copy(clone.root / "mlflow.db", sent)
     shutil.copy(clone.root / ".tercet/timeline.json", sent)
     shutil.copytree(clone.root / "out/benchmarks", sent / "benchmarks")
+    shutil.copy(clone.root / ".tercet/seen.json", sent)  # which also any later look would leave
     return clone, said, sent
 
 
@@ -95,7 +96,8 @@ def test_the_timeline_has_every_stage_and_no_two_windows_at_once(first, outcomes
     assert all(a["ts"] + a["dur"] <= b["ts"] for a, b in pairwise(windows))
 
 
-def test_dvc_then_finds_nothing_to_do(clone):
+def test_dvc_then_finds_nothing_to_do(clone, sent):
+    assert json.loads((sent / "seen.json").read_text()), "a run has asked DVC at its end"
     lock = (clone.root / "dvc.lock").read_bytes()
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
     assert "Running stage" not in clone.run("dvc", "repro")

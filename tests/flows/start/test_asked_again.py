@@ -52,6 +52,27 @@ def test_dvc_is_not_asked_again_where_nothing_has_changed(monkeypatch):
     assert [dvc_bridge.stale() for _ in range(2)] == [set(), set()]
 
 
+def test_dvc_is_not_asked_right_after_a_run_that_made_something(project, calls, monkeypatch):
+    for module in (seen, dvc_bridge):
+        monkeypatch.setattr(module, "is_ours", lambda: True)
+    with dvc_bridge.Project() as bridge:
+        for name in ALL:
+            bridge.reproduce(name)
+    bridge.settle()
+    monkeypatch.setattr(Repo, "status", lambda _: pytest.fail("asked"))
+    assert dvc_bridge.stale() == set()
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_was_changed_while_a_run_was_on_is_found_behind_it():
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS | {"rate": 3}))
+    with dvc_bridge.Project() as bridge:
+        bridge.reproduce("train")
+        write_params(Path(), PARAMS | {"rate": 4})
+    bridge.settle()
+    assert dvc_bridge.stale() == set(ALL[1:])
+
+
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(("change", "found"), CHANGES.values(), ids=CHANGES)
 def test_what_has_changed_since_is_found_as_if_dvc_were_always_asked(change, found):

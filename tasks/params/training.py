@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from tasks.params.section import Count, Natural, Section, Seed
 
-DECAYING = ("adamw", "momentum", "sgd")
+DECAYING = ("adamw", "momentum", "muon", "sgd")
 Parts = Annotated[int, Field(ge=2, le=64)]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.@-]*$", max_length=255)]
 
@@ -32,7 +32,7 @@ class Training(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0  # in so much of all steps the rate climbs to it
     clip: Annotated[float, Field(gt=0)] | None = None  # the gradients' norm, all of them together, is never more
     precision: Literal["float32", "mixed"] = "float32"  # mixed: products in bfloat16, where the processor has these
-    # of every weight, times the learning rate; null: adamw's 0.004, none of sgd and momentum; of no other optimizer
+    # of every weight, times the learning rate; null: adamw's 0.004, none of the others that have it: `DECAYING`
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     # classes: balanced: a class counts the more in the loss the fewer examples it has, so that all count alike in sum
     class_weights: Literal["none", "balanced"] = "none"

@@ -19,7 +19,8 @@ class Muon(keras.optimizers.Adam):  # type: ignore[misc]  # tf_keras ships no ty
     """Muon for some matrices, and Adam for all other weights: embeddings, norms, biases, what gives the outputs.
 
     Args:
-        matrices: variables float32 [in, out].
+        matrices: variables float32 [in, out], or the kernels of convolutions [height, width, in, out], each a matrix
+            of one row for each number that an output is made of.
         learning_rate: of Adam, a number or a schedule; Muon's is 10/3 of it.
         options: what every Keras optimizer takes.
     """
@@ -36,9 +37,10 @@ class Muon(keras.optimizers.Adam):  # type: ignore[misc]  # tf_keras ships no ty
         rate = RATE * tf.cast(self.learning_rate, variable.dtype)
         momentum = self._momentums[self._index_dict[self._var_key(variable)]]
         momentum.assign_add((gradient - momentum) * (1 - BETA))
-        step = orthogonal(gradient + (momentum - gradient) * BETA)
-        given, made = variable.shape
-        variable.assign_sub(rate * max(1.0, made / given) ** 0.5 * step)
+        made = variable.shape[-1]
+        step = orthogonal(tf.reshape(gradient + (momentum - gradient) * BETA, [-1, made]))
+        given = step.shape[0]
+        variable.assign_sub(rate * max(1.0, made / given) ** 0.5 * tf.reshape(step, variable.shape))
 
 
 def orthogonal(matrix: Any) -> Any:

@@ -42,7 +42,7 @@ def optimizer(params: "Training", steps: int, model: "tf_keras.Model") -> Any:
         case "muon":
             from tasks.training.muon import Muon
 
-            return Muon(_hidden(model), rate, global_clipnorm=clip)
+            return Muon(_hidden(model), rate, weight_decay=params.weight_decay, global_clipnorm=clip)
         case "rmsprop":
             return keras.optimizers.RMSprop(rate, global_clipnorm=clip)
 
@@ -80,18 +80,19 @@ def _warmed(rate: Any, steps: int) -> Any:
 
 
 def _hidden(model: "tf_keras.Model") -> list[Any]:
-    """The matrices of dense layers, but for those that give the outputs."""
+    """The matrices of dense layers and the kernels of convolutions, but for those that give the outputs."""
     import tf_keras as keras
 
     last = _giving(model)
     found = [
         layer.kernel
         for layer in model._flatten_layers(include_self=False)
-        if isinstance(layer, keras.layers.Dense) and layer.trainable and layer.name not in last
+        if type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and layer.trainable and layer.name not in last
     ]
     if not found:
         raise ModelError(
-            "optimizer: muon is for the matrices of hidden dense layers, and the model has none; try adamw"
+            "optimizer: muon is for the matrices of hidden dense layers and convolutions, and the model has none; try "
+            "adamw"
         )
     return found
 

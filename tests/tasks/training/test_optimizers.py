@@ -86,13 +86,30 @@ def test_muon_moves_hidden_matrices_and_adam_all_else():
             np.testing.assert_allclose(change, -0.003 * np.sign(gradient), atol=3e-5)  # Adam's first step
 
 
+def test_muon_takes_a_convolution_as_the_matrix_of_what_each_output_is_made_of():
+    fit.reset(0)
+    inputs = keras.Input((6, 6, 2), name="x")
+    x = keras.layers.Conv2D(20, 3)(inputs)
+    x = keras.layers.DepthwiseConv2D(3)(x)
+    x = keras.layers.Conv2DTranspose(4, 2)(x)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x)))
+    given = gradients(model)
+    changes = stepped(Training(epochs=1, optimizer="muon", learning_rate=0.003), model, given)
+    u, _, vt = np.linalg.svd(given[0].reshape(18, 20), full_matrices=False)
+    sizes = np.diag(u.T @ changes[0].reshape(18, 20) @ vt.T) / (-0.01 * (20 / 18) ** 0.5)
+    assert 0.6 < sizes.min() <= sizes.max() < 1.3
+    for change, gradient in zip(changes[1:], given[1:], strict=True):
+        np.testing.assert_allclose(change, -0.003 * np.sign(gradient), atol=3e-5)  # Adam's first step
+
+
 def test_muon_is_refused_where_no_hidden_matrix_is():
-    with pytest.raises(ModelError, match="optimizer: muon is for the matrices of hidden dense layers, and the model"):
+    with pytest.raises(ModelError, match="optimizer: muon is for the matrices of hidden dense layers and convolutions"):
         optimizers.optimizer(Training(epochs=1, optimizer="muon"), 10, network())
 
 
 @pytest.mark.parametrize(("name", "decay", "expected"), [
     ("sgd", 0.5, 0.5), ("momentum", 0.5, 0.5), ("adamw", 0.5, 0.5), ("adamw", None, 0.004), ("momentum", None, 0),
+    ("muon", 0.5, 0.5), ("muon", None, 0),
 ])  # fmt: skip
 def test_weights_decay_by_the_rate_times_their_share(name, decay, expected):
     model = network(4)
@@ -104,5 +121,5 @@ def test_weights_decay_by_the_rate_times_their_share(name, decay, expected):
 
 
 def test_other_optimizers_have_no_decay():
-    with pytest.raises(ValueError, match="weight_decay is of the optimizers adamw, momentum, sgd; received 'adam'"):
+    with pytest.raises(ValueError, match="is of the optimizers adamw, momentum, muon, sgd; received 'adam'"):
         Training(epochs=1, optimizer="adam", weight_decay=0.1)

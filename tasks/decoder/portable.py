@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.decoder import attending
+from tasks.decoder import attending, multiplying
 from tasks.decoder.cached import KEYS, SCALES, VALUES, is_decoder, standing_for
+from tasks.decoder.multiplying import scaled_blocks
 from tasks.decoder.network import LOGITS
-from tasks.decoder.normed import Normed, layer_norm, multiplied, rms
+from tasks.decoder.normed import Later, Normed, layer_norm, multiplied, rms
 from tasks.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Network:
         model: of one input; its scores come from a layer called `logits`.
         numbers: that it computes with.
         attend: how tokens attend, instead of `attending.plain`.
+        multiply: how matrices are multiplied, instead of `multiplying.plain`.
         joined: matrices that read the same numbers are one; each by itself can be parted by rows among devices.
 
     Raises:
@@ -87,14 +89,20 @@ class Network:
     """
 
     def __init__(
-        self, model: "tf_keras.Model", numbers: Numbers, attend: Any = attending.plain, *, joined: bool = True
+        self,
+        model: "tf_keras.Model",
+        numbers: Numbers,
+        attend: Any = attending.plain,
+        multiply: Any = multiplying.plain,
+        *,
+        joined: bool = True,
     ) -> None:
         import tf_keras as keras
 
         if not is_decoder(model) or len(model.inputs) != 1:
             raise ConversionError(f"{model.name}: no decoder: it has no layer that counts the places of its tokens")
         whole = keras.Model(model.input, model.get_layer(LOGITS).output, name=model.name)
-        self.numbers, self._attend = numbers, attend
+        self.numbers, self._attend, self._multiply = numbers, attend, multiply
         self._input, self._output = id(whole.inputs[0]), id(whole.output)
         depths = sorted(whole._nodes_by_depth, reverse=True)
         self._nodes = [node for depth in depths for node in whole._nodes_by_depth[depth] if not node.is_input]
@@ -215,32 +223,32 @@ class Network:
         self.weights[f"{name}.scale"] = Weight((rows, width // block), "float32", lambda: integers()[1], looked_up)
 
     def _dense(self, layer: Any, source: int, x: Any, weights: Tensors, products: dict[tuple[int, str], Any]) -> Any:
-        """A layer's part of the product of all that read what it reads."""
+        """A layer's part of the product of all that read what it reads, or, where that waits for a sum, `Later`."""
         import tensorflow as tf
+        import tf_keras as keras
 
-        parts = self._products[source, layer.name]
-        name = _joined(parts)
+        parts, x = self._products[source, layer.name], x if isinstance(x, Normed) else multiplied(x)
+        name, head = _joined(parts), self._head == layer.name
+        bias, linear = weights.get(f"{name}.bias"), layer.activation is keras.activations.linear
+        if self._multiply is not multiplying.plain and len(parts) == 1 and bias is None and linear and not head:
+            return Later(lambda onto: self._product(x, name, weights, onto=onto))
         if (source, name) not in products:
-            bias = weights.get(f"{name}.bias")
-            products[source, name] = self._product(x, name, weights, bias, head=self._head == name)
+            products[source, name] = self._product(x, name, weights, bias, head=head)
         sizes = [int(part.kernel.shape[1]) for part in parts]
         start, found = sum(sizes[: parts.index(layer)]), products[source, name]
         found = found if len(parts) == 1 else found[..., start : start + layer.units]
         return tf.cast(layer.activation(found), found.dtype)
 
-    def _product(self, x: Any, name: str, weights: Tensors, bias: Any = None, *, head: bool) -> Any:
-        """Rows of a matrix times numbers [batch, n, inputs]: sums in float32; of the head they stay so."""
+    def _product(
+        self, x: Any, name: str, weights: Tensors, bias: Any = None, onto: Any = None, *, head: bool = False
+    ) -> Any:
+        """Rows of a matrix times numbers [batch, n, inputs]: sums in float32, and those of the head stay so.
+
+        With `onto`, in the type of x, its sum with that.
+        """
         import tensorflow as tf
 
-        factor, x = (x.factor, x.x) if isinstance(x, Normed) else (None, x)
-        matrix, scale = tf.cast(weights[name], x.dtype), weights.get(f"{name}.scale")
-        if scale is not None and scale.shape[1] > 1:
-            matrix, scale = _scaled_blocks(matrix, scale), None
-        found = tf.cast(_dot(x, matrix) if head else tf.einsum("bti,oi->bto", x, matrix), tf.float32)
-        if scale is not None:
-            found *= scale[:, 0]
-        if factor is not None:
-            found *= factor
+        found = self._multiply(x, weights[name], weights.get(f"{name}.scale"), onto, head=head)
         if bias is not None:
             found += bias
         return found if head else tf.cast(found, x.dtype)
@@ -252,11 +260,11 @@ class Network:
         if kind == "Places":
             return places[None]
         if kind == "TokenEmbedding":
-            (x,) = args
+            x = args[0] if isinstance(args[0], Normed) else multiplied(args[0])
             if isinstance(x, Normed) or not x.dtype.is_integer:
                 return self._product(x, layer.name, weights, head=True)
             rows, scale = (tf.cast(tf.gather(weights[layer.name], x), dtype), weights.get(f"{layer.name}.scale"))
-            return rows if scale is None else _scaled_blocks(rows, tf.gather(scale, x))
+            return rows if scale is None else scaled_blocks(rows, tf.gather(scale, x))
         if kind == "PlaceEmbedding":
             return tf.gather(weights[layer.name], args[0] + layer.offset)
         if kind == "RMSNormalization":
@@ -264,6 +272,8 @@ class Network:
         if kind == "LayerNormalization":
             about = weights[f"{layer.name}.gamma"], weights.get(f"{layer.name}.beta")
             return layer_norm(multiplied(args[0]), *about, layer.epsilon)
+        if kind == "Add" and len(args[0]) == 2 and isinstance(args[0][1], Later):
+            return args[0][1].add(multiplied(args[0][0]))
         if layer.name not in self._same:
             self._same[layer.name] = type(layer).from_config({**layer.get_config(), "dtype": dtype})
         same = self._same[layer.name]
@@ -287,6 +297,7 @@ def _one(value: Any, place: Any) -> Any:
 
     if isinstance(value, Normed):
         return Normed(_one(value.x, place), _one(value.factor, place))
+    value = multiplied(value)
     if not value.dtype.is_floating:
         return value
     return tf.slice(value, tf.stack([0, place] + [0] * (len(value.shape) - 2)), [-1, 1] + [-1] * (len(value.shape) - 2))
@@ -323,22 +334,3 @@ def _integers(read: Callable[[], Array], block: int, bits: int) -> tuple[Array, 
     scale[scale == 0] = 1
     integers = np.clip(np.rint(parts / scale[:, :, None]), -most, most).astype(np.int8)
     return integers.reshape(rows.shape), scale.astype(np.float32)
-
-
-def _scaled_blocks(rows: Any, scale: Any) -> Any:
-    """Rows [..., width] times the scales [..., blocks] of their blocks."""
-    import tensorflow as tf
-
-    blocks = scale.shape[-1]
-    parts = tf.reshape(rows, [*rows.shape[:-1], blocks, rows.shape[-1] // blocks])
-    return tf.reshape(parts * tf.cast(scale, rows.dtype)[..., None], rows.shape)
-
-
-def _dot(x: Any, matrix: Any) -> Any:
-    """The product in float32, whatever its factors are."""
-    import tensorflow as tf
-    from tensorflow.compiler.tf2xla.python import xla
-    from tensorflow.compiler.xla import xla_data_pb2
-
-    sides = xla_data_pb2.DotDimensionNumbers(lhs_contracting_dimensions=[2], rhs_contracting_dimensions=[1])
-    return xla.dot_general(x, matrix, sides, preferred_element_type=tf.float32)

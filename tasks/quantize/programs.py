@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 Described = dict[str, tuple[Shape, str]]  # shape and dtype by name, in order
 Body = Callable[[dict[str, Any]], dict[str, Any]]
-CUDNN = "__cudnn$"
+CALLS = ("__cudnn$", "__gpu$")  # custom calls that NVIDIA alone has
 TYPED_CALL = 2  # of a custom call: its configuration is a string
 
 
@@ -145,7 +145,7 @@ def _traced(network: Network, own: Described, caches: Described, body: Body, see
 
 
 def _donate(module: "ir.Module", pairs: Sequence[tuple[int, int]]) -> None:
-    """Say which arguments are replaced by which results; and how cuDNN's calls are to be read."""
+    """Say which arguments are replaced by which results; and how NVIDIA's calls are to be read."""
     from jaxlib.mlir import ir
 
     main, given = stablehlo.main_of(module), dict(pairs)
@@ -158,7 +158,7 @@ def _donate(module: "ir.Module", pairs: Sequence[tuple[int, int]]) -> None:
 
     def name(operation: "ir.Operation") -> "ir.WalkResult":
         target = operation.attributes.get("call_target_name")
-        if target is not None and ir.StringAttr(target).value.startswith(CUDNN):
+        if target is not None and ir.StringAttr(target).value.startswith(CALLS):
             operation.attributes["api_version"] = ir.IntegerAttr.get(index, TYPED_CALL)
         return ir.WalkResult.ADVANCE
 

@@ -32,7 +32,7 @@ FLAGS: dict[str, dict[str, Any]] = {
 def flags_for(name: str) -> dict[str, dict[str, Any]]:
     """What is worth trying for a program: `default` was slower by one to six in a hundred wherever it was tried."""
     wanted = ("default", "concurrent") if name.endswith("plain-generate-1") else ("concurrent",)
-    wanted += ("products",) if "-int" in name else ()
+    wanted += ("products",) if "-int" in name and "-ptx-" not in name else ()
     return {flag: FLAGS[flag] for flag in wanted}
 
 
@@ -110,6 +110,12 @@ class Program:
         stats = self.program.get_compiled_memory_stats()
         self.memory = {"temporary": stats.temp_size_in_bytes, "aliased": stats.alias_size_in_bytes}
 
+    @property
+    def length(self) -> int:
+        """Of its prompt."""
+        shapes = {name: shape for name, shape, _ in self.about["arguments"]}
+        return int(shapes["tokens"][1])
+
     def give(self, name: str, value: Any) -> None:
         self.arguments[self.places[name]] = self.ours.put(value)
 
@@ -157,11 +163,13 @@ def idle(card: Card) -> float:
     return (card.gpu.millijoules() - begun) / 1e3 / (time.perf_counter() - start)
 
 
+SETS = ("cudnn", "ptx", "plain")
+OVER = "1b-int4-over-bf16-{}"
 PARTS = ("exact", *(f"{kind}-{batch}" for kind in ("decode", "prompt") for batch in BATCHES))
 
 
 def compared(sides: dict[str, Side], tokens: int) -> dict[str, Any]:
-    """Windows of each side, by turns: tokens a second, and ours over the peer's.
+    """Windows of each side, by turns: tokens a second, and the first one's over the second's.
 
     Of six pairs the median ratio lies between the least and the greatest in 97 of 100 cases.
     """
@@ -206,11 +214,11 @@ def alone(program: Program) -> float:
 
 
 def sided(program: Program) -> Side:
-    if program.name == "prompt":
-        size = SIZES[program.ours.model]
-        program.give("tokens", prompt_of(size, program.batch).int().cpu().numpy())
+    if program.name in ("prompt", "few"):
+        tokens = prompt_of(SIZES[program.ours.model], program.batch)[:, : program.length]
+        program.give("tokens", tokens.int().cpu().numpy())
         program.give("start", np.asarray(0, np.int32))
-        program.give("last", np.asarray(PROMPT - 1, np.int32))
+        program.give("last", np.asarray(program.length - 1, np.int32))
         return partial(timed, idly, program.take)
     return partial(timed, program.start, program.decode)
 
@@ -225,9 +233,30 @@ def measure(folder: Path, out: Path, models: list[str], only: list[str]) -> None
     print(json.dumps({name: value for name, value in card.found.items() if name != "rows"}), flush=True)
     for model in models:
         for numbers in ("bf16", "int8", "int4", "int4-128"):
-            there = sorted(each for side in ("cudnn", "plain") for each in folder.glob(f"{model}-{numbers}-{side}-*"))
+            there = sorted(each for side in SETS for each in folder.glob(f"{model}-{numbers}-{side}-*"))
             if there and any(wanted(f"{model}-{numbers}-{part}", only) for part in PARTS):
                 one_model(card, model, numbers, there, only)
+        if model == "1b" and any(wanted(OVER.format(batch), only) for batch in BATCHES):
+            over(card, model, folder, only)
+
+
+def over(card: Card, model: str, folder: Path, only: list[str]) -> None:
+    """Four bits beside bfloat16, both ours and on the card at once: each by the fastest of its sets."""
+    held = {}
+    for numbers in ("int4", "bf16"):
+        about = json.loads((next(folder.glob(f"{model}-{numbers}-cudnn-*")) / "lm.json").read_text())
+        held[numbers] = Ours(card, model, about, random_weights(about))
+        torch.cuda.empty_cache()
+    for batch in BATCHES:
+        if not wanted(OVER.format(batch), only):
+            continue
+        sides, made_with, tried = {}, {}, {}
+        for numbers, ours in held.items():
+            names = (f"{model}-{numbers}-{calls}-generate-{batch}" for calls in SETS)
+            found, best = best_of(ours, {name: folder / name for name in names if (folder / name).exists()})
+            sides[numbers], made_with[numbers] = best[1], best[3]
+            tried |= found
+        card.keep(OVER.format(batch), compared(sides, batch * STEPS) | {"made_with": made_with, "tried": tried})
 
 
 def wanted(key: str, only: list[str]) -> bool:
@@ -318,16 +347,20 @@ def correct(card: Card, key: str, ours: Ours, size: Any, weights: dict[str, Any]
         found: dict[str, Any] = {}
         tokens = prompt_of(size, 1)
         programs = {each.name: each for each in there}
+        by_row = all(each.shape[1] == 1 for name, each in weights.items() if name.endswith(".scale"))
         for name, each in programs.items():
-            if "-prompt-1" in name and not name.endswith("-prompt-8"):
+            if name.endswith(("-prompt-1", "-few-1")):
                 program = Program(ours, each, {})
                 sided(program)
                 scores = torch.from_numpy(np.array(read(program.call()[0]))).cuda()[0]
-                truth = lm_peer.exact(size, weights, tokens[0], THETA)[-1]
+                text = tokens[:, : program.length]
+                truth = lm_peer.exact(size, weights, text[0], THETA)[-1]
                 found[f"{name}_error"] = float((scores - truth).norm() / truth.norm())
-                with torch.no_grad():
-                    theirs = lm_peer.Decoder(size, weights, 1, ROOM, THETA).prompt(tokens)[0]
-                found["peer_error"] = float((theirs - truth).norm() / truth.norm())
+                if by_row:  # the peer knows one scale for a row
+                    with torch.no_grad():
+                        theirs = lm_peer.Decoder(size, weights, 1, ROOM, THETA).prompt(text)[0]
+                    label = "peer_error" if program.length == PROMPT else f"peer_error_{program.length}"
+                    found[label] = float((theirs - truth).norm() / truth.norm())
         for name, each in programs.items():
             if name.endswith("-generate-1"):
                 found[f"{name}_regret"] = regret(ours, each, size, weights)

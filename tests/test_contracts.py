@@ -20,7 +20,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 NO_STAGE = (  # the door, commands and their views, and the search, which names what it keeps by its code itself
     "tasks/dvc_lock.py", "tasks/report/markdown.py", "tasks/report/changes.py", "tasks/search/",
-    "tasks/checkpoints/write.py",
+    "tasks/checkpoints/write.py", "tasks/decoder/kernels/__main__.py",
     "tasks/quantize/sensitivity.py", "tasks/bench/speculation.py", "tasks/records/speculation.py", "tasks/sign/",
     "tasks/bench/candidates.py", "tasks/serve/", "tasks/gate/", "tasks/records/gate.py",
     "tasks/ship/delivery.py", "tasks/ship/device/", "tasks/ship/link.py", "tasks/ship/targets.py",

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -323,19 +324,22 @@ def many(told: Comparison, variants: int, devices: int) -> Comparison:
 
 
 def test_fifty_variants_on_ten_devices_open_at_once(
-    browser: "Browser", told: Comparison, build: Callable[..., Path]
+    browser: "Browser", told: Comparison, build: Callable[..., Path], tmp_path: Path
 ) -> None:
-    file, took = build(many(told, 50, 10)), []
+    """Within 2 s, or, where the machine is slow or busy, in three times what the study's own page takes there."""
+    few, file = shutil.copy(build(told), tmp_path / "few.html"), build(many(told, 50, 10))
     assert file.stat().st_size < 5e6
+    took: dict[Path, list[float]] = {few: [], file: []}
     for _ in range(3):  # another process may have the processor: the best is the page's own
-        start = time.monotonic()
-        with opened(browser, file) as shown:
-            shown.locator(MARKS).first.wait_for()
-            took.append(time.monotonic() - start)
-            assert shown.locator(PAIRS).count() == 50
-        if took[-1] < 2:
+        for each in took:
+            start = time.monotonic()
+            with opened(browser, each) as shown:
+                shown.locator(MARKS).first.wait_for()
+                took[each].append(time.monotonic() - start)
+                assert each == few or shown.locator(PAIRS).count() == 50
+        if took[file][-1] < 2:
             break
-    assert min(took) < 2
+    assert min(took[file]) < max(2, 3 * min(took[few]))
 
 
 def test_a_thousand_pairs_are_filtered_at_once(

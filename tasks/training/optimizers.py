@@ -83,11 +83,12 @@ def _hidden(model: "tf_keras.Model") -> list[Any]:
     """The matrices of dense layers and the kernels of convolutions, but for those that give the outputs."""
     import tf_keras as keras
 
-    last = _giving(model)
+    last, kinds = _giving(model), keras.layers.Dense | keras.layers.Conv2D
+    other = keras.layers.Conv2DTranspose  # its kernel has what it makes before what it is given
     found = [
         layer.kernel
         for layer in model._flatten_layers(include_self=False)
-        if type(layer) in (keras.layers.Dense, keras.layers.Conv2D) and layer.trainable and layer.name not in last
+        if isinstance(layer, kinds) and not isinstance(layer, other) and layer.trainable and layer.name not in last
     ]
     if not found:
         raise ModelError(

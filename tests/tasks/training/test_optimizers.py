@@ -102,6 +102,14 @@ def test_muon_takes_a_convolution_as_the_matrix_of_what_each_output_is_made_of()
         np.testing.assert_allclose(change, -0.003 * np.sign(gradient), atol=3e-5)  # Adam's first step
 
 
+def test_a_layer_of_ones_own_that_is_a_dense_one_is_muons():
+    class Own(keras.layers.Dense):
+        pass
+
+    model = keras.Sequential([keras.Input((4,)), Own(6), keras.layers.Dense(3)])
+    assert [each is model.layers[0].kernel for each in optimizers._hidden(model)] == [True]
+
+
 def test_muon_is_refused_where_no_hidden_matrix_is():
     with pytest.raises(ModelError, match="optimizer: muon is for the matrices of hidden dense layers and convolutions"):
         optimizers.optimizer(Training(epochs=1, optimizer="muon"), 10, network())

@@ -25,6 +25,7 @@ from tests import hosts, services
 from tests.flows.conftest import copied
 from tests.services import Team
 
+LIMIT_S = 3600  # of a run
 BAR = 0.6  # of one worker's time, that two may take
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
 
@@ -65,8 +66,10 @@ def seconds(workers: int, epochs: int) -> float:
         clones = [hosts.cloned(team.clone.root, Path(folder, str(k))) for k in range(workers)]
         address = ended.enter_context(hosts.dask(net, clones, env | ONE_THREAD))
         start = time.monotonic()
-        team.clone.run("tercet", "run", "--runner", f"dask@{address}", env=env)
-        return time.monotonic() - start
+        with team.clone.started("tercet", "run", "--runner", f"dask@{address}", env=env) as (process, log):
+            if process.wait(LIMIT_S):
+                raise SystemExit(log.read_text()[-3000:])
+            return time.monotonic() - start
 
 
 def main() -> None:

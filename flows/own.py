@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Any, Literal, TextIO
 
 from tasks import paths
 from tasks.bench import devices as catalog
 from tasks.data import trees
 from tasks.errors import DataError, ModelError, ParamsError, suggest
+from tasks.examples import tables
 
 STARTS = Path("infra/starts")
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -32,6 +33,7 @@ MODELS = {
     "texts": "  family: bow\n  embedding: 32",
 }
 EPOCHS = {"images": 15, "table": 40, "texts": 15}
+READ = {".csv": "a header and rows", ".jsonl": "an object of JSON in each line"}  # by suffix, what is in the file
 Kind = Literal["images", "table", "texts"]
 
 
@@ -58,12 +60,14 @@ def columns(data: Path) -> list[str]:
     """The columns of a CSV file, or the keys of the first line of a .jsonl file; none of anything else.
 
     Raises:
-        DataError: it cannot be read as such.
+        DataError: it cannot be read as such, or there is no row.
     """
-    try:
-        return [str(name) for name in next(_rows(data), {})]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{data}: cannot be read: {error}") from None
+    first = next(_rows(data), None)
+    if first is None and data.suffix in READ and data.is_file():
+        raise DataError(f"{data}: {READ[data.suffix]} expected; it has no row")
+    if not isinstance(first, dict | None):
+        raise DataError(f"{data}: {READ[data.suffix]} expected; received {json.dumps(first)[:40]}")
+    return list(first or ())
 
 
 def column(flag: str, name: str | None, there: Collection[str]) -> str:
@@ -160,11 +164,29 @@ def _with_target(own: Own, what: Kind) -> Own:
     return replace(own, target=column("--target", target, there))
 
 
-def _rows(data: Path) -> Iterator[dict[str, object]]:
-    """Rows of a file by their columns."""
-    if data.suffix in (".csv", ".jsonl") and data.is_file():
+def _rows(data: Path) -> Iterator[Any]:
+    """Rows of a file by their columns, or whatever lines of JSON say.
+
+    Raises:
+        DataError: it cannot be read as such.
+    """
+    if data.suffix not in READ or not data.is_file():
+        return
+    try:
         with data.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv.DictReader(file) if data.suffix == ".csv" else map(json.loads, filter(str.strip, file))
+            yield from _of_table(file) if data.suffix == ".csv" else map(json.loads, filter(str.strip, file))
+    except UnicodeDecodeError as error:
+        told = f"UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such"
+        raise DataError(f"{data}: {told}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{data}: cannot be read: {error}") from None
+
+
+def _of_table(file: TextIO) -> Iterator[dict[str, object]]:
+    """As preparation reads it, which also tells what is wrong with a row."""
+    rows = tables.reader(file)
+    header = [name.strip() for name in next(rows, [])]
+    return (dict(zip(header, row, strict=False)) for row in rows if len(row) > 1 or "".join(row).strip())
 
 
 def _is_value(own: Own) -> bool:
@@ -178,9 +200,7 @@ def _is_value(own: Own) -> bool:
 
 def _count(data: Path) -> int:
     """Examples, as far as is looked."""
-    found = (
-        data.rglob("*.*") if data.is_dir() else _rows(data) if data.suffix in (".csv", ".jsonl") else iter(range(200))
-    )
+    found = data.rglob("*.*") if data.is_dir() else _rows(data) if data.suffix in READ else iter(range(200))
     return sum(1 for _ in islice(found, LOOKED_AT))
 
 

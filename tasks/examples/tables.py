@@ -8,7 +8,7 @@ import math
 import re
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,7 @@ def cells(path: Path) -> Table:
         ValueError: a row has more or fewer fields than the header, two columns have one name, or there is no row.
     """
     with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
+        rows = reader(file)
         try:
             header = [name.strip() for name in next(rows, [])]
             table, lines, line = [], [], rows.line_num + 1
@@ -55,6 +53,17 @@ def cells(path: Path) -> Table:
         if len(row) != len(header):
             raise ValueError(f"line {line}: {len(header)} fields as in the header expected; received {len(row)}")
     return Table({name: [row[place].strip() for row in table] for place, name in enumerate(header)}, lines)
+
+
+def reader(file: TextIO) -> Any:
+    """A reader of a CSV file's rows, as csv has it; fields are parted by what the header has most of, see `cells`.
+
+    Args:
+        file: at its start.
+    """
+    first = file.readline()
+    file.seek(0)
+    return csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
 
 
 def numbers(name: str, table: Table) -> NDArray[np.float64]:

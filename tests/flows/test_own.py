@@ -13,6 +13,7 @@ from PIL import Image
 from flows.own import Own, kind, written
 from tasks import files, params, paths
 from tasks.errors import DataError, ModelError, ParamsError
+from tasks.examples import tables
 from tasks.stages import prepare
 
 RNG = np.random.default_rng(0)
@@ -100,6 +101,18 @@ def test_a_target_of_many_numbers_is_a_value_and_of_few_a_class(tmp_path):
     assert "  task: classification\n" in written("p", Own(few, "stars"), tmp_path)
 
 
+@pytest.mark.parametrize("parted", tables.DELIMITERS)
+def test_a_table_is_seen_as_it_will_be_prepared(parted, project):
+    """Whatever parts its fields, with space around names and lines that are blank."""
+    made = [f"{i}{parted}a" for i in range(30)] + [f"{i}{parted}b" for i in range(30)]
+    (project / "t.csv").write_text("\n \n".join([f"size {parted} sold", *made]))
+    (project / "params.yaml").write_text(written("p", Own(project / "t.csv", "sold"), project))
+    prepare.prepare(params.load())
+    told = files.read_json(paths.DATA / "preprocess.json")
+    assert told["targets"]["label"]["classes"] == ["a", "b"]
+    assert told["inputs"]["numbers"]["columns"] == ["size"]
+
+
 def test_what_data_are_is_seen_by_looking(tmp_path):
     assert kind(Own(images(tmp_path / "i"))) == "images"
     assert kind(Own(table(tmp_path / "t.csv"))) == "table"
@@ -121,7 +134,11 @@ def test_what_data_are_is_seen_by_looking(tmp_path):
         (Own(Path("t.csv"), "sole"), ParamsError, "--target: received 'sole'; .* did you mean 'sold'?"),
         (Own(Path("t.csv"), "sold", devices=["host"]), ParamsError, "--device: received 'host'; .*"),
         (Own(Path("t.csv"), "sold", text="words"), ParamsError, "--text: received 'words'; allowed: sold, x, y"),
-        (Own(Path("bad.csv"), "x"), DataError, "bad.csv: cannot be read: "),
+        (Own(Path("bad.csv"), "x"), DataError, "bad.csv: UTF-8 expected; received the byte 0xff; save it as such"),
+        (Own(Path("late.csv"), "sold"), DataError, "late.csv: UTF-8 expected; received the byte 0xfc; save it as such"),
+        (Own(Path("open.csv"), "x"), DataError, "open.csv: cannot be read: unexpected end of data"),
+        (Own(Path("bare.csv"), "x"), DataError, "bare.csv: a header and rows expected; it has no row"),
+        (Own(Path("list.jsonl")), DataError, r"list.jsonl: an object of JSON in each line expected; received \[1, 2\]"),
         (Own(Path("none.jsonl")), DataError, "--data: none.jsonl: no such file or folder; "),
         (Own(Path("t.csv"), "sold", model=Path("m.keras")), ModelError, "--model: m.keras: no such file; "),
     ],
@@ -130,6 +147,10 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(own, error, said, project
     table(project / "t.csv")
     (project / "a.mp3").touch()
     (project / "bad.csv").write_bytes(b"\xff\xfe\x00x")
+    (project / "late.csv").write_bytes(b"x,sold\n" + b"1,no not this time\n" * 900 + "2,für\n".encode("cp1252"))
+    (project / "open.csv").write_text('x,y\n"1,2\n')
+    (project / "bare.csv").write_text("x,y\n \n")
+    (project / "list.jsonl").write_text("[1, 2]\n")
     with pytest.raises(error, match=said):
         written("p", own, project / "p")
 

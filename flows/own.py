@@ -5,14 +5,14 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from string import Template
 from typing import Any, Literal, TextIO
 
 from tasks import paths
 from tasks.bench import devices as catalog
-from tasks.data import trees
+from tasks.data import table, trees
 from tasks.errors import DataError, ModelError, ParamsError, suggest
 from tasks.examples import tables
 
@@ -22,11 +22,8 @@ LOOKED_AT = 1000  # files or rows, to see what data are
 SIDE = 64  # pixels that images of several sizes, or of large ones, are brought to
 CLASSES = 20  # different numbers, of more of which a target is a value and no class
 MOST_CALIBRATION = 100
-DEVICES = {
-    "images": ("host-cpu", "ethos-u55-128"),
-    "table": ("host-cpu", "ethos-u55-128"),
-    "texts": ("host-cpu", "host-cpu-2t"),  # an Ethos-U has no operator that looks embeddings up
-}
+DEVICES = ("host-cpu", "ethos-u55-128")
+EMBEDDED = ("host-cpu", "host-cpu-2t")  # an Ethos-U has no operator that looks embeddings up
 MODELS = {
     "images": "  family: cnn\n  filters: [16, 32]\n  dense: [64]",
     "table": "  family: mlp\n  hidden: [32, 16]",
@@ -148,7 +145,7 @@ def written(name: str, own: Own, project: Path) -> str:
         "size": _size(own.data) if what == "images" else "",
         "model": f"  family: file\n  source: {_place(trained(own.model), project)}" if own.model else MODELS[what],
         "epochs": 0 if own.model else EPOCHS[what],
-        "devices": f"[{', '.join(known_devices(own.devices or DEVICES[what]))}]",
+        "devices": f"[{', '.join(known_devices(own.devices or usual_devices(own)))}]",
     }
     return Template(template).substitute(known)
 
@@ -198,6 +195,15 @@ def _is_value(own: Own) -> bool:
         return False
 
 
+def _has_categories(own: Own) -> bool:
+    """Whether a network is given words out of a table, which it embeds."""
+    found = list(islice(_rows(own.data), LOOKED_AT))
+    names = [name for name in dict.fromkeys(chain.from_iterable(found)) if name and name != own.target]
+    cells = ([str(row.get(name, "")).strip() for row in found] for name in names)
+    known = ([cell for cell in column if cell.lower() not in tables.MISSING] for column in cells)
+    return any(table.kind_of(column) == "category" for column in known)
+
+
 def _count(data: Path) -> int:
     """Examples, as far as is looked."""
     found = data.rglob("*.*") if data.is_dir() else _rows(data) if data.suffix in READ else iter(range(200))
@@ -231,7 +237,8 @@ def usual_devices(own: Own) -> Sequence[str]:
     Raises:
         DataError: they are nothing that is known.
     """
-    return DEVICES[kind(own)]
+    what = kind(own)
+    return EMBEDDED if what == "texts" or (what == "table" and _has_categories(own)) else DEVICES
 
 
 def known_devices(names: Sequence[str]) -> tuple[str, ...]:

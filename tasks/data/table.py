@@ -8,7 +8,7 @@ column that `prepare.split` names, unless `prepare.features` tells of it too.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,23 +137,30 @@ def _kind(table: Table, name: str, told: str | None) -> str | None:
     if not name or not known:
         log.warning("%s: it has no %s and is left out", where, "name" if not name else "cell that says anything")
         return None
+    found = kind_of(known)
+    if found in ("number", "date"):
+        return found
     strange = [cell for cell in known if not tables.NUMBER.fullmatch(cell)]
-    if not strange:
-        return "number"
-    if all(DATE.fullmatch(cell) for cell in known):
-        return "date"
     if all(COMMAS.fullmatch(cell) for cell in strange):
         told = f"numbers with a point and without groups expected; received {strange[0]!r}"
         raise DataError(f"{where}: {told}; write them so, or tell the column's kind: category or unused")
     if 2 * len(strange) < len(known):
         log.warning("%s: taken for categories, as %r is no number; correct it, or tell its kind", where, strange[0])
-    if 2 * len(set(known)) > len(known):
+    if found is None:
         log.warning(
             "%s: %d different values in %d rows: it is left out; `prepare.features: {%s: {kind: category}}` keeps it",
             where, len(set(known)), len(cells), name,
         )  # fmt: skip
-        return None
-    return "category"
+    return found
+
+
+def kind_of(known: Sequence[str]) -> str | None:
+    """What the cells of a column are of, but for those that say nothing; None: most have a value of their own."""
+    if all(tables.NUMBER.fullmatch(cell) for cell in known):
+        return "number"
+    if all(DATE.fullmatch(cell) for cell in known):
+        return "date"
+    return "category" if 2 * len(set(known)) <= len(known) else None
 
 
 def _targets(params: Prepare) -> tuple[str, ...]:

@@ -113,6 +113,18 @@ def test_a_table_is_seen_as_it_will_be_prepared(parted, project):
     assert told["inputs"]["numbers"]["columns"] == ["size"]
 
 
+def test_words_in_a_table_are_not_for_a_device_that_looks_nothing_up(tmp_path):
+    """Nor is a column of them left out where the network is not given it."""
+    devices = "devices: [host-cpu, {}]".format
+    given = [(i, f"2026-01-0{i % 9 + 1}", f"id {i}", "abc"[i % 3], "" if i % 7 else "?") for i in range(60)]
+    names = ["x", "day", "id", "sold", "empty"]
+    assert devices("ethos-u55-128") in written("p", Own(rows(tmp_path / "n.csv", names, given), "sold"), tmp_path)
+    words = [(*row, ["north", "south"][row[0] % 2]) for row in given]
+    assert devices("host-cpu-2t") in written(
+        "p", Own(rows(tmp_path / "w.csv", [*names, "at"], words), "sold"), tmp_path
+    )
+
+
 def test_what_data_are_is_seen_by_looking(tmp_path):
     assert kind(Own(images(tmp_path / "i"))) == "images"
     assert kind(Own(table(tmp_path / "t.csv"))) == "table"

@@ -16,7 +16,7 @@ from prefect.states import Completed
 from flows.start.dvc_bridge import Carry, Project
 from flows.timeline import Span
 from flows.views.bars import Bars
-from tasks.errors import TransientError
+from tasks.errors import TransientError, chain
 from tasks.records.failures import kept, words
 
 log = logging.getLogger(__name__)
@@ -30,10 +30,8 @@ RETRIES: dict[str, dict[str, Any]] = {
 
 def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
     """Whether what is at the bottom of the error may pass: ours are raised from what a connection said."""
-    link: BaseException | None = state.result(raise_on_failure=False)
-    while link is not None and not isinstance(link, PASSING):
-        link = link.__cause__ or link.__context__
-    return link is not None
+    error: BaseException | None = state.result(raise_on_failure=False)
+    return any(isinstance(link, PASSING) for link in chain(error))
 
 
 class Progress:

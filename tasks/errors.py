@@ -19,7 +19,7 @@ The front doors print `str(error)` as one line and no traceback, so a message sa
 received, what is allowed and what to do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 
@@ -77,6 +77,15 @@ class ShippingError(TercetError):
 
 class TrackingError(TercetError):
     """The tracking server cannot be used."""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from, and so on to the bottom; each once, for a chain may lead back into itself."""
+    found: set[int] = set()
+    while error is not None and id(error) not in found:
+        found.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def suggest(received: str, allowed: Iterable[str]) -> str:

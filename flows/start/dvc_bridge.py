@@ -36,7 +36,7 @@ from flows.graph import GRAPH, is_ours
 from flows.start import dvc_params, dvc_yaml
 from tasks import dvc_lock, paths, signals
 from tasks.dvc_lock import LOCK
-from tasks.errors import TercetError
+from tasks.errors import TercetError, chain
 from tasks.files import replaced
 from tasks.records.failures import words
 from tasks.stages import call
@@ -162,7 +162,7 @@ class Project:
         Raises:
             TercetError: what the stage itself raised, or DVC's own complaint in one line.
         """
-        turn = _Turn(carry)
+        turn, failed = _Turn(carry), None
         token = _turn.set(turn)
         try:
             with DVC, self._repo.lock:
@@ -173,9 +173,11 @@ class Project:
                 if done:
                     self._done.setdefault(str(done.path), {}).update(to_lockfile(done))
         except Exception as error:  # the boundary: whatever a stage or DVC raises, the flow gets one line
-            raise _cause(name, error) from error
+            failed = error
         finally:
             _turn.reset(token)
+        if failed is not None:  # not within `except`, where what it was raised from would be said to be raised from it
+            raise _cause(name, failed)
         if turn.ran:
             return "ran"
         return "restored" if done else "up to date"
@@ -283,14 +285,14 @@ def _repo() -> Any:
 
 def _cause(name: str, error: BaseException) -> TercetError:
     """The first error in the chain that is ours, else DVC's own words, or the type and the words of any other."""
-    link: BaseException | None = error
-    while link is not None:
+    for link in chain(error):
         if isinstance(link, TercetError):
             return link
-        link = link.__cause__ or link.__context__
-    chain = [error]
-    while (cause := chain[-1].__cause__) is not None:
-        chain.append(cause)
-    said = [" ".join(str(link).split()) if isinstance(link, DvcException) else words(link) for link in chain]
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    said = [" ".join(str(link).split()) if isinstance(link, DvcException) else words(link) for link in causes]
     mend = "; DVC keeps versions by git: `git init` here" if isinstance(error, SCMError) else ""
-    return TercetError(f"{name}: {': '.join(filter(None, said))}{mend}")
+    made = TercetError(f"{name}: {': '.join(filter(None, said))}{mend}")
+    made.__cause__ = error
+    return made

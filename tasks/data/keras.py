@@ -16,7 +16,7 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.errors import DataError, DownloadError, ParamsError, suggest
+from tasks.errors import DataError, DownloadError, ParamsError, chain, suggest
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
@@ -119,13 +119,9 @@ def _fetch(name: str, cache: Path) -> tuple[tuple[NDArray[np.uint8], NDArray[np.
     return pairs
 
 
-def _of_the_network(error: BaseException | None) -> bool:
+def _of_the_network(error: BaseException) -> bool:
     """Whether it was the connection that failed, at the bottom of an error."""
-    while error is not None:
-        if isinstance(error, URLError | ConnectionError | TimeoutError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(link, URLError | ConnectionError | TimeoutError) for link in chain(error))
 
 
 @contextmanager

@@ -231,6 +231,23 @@ def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tm
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
+def test_data_that_are_broken_end_a_run_in_a_line_and_nothing_is_lost(clone):
+    before = clone.hashes("out/data")
+    (clone.root / "data").mkdir(exist_ok=True)
+    (clone.root / "data/torn.csv").write_text("a,b\n1,2,3\n")
+    torn = {"source": "csv", "path": "data/torn.csv", "target": "a"}
+    text = clone.change(lambda params: params["prepare"].update(torn))
+    said = clone.run("tercet", "run", code=1)
+    (clone.root / "params.yaml").write_text(text)
+    cause, count = said.splitlines()[-2:]
+    assert cause == "tercet: prepare: data/torn.csv: line 2: 2 fields as in the header expected; received 3"
+    assert re.fullmatch(r"tercet: 1 of [0-9]+ stages failed; [0-9]+ that need them did not run", count)
+    assert "Traceback" not in said
+    clone.run("tercet", "run")
+    assert clone.hashes("out/data") == before
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
+
+
 def test_a_prefect_server_that_is_away_is_one_line(clone):
     text = clone.change(lambda params: params["bundle"]["default"].update(minimize="bytes"))
     said = clone.run("tercet", "run", code=1, env={"PREFECT_API_URL": "http://me:secret@127.0.0.1:9/api"})

@@ -178,6 +178,26 @@ def test_a_stage_that_fails_raises_its_own_error_and_leaves_no_trace(project, ca
     assert (project / "out/int8.txt").read_text() == "train digits 1 8"
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["raised from it", "raised in its place"])
+def test_what_a_stages_error_was_raised_from_is_there_once(told, project, calls, monkeypatch):
+    """Whoever follows it down, as the choice of another try does, comes to its end."""
+
+    def failing(*_words):
+        try:
+            next(iter(()))
+        except StopIteration as error:
+            raise DataError("no data") from error if told else None
+
+    monkeypatch.setattr(dvc_bridge, "call", failing)
+    with pytest.raises(DataError) as caught:
+        Project().reproduce("prepare")
+    met, link = [], caught.value
+    while link is not None and len(met) < 10:
+        met.append(type(link))
+        link = link.__cause__ or link.__context__
+    assert met == [DataError, StopIteration]
+
+
 def test_an_error_that_is_not_ours_becomes_one_line_with_its_cause(project, calls, monkeypatch):
     bridge = Project()
 

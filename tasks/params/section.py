@@ -7,8 +7,9 @@ from textwrap import shorten
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from tasks.errors import ParamsError, suggest
 from tasks.params.chosen import Chosen
@@ -34,6 +35,7 @@ Natural = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what numpy and TensorFlow both take
 BASELINE = "baseline"  # the trained model, which no entry of `compress` is
 S = TypeVar("S", bound=BaseModel)
+OURS = ("value_error", "truth")  # errors whose words are our own
 SHOWN = 100  # characters of a wrong value
 
 
@@ -59,13 +61,40 @@ def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen; unknown keys are refused, and so are numbers that are not finite."""
+    """A part of params.yaml: frozen; unknown keys are refused, and so are numbers that are not finite or no numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any) -> Any:
+        """Pydantic takes `yes` for the number 1."""
+        for key in filter(cls.model_fields.__contains__, value) if isinstance(value, Mapping) else ():
+            given, types = value[key], _types(cls.model_fields[key].annotation)
+            within = given.values() if isinstance(given, Mapping) else given if isinstance(given, list) else [given]
+            truths = [each for each in within if isinstance(each, bool)]
+            if truths and not types & {bool, Any} and not any(map(_is_section, types)):
+                told = f"received {truths[0]}; no truth value expected, as which YAML reads yes, no, on and off too"
+                raise PydanticCustomError("truth", "{told}", {"told": told, "inside": key})
+        return value
 
     def known(self) -> dict[str, Any]:
         """All that it says or leaves at a default, as JSON has it; what is null is left out."""
         return self.model_dump(mode="json", exclude_none=True)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _types(annotation: Any) -> set[Any]:
+    """What a value may be of, within lists and mappings too."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _types(parts[0])
+    if get_origin(annotation) is Literal:
+        return {type(part) for part in parts}
+    return set().union(*map(_types, parts)) if parts else {annotation}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -141,20 +170,20 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
         chosen = _chosen(annotation) or chosen
         annotation = _read_as(annotation, value)
         inside = step in value if isinstance(value, Mapping) else _is_index(step, value)
-        absent = step == fault["loc"][-1] and fault["type"] != "value_error"  # of which the last is a union's tag
+        absent = step == fault["loc"][-1] and fault["type"] not in OURS  # of which the last is a union's tag
         if inside or isinstance(step, int) or absent:
             keys.append(str(step))
             value = value[step] if inside else None
         parent, annotation = _present(annotation), _descend(annotation, step)
-    where = ".".join(keys)
+    where = ".".join([*keys, *filter(None, [fault.get("ctx", {}).get("inside")])])
     chosen = _chosen(annotation) or chosen
     match fault["type"]:
         case "extra_forbidden":
             return f"{where}: unknown key; {suggest(keys[-1], parent.model_fields)}"
         case "missing":
             return f"{where}: this key is missing"
-        case "value_error":
-            return (f"{where}: " if where else "") + str(fault["ctx"]["error"])
+        case kind if kind in OURS:
+            return (f"{where}: " if where else "") + str(fault["ctx"].get("error", fault["msg"]))
         case "literal_error" | "union_tag_invalid":
             allowed = fault["ctx"].get("expected") or fault["ctx"]["expected_tags"]
             received = fault["ctx"].get("tag", fault["input"])

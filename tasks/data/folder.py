@@ -176,7 +176,7 @@ def _shape(seen: dict[Path, Look], params: Prepare) -> tuple[int, int, int]:
     if len(sizes) > 1:
         (one, first), (other, second) = list(sizes.items())[:2]
         raise DataError(
-            f"prepare: images of one size expected, or `height` and `width` to make them so; {first} has {one[0]} x "
+            f"images of one size expected, or `height` and `width` to make them so; {first} has {one[0]} x "
             f"{one[1]}, {second} {other[0]} x {other[1]}"
         )
     return (*next(iter(sizes)), channels)

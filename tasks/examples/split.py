@@ -25,7 +25,7 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
             is of, or has an example of an earlier one.
     """
     if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
-        raise DataError(f"prepare: at least two classes expected; received {', '.join(source.classes)} alone")
+        raise DataError(f"at least two classes expected; received {', '.join(source.classes)} alone")
     reconstruction = params.task == "reconstruction"
     inputs = first(source.train, 1).inputs
     if reconstruction and (len(source.classes) > 2 or len(inputs) > 1):
@@ -55,7 +55,7 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     for name, examples in splits.items():
         if not len(examples):
             total = len(source.train)
-            raise DataError(f"prepare: the {name} split of {total} examples is empty; raise its share or add data")
+            raise DataError(f"the {name} split of {total} examples is empty; raise its share or add data")
     twins.check({"train": train, "validation": validation, "test": test}, params)
     return {name: _bare(examples) for name, examples in splits.items()}
 
@@ -88,7 +88,7 @@ def _check_both(**splits: Examples) -> None:
     for name, examples in splits.items():
         if len(examples) and len(np.unique(examples.targets[LABEL])) < 2:
             raise DataError(
-                f"prepare: the {name} split needs normal and anomalous examples to judge a reconstruction; it has one "
+                f"the {name} split needs normal and anomalous examples to judge a reconstruction; it has one "
                 "kind only: add the other to the training data, which keeps the normal ones for training alone"
             )
 

@@ -93,7 +93,7 @@ def _told(splits: dict[str, Examples], split: str, found: list[tuple[int, tuple[
             f"split, which would judge nothing; {len(found)} of its {len(examples)} images are in an earlier split too"
         )
     return (
-        f"prepare: {len(found)} of {len(examples)} examples of the {split} split are in an earlier one too, and what "
+        f"{len(found)} of {len(examples)} examples of the {split} split are in an earlier one too, and what "
         f"was learnt by heart judges nothing; the first is number {place}, the same as number {twin} of the {other} "
         f"split{_shown(examples, place)}"
     )

@@ -61,7 +61,7 @@ def once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class Section(BaseModel):
-    """A part of params.yaml: frozen; unknown keys are refused, and so are numbers that are not finite or no numbers."""
+    """A part of params.yaml: frozen; it refuses unknown keys, numbers that are not finite, truth values for numbers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -70,13 +70,19 @@ class Section(BaseModel):
     def _no_truth(cls, value: Any) -> Any:
         """Pydantic takes `yes` for the number 1."""
         for key in filter(cls.model_fields.__contains__, value) if isinstance(value, Mapping) else ():
-            given, types = value[key], _types(cls.model_fields[key].annotation)
+            given = value[key]
             within = given.values() if isinstance(given, Mapping) else given if isinstance(given, list) else [given]
             truths = [each for each in within if isinstance(each, bool)]
-            if truths and not types & {bool, Any} and not any(map(_is_section, types)):
+            if truths and not cls._takes_truth(key):
                 told = f"received {truths[0]}; no truth value expected, as which YAML reads yes, no, on and off too"
                 raise PydanticCustomError("truth", "{told}", {"told": told, "inside": key})
         return value
+
+    @classmethod
+    def _takes_truth(cls, key: str) -> bool:
+        """Whether a truth value may stand there, or a section, which looks for itself."""
+        types = _types(cls.model_fields[key].annotation)
+        return bool(types & {bool, Any}) or any(map(_is_section, types))
 
     def known(self) -> dict[str, Any]:
         """All that it says or leaves at a default, as JSON has it; what is null is left out."""

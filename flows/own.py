@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO
 from tasks import paths
 from tasks.bench import devices as catalog
 from tasks.data import table, trees
-from tasks.errors import DataError, ModelError, ParamsError, suggest
+from tasks.errors import DataError, ModelError, ParamsError, not_utf8, suggest
 from tasks.examples import tables
 
 STARTS = Path("infra/starts")
@@ -173,9 +173,8 @@ def _rows(data: Path) -> Iterator[Any]:
         with data.open(encoding="utf-8-sig", newline="") as file:
             yield from _of_table(file) if data.suffix == ".csv" else map(json.loads, filter(str.strip, file))
     except UnicodeDecodeError as error:
-        told = f"UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such"
-        raise DataError(f"{data}: {told}") from None
-    except (OSError, ValueError, csv.Error) as error:
+        raise not_utf8(str(data), error) from None
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"{data}: cannot be read: {error}") from None
 
 

@@ -88,6 +88,11 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
+def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
+    """What to raise of a file, or of a line of it, whose bytes are not UTF-8."""
+    return DataError(f"{where}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such")
+
+
 def suggest(received: str, allowed: Iterable[str]) -> str:
     """The tail of an error about a wrong name: a near match, if any, and what is allowed."""
     names = sorted(allowed)

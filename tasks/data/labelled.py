@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.data import sizes
-from tasks.errors import DataError, suggest
+from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import tables
 from tasks.files import below
 
@@ -46,7 +46,7 @@ def of_csv(path: Path, keys: Keys) -> list[Row]:
     try:
         table = tables.cells(path)
     except UnicodeDecodeError as error:
-        raise _not_utf8(str(path), error) from None
+        raise not_utf8(str(path), error) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
     columns = [_column(path, table.columns, name) for name in keys if name is not None]
@@ -105,7 +105,7 @@ def _of_line(where: str, line: bytes, keys: Keys) -> Row:
     try:
         found = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise _not_utf8(where, error) from None
+        raise not_utf8(where, error) from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: an object of JSON expected: {error}") from None
     if not isinstance(found, dict):
@@ -130,7 +130,7 @@ def _of_file(path: Path, parts: tuple[str, ...], *, grouped: bool) -> Row:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; correct or delete it") from None
     except UnicodeDecodeError as error:
-        raise _not_utf8(str(path), error) from None
+        raise not_utf8(str(path), error) from None
     if len(content) > LONGEST:
         raise DataError(f"{path}: a text of at most {LONGEST:,} bytes expected; received {len(content):,}; cut it")
     if grouped and len(parts) < 3:
@@ -150,7 +150,3 @@ def _row(where: str, keys: Keys, text: str, label: str, group: str = "") -> Row:
     if bad := next((sign for sign in text + label if "\ud800" <= sign <= "\udfff"), None):
         raise DataError(f"{where}: a text expected; received \\u{ord(bad):04x}, half a character")
     return Row(where, text, label, group)
-
-
-def _not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
-    return DataError(f"{where}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such")

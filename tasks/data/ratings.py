@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks import files
-from tasks.errors import DataError, suggest
+from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import LABEL, Source
 from tasks.members import DataSource
@@ -107,8 +107,8 @@ def parsed(where: Path) -> Ratings:
     """
     try:
         table = tables.cells(where)
-    except UnicodeDecodeError:
-        raise DataError(f"{where}: UTF-8 expected; save it as such") from None
+    except UnicodeDecodeError as error:
+        raise not_utf8(str(where), error) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{where}: {error}") from None
     for name in COLUMNS:

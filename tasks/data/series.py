@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tasks.errors import DataError, suggest
+from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Array, Arrays, preprocess, tables
 from tasks.examples.dataset import BEGIN, BY, LABEL, Source
 from tasks.files import sha256
@@ -63,8 +63,8 @@ def load(params: Prepare) -> Source:
     with _plain(path) as file:
         try:
             table = tables.cells(file)
-        except UnicodeDecodeError:
-            raise DataError(f"{path}: UTF-8 expected; save it as such") from None
+        except UnicodeDecodeError as error:
+            raise not_utf8(str(path), error) from None
         except (OSError, EOFError, ValueError) as error:
             raise DataError(f"{path}: {error}") from None
     _check_order(path, table, str(params.split.column))

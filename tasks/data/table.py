@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import sizes
-from tasks.errors import DataError, suggest
+from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import BY, LABEL, Source
 from tasks.files import sha256
@@ -98,9 +98,7 @@ def _read(path: Path) -> Table:
     try:
         return Table(path, tables.cells(path))
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: UTF-8 expected; received the byte 0x{error.object[error.start]:02x}; save it as such"
-        ) from None
+        raise not_utf8(str(path), error) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from tasks.data import sizes as limits
 from tasks.data import tokenized
-from tasks.errors import DataError
+from tasks.errors import DataError, not_utf8
 from tasks.examples import Array, texts, vocabulary
 from tasks.examples.dataset import LABEL, TEXT_BYTES, Source
 from tasks.examples.tokens import Tokens, every_place, smallest, windows
@@ -127,7 +127,7 @@ def _text(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{name}: UTF-8 expected; received the byte 0x{content[error.start]:02x}") from None
+        raise not_utf8(name, error) from None
 
 
 SOURCE = DataSource(schema=Prepare, check=check, load=load)

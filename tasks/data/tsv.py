@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data import sizes
-from tasks.errors import DataError, suggest
+from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
 from tasks.files import sha256
@@ -66,7 +66,7 @@ def _parse(where: str, line: bytes) -> tuple[str, str]:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(f"{where}: UTF-8 expected; received the byte 0x{line[error.start]:02x}") from None
+        raise not_utf8(where, error) from None
     fields = [field.strip() for field in text.split("\t")]
     if len(fields) != 2:
         raise DataError(f"{where}: sentence, one tab, label expected; received {len(fields) - 1} tab(s)")

@@ -1,6 +1,7 @@
 """`tercet gate` on a project with a history: real files, real answers, real turns."""
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -198,7 +199,8 @@ def test_what_got_worse_is_told_line_by_line_and_the_code_says_so(project, setti
     assert " points worse [" in lines[2]
     assert lines[2].endswith("limit 1, 900 examples")
     assert lines[3].startswith("passed     int8 @ host-cpu: latency_ms ")
-    assert lines[3].endswith("limit 2000, 8 turns")
+    turns = re.fullmatch(r".* limit 2000, (\d+) turns", lines[3])  # more than 8 where a window was disturbed
+    assert turns and int(turns[1]) >= 8
     assert lines[4].startswith("against HEAD~1 (")
     assert ": 2 worse, 0 undecided, 2 passed, in " in lines[4]
     kept = read(Gated, paths.GATE)

@@ -8,8 +8,8 @@ from tasks.registry import Registry
 Precision = Literal["float32", "float16", "int8"]
 INTEGERS = ("ranges",)  # keys of `quantize` that schemes of integers share
 CACHES = ("prefill", "room", "cache", "verify")  # of those that a decoder with its caches is made at
-WEIGHTS = ("bits", *CACHES)
 LAYERS = ("exclude", "max_quality_drop", "bits")
+WEIGHTS = (*LAYERS, *CACHES)
 
 
 @dataclass(frozen=True, kw_only=True)

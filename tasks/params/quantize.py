@@ -30,12 +30,12 @@ class Quantize(Section):
     ranges: Literal["min-max", "percentile", "mse"] = "min-max"  # int8, int16x8: of the activations, by calibration
     percentile: Annotated[float, Field(gt=50, lt=100)] = 99.99  # of the values that the range percentile holds
     granularity: Granularity = "channel"  # int8: of the weights' scales; some accelerators want one for a whole tensor
-    exclude: tuple[str, ...] = ()  # int8: layers that stay at `exclude_scheme`
-    exclude_scheme: Literal["float32", "int16x8"] = "float32"
-    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # int8: exclude layers until it holds
+    exclude: tuple[str, ...] = ()  # layers that stay at `exclude_scheme`, by their names or as "*depthwise*"
+    exclude_scheme: Literal["float32", "int16x8"] = "float32"  # int8: of the layers that are excluded
+    max_quality_drop: Annotated[float, Field(ge=0)] | None = None  # exclude layers until it holds
     bits: dict[str, Literal[4, 8]] = Field(
         default_factory=dict
-    )  # weights of the layers named here, where they differ from the scheme's
+    )  # weights of layers, by their names or as "*", where they differ from the scheme's; dynamic, 8: small ones too
     block: Literal[32, 64, 128, 256] | None = (
         None  # int4-dynamic: weights in a row that share a scale, in dense layers; all else then has 8 bits
     )
@@ -63,4 +63,9 @@ class Quantize(Section):
             raise ValueError(f"aware_epochs trains all layers alike; leave out {left}")
         if self.exclude_scheme != "float32" and not self.exclude and self.max_quality_drop is None:
             raise ValueError("exclude_scheme means nothing without exclude or max_quality_drop")
+        if self.exclude_scheme != "float32" and not SCHEMES.load(self.scheme).static:
+            raise ValueError(
+                f"exclude_scheme {self.exclude_scheme!r} is for int8: activations of scheme {self.scheme!r} are floats "
+                "between layers; leave it out"
+            )
         return self

@@ -185,8 +185,9 @@ def check(model: "tf_keras.Model", entry: "Quantize") -> None:
             f"scheme: {entry.model!r} is a decoder, and {entry.scheme} has no form of one with its caches; use "
             f"{', '.join(taking('room'))}"
         )
-    if entry.sparse:
-        raise ParamsError(f"sparse: {entry.model!r} is a decoder, for which it means nothing; leave it out")
+    others = {"sparse": entry.sparse, "exclude": entry.exclude, "max_quality_drop": entry.max_quality_drop is not None}
+    if given := [key for key, said in others.items() if said]:
+        raise ParamsError(f"{given[0]}: {entry.model!r} is a decoder, for which it means nothing; leave it out")
     if entry.bits and (entry.block is None or set(entry.bits.values()) != {8}):
         raise ParamsError(
             f"bits: {entry.model!r} is a decoder: with scheme int4-dynamic and a `block` its layers may have 8; "

@@ -1,5 +1,6 @@
 """Which operators of a LiteRT file a layer of the Keras model has become, by the names that the converter leaves."""
 
+import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -128,6 +129,30 @@ def of(operators: Iterable[Operator], name: str, key: str) -> list[Operator]:
         allowed = {layer for operator in operators for layer in operator.layers}
         raise ParamsError(f"{key}: no operator of the artifact comes from a layer {name!r}; {suggest(name, allowed)}")
     return found
+
+
+def meant(operators: Iterable[Operator], name: str, key: str, *, weighted: bool) -> list[str]:
+    """The layers that a name means: the one that is called so, or those that a name with `*`, `?` or `[` in it fits.
+
+    Args:
+        operators: of the file.
+        name: as it was asked for; no layer can be called by one of these signs.
+        key: of params.yaml, for the error.
+        weighted: whether such a name means only layers that have weights.
+
+    Raises:
+        ParamsError: there are none; see `of`.
+    """
+    operators = list(operators)
+    if is_pattern(name) and (found := fnmatch.filter(owners(operators, weighted=weighted), name)):
+        return found
+    of(operators, name, key)
+    return [name]
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name may mean several layers."""
+    return not set(name).isdisjoint("*?[")
 
 
 def owners(operators: Iterable[Operator], *, weighted: bool) -> dict[str, list[Operator]]:

@@ -1,6 +1,5 @@
 """Keras models to LiteRT files (.tflite) at one numeric scheme."""
 
-import math
 import re
 import warnings
 from collections import Counter
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
-from tasks.formats.schemes import AI_EDGE, SCHEMES
+from tasks.formats.schemes import SCHEMES
 from tasks.quantize import layers
 from tasks.quantize.made import Made
 from tasks.records import Tensor
@@ -35,10 +34,6 @@ INSTEAD = {  # of operators that the runtime lacks: what to build where layers o
     "kind of the two for a tensor",
     "SparseTensorDenseMatMul": "build LocallyConnected layers with implementation 1 or 2",
 }
-
-NARROW = {"int4", "int8", "int16", "float16"}
-SMALLEST = 1024  # numbers of a kernel that TensorFlow's converter makes int8 where activations stay float32
-UNTOLD = 0.1  # a share of the weights that changes neither the file's size nor its time by much
 
 
 @dataclass(frozen=True)
@@ -187,48 +182,6 @@ def inspect(content: bytes) -> Graph:
         outputs=tuple(tensor(graph.tensors[i], names[i]) for i in graph.outputs),
         operators=dict(sorted(Counter(operator.kind for operator in graph.operators).items())),
     )
-
-
-def left_wide(content: bytes, scheme: str) -> str | None:
-    """What there is to say of a file whose weights are not what its scheme's name says; None of every other.
-
-    Args:
-        content: a file that was made of a Keras model, no layer of which was excluded.
-        scheme: what it was made at. A tenth of the weights may stay float32 and nothing is said.
-    """
-    file = tflite.parse(content)
-    weights = _weights(file)
-    wide = [(kind, tensor) for kind, tensor in weights if tensor.dtype == "float32"]
-    share = _numbers(wide) / max(_numbers(weights), 1)
-    narrow = file.dtypes() & NARROW
-    if SCHEMES.load(scheme).weights == 32 or (narrow and share <= UNTOLD):
-        return None
-    said = f"{share:.0%} of its weights stay float32"
-    if not narrow:
-        said = f"no number of it is smaller than float32: it is the float32 network under the name of {scheme}"
-    if not wide:
-        return f"{said}; it has no weights"
-    if SCHEMES.load(scheme).converts != AI_EDGE and all(math.prod(tensor.shape) < SMALLEST for _, tensor in wide):
-        return f"{said}; TensorFlow's converter leaves kernels of fewer than {SMALLEST:,} numbers as they are"
-    return f"{said}; those of {', '.join(sorted({kind for kind, _ in wide}))} are not made smaller by it"
-
-
-def _weights(file: tflite.File) -> list[tuple[str, tflite.Tensor]]:
-    """The constants that a file's operators compute with, those in loops too, each with the kind of one operator.
-
-    What has a single axis is no kernel: biases and scales are as wide as the sums that they are added to.
-    """
-    return [
-        (kind, graph.tensors[place])
-        for graph in file.graphs
-        for place, kind in {i: operator.kind for operator in graph.operators for i in operator.inputs if i >= 0}.items()
-        if graph.tensors[place].stored and len(graph.tensors[place].shape) > 1
-        if graph.tensors[place].dtype in NARROW | {"float32"}
-    ]
-
-
-def _numbers(weights: list[tuple[str, tflite.Tensor]]) -> int:
-    return sum(math.prod(tensor.shape) for _, tensor in weights)
 
 
 def refuse_loops(model: "tf_keras.Model", content: bytes, scheme: str) -> None:

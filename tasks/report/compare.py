@@ -338,9 +338,9 @@ def _excluded(subject: Subject) -> str:
     if card.allowed_drop is None or card.validation_drop is None:
         return text
     kept = "within" if card.validation_drop <= card.allowed_drop else "not within"
-    worse = "below" if subject.evaluation.scores[0].better == "higher" else "above"
-    told = f"{card.validation_drop:.4f} {worse} float32 on validation data, {kept} the {card.allowed_drop:g} asked for"
-    return f"{text} It lies {told}."
+    lower = (subject.evaluation.scores[0].better == "higher") == (card.validation_drop >= 0)
+    told = f"{abs(card.validation_drop):.4f} {'below' if lower else 'above'} float32 on validation data"
+    return f"{text} It lies {told}, {kept} the {card.allowed_drop:g} asked for."
 
 
 def _budgets(subjects: Sequence[Subject], base: Subject) -> Iterable[str]:

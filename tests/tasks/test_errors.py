@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.errors import DataError, chain
+from tasks.errors import MANY, DataError, chain, suggest
 
 
 def raised(error, *, cause):
@@ -21,3 +21,13 @@ def test_a_chain_that_leads_back_ends():
     one, other = ValueError("one"), ValueError("other")
     assert list(chain(raised(one, cause=one))) == [one]
     assert list(chain(raised(other, cause=raised(one, cause=other)))) == [other, one]
+
+
+def test_a_wrong_name_is_told_with_what_is_allowed_and_of_very_many_the_nearest():
+    assert suggest("x", []) == "allowed: none."
+    assert suggest("int", ["int8", "float32"]) == "allowed: float32, int8. did you mean 'int8'?"
+    names = [f"layer_{i}" for i in range(MANY)]
+    assert suggest("layer_7x", names).startswith(f"allowed: {', '.join(sorted(names))}.")
+    told = suggest("convv", [*names, "conv"])
+    assert told.startswith("allowed: conv, ")
+    assert told.endswith(f" and {MANY + 1 - told.count(',') - 1} others. did you mean 'conv'?")

@@ -155,6 +155,10 @@ def test_layers_left_out_of_a_scheme_are_told_with_what_it_was_for(make: SimpleN
     (note,) = notes(allowed_drop=0.01, validation_drop=0.005)
     assert note.startswith("int8: not at int8: no layer. It lies 0.0050 ")
     assert ", within the 0.01" in note
+    (note,) = notes(allowed_drop=0.01, validation_drop=-0.0125)
+    assert note.endswith("It lies 0.0125 above float32 on validation data, within the 0.01 asked for.")
+    (note,) = notes(allowed_drop=0.0, validation_drop=-0.0)
+    assert "It lies 0.0000 below" in note
 
 
 def test_a_missing_control_is_told(make: SimpleNamespace) -> None:

@@ -200,7 +200,8 @@ def test_what_got_worse_is_told_line_by_line_and_the_code_says_so(project, setti
     assert lines[2].endswith("limit 1, 900 examples")
     assert lines[3].startswith("passed     int8 @ host-cpu: latency_ms ")
     turns = re.fullmatch(r".* limit 2000, (\d+) turns", lines[3])  # more than 8 where a window was disturbed
-    assert turns and int(turns[1]) >= 8
+    assert turns
+    assert int(turns[1]) >= 8
     assert lines[4].startswith("against HEAD~1 (")
     assert ": 2 worse, 0 undecided, 2 passed, in " in lines[4]
     kept = read(Gated, paths.GATE)

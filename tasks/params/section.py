@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -14,7 +16,7 @@ from pydantic_core import PydanticCustomError
 from tasks.errors import ParamsError, suggest
 from tasks.params.chosen import Chosen
 
-# what YAML 1.1, which we read, or YAML 1.2, which DVC reads, takes for something else than text
+# what YAML 1.1, by which other readers go, or YAML 1.2, by which DVC does, takes for something else than text
 NO_TEXT = re.compile(
     r"[0-9]+(e[0-9]+)?|0o[0-7]+|0x[0-9a-f]+|0b[01]+|[0-9]+-[0-9]+-[0-9]+|null|true|false|yes|no|on|off|y|n"
 )
@@ -27,7 +29,8 @@ def _is_text(name: str) -> str:
 
 
 LINE = 60  # characters of a file's line in an error
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=64), AfterValidator(_is_text)]
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=64), AfterValidator(_is_text)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 MOST = 2**31 - 1  # what TensorFlow counts with
 Count = Annotated[int, Field(ge=1, le=MOST)]
@@ -37,6 +40,14 @@ BASELINE = "baseline"  # the trained model, which no entry of `compress` is
 S = TypeVar("S", bound=BaseModel)
 OURS = ("value_error", "truth")  # errors whose words are our own
 SHOWN = 100  # characters of a wrong value
+KEY = "[key]"  # the end of an error's location where a key is meant, and not what it holds
+EXPECTED = {  # where pydantic says it in Python's words
+    "dict_type": "a section is expected, or {} for an empty one",
+    "model_type": "a section is expected, or {} for an empty one",
+    "model_attributes_type": "a section is expected, or {} for an empty one",
+    "string_type": "text is expected",
+    "tuple_type": "a list is expected",
+}
 
 
 def at_seed(name: str, seed: int) -> str:
@@ -141,11 +152,15 @@ def _fault(error: Exception, text: str) -> str:
     began = f", in what begins in line {opened.line + 1}" if opened and opened.line != place else ""
     line = next(iter(text.splitlines()[place : place + 1]), "").strip()
     shown = f": `{shorten(line, LINE)}`" if line else ""
-    return f"{error.problem}{began} (line {place + 1}{shown})"
+    hint = "; what begins with * stands in quotes" if str(error.problem).endswith("but found '*'") else ""
+    return f"{error.problem}{began} (line {place + 1}{shown}){hint}"
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice: YAML's default is that the second silently wins, and DVC refuses the file."""
+    """Reads numbers as YAML 1.2 does, and DVC with it, and refuses a key that stands twice, as DVC does.
+
+    YAML's default is that the second silently wins.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
         seen = set()
@@ -155,6 +170,29 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node)).replace("_", "")
+        return int(text, 0 if re.match("[-+]?0[box]", text) else 10)
+
+
+# what DVC reads, for which 010 is ten and 1:30 text; to YAML 1.1 they are 8 and 90
+INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, read) for tag, read in known if tag not in (INTEGER, FLOAT)]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_constructor(INTEGER, _Loader.construct_yaml_int)
+_Loader.add_implicit_resolver(
+    INTEGER, re.compile(r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    FLOAT,
+    re.compile(
+        r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
+)
 
 
 def check(schema: type[S], value: Mapping[str, Any], path: Path) -> S:
@@ -176,34 +214,53 @@ def _explain(schema: type[BaseModel], value: Any, fault: Any) -> str:
         chosen = _chosen(annotation) or chosen
         annotation = _read_as(annotation, value)
         inside = step in value if isinstance(value, Mapping) else _is_index(step, value)
-        absent = step == fault["loc"][-1] and fault["type"] not in OURS  # of which the last is a union's tag
+        absent = step == fault["loc"][-1] and fault["type"] == "missing"  # of others the last may be a union's tag
         if inside or isinstance(step, int) or absent:
             keys.append(str(step))
             value = value[step] if inside else None
-        parent, annotation = _present(annotation), _descend(annotation, step)
+        parent, annotation = next(iter(_members(annotation)), None), _descend(annotation, step)
+    named = fault["loc"][-1:] == (KEY,)
+    if named and not isinstance(fault["input"], str):
+        keys = [*map(str, fault["loc"][:-2])]  # what holds it
     where = ".".join([*keys, *filter(None, [fault.get("ctx", {}).get("inside")])])
     chosen = _chosen(annotation) or chosen
     match fault["type"]:
         case "extra_forbidden":
-            return f"{where}: unknown key; {suggest(keys[-1], parent.model_fields)}"
+            return f"{where}: unknown key; {suggest(keys[-1], getattr(parent, 'model_fields', ()))}"
         case "missing":
             return f"{where}: this key is missing"
         case kind if kind in OURS:
             return (f"{where}: " if where else "") + str(fault["ctx"].get("error", fault["msg"]))
         case "literal_error" | "union_tag_invalid":
-            allowed = fault["ctx"].get("expected") or fault["ctx"]["expected_tags"]
-            received = fault["ctx"].get("tag", fault["input"])
-            if "discriminator" in fault["ctx"]:
-                where += "." + fault["ctx"]["discriminator"].strip("'")
-            names = re.findall(r"'([^']*)'", allowed)
-            if chosen and where.endswith(f".{chosen.key}"):
-                names = list(chosen.table)  # with those of plug-ins
-            return f"{where}: received {_shown(received)}; {suggest(str(received)[:SHOWN], names)}"
+            return _not_among(fault, where, chosen)
         case "union_tag_not_found":
             key = fault["ctx"]["discriminator"].strip("'")
             return f"{where}.{key}: this key is missing"
         case _:
-            return f"{where}: received {_shown(fault['input'])}; {fault['msg'][0].lower()}{fault['msg'][1:]}"
+            return f"{where}: received {'the name ' * named}{_shown(fault['input'])}; {_expected(fault)}"
+
+
+def _not_among(fault: Any, where: str, chosen: Chosen | None) -> str:
+    """Of a value that is none of a few."""
+    allowed = fault["ctx"].get("expected") or fault["ctx"]["expected_tags"]
+    received = fault["ctx"].get("tag", fault["input"])
+    if "discriminator" in fault["ctx"]:
+        where += "." + fault["ctx"]["discriminator"].strip("'")
+    names = re.findall(r"'([^']*)'", allowed)
+    if chosen and where.endswith(f".{chosen.key}"):
+        names = list(chosen.table)  # with those of plug-ins
+    told = suggest(str(received)[:SHOWN], names) if names else f"allowed: {', '.join(re.findall('[0-9]+', allowed))}"
+    return f"{where}: received {_shown(received)}; {told}"
+
+
+def _expected(fault: Any) -> str:
+    """What stands in the way of a value, in the words of who writes YAML."""
+    if fault["type"] == "string_type" and fault["loc"][-1] == KEY:
+        return "YAML reads it as a number, a date or a truth value; add a word to it"
+    if fault.get("ctx", {}).get("pattern") == NAME:
+        return "small letters, digits and hyphens are allowed, and no hyphen at the beginning"
+    said = fault["msg"].removesuffix(f" after validation, not {fault.get('ctx', {}).get('actual_length')}")
+    return EXPECTED.get(fault["type"]) or f"{said[0].lower()}{said[1:]}".replace("tuple", "list")
 
 
 def _is_index(step: Any, value: Any) -> bool:
@@ -211,8 +268,8 @@ def _is_index(step: Any, value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A value as it was written, without the middle where it is long."""
-    text = repr(value)
+    """A value about as it was written, without the middle where it is long."""
+    text = "nothing" if value is None else str(value) if isinstance(value, date) else repr(value)
     return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"
 
 
@@ -241,17 +298,27 @@ def _of(field: FieldInfo) -> Any:
 
 
 def _descend(annotation: Any, step: str | int) -> Any:
-    """The annotation behind one step of an error's location: a field, a value of a mapping, a member of a union."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _of(annotation.model_fields[str(step)]) if step in annotation.model_fields else None
-    if get_origin(annotation) is dict:
-        return get_args(annotation)[1]
-    for member in get_args(annotation):
+    """The annotation behind one step of an error's location: a field, an item, a value, a member of a union."""
+    members = _members(annotation)
+    for member in members if len(members) > 1 else ():
         for field in getattr(member, "model_fields", {}).values():
             if get_origin(field.annotation) is Literal and step in get_args(field.annotation):
                 return member
-        if step in getattr(member, "model_fields", {}):  # Optional[Section]
+    for member in members:
+        if get_origin(member) is dict:
+            return get_args(member)[1]
+        if get_origin(member) is tuple and isinstance(step, int):
+            items = get_args(member)
+            return items[0] if items[-1] is Ellipsis else items[step]
+        if step in getattr(member, "model_fields", {}):
             return _of(member.model_fields[str(step)])
     return None
+
+
+def _members(annotation: Any) -> list[Any]:
+    """What an annotation lets stand there, each by itself, without what is said of it; null is none of them."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    return [] if annotation is NoneType else [annotation]

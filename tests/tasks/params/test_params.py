@@ -1,19 +1,17 @@
 """A wrong params.yaml is told in one line: the key's path, what was there, what is allowed, a near match."""
 
+import datetime
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
-from ruamel.yaml import YAML
 
 from tasks import paths
 from tasks.errors import ParamsError
 from tasks.params import BASELINE, Decoder, Params, check, load
-from tasks.params.section import Name
 
 ROOT = Path(__file__).resolve().parents[3]
 GONE = object()
@@ -118,8 +116,8 @@ FAULTS = {
     ),
     "source without its path": ("prepare.source", "idx", r"prepare: source 'idx' needs the key 'path'"),
     "wrong type": ("train.epochs", "two", r"train\.epochs: received 'two'; input should be a valid integer.*"),
-    "section that is a list": ("train", [1], r"train: received \[1\]; input should be a valid dictionary.*"),
-    "section that is empty": ("train", None, r"train: received None; input should be a valid dictionary.*"),
+    "section that is a list": ("train", [1], r"train: received \[1\]; a section is expected, or {} for an empty one"),
+    "section that is empty": ("train", None, "train: received nothing; a section is expected, or {} for an empty one"),
     "no new tokens": ("benchmark.protocol.new_tokens", 0, r"benchmark\.protocol\.new_tokens: received 0; .* to 1"),
     "an empty prompt": ("prepare.length", 0, r"prepare\.length: received 0; input should be greater than or .* 1"),
     "an empty part of it": ("quantize.int8.prefill", [0], r"quantize\.int8\.prefill\.0: received 0; .* equal to 1"),
@@ -160,17 +158,40 @@ FAULTS = {
     "a long value": ("train.optimizer", "a" * 10**4, r"train\.optimizer: received 'a+…a+'; allowed: adam, .{,60}"),
     "beyond counting": ("train.epochs", 10**30, r"train\.epochs: received 10{30}; .*2147483647"),
     "item of a list": ("model.filters", [4, 0], r"model\.filters\.1: received 0; input should be greater than.*"),
-    "no device": ("benchmark.devices", [], r"benchmark\.devices: received \[\]; tuple should have at least 1 item.*"),
+    "no device": ("benchmark.devices", [], r"benchmark\.devices: received \[\]; list should have at least 1 item"),
     "bad name": (
         "name",
         "Two Words",
-        r"name: received 'Two Words'; string should match pattern '\^\[a-z0-9\]\[a-z0-9-\]\*\$'",
+        "name: received 'Two Words'; small letters, digits and hyphens are allowed, and no hyphen at the beginning",
     ),
     "bad name of a variant": (
         "quantize.int8@pi",
         {"model": "baseline", "scheme": "int8"},
-        r"quantize\.int8@pi.*: received 'int8@pi'; string should match pattern .*",
+        r"quantize\.int8@pi: received the name 'int8@pi'; small letters, digits and hyphens are allowed, .*",
     ),
+    "a name that is no text": (
+        "quantize",
+        {"fp32": {"model": "baseline", "scheme": "float32"}, False: {"model": "baseline", "scheme": "int8"}},
+        "quantize: received the name False; YAML reads it as a number, a date or a truth value; add a word to it",
+    ),
+    "a date for a name": ("name", datetime.date(2026, 1, 2), "name: received 2026-01-02; text is expected"),
+    "one word for a list of them": (
+        "benchmark.devices", "host-cpu", "benchmark.devices: received 'host-cpu'; a list is expected",
+    ),
+    "an unknown key of a teacher": (
+        "compress.pruned.teacher", {"family": "decoder", "source": "large", "a": 1},
+        r"compress\.pruned\.teacher\.a: unknown key; allowed: family, source\.",
+    ),
+    "a teacher that is a list": (
+        "compress.pruned.teacher", [1],
+        r"compress\.pruned\.teacher: received \[1\]; a section is expected, or {} for an empty one",
+    ),
+    "an unknown key in a list of sections": (
+        "search",
+        {"objectives": [{"minimise": "bytes"}]},
+        r"search\.objectives\.0\.minimise: unknown key; allowed: .*",
+    ),
+    "one of a few numbers": ("quantize.int8.bits", {"conv": 3}, "quantize.int8.bits.conv: received 3; allowed: 4, 8"),
     "awareness of what is no int8": (
         "quantize.fp32.aware_epochs",
         2,
@@ -204,7 +225,7 @@ FAULTS = {
     "a name that YAML takes for a number": (
         "quantize",
         {"fp32": {"model": "baseline", "scheme": "float32"}, "1e3": {"model": "baseline", "scheme": "int8"}},
-        r"quantize\.1e3.*: received '1e3', which YAML reads as a number, a date or a truth value; add a word to it",
+        r"quantize: received the name 1000\.0; YAML reads it as a number, a date or a truth value; add a word to it",
     ),
     "each other's parents": (
         "compress.pruned.parent",
@@ -323,33 +344,6 @@ def test_two_pairs_of_one_name_in_dvc_are_refused(project, values):
         "quantize.int8 on roofline-raspberry-pi-5 and quantize.int8-roofline on raspberry-pi-5 are both "
         "benchmark@int8-roofline-raspberry-pi-5 in dvc.yaml; rename one of the variants"
     )
-
-
-@pytest.mark.parametrize("name", ["08", "1e3", "12e03", "0o7", "0x1f", "0b11", "2020-01-02", "null", "true", "no"])
-def test_a_name_is_refused_where_a_reader_of_yaml_takes_it_for_something_else(name):
-    """Those of YAML 1.2, as DVC reads it, and those of 1.1."""
-    read = {str(type(parse(f"{{{name}: 1}}"))) for parse in (lambda text: next(iter(YAML().load(text))), first_of_1_1)}
-    assert read != {"<class 'str'>"}
-    with pytest.raises(ValueError, match="YAML reads as"):
-        TypeAdapter(Name).validate_python(name)
-
-
-def first_of_1_1(text):
-    return next(iter(yaml.safe_load(text)))
-
-
-@given(st.from_regex(r"\A[a-z0-9][a-z0-9-]{0,8}\Z"))
-@example("1e")
-@example("e3")
-@example("0-0-0")
-@example("2-x")
-def test_a_name_that_is_taken_is_text_to_every_reader_of_yaml(name):
-    try:
-        TypeAdapter(Name).validate_python(name)
-    except ValueError:
-        return
-    assert first_of_1_1(f"{{{name}: 1}}") == name
-    assert next(iter(YAML(typ="safe", pure=True).load(f"{{{name}: 1}}"))) == name
 
 
 ODD = st.sampled_from([None, [], {}, "x", -1, 0, 1.5, True, 10**30, [1], [1, 2], [[]], {"a": 1}, "1e3", "a" * 500])

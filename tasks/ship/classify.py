@@ -56,6 +56,8 @@ def checked(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     `SHA256SUMS` has the digest of each, the manifest's too. This finds what was damaged, cut or mixed up, and not what
     somebody has rewritten together with its digest: that finds who checks the signature.
     """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; that of a bundle is expected, such as out/bundles/host-cpu")
     listed = sums(folder / SUMS)
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
     if strange := sorted(found.keys() - listed.keys() - {SUMS, SIGNATURE}):
@@ -271,6 +273,9 @@ def main(arguments: list[str]) -> int:
         print(f"classify.py: {error}; install what README.txt says", file=sys.stderr)
     except UserError as error:
         print(f"classify.py: {error}", file=sys.stderr)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        print(f"classify.py: {arguments[0]}: UTF-8 expected; received the byte 0x{byte:02x}", file=sys.stderr)
     except Exception as error:  # whatever a damaged or hostile file makes numpy, a parser or the runtime raise
         print(f"classify.py: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
     return 2

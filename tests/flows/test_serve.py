@@ -85,7 +85,7 @@ def test_what_is_being_answered_when_it_is_ended_is_answered(folder: Path) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["serve", "absent"], r"absent/SHA256SUMS: no list of a bundle's files: .*"),
+        (["serve", "absent"], "absent: no such folder; that of a bundle is expected, such as out/bundles/host-cpu"),
         (["serve", "b", "--workers", "4096"], r"4096 workers with 1 threads each are more than the \d+ processors .*"),
         (["serve", "b", "--host", "192.0.2.1", "--port", "0"], r"192\.0\.2\.1:0: Cannot assign requested address; .*"),
         (["watch", "http://127.0.0.1:1"], r"http://127\.0\.0\.1:1: .*Connection refused; is `tercet serve` at work .*"),

@@ -180,6 +180,10 @@ def test_texts_come_from_a_file_or_from_standard_input(ready: Path, params: Para
         expected.append(int(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).argmax()))
     for done in (serve(bundle, "lines.txt"), serve(bundle, "-", stdin="a b c\nunheard d\n")):
         assert [json.loads(line)["index"] for line in done.stdout.splitlines()] == expected, done.stderr
+    Path("lines.txt").write_bytes(b"a b c\ncaf\xe9\n")
+    done = serve(bundle, "lines.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "classify.py: lines.txt: UTF-8 expected; received the byte 0xe9\n"
 
 
 def test_arrays_are_classified_as_the_images_that_they_are(

@@ -171,6 +171,13 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, KeyError, OverflowError, ValueError):  # PyYAML looks at no day of a month
+            problem = f"{_shown(node.value)} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         text = str(self.construct_scalar(node)).replace("_", "")
         return int(text, 0 if re.match("[-+]?0[box]", text) else 10)
@@ -184,7 +191,9 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_constructor(INTEGER, _Loader.construct_yaml_int)
 _Loader.add_implicit_resolver(
-    INTEGER, re.compile(r"[-+]?(0b[01_]+|0o[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$"), list("-+0123456789")
+    INTEGER,
+    re.compile(r"[-+]?(0b[01][01_]*|0o[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-fA-F_]*|[0-9][0-9_]*)$"),
+    list("-+0123456789"),
 )
 _Loader.add_implicit_resolver(
     FLOAT,

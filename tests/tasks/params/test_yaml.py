@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
+from tasks.errors import ParamsError
 from tasks.params.section import Name, parse_yaml
 
 
@@ -55,3 +56,20 @@ def test_numbers_are_read_as_dvc_reads_them(text):
         return
     found = parse_yaml(f"a: {text}", Path("params.yaml"))["a"]
     assert repr(found) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2026-02-30", "'2026-02-30' is no timestamp"),
+        ("!!timestamp x", "'x' is no timestamp"),
+        ("!!bool maybe", "'maybe' is no bool"),
+        ("!!int abc", "'abc' is no int"),
+        ("9" * 5000, "'9{49}…9{49}' is no int"),  # more digits than Python reads
+        ("*depthwise*", "expected alphabetic or numeric character, but found '\\*'"),
+    ],
+)
+def test_what_is_not_what_it_looks_like_is_told_with_its_line(text, said):
+    with pytest.raises(ParamsError, match=rf"^params\.yaml: not valid YAML: {said} \(line 2: ") as caught:
+        parse_yaml(f"b: 1\na: {text}", Path("params.yaml"))
+    assert str(caught.value).endswith("; what begins with * stands in quotes") == text.startswith("*")

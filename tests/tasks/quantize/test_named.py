@@ -1,5 +1,7 @@
 """Layers that are meant by a pattern, and those that are left out where activations are floats anyhow."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -35,6 +37,19 @@ def network(architectures):
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax", name="scores")(x))
     architectures.randomize(model)
     return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def once(network):
+    """Converts `network` to float32 once, of which all other files of it are made."""
+    convert = litert.convert
+    plain = convert(network, "float32", None)
+
+    def spared(model, scheme, *others, **options):
+        return plain if model is network and scheme == "float32" else convert(model, scheme, *others, **options)
+
+    with mock.patch.object(litert, "convert", spared):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from tasks.bench.device import Device, Processor
 from tasks.bench.kinds import KINDS
 from tasks.bench.runner import machine
 from tasks.errors import ParamsError, suggest
-from tasks.params.section import check, read_yaml
+from tasks.params.reading import read_yaml
+from tasks.params.section import check
 from tasks.published import table
 
 

@@ -37,6 +37,7 @@ from tasks.params.models import (
 )
 from tasks.params.prepare import Feature, Prepare
 from tasks.params.quantize import Quantize, SchemeName
+from tasks.params.reading import parse_yaml, read_text, read_yaml
 from tasks.params.search import Search
 from tasks.params.section import (
     BASELINE,
@@ -47,9 +48,6 @@ from tasks.params.section import (
     check,
     is_baseline,
     once,
-    parse_yaml,
-    read_text,
-    read_yaml,
 )
 from tasks.params.ship import Fleet
 from tasks.params.training import EarlyStopping, Parallel, Train, Training

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from tasks.errors import ParamsError
-from tasks.params.section import Name, parse_yaml
+from tasks.params.reading import parse_yaml
+from tasks.params.section import Name
 
 
 @pytest.mark.parametrize("name", ["08", "1e3", "12e03", "0o7", "0x1f", "0b11", "2020-01-02", "null", "true", "no"])
@@ -65,7 +66,7 @@ def test_numbers_are_read_as_dvc_reads_them(text):
         ("!!timestamp x", "'x' is no timestamp"),
         ("!!bool maybe", "'maybe' is no bool"),
         ("!!int abc", "'abc' is no int"),
-        ("9" * 5000, "'9{49}…9{49}' is no int"),  # more digits than Python reads
+        ("9" * 5000, "'9{59} is no int"),  # more digits than Python reads
         ("*depthwise*", "expected alphabetic or numeric character, but found '\\*'"),
     ],
 )

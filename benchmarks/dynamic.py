@@ -7,7 +7,7 @@ is measured with the float32 file as the stage `benchmark` does it: windows of b
 
     python benchmarks/dynamic.py [--windows 7] [--window-s 0.5] [--record FILE]
 
-Needs three minutes and a quiet machine. Seen: README.md, beside this.
+Needs five minutes and a quiet machine. Seen: README.md, beside this.
 """
 
 import argparse

@@ -87,6 +87,7 @@ class TensorSpec:
     # of images; where the numbers are from is no part of what a model takes
     pixels: Pixels | None = field(default=None, compare=False)
     tokenized: bool = field(default=False, compare=False)  # of tokens: a tokenizer's, whose words are the classes
+    words: tuple[str, ...] = field(default=(), compare=False, repr=False)  # of a text, in the order of their numbers
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,8 @@ def spec() -> Spec:
 def tensor_spec(entry: Mapping[str, Any]) -> TensorSpec:
     """The model-ready array that one input's entry of preprocess.json leads to."""
     if entry["kind"] == "text":
-        return TensorSpec((entry["length"],), "int32", len(entry["vocabulary"]))
+        words = tuple(entry["vocabulary"])
+        return TensorSpec((entry["length"],), "int32", len(words), words=words)
     pixels = Pixels(tuple(entry["mean"]), tuple(entry["scale"])) if _sees_pixels(entry) else None
     dtype = "int32" if entry["kind"] in preprocess.NUMBERED else entry.get("dtype", "float32")
     return TensorSpec(preprocess.ready_shape(entry), dtype, entry.get("vocabulary"), pixels, "tokenizer" in entry)

@@ -29,7 +29,7 @@ def build(params: Bow, spec: "Spec") -> "tf_keras.Model":
     if others or tensor.vocabulary_size is None:
         raise ModelError(f"family bow takes one input of tokens; the data has {', '.join(spec.inputs)}")
     inputs = keras.Input(tensor.shape, dtype="int32", name=name)
-    x = embedded(inputs, tensor, params.embedding, params.token_dropout)
+    x = embedded(inputs, tensor, params.embedding, params)
     x = keras.layers.GlobalAveragePooling1D()(x)
     for units in params.dense:
         x = keras.layers.Dense(units, **params.as_keras)(x)

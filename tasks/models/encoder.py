@@ -35,7 +35,7 @@ def build(params: Encoder, spec: "Spec") -> "tf_keras.Model":
     if others or tensor.vocabulary_size is None or len(tensor.shape) != 1:
         raise ModelError(f"family encoder takes one input of tokens; the data has {', '.join(spec.inputs)}")
     inputs = keras.Input(tensor.shape, dtype="int32", name=name)
-    x = embedded(inputs, tensor, params.width, params.token_dropout)
+    x = embedded(inputs, tensor, params.width, params)
     x = LearntPlaces(name="places")(x)
     for place in range(params.layers):
         x = _layer(x, params, f"layer_{place}")

@@ -35,8 +35,10 @@ def build(params: Rnn, spec: "Spec") -> "tf_keras.Model":
             f"family rnn takes one input of tokens, or of a series [steps, channels]; the data has "
             f"{', '.join(f'{name} {list(each.shape)}' for name, each in spec.inputs.items())}"
         )
+    if params.vectors and not tokens:
+        raise ModelError(f"model.vectors: a file of words is for texts with a class; the data has {name}, a series")
     inputs = keras.Input(tensor.shape, dtype=tensor.dtype, name=name)
-    x = embedded(inputs, tensor, params.embedding, params.token_dropout) if tokens else inputs
+    x = embedded(inputs, tensor, params.embedding, params) if tokens else inputs
     ways = [_read(x, params, backwards=backwards) for backwards in (False, True)[: 1 + params.bidirectional]]
     x = keras.layers.Concatenate(name="both_ways")(ways) if params.bidirectional else ways[0]
     for units in params.dense:

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import ModelError
+from tasks.models import vectors
+from tasks.params.models import Words
 
 if TYPE_CHECKING:
     import tf_keras
@@ -10,12 +12,21 @@ if TYPE_CHECKING:
     from tasks.examples.dataset import Spec, TensorSpec
 
 
-def embedded(inputs: Any, tensor: "TensorSpec", width: int, dropout: float) -> Any:
-    """A vector of each token that is learnt, float32 [batch, length, width]; whole tokens are dropped in training."""
+def embedded(inputs: Any, tensor: "TensorSpec", width: int, params: Words) -> Any:
+    """A vector of each token that is learnt, float32 [batch, length, width]; whole tokens are dropped in training.
+
+    Raises:
+        DataError: the file of vectors is not as it should be.
+        ModelError: there is one, and the data are no words.
+    """
     import tf_keras as keras
 
     assert tensor.vocabulary_size is not None  # the family has looked
-    x = keras.layers.Embedding(tensor.vocabulary_size, width)(inputs)
+    layer = keras.layers.Embedding(tensor.vocabulary_size, width)
+    x = layer(inputs)
+    if params.vectors:
+        layer.set_weights([vectors.beginning(params.vectors, tensor.words, *layer.get_weights())])
+    dropout = params.token_dropout
     return keras.layers.Dropout(dropout, noise_shape=(None, *tensor.shape, 1))(x) if dropout else x
 
 

@@ -34,6 +34,7 @@ from tasks.params.models import (
     Sourced,
     Squeezenet,
     Stored,
+    Words,
 )
 from tasks.params.prepare import Feature, Prepare
 from tasks.params.quantize import Quantize, SchemeName
@@ -60,7 +61,7 @@ __all__ = [
     "Decoder", "Distill", "Dscnn", "EarlyStopping", "Encoder", "Evaluate", "External", "Factorize", "Family", "Feature",
     "File", "Finetune", "Fleet", "Gate", "Mlp", "MobilenetV1", "MobilenetV2", "MobilenetV3", "Parallel", "Params",
     "Prepare", "Prices", "Protocol", "Prune", "Quantize", "Resnet", "Rnn", "SchemeName", "Search", "Slim", "Sourced",
-    "Squeezenet", "Stored", "Train", "Training", "Yardstick", "check", "is_baseline", "load", "read_yaml",
+    "Squeezenet", "Stored", "Train", "Training", "Words", "Yardstick", "check", "is_baseline", "load", "read_yaml",
 ]  # fmt: skip
 
 

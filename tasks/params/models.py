@@ -36,16 +36,24 @@ class Cnn(Hidden):
     batch_norm: bool = False  # between each convolution and its activation
 
 
-class Bow(Hidden):
+class Words(Hidden):
+    """What families of texts make of each word first."""
+
+    # a file of words and their numbers in GloVe's or fastText's form: words that it has begin as these, which are as
+    # many as the embedding has; null: all are learnt from nothing
+    vectors: str | None = None
+    token_dropout: Dropout = 0.0  # whole tokens, while training
+
+
+class Bow(Words):
     """Averaged embeddings (a bag of words), then dense layers."""
 
     family: Literal["bow"]
     embedding: Count = 64
-    token_dropout: Dropout = 0.0  # whole tokens, while training
     dense: tuple[Count, ...] = ()
 
 
-class Rnn(Hidden):
+class Rnn(Words):
     """Recurrent layers over a text or a series, then dense layers."""
 
     family: Literal["rnn"]
@@ -55,10 +63,9 @@ class Rnn(Hidden):
     bidirectional: bool = False  # as many layers again read from the back
     pool: Literal["max", "last"] = "max"  # what stands for all steps: the largest number of each unit, or the last step
     dense: tuple[Count, ...] = ()
-    token_dropout: Dropout = 0.0  # text: whole tokens, while training
 
 
-class Encoder(Hidden):
+class Encoder(Words):
     """A transformer that reads a whole text at once."""
 
     family: Literal["encoder"]
@@ -66,7 +73,6 @@ class Encoder(Hidden):
     width: Count = 64
     heads: Count = 4  # each has width / heads numbers
     feed_forward: Count | None = None  # its units; null: 4 times the width
-    token_dropout: Dropout = 0.0  # whole tokens, while training
 
     @model_validator(mode="after")
     def _heads_divide(self) -> Self:

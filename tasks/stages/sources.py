@@ -8,7 +8,7 @@ from tasks import paths
 from tasks.errors import DataError, ParamsError, suggest
 from tasks.files import below, hashes, read_json, write_json
 from tasks.packages import PACKAGE, located
-from tasks.params import Params, Sourced
+from tasks.params import Params, Sourced, Words
 from tasks.training import custom
 
 KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large ones are not read on every look
@@ -17,8 +17,8 @@ KNOWN = paths.STATE / "hashes.json"  # of files of that size and time: large one
 def sources(params: Params, kind: str) -> None:
     """Write `out/sources/<kind>.json`, and only where it would say something else than it does.
 
-    `data` has the SHA-256 of each file that `prepare.path` names, `model` of the models of one's own and the modules of
-    their layers. They are empty where there is nothing of the kind.
+    `data` has the SHA-256 of each file that `prepare.path` names, `model` of the models of one's own, the modules of
+    their layers and the files of words' vectors. They are empty where there is nothing of the kind.
 
     Raises:
         DataError: a file is not there.
@@ -48,7 +48,7 @@ def _hashed(found: dict[str, Path]) -> dict[str, str]:
 
 
 def models(params: Params) -> dict[str, Path]:
-    """The files of the models of one's own, and of the modules of their layers, by what every machine calls them.
+    """The files of models of one's own, their layers' modules and words' vectors, by what every machine calls them.
 
     Raises:
         DataError, ModelError: one is not there.
@@ -63,7 +63,15 @@ def models(params: Params) -> dict[str, Path]:
             found |= _files(f"{key}.source", entry.source)
             layers = getattr(entry, "layers", None)
             found |= {path.as_posix(): path for path in (custom.files(layers) if layers else [])}
+        if isinstance(entry, Words) and entry.vectors:
+            found[Path(entry.vectors).as_posix()] = _file(f"{key}.vectors", Path(entry.vectors))
     return found
+
+
+def _file(key: str, path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{key}: {path}: no such file")
+    return path
 
 
 def _files(key: str, source: str) -> dict[str, Path]:

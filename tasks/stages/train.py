@@ -9,7 +9,7 @@ from tasks import files, paths, track
 from tasks.examples import dataset
 from tasks.foreign.adopt import keep
 from tasks.members import FAMILIES
-from tasks.params import BASELINE, File, Params, Sourced
+from tasks.params import BASELINE, File, Params, Sourced, Words
 from tasks.records import ModelCard
 from tasks.training import custom, fit, keras_files, parallel, samples
 
@@ -71,6 +71,6 @@ def _digest(params: Params, baseline: str) -> str:
     code = paths.code("train" if baseline == BASELINE else f"train.{baseline}")
     if code.exists():
         parts.append(files.sha256(code))
-    if isinstance(params.model, Sourced) and paths.source("model").exists():
+    if isinstance(params.model, Sourced | Words) and paths.source("model").exists():
         parts.append(files.sha256(paths.source("model")))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

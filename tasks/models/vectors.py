@@ -7,7 +7,6 @@ words and numbers there are. UTF-8; a name that ends in `.gz` is of a file packe
 
 import gzip
 import logging
-import math
 import re
 import zlib
 from io import BufferedIOBase
@@ -20,6 +19,7 @@ from tasks.errors import DataError, ModelError
 from tasks.examples import texts
 
 LONGEST = 2**20  # bytes of a line
+LARGEST = float(np.finfo(np.float32).max)
 HOW_MANY = re.compile(rb"\s*\d+\s+\d+\s*")  # the line before fastText's words
 FORM = "a word and its numbers a line, parted by spaces, as GloVe's and fastText's files have them"
 log = logging.getLogger(__name__)
@@ -116,6 +116,6 @@ def _vector(where: str, fields: list[bytes], width: int) -> NDArray[np.float32]:
 
 def _finite(fields: list[bytes]) -> bool:
     try:
-        return all(math.isfinite(float(field)) for field in fields)
+        return all(abs(float(field)) <= LARGEST for field in fields)
     except ValueError:  # no number
         return False

@@ -102,6 +102,7 @@ WRONG = {
     b"a" + ONES + b"the 1 2\n": rf":2: 'the': {WIDTH} finite numbers expected; received b'1 2'",
     b"a" + ONES + b"the" + b" x" * WIDTH: rf":2: 'the': {WIDTH} finite numbers expected; received b'x x",
     b"a" + ONES + b"the" + b" nan" * WIDTH: rf":2: 'the': {WIDTH} finite numbers expected; received b'nan nan",
+    b"a" + ONES + b"the" + b" 4e38" * WIDTH: rf":2: 'the': {WIDTH} finite numbers expected; received b'4e38",
     b"a" + b" 1" * 2**19: ":1: a word and its numbers a line",
 }
 

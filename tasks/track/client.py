@@ -3,6 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
+from tasks import imports
 from tasks.track.server import absolute, variable_kept
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def import_mlflow() -> None:
     """Import MLflow; in a thread that nobody leaves alone before it is done."""
     for variable, value in ENVIRONMENT.items():
         os.environ.setdefault(variable, value)
-    import mlflow  # noqa: F401
+    with imports.alone:
+        import mlflow  # noqa: F401
 
 
 def client(uri: str) -> "MlflowClient":

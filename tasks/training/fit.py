@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import files
+from tasks import files, imports
 from tasks.errors import ModelError
 from tasks.examples.feed import BATCH, epochs, feed, own_words
 from tasks.examples.files import held
@@ -65,7 +65,8 @@ def import_tensorflow() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     # TFMOT looks here for a name of old, would get all of Keras 3 for its pains, and goes on without
     sys.modules.setdefault("keras.engine", None)  # type: ignore[arg-type]  # None: "there is no such module"
-    import tensorflow_model_optimization  # noqa: F401
+    with imports.alone:
+        import tensorflow_model_optimization  # noqa: F401
 
     _keep_rewritten_code()
 

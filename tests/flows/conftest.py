@@ -39,9 +39,16 @@ class Clone:
     enter: tuple[str, ...] = ()
 
     def run(self, *words: str, code: int = 0, env: dict[str, str] | None = None) -> str:
-        """Run a command of the environment to its end; what it printed, both streams together."""
-        with self.started(*words, env=env) as (process, log):
-            found = process.wait(LIMIT_S)
+        """Run a command of the environment to its end; what it printed, both streams together.
+
+        One that stands still ends with what each of its threads is at.
+        """
+        with self.started(*words, env={"PYTHONFAULTHANDLER": "1"} | (env or {})) as (process, log):
+            try:
+                found = process.wait(LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)
+                found = process.wait(LIMIT_S)
         said = log.read_text()
         assert found == code, f"{' '.join(words)} ended with {found}:\n{said}"
         return said

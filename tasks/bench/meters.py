@@ -99,10 +99,16 @@ def cpu_time_estimate(
         windows: of one phase of the variant.
         watts: what a busy core may draw: low, nominal, high.
         reference: likewise of the reference, one for each of `windows`.
+
+    Returns:
+        None of it, with the reason, where placing the input seems to have taken all of the time: that is no 0.
     """
     low, nominal, high = watts
     cpu_ms = median(window.busy_cpu_ms for window in windows)
     with_input_ms = median(window.cpu_ms for window in windows)
+    if not cpu_ms:
+        reason = f"of {with_input_ms:.3g} ms of CPU time none is left without what placing the input took"
+        return Energy(kind="none", reason=reason)
     pairs = [[window.busy_cpu_ms for window in side] for side in (reference, windows)]
     return Energy(
         kind="estimate_cpu_time",

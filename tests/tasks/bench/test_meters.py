@@ -170,3 +170,9 @@ def test_the_estimates_ratio_is_that_of_cpu_time_in_the_clock() -> None:
     assert ratio is not None
     assert (ratio.value, ratio.kind) == (pytest.approx(0.5), "range")
     assert meters.cpu_time_estimate([cpu(0, 0), cpu(0, 0)], (1, 4, 12), others).ratio is None
+
+
+def test_cpu_time_that_placing_took_whole_is_no_energy_of_0():
+    energy = meters.cpu_time_estimate([cpu(0, 0.7), cpu(0, 0.7)], (1, 4, 12))
+    assert (energy.kind, energy.mj, energy.ratio) == ("none", None, None)
+    assert energy.reason == "of 0.7 ms of CPU time none is left without what placing the input took"

@@ -48,7 +48,7 @@ class Clone:
                 found = process.wait(LIMIT_S)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGABRT)
-                found = process.wait(LIMIT_S)
+                found = process.wait(30)
         said = log.read_text()
         assert found == code, f"{' '.join(words)} ended with {found}:\n{said}"
         return said

@@ -1,4 +1,4 @@
-"""Large libraries are not imported by two threads at once: a run once stood still between TensorFlow and MLflow."""
+"""Large libraries are not imported by two threads at once, as they would be by a run that fails early."""
 
 from threading import Thread
 

@@ -186,12 +186,19 @@ def _of_table(file: TextIO) -> Iterator[dict[str, object]]:
 
 
 def _is_value(own: Own) -> bool:
-    """Whether the target of a table is a number and no class."""
+    """Whether the target of a table is a number and no class.
+
+    Raises:
+        DataError: it is one that is not written as numbers are expected.
+    """
     found = {str(row.get(str(own.target)) or "").strip() for row in islice(_rows(own.data), LOOKED_AT)} - {""}
     try:
         return len({float(each) for each in found}) > CLASSES
     except ValueError:
-        return False
+        habit = table.other_habit(sorted(found)) if len(found) > CLASSES else None
+    if habit:
+        raise DataError(f"--target: {own.data}: column {own.target!r}: {habit}; write them so")
+    return False
 
 
 def _has_categories(own: Own) -> bool:

@@ -2,8 +2,9 @@
 
 `prepare.target` names the column that is to be told. Every other column is numbers, dates or categories: numbers or
 dates where every cell that is there is one, as far as `prepare.features` tells nothing else of it. What is of no use is
-left out, with a warning: a column without a name, and categories of which most rows have one of their own; and the
-column that `prepare.split` names, unless `prepare.features` tells of it too.
+left out, with a warning: a column without a name, one that counts the rows, which tells of a file that is in order
+what it should not, and categories of which most rows have one of their own; and the column that `prepare.split` names,
+unless `prepare.features` tells of it too.
 """
 
 import logging
@@ -26,6 +27,9 @@ INPUTS = {"number": "numbers", "category": "categories", "date": "dates"}  # by 
 GROWTH = 10  # bytes in memory for each one in the file
 DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?")
 COMMAS = re.compile(r"[+-]?\d*,\d[\d.,]*")  # a number by other habits: 1,5 or 1,234.5
+DAYS = re.compile(  # a date by other habits: 31.1.2026, 1/31/26 or 2026/1/31, and a time behind it
+    r"(\d{1,2}([./-])\d{1,2}\2\d{4}|\d{1,2}/\d{1,2}/\d\d|\d\d\.\d\d\.\d\d|\d{4}([./])\d{1,2}\3\d{1,2})(\D.*)?"
+)
 log = logging.getLogger(__name__)
 
 
@@ -117,7 +121,9 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
         if name not in aside and (kind := _kind(table, name, params.feature(name).kind)):
             found[kind].append(name)
     if not any(found.values()):
-        raise DataError(f"{table.path}: no column beside {', '.join(_targets(params))} is of use to a model")
+        raise DataError(
+            f"{table.path}: no column beside {', '.join(_targets(params))} is of use to a model; warnings say why"
+        )
     return {kind: tuple(names) for kind, names in found.items() if names}
 
 
@@ -136,12 +142,16 @@ def _kind(table: Table, name: str, told: str | None) -> str | None:
         log.warning("%s: it has no %s and is left out", where, "name" if not name else "cell that says anything")
         return None
     found = kind_of(known)
+    if found == "number" and _counts_rows(cells):
+        log.warning(
+            "%s: it counts the rows and is left out; `prepare.features: {%s: {kind: number}}` keeps it", where, name
+        )
+        return None
     if found in ("number", "date"):
         return found
+    if habit := other_habit(known):
+        raise DataError(f"{where}: {habit}; write them so, or tell the column's kind: category or unused")
     strange = [cell for cell in known if not tables.NUMBER.fullmatch(cell)]
-    if all(COMMAS.fullmatch(cell) for cell in strange):
-        told = f"numbers with a point and without groups expected; received {strange[0]!r}"
-        raise DataError(f"{where}: {told}; write them so, or tell the column's kind: category or unused")
     if 2 * len(strange) < len(known):
         log.warning("%s: taken for categories, as %r is no number; correct it, or tell its kind", where, strange[0])
     if found is None:
@@ -161,6 +171,28 @@ def kind_of(known: Sequence[str]) -> str | None:
     return "category" if 2 * len(set(known)) <= len(known) else None
 
 
+def other_habit(known: Sequence[str]) -> str | None:
+    """What is expected of cells that are numbers or dates by other habits; None: they are not."""
+    for kind, usual, other in (
+        ("numbers with a point and without groups", tables.NUMBER, COMMAS),
+        ("dates such as 2026-01-31", DATE, DAYS),
+    ):
+        strange = [cell for cell in known if not usual.fullmatch(cell)]
+        if strange and all(other.fullmatch(cell) for cell in strange):
+            return f"{kind} expected; received {strange[0]!r}"
+    return None
+
+
+def _counts_rows(cells: Sequence[str]) -> bool:
+    """Whether they are 0, 1, 2 and so on, or begin at 1."""
+    first = cells[0]
+    return (
+        len(cells) > 1
+        and first in ("0", "1")
+        and all(cell == str(number) for number, cell in enumerate(cells, start=int(first)))
+    )
+
+
 def _targets(params: Prepare) -> tuple[str, ...]:
     return params.target if isinstance(params.target, tuple) else (str(params.target),)
 
@@ -175,6 +207,8 @@ def _classes(table: Table, params: Prepare) -> tuple[str, ...]:
     cells = table.column(target)
     values = set(cells)
     if 2 * len(values) > len(cells):
+        if habit := other_habit(cells):
+            raise DataError(f"{table.path}: column {target!r}: {habit}; write them so")
         told = f"{target!r} has {len(values)} different values in {len(cells)} rows"
         raise DataError(f"{table.path}: {told}, which are no classes; of numbers set `prepare.task: regression`")
     numeric = all(tables.NUMBER.fullmatch(value) for value in values)

@@ -149,6 +149,7 @@ def test_what_data_are_is_seen_by_looking(tmp_path):
         (Own(Path("bad.csv"), "x"), DataError, "bad.csv: UTF-8 expected; received the byte 0xff; save it as such"),
         (Own(Path("late.csv"), "sold"), DataError, "late.csv: UTF-8 expected; received the byte 0xfc; save it as such"),
         (Own(Path("open.csv"), "x"), DataError, "open.csv: cannot be read: unexpected end of data"),
+        (Own(Path("preis.csv"), "y"), DataError, "preis.csv: column 'y': numbers with a point and without groups "),
         (Own(Path("bare.csv"), "x"), DataError, "bare.csv: a header and rows expected; it has no row"),
         (Own(Path("list.jsonl")), DataError, r"list.jsonl: an object of JSON in each line expected; received \[1, 2\]"),
         (Own(Path("none.jsonl")), DataError, "--data: none.jsonl: no such file or folder; "),
@@ -161,6 +162,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_made(own, error, said, project
     (project / "bad.csv").write_bytes(b"\xff\xfe\x00x")
     (project / "late.csv").write_bytes(b"x,sold\n" + b"1,no not this time\n" * 900 + "2,für\n".encode("cp1252"))
     (project / "open.csv").write_text('x,y\n"1,2\n')
+    (project / "preis.csv").write_text("x;y\n" + "".join(f"{i};{i},50\n" for i in range(30)))
     (project / "bare.csv").write_text("x,y\n \n")
     (project / "list.jsonl").write_text("[1, 2]\n")
     with pytest.raises(error, match=said):

@@ -128,7 +128,7 @@ def test_the_last_value_tells_no_change_and_a_season_may_be_too_long(project: Pa
 
 
 def test_a_yardstick_of_series_refuses_a_table(project: Path) -> None:
-    Path("t.csv").write_text("\n".join(["a,b", *(f"{i},{i * 1.5}" for i in range(40))]))
+    Path("t.csv").write_text("\n".join(["a,b", *(f"{2 * i},{i * 1.5}" for i in range(40))]))
     prepare(least.params({"source": "csv", "path": "t.csv", "target": "b", "task": "regression"}))
     judged = dataset.load("test")
     with pytest.raises(DataError, match="last-value: windows of the source series expected; received numbers"):

@@ -51,6 +51,16 @@ def test_columns_are_found_by_their_content(project, caplog):
     assert "column 'name': 40 different values in 40 rows: it is left out" in caplog.text
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_column_that_counts_the_rows_is_left_out(first, project, caplog):
+    """Which, where a file is in the order of its classes, tells the class: that of Iris with an Id is."""
+    rows = [f"{first + i},{i % 7},{1990 + i},{'abc'[i // 10]}" for i in range(30)]
+    written(project, rows, "Id,petals,year,alive")
+    assert load(section()).columns == {"numbers": ("petals", "year")}
+    assert "column 'Id': it counts the rows and is left out; `prepare.features: {Id: {kind: number}}`" in caplog.text
+    assert load(section(features={"Id": {"kind": "number"}})).columns == {"numbers": ("Id", "petals", "year")}
+
+
 def test_columns_are_what_is_told_of_them(project):
     written(project, lines())
     source = load(
@@ -110,7 +120,7 @@ def test_a_test_file_is_the_test_split(project):
 
 def test_semicolons_tabs_quotes_and_marks_at_the_front(project):
     (project / "people.csv").write_bytes(
-        b"\xef\xbb\xbf" + b'a;"b;c";alive\n1;"x ""y"";\nz";1\n2;q;0\n3;q;1\n4;"x ""y"";\nz";0\n'
+        b"\xef\xbb\xbf" + b'a;"b;c";alive\n1;"x ""y"";\nz";1\n1;q;0\n3;q;1\n4;"x ""y"";\nz";0\n'
     )
     assert tables.cells(project / "people.csv").columns["b;c"] == ['x "y";\nz', "q", "q", 'x "y";\nz']
     assert load(section()).columns == {"numbers": ("a",), "categories": ("b;c",)}
@@ -149,6 +159,10 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
         ([*lines(), '"1,5",2,S,x,no'], HEADER, {}, r"column 'age': numbers with a point .* received '1,5'; write"),
         ([f'"1,23{i}.5",2,S,x,{i % 2}' for i in range(4)], HEADER, {}, "numbers with a point .* received '1,230.5'"),
         ([f"{i % 7},{(1, '1.0', 2)[i % 3]}" for i in range(9)], "age,alive", {}, r"in one way .* received 1, 1\.0, 2"),
+        (["09.10.2021,1", "2021-10-08,0", "7.10.2021 12:00,0"] * 3, "sold,alive", {},
+         r"'sold': dates such as 2026-01-31 expected; received '09\.10\.2021'; write them so"),
+        ([f"{i}/1/24,{i % 2}" for i in range(9)], "sold,alive", {}, "dates such as .* received '0/1/24'"),
+        ([f'{i % 2},"{i},5"' for i in range(9)], "age,alive", {}, "column 'alive': numbers with a point .* '0,5'"),
         ([], HEADER, {}, "a header and at least one row expected"),
         (['1,2,"S,x,no'], HEADER, {}, r"people\.csv: line \d: unexpected end of data"),
     ],

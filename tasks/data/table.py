@@ -24,6 +24,7 @@ from tasks.members import DataSource
 from tasks.params import Prepare
 
 INPUTS = {"number": "numbers", "category": "categories", "date": "dates"}  # by the kind of their columns
+MANY = 10  # rows of each class, of which it is no chance that a column says the class in all
 GROWTH = 10  # bytes in memory for each one in the file
 DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?")
 COMMAS = re.compile(r"[+-]?\d*,\d[\d.,]*")  # a number by other habits: 1,5 or 1,234.5
@@ -111,14 +112,18 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
     """The columns that a model is given, by kind and in the order of the file.
 
     Raises:
-        DataError: params.yaml tells of a column that is not there, or no column is left.
+        DataError: params.yaml tells of a column that is not there, no column is left, or one is the target once more.
     """
     for name in (*_targets(params), *params.features):
         table.column(name)
     aside = {*_targets(params), *({params.split.column} - params.features.keys())}
     found: dict[str, list[str]] = {kind: [] for kind in INPUTS}
-    for name in table.cells.columns:
-        if name not in aside and (kind := _kind(table, name, params.feature(name).kind)):
+    for name in (each for each in table.cells.columns if each not in aside):
+        told = params.feature(name).kind
+        kind = _told_kind(name, told) if told else _kind(table, name)
+        if kind and not told:
+            _check_apart(table, name, _targets(params))
+        if kind:
             found[kind].append(name)
     if not any(found.values()):
         raise DataError(
@@ -127,15 +132,32 @@ def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:
     return {kind: tuple(names) for kind, names in found.items() if names}
 
 
-def _kind(table: Table, name: str, told: str | None) -> str | None:
-    """What a column is of; None: it is left out."""
-    where = f"{table.path}: column {name!r}"
-    if told in (*INPUTS, "unused"):
-        return None if told == "unused" else told
-    if told is not None:
+def _told_kind(name: str, told: str) -> str | None:
+    """What params.yaml tells that a column is of; None: it is left out."""
+    if told not in (*INPUTS, "unused"):
         raise DataError(
             f"prepare.features.{name}.kind: a column is number, category, date or unused; received {told!r}"
         )
+    return None if told == "unused" else told
+
+
+def _check_apart(table: Table, name: str, targets: Sequence[str]) -> None:
+    """Raise DataError if a column is a target by other names for its classes, or in the same words."""
+    cells = table.column(name)
+    for target in targets:
+        told = table.column(target)
+        pairs = set(zip(cells, told, strict=True))
+        alike = len(pairs) == len(set(cells)) == len(set(told)) and MANY * len(pairs) <= len(cells)
+        if alike or cells == told:
+            raise DataError(
+                f"{table.path}: column {name!r} says what {target!r} says, in every row; "
+                f"`prepare.features: {{{name}: {{kind: unused}}}}` leaves it out, another kind keeps it"
+            )
+
+
+def _kind(table: Table, name: str) -> str | None:
+    """What a column is of, by its cells; None: it is left out."""
+    where = f"{table.path}: column {name!r}"
     cells = table.column(name)
     known = [cell for cell in cells if cell.lower() not in tables.MISSING]
     if not name or not known:

@@ -61,6 +61,23 @@ def test_a_column_that_counts_the_rows_is_left_out(first, project, caplog):
     assert load(section(features={"Id": {"kind": "number"}})).columns == {"numbers": ("Id", "petals", "year")}
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_column_that_is_the_target_once_more_is_told(task, project):
+    """As `alive` is `survived` in the table of the Titanic that is taught most."""
+    value = (lambda i: i % 2) if task == "classification" else (lambda i: i * i)
+    again = ["no", "yes"].__getitem__ if task == "classification" else str
+    rows = [[i % 7, value(i), again(value(i))] for i in range(40)]
+    written(project, [",".join(map(str, row)) for row in rows], "age,alive,again")
+    told = r"column 'again' says what 'alive' says, in every row; `prepare.features: {again: {kind: unused}}` leaves"
+    with pytest.raises(DataError, match=told):
+        load(section(task=task))
+    assert load(section(task=task, features={"again": {"kind": "unused"}})).columns == {"numbers": ("age",)}
+    assert "again" in str(load(section(task=task, features={"again": {"kind": "category"}})).columns)
+    rows[3][2] = again(value(4))
+    written(project, [",".join(map(str, row)) for row in rows], "age,alive,again")
+    assert "again" in str(load(section(task=task)).columns)
+
+
 def test_columns_are_what_is_told_of_them(project):
     written(project, lines())
     source = load(
@@ -89,7 +106,7 @@ def test_what_is_learnt_is_learnt_from_the_training_split(project, normalize):
 
 
 def test_categories_are_numbered_column_by_column_and_new_ones_have_a_number(project):
-    written(project, [f"{'ab'[i % 2]},{'xyz'[i % 3]},{i % 2}" for i in range(30)], "one,two,alive")
+    written(project, [f"{'ab'[i % 2]},{'xyz'[i % 3]},{i // 2 % 2}" for i in range(30)], "one,two,alive")
     entry = prepared(split={"repeats": "allowed"})["categories"]
     assert entry["vocabulary"] == 2 + 1 + 3 + 1
     assert dataset.spec().inputs["categories"] == dataset.TensorSpec((2,), "int32", 7)

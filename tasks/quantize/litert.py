@@ -15,7 +15,7 @@ from tasks import files
 from tasks.errors import ConversionError, TercetError
 from tasks.formats import tflite
 from tasks.formats.schemes import SCHEMES
-from tasks.quantize import layers
+from tasks.quantize import clusters, layers
 from tasks.quantize.made import Made
 from tasks.records import Tensor
 from tasks.scratch import scratch
@@ -61,7 +61,8 @@ def make(
     Raises:
         ConversionError: as `convert`.
     """
-    return Made(convert(model, entry.scheme, calibration, sparse=entry.sparse), converter())
+    content = convert(model, entry.scheme, calibration, sparse=entry.sparse)
+    return Made(clusters.alike(content, clusters.shared(model)), converter())
 
 
 def convert(model: "tf_keras.Model", scheme: str, calibration: "Arrays | None", *, sparse: bool = False) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from tasks.errors import ConversionError, ParamsError
 from tasks.examples import Array, Arrays
 from tasks.quality.score import Exam
-from tasks.quantize import ai_edge, blocks, embedding, guard, layers, litert, ranges
+from tasks.quantize import ai_edge, blocks, clusters, embedding, guard, layers, litert, ranges
 from tasks.quantize.ai_edge import Numbers, Rule
 from tasks.quantize.made import Made
 from tasks.records import Score, Sensitivity, gain, judged
@@ -36,6 +36,7 @@ class Job:
     ranges: dict[str, ranges.Range] | None  # of the activations, where they are integers
     bits: dict[str, int]  # of the weights of single layers
     apart: Numbers | None  # of the layers that are excluded
+    few: list[clusters.Rows]  # the kernels that share few values
 
 
 def as_asked(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays, validation: Exam | None = None) -> Made:
@@ -85,7 +86,7 @@ def job(model: "tf_keras.Model", entry: "Quantize", calibration: Arrays) -> Job:
     operators = layers.read(content, layers.names(model), tuple(model.output_names), model.name)
     of_layers = {**dict.fromkeys(blocks.left(model, entry.block), 8), **_bits(operators, entry.bits)}
     apart = None if entry.exclude_scheme == "float32" else ai_edge.numbers(entry.exclude_scheme)
-    return Job(content, operators, entry.scheme, numbers, found, of_layers, apart)
+    return Job(content, operators, entry.scheme, numbers, found, of_layers, apart, clusters.shared(model))
 
 
 def _excluded(job: Job, asked: Sequence[str]) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ def build(job: Job, excluded: Collection[str] = ()) -> bytes:
         four += [operator for operator in named if bits == 4]
     left = [operator for name in excluded for operator in layers.of(job.operators, name, "exclude")]
     rules += [Rule(job.apart, operator.scope, operator.kind) for operator in left]
-    content = ai_edge.quantize(job.content, rules, job.ranges)
+    content = clusters.alike(ai_edge.quantize(job.content, rules, job.ranges), job.few)
     _verify(content, job, four, left)
     return content
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.compress import kernels
-
 if TYPE_CHECKING:
     import tf_keras
 
@@ -27,12 +25,16 @@ Rows = NDArray[np.float64]  # of a kernel, [outputs, weights of each]
 
 
 def shared(model: "tf_keras.Model") -> list[Rows]:
-    """The kernels of a Keras model that have few values, each output's weights in the order of a LiteRT file."""
-    if not model._is_graph_network:  # such a one cannot be clustered, and its layers are not known
-        return []
-    found = [kernel.weight.numpy() for kernel in kernels.every(model, kernels.CLUSTERABLE) if kernel.inputs is not None]
-    rows = [np.moveaxis(values, -1, 0).reshape(values.shape[-1], -1).astype(np.float64) for values in found]
-    return [each for each in rows if 1 < len(np.unique(each)) <= min(FEW, each.size // 4)]
+    """The weights of a Keras model that have few values, each output's in the order of a LiteRT file."""
+    found = [values for values in (weight.numpy() for weight in model.weights) if values.ndim > 1]
+    rows = [np.moveaxis(values, -1, 0).reshape(values.shape[-1], -1) for values in found if _few(values)]
+    return [each.astype(np.float64) for each in rows]
+
+
+def _few(values: NDArray[np.floating[Any]]) -> bool:
+    """Whether sharing them is what made them few; a look at the first spares all of a large weight."""
+    most = min(FEW, values.size // 4)
+    return len(np.unique(values.ravel()[: 4 * FEW])) <= most and 1 < len(np.unique(values)) <= most
 
 
 def alike(content: bytes, few: Sequence[Rows]) -> bytes:

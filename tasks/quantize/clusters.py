@@ -7,11 +7,13 @@ batch normalisation multiplied an output by stays in its scale. A file is change
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.formats import tflite
 
 if TYPE_CHECKING:
     import tf_keras
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 FEW = 64  # different values, of more of which nothing would be gained
 LOST = 2.0  # times as far apart are an output's integers at most
 LEVELS = 127
-ROUNDED = 1.0  # of an integer's step, by which rounding moves a weight, and once more what it is compared by
+ROUNDED = 1.0  # steps at most from what Keras's kernel says: half by rounding, and as much by how the gain is found
 WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
 Rows = NDArray[np.float64]  # of a kernel, [outputs, weights of each]
 
@@ -50,28 +52,30 @@ def alike(content: bytes, few: Sequence[Rows]) -> bytes:
 
     whole = bytearray(content)  # what numpy sees of it can be written
     model = schema.Model.GetRootAs(whole)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items()}
-    for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength())):
+    kinds, graphs = tflite.words(schema.BuiltinOperator), [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
+    owners = Counter(graph.Tensors(i).Buffer() for graph in graphs for i in range(graph.TensorsLength()))
+    alone = {place: model.Buffers(place) for place, count in owners.items() if count == 1}
+    for graph in graphs:
         operators = [graph.Operators(i) for i in range(graph.OperatorsLength())]
         readers = Counter(place for operator in operators for place in operator.InputsAsNumpy())
         for operator in operators:
             code = model.OperatorCodes(operator.OpcodeIndex())
             kind = kinds.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()))
             if kind in WEIGHTED and all(readers[place] == 1 for place in operator.InputsAsNumpy()[1:] if place >= 0):
-                _rescale(model, [graph.Tensors(i) if i >= 0 else None for i in operator.InputsAsNumpy()], few)
+                _rescale(alone, [graph.Tensors(i) if i >= 0 else None for i in operator.InputsAsNumpy()], few)
     return bytes(whole)
 
 
-def _rescale(model: Any, inputs: Sequence[Any], few: Sequence[Rows]) -> None:
+def _rescale(alone: Mapping[int, Any], inputs: Sequence[Any], few: Sequence[Rows]) -> None:
     """Write integers and scales of one operator's weights, and its bias by the scales that it then has."""
     from ai_edge_litert import schema_py_generated as schema
 
     given, weights, bias = (*inputs, None)[:3]
-    scales, integers = _scales(weights), _data(model, weights, np.int8)
+    scales, integers = _scales(weights), _data(alone, weights, np.int8)
     if weights.Type() != schema.TensorType.INT8 or len(scales) < 2 or integers is None:
         return
     sums = np.zeros(0) if bias is None else _scales(bias)  # the scales of the bias; of floats there are none
-    added = _data(model, bias, np.int32 if bias.Type() == schema.TensorType.INT32 else np.int64) if len(sums) else None
+    added = _data(alone, bias, np.int32 if bias.Type() == schema.TensorType.INT32 else np.int64) if len(sums) else None
     if len(sums) and added is None:
         return
     rows = integers.reshape(len(scales), -1)
@@ -119,14 +123,7 @@ def _scales(tensor: Any) -> Any:
     return np.zeros(0, np.float32) if scaling is None or not scaling.ScaleLength() else scaling.ScaleAsNumpy()
 
 
-def _data(model: Any, tensor: Any, dtype: type[np.generic]) -> Any:
-    """The numbers of a constant, likewise; None: it is none, or others have the same bytes."""
-    buffers = [
-        graph.Tensors(i).Buffer()
-        for graph in (model.Subgraphs(k) for k in range(model.SubgraphsLength()))
-        for i in range(graph.TensorsLength())
-    ]
-    buffer = model.Buffers(tensor.Buffer())
-    if not buffer.DataLength() or buffers.count(tensor.Buffer()) > 1:
-        return None
-    return buffer.DataAsNumpy().view(dtype)
+def _data(alone: Mapping[int, Any], tensor: Any, dtype: type[np.generic]) -> Any:
+    """The numbers of a constant, likewise, out of the buffers of one tensor alone; None: it has none there."""
+    buffer = alone.get(tensor.Buffer())
+    return buffer.DataAsNumpy().view(dtype) if buffer is not None and buffer.DataLength() else None

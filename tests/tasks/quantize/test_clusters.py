@@ -19,10 +19,10 @@ IMAGES = RNG.normal(size=(64, 10, 10, 3)).astype(np.float32)
 EXAMPLES = Arrays({"image": IMAGES}, {"label": np.zeros(64, np.int64)})
 
 
-def network(values=VALUES, quiet=None, twice=False):
+def network(values=VALUES, quiet=False, twice=False):
     """Two convolutions, the second normalised by gains of either sign, and a dense layer; its kernels of few values.
 
-    `quiet` is an output of the second whose weights are so many times smaller; with `twice` a third reads its kernel.
+    With `quiet` the first output of the second has the smallest value alone; with `twice` a third reads its kernel.
     """
     keras.utils.set_random_seed(0)
     layers = keras.layers
@@ -40,7 +40,7 @@ def network(values=VALUES, quiet=None, twice=False):
         kernel *= np.linspace(0.6, 1, kernel.shape[-1])  # as training leaves them: not all outputs have all values
         shared = clustered_values(kernel * (np.abs(kernel) > np.quantile(np.abs(kernel), 0.4)), values)
         if quiet and layer is second:
-            shared[..., 0] = np.unique(shared)[np.argsort(np.abs(np.unique(shared)))[1]] * (shared[..., 0] > 0)
+            shared[..., 0] = np.abs(shared[shared != 0]).min() * (shared[..., 0] > 0)
         layer.kernel.assign(shared)
     return model
 

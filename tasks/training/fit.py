@@ -29,6 +29,7 @@ from tasks.examples.feed import BATCH, epochs, feed, own_words
 from tasks.examples.files import held
 from tasks.scratch import scratch
 from tasks.training import precision
+from tasks.training.asked import in_steps
 from tasks.training.augment import augmented
 from tasks.training.losses import Objective, objective
 from tasks.training.optimizers import optimizer
@@ -143,7 +144,7 @@ def fit(
         log.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
-        with own_words(), precision.chosen(params):
+        with own_words(), precision.chosen(params), in_steps(model, aim.ask):
             model.fit(
                 **_given(aim, train, params, done, spread),
                 epochs=params.epochs,
@@ -161,7 +162,7 @@ def _given(aim: Objective, train: "Examples", params: "Training", done: int, spr
     """What Keras is fitted to after so many epochs, and what it is judged by."""
     batches = epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))
     before = done * math.ceil(len(train) / params.batch_size)
-    taught, judged = aim.taught(augmented(batches, params, before)), feed(aim.judged, aim.validation)
+    taught, judged = augmented(batches, params, before), feed(aim.judged, aim.validation)
     if spread is None:
         return {"x": taught, "validation_data": judged}
     steps = math.ceil(len(aim.judged) / BATCH)

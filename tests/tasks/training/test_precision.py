@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from tasks.examples import Arrays
-from tasks.examples.dataset import LABEL
+from tasks.examples.dataset import LABEL, TEACHER
 from tasks.params import Training
+from tasks.params.compress import Finetune
 from tasks.training import fit, precision
+from tasks.training.asked import Asked
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 fit.import_tensorflow()
@@ -54,3 +56,25 @@ def test_without_the_instructions_it_is_not_chosen(plain, monkeypatch, tmp_path,
     assert "this processor does not multiply bfloat16; all is computed in float32" in caplog.text
     (tmp_path / "cpuinfo").write_text("processor : 0\nflags : fpu avx2 avx512_bf16\n")
     assert precision.able()
+
+
+@pytest.mark.skipif(not precision.able(), reason="no hardware: the processor does not multiply bfloat16")
+@pytest.mark.parametrize(("asked", "apart"), [("mixed", 0), ("float32", 2)])
+def test_a_teacher_s_products_are_rounded_too(asked, apart):
+    """Its weights of 1 and of 1 + 2^-9 are one bfloat16; of 64 inputs of 16 they make scores that are 2 apart."""
+
+    def network(kernel):
+        inputs = keras.Input((64,), name="x")
+        model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
+        model.set_weights([kernel, np.zeros(2)])
+        return model
+
+    fit.reset(0)
+    given = Arrays({"x": np.full((8, 64), 16, np.float32)}, {LABEL: np.zeros(8, np.int64)})
+    taught = given.also({TEACHER: Asked(network(np.tile([1, 1 + 2**-9], (64, 1))))})
+    keys = {"method": "finetune", "parent": "a", "teacher": "a", "teacher_weight": 1, "temperature": 1, "epochs": 1}
+    student = network(np.zeros((64, 2)))
+    history = fit.fit(student, taught, given, Finetune(**keys, learning_rate=1e-12, precision=asked), label="taught")
+    answers = np.exp([0, apart]) / np.exp([0, apart]).sum()
+    assert history["loss"][0] == pytest.approx((answers * np.log(2 * answers)).sum(), abs=1e-5)
+    assert "train_step" not in vars(student), "fitted once more it asks nobody"

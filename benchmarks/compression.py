@@ -1,9 +1,10 @@
 """What every method of compression gives on one preset: accuracy, bytes and time, the mean of several seeds.
 
 One project per seed in FOLDER: a clone of HEAD with the preset, its seeds set, in which `tercet run` runs. Called again
-it goes on where it was stopped, as `tercet run` does. Accuracy is of the test split, with half of the 95 % interval
-that a finite test split gives one seed, and the range of the seeds. Ratios and times are means of the seeds' medians;
-an emulated device's time is the same on every machine.
+it goes on where it was stopped, as `tercet run` does, and a seed that FILE has of the same preset is not run again, on
+whichever machine it was. Accuracy is of the test split, with half of the 95 % interval that a finite test split gives
+one seed, and the range of the seeds. Ratios and times are means of the seeds' medians; an emulated device's time is the
+same on every machine.
 
     python benchmarks/compression.py FOLDER --data data/mnist [--preset mnist-small] [--seeds 3] [--record FILE]
     python benchmarks/compression.py FOLDER --data data/cifar10-jpeg.tar.xz --preset cifar10-small …
@@ -13,6 +14,8 @@ each split and one epoch of each training. Seen: README.md, beside this, and tas
 """
 
 import argparse
+import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +27,7 @@ import yaml
 from machine import ROOT, commit, environment, record
 
 from tasks import files
+from tasks.bench.runner.machine import processor
 from tasks.records import Comparison, Row, notation, read
 
 LIMIT_S = 4 * 3600
@@ -59,24 +63,47 @@ def rows(place: Path) -> list[Row]:
     return list(read(Comparison, place / "out" / "report" / "comparison.json").rows)
 
 
-def summary(runs: Sequence[Sequence[Row]]) -> dict[str, Figures]:
-    """By variant the means of the seeds, in the preset's order."""
-    names = list(dict.fromkeys(row.variant for row in runs[0]))
-    return {name: _figures([[row for row in run if row.variant == name] for run in runs]) for name in names}
+def figures(run: Sequence[Row]) -> dict[str, Figures]:
+    """By variant what one seed gave, in the preset's order: a list for each figure that differs by seed."""
+    names = list(dict.fromkeys(row.variant for row in run))
+    return {name: _figures([row for row in run if row.variant == name]) for name in names}
 
 
-def _figures(runs: Sequence[Sequence[Row]]) -> Figures:
-    accuracies = [found[0].quality for found in runs]
-    first = [found[0] for found in runs]
+def _figures(found: Sequence[Row]) -> Figures:
+    first = found[0]
     return {
-        "accuracy": fmean(accuracies),
-        "accuracies": accuracies,
-        "half_interval": fmean((row.quality_high - row.quality_low) / 2 for row in first),
-        "bytes": [row.bytes for row in first],
-        "gzip_bytes": [row.gzip_bytes for row in first],
-        "latency_ratio": [_ratio(row) for found in runs for row in found if row.device == HOST],
-        "ethos_u_ms": [_latency(row) for found in runs for row in found if row.device == MICRO],
+        "accuracy": first.quality,
+        "accuracies": [first.quality],
+        "half_interval": (first.quality_high - first.quality_low) / 2,
+        "bytes": [first.bytes],
+        "gzip_bytes": [first.gzip_bytes],
+        "latency_ratio": [_ratio(row) for row in found if row.device == HOST],
+        "ethos_u_ms": [_latency(row) for row in found if row.device == MICRO],
     }
+
+
+def joined(earlier: dict[str, Figures], more: dict[str, Figures]) -> dict[str, Figures]:
+    """The figures of several seeds, one after the other; the interval stays that of the first."""
+    if not earlier:
+        return more
+    found = {}
+    for name, before in earlier.items():
+        lists = {key: [*of, *more[name][key]] for key, of in before.items() if isinstance(of, list)}
+        found[name] = before | lists | {"accuracy": fmean(lists["accuracies"])}
+    return found
+
+
+def digest(preset: str, limit: int | None) -> str:
+    """Of what a preset asks for, whatever its comments say: seeds of other recipes are not put together."""
+    text = (ROOT / "infra" / "presets" / f"{preset}.yaml").read_text(encoding="utf-8")
+    return hashlib.sha256(json.dumps([yaml.safe_load(text), limit], sort_keys=True).encode()).hexdigest()
+
+
+def recorded(path: Path | None, recipe: str) -> dict[str, Any]:
+    """What an earlier call wrote of the same recipe, or nothing of any seed."""
+    found = json.loads(path.read_text(encoding="utf-8")) if path is not None and path.exists() else {}
+    kept = found if found.get("recipe") == recipe else {}
+    return {"variants": kept.get("variants", {})} | {key: kept.get(key, []) for key in ("seeds", "commits", "machines")}
 
 
 def _ratio(row: Row) -> float | None:
@@ -160,19 +187,19 @@ def main() -> None:
     options = parser.parse_args()
     if options.goals and options.preset not in GOALS:
         parser.error(f"--goals: of the presets {', '.join(GOALS)}; received {options.preset!r}")
-    runs: list[list[Row]] = []
-    commits: list[str] = []  # a project that was made earlier keeps its code; `-dirty` by its params.yaml
-    missed = False
-    for seed in range(options.seeds):
+    recipe = digest(options.preset, options.limit)
+    found = recorded(options.record, recipe)
+    for seed in set(range(options.seeds)) - set(found["seeds"]):
         place = project(options.folder, options.preset, options.data, seed, options.limit)
-        runs.append(rows(place))
-        commits.append(commit(place))
-        found = summary(runs)
-        goals = GOALS[options.preset](found) if options.goals else {}
-        print(table(found), *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()), sep="\n")
-        record(options.record, preset=options.preset, commits=commits, variants=found, goals=goals)
-        missed = not all(goals.values())
-    raise SystemExit(missed)
+        found["variants"] = joined(found["variants"], figures(rows(place)))
+        found["seeds"].append(seed)
+        found["commits"].append(commit(place))  # a project keeps its code; `-dirty` by its params.yaml
+        found["machines"].append(processor()["cpu"])
+        goals = GOALS[options.preset](found["variants"]) if options.goals else {}
+        record(options.record, preset=options.preset, recipe=recipe, **found, goals=goals)
+    goals = GOALS[options.preset](found["variants"]) if options.goals else {}
+    print(table(found["variants"]), *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()), sep="\n")
+    raise SystemExit(not all(goals.values()))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def _taylor(model: "tf_keras.Model", channels: Channels, train: "Examples", para
     gradients = tf.function(_gradients(model, [variable for variable, _ in cuts], aim))
     count = math.ceil(len(order) / params.batch_size)
     scores = np.zeros(channels.groups)
-    for given, wanted in aim.taught(feed(taken, aim.train, params.batch_size)):
+    for given, wanted in feed(taken, aim.train, params.batch_size):
         estimates = np.zeros(channels.groups)
         for (variable, cut), gradient in zip(cuts, gradients(given, wanted), strict=True):
             _add(estimates, cut, gradient.numpy() * variable.numpy())
@@ -110,6 +110,8 @@ def _gradients(model: "tf_keras.Model", variables: list[Any], aim: Objective) ->
     losses = {name: keras.losses.get(loss) for name, loss in aim.losses.items()}
 
     def gradients(given: Any, wanted: Any) -> list[Any]:
+        if aim.ask is not None:
+            given, wanted = aim.ask(given, wanted)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             outputs = tf.nest.flatten(model(given, training=False))

@@ -162,11 +162,11 @@ def _given(aim: Objective, train: "Examples", params: "Training", done: int, spr
     """What Keras is fitted to after so many epochs, and what it is judged by."""
     batches = epochs(train, aim.train, params.batch_size, params.seed, range(done, params.epochs))
     before = done * math.ceil(len(train) / params.batch_size)
-    taught, judged = augmented(batches, params, before), feed(aim.judged, aim.validation)
+    changed, judged = augmented(batches, params, before), feed(aim.judged, aim.validation)
     if spread is None:
-        return {"x": taught, "validation_data": judged}
+        return {"x": changed, "validation_data": judged}
     steps = math.ceil(len(aim.judged) / BATCH)
-    return {"x": spread.taught(taught), "validation_data": spread.judged(judged), "validation_steps": steps}
+    return {"x": spread.taught(changed), "validation_data": spread.judged(judged), "validation_steps": steps}
 
 
 def best_epoch(history: History) -> int:

@@ -51,10 +51,6 @@ class Objective:
     judged: Examples  # the validation examples that those targets are of
     ask: Callable[[Any, Any], Any] | None = None  # a teacher, of each batch of training: see `Asked.beside`
 
-    def taught(self, batches: Any) -> Any:
-        """Batches of training, a data set of TensorFlow, with what a teacher says of each who is asked as it comes."""
-        return batches.map(self.ask) if self.ask else batches
-
 
 def objective(
     model: "tf_keras.Model",

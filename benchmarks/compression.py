@@ -187,6 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.goals and options.preset not in GOALS:
         parser.error(f"--goals: of the presets {', '.join(GOALS)}; received {options.preset!r}")
+    judge = GOALS[options.preset] if options.goals else lambda _: {}
     recipe = digest(options.preset, options.limit)
     found = recorded(options.record, recipe)
     for seed in set(range(options.seeds)) - set(found["seeds"]):
@@ -195,9 +196,9 @@ def main() -> None:
         found["seeds"].append(seed)
         found["commits"].append(commit(place))  # a project keeps its code; `-dirty` by its params.yaml
         found["machines"].append(processor()["cpu"])
-        goals = GOALS[options.preset](found["variants"]) if options.goals else {}
-        record(options.record, preset=options.preset, recipe=recipe, **found, goals=goals)
-    goals = GOALS[options.preset](found["variants"]) if options.goals else {}
+        print(table(found["variants"]))
+        record(options.record, preset=options.preset, recipe=recipe, **found, goals=judge(found["variants"]))
+    goals = judge(found["variants"])
     print(table(found["variants"]), *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()), sep="\n")
     raise SystemExit(not all(goals.values()))
 

@@ -25,7 +25,7 @@ def tidy(params: Params) -> None:
 
 
 def left(params: Params) -> Iterator[Path]:
-    """Models, artifacts, evaluations and measurements of what `params` does not name."""
+    """Models, artifacts, evaluations, measurements and begun trainings of what `params` does not name."""
     devices = params.benchmark.devices
     yield from _others(paths.MODELS, {*params.baselines, *params.compress})
     yield from _others(paths.ARTIFACTS, params.quantize)
@@ -33,6 +33,8 @@ def left(params: Params) -> Iterator[Path]:
     yield from _others(paths.yardstick("any").parent, params.yardstick)
     yield from _others(paths.BENCHMARKS, {f"{variant}@{device}" for variant in params.quantize for device in devices})
     yield from _others(paths.OUT / "fingerprints", devices)
+    trained = {f"compress.{name}" for name in params.compress} | {f"quantize.{name}" for name in params.quantize}
+    yield from _others(paths.CHECKPOINTS, trained | {"train", *(f"train.{name}" for name in params.baselines)})
 
 
 def _others(folder: Path, names: Iterable[str]) -> Iterator[Path]:

@@ -32,6 +32,7 @@ GATE = OUT / "gate.json"  # what the last `tercet gate` found
 STATE = Path(".tercet")  # this machine's own: checkpoints, failures, what is published. Never versioned.
 CHATTER = STATE / "chatter.log"  # what libraries say
 FAILURES = STATE / "failures"
+CHECKPOINTS = STATE / "checkpoints"  # of trainings that have not come to their end
 
 
 def packaged(place: Path) -> Path:

@@ -112,7 +112,7 @@ def share(found: list["Kernel"], counts: Mapping[str, int]) -> Any:
         for kernel in shared:
             kernel.step()
 
-    return kernels.after_batch(kernels.compiled(step))
+    return kernels.after_batch(kernels.compiled(step), [each for kernel in shared for each in kernel.variables])
 
 
 class _Shared:
@@ -130,6 +130,7 @@ class _Shared:
         self._means = tf.Variable(means, trainable=False)
         weight.assign(clustered_values(values, clusters))
         self._placed = tf.Variable(weight, trainable=False)
+        self.variables = (self._hidden, self._means, self._placed)
 
     def step(self) -> None:
         """Add what the optimizer did to the hidden values, and draw clusters and weights anew."""

@@ -151,12 +151,18 @@ def compiled(step: Callable[[], None]) -> Any:
     return graph
 
 
-def after_batch(step: Callable[[], None]) -> Any:
-    """A Keras callback that calls `step` after each batch of the training, and so before every validation."""
+def after_batch(step: Callable[[], None], kept: Iterable[Any] = ()) -> Any:
+    """A Keras callback that calls `step` after each batch of the training, and so before every validation.
+
+    Args:
+        step: takes nothing.
+        kept: the variables that it changes beside the model's, which a checkpoint has to hold.
+    """
     import tf_keras as keras
 
     class AfterBatch(keras.callbacks.Callback):  # type: ignore[misc]  # tf_keras ships no types
         _supports_tf_logs = True  # or Keras copies the metrics to the host after every batch
+        variables = tuple(kept)
 
         def on_train_batch_end(self, _batch: int, _logs: Any = None) -> None:
             step()

@@ -79,7 +79,7 @@ class Hold:
 
         self._masks = [(kernel, tf.Variable(mask, trainable=False)) for kernel, mask in masks]
         self.apply = kernels.compiled(self._apply)
-        self.callback = kernels.after_batch(self.apply)
+        self.callback = kernels.after_batch(self.apply, [mask for _, mask in self._masks])
 
     def narrow(self, kernel: Kernel, mask: Mask) -> None:
         """Take away what `mask` takes away too; what is gone stays gone."""

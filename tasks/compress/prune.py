@@ -119,15 +119,16 @@ def allocated(
 
 def _rising(held: masks.Hold, found: list["Kernel"], targets: dict[str, float], params: Prune, examples: int) -> object:
     """A callback that draws the masks anew while sparsity rises by the cube to each layer's target."""
+    import tensorflow as tf
+
     steps = math.ceil(examples / params.batch_size) * params.epochs
     end = max(1, round(steps * RAMP))
     updates = {*range(0, end, max(1, end // UPDATES)), end}
     goals = {k: (_sparsity([k]), targets[k.layer]) for k in found if k.layer in targets}
-    step = 0
+    batches = tf.Variable(0, trainable=False)
 
     def draw() -> None:
-        nonlocal step
-        step += 1
+        step = int(batches.assign_add(1))
         if step not in updates:
             return
         held.apply()  # what the optimizer let grow again is no candidate
@@ -135,7 +136,7 @@ def _rising(held: masks.Hold, found: list["Kernel"], targets: dict[str, float], 
         for kernel, (start, goal) in goals.items():
             held.narrow(kernel, _mask(kernel, start + progress * (goal - start), params.block))
 
-    return kernels.after_batch(draw)
+    return kernels.after_batch(draw, [batches])
 
 
 def _masked(

@@ -2,16 +2,14 @@
 
 `train`, every method of `compress` and quantization-aware training share this one loop. The order of the
 examples is a function of (seed, epoch), the learning rate of the step, and early stopping of the history, so
-the state of a run is its variables and its history and nothing else: those two are the checkpoint.
+the state of a run is its variables, those of the callbacks, and its history: these are the checkpoint.
 """
 
 import atexit
 import gc
-import json
 import logging
 import math
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks import files, imports
+from tasks import imports
 from tasks.errors import ModelError
 from tasks.examples.feed import BATCH, epochs, feed, own_words
 from tasks.examples.files import held
 from tasks.scratch import scratch
+from tasks.training import checkpoint as checkpoints
 from tasks.training import precision
 from tasks.training.asked import in_steps
 from tasks.training.augment import augmented
@@ -81,6 +80,7 @@ def reset(seed: int) -> None:
     keras.backend.clear_session()
     _forget_gradients()
     keras.utils.set_random_seed(seed)
+    keras.backend.experimental.enable_tf_random_generator()  # the state of what draws is then known, and can be kept
     tf.config.experimental.enable_op_determinism()
 
 
@@ -120,8 +120,8 @@ def fit(
         params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, clipping, precision,
             how images are changed, seed.
         label: names the progress bar.
-        callbacks: further Keras callbacks.
-        checkpoint: a folder that is written after each epoch and resumed from; deleted by the caller.
+        callbacks: further Keras callbacks; what one keeps beside the weights it lists as its `variables`.
+        checkpoint: a folder that is written after each epoch and resumed from; None: that of `checkpoint.kept`, if any.
         patience: stop after so many epochs without a lower validation loss, and keep the best epoch's weights.
         on_epoch: called with the epoch (from 0) and its metrics.
         heads: which targets the outputs learn, found by `tasks.quality.heads` before a wrapper gave them other names.
@@ -138,12 +138,13 @@ def fit(
     aim = objective(model, train, validation, params, heads)
     model.compile(optimizer(params, steps * params.epochs, model), loss=aim.losses, metrics=aim.metrics)
     model.optimizer.build(model.trainable_variables)
-    history: History = _resume(model, checkpoint) if checkpoint else {}
+    state, checkpoint = _state(model, callbacks), checkpoint or checkpoints.place()
+    history: History = checkpoints.resume(checkpoint, state) if checkpoint else {}
     done = len(history.get("loss", []))
     if done:
         log.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
     if done < params.epochs and not _exhausted(history, patience):
-        after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, patience, on_epoch)
+        after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, state, patience, on_epoch)
         with own_words(), precision.chosen(params), in_steps(model, aim.ask):
             model.fit(
                 **_given(aim, train, params, done, spread),
@@ -154,8 +155,26 @@ def fit(
                 callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
             )
     if patience is not None and checkpoint is not None:
-        _load(model.variables, checkpoint / "best.npz")
+        checkpoints.restore_best(checkpoint, model.variables)
     return history
+
+
+def _state(model: "tf_keras.Model", callbacks: Sequence[Any]) -> list[Any]:
+    """All that a fitting changes: the variables of model and optimizer, what random layers drew, what callbacks keep.
+
+    Layers that draw at random do so by a generator each, as `reset` has it; there is no public way to it.
+    """
+    makers = [layer._random_generator for layer in model.submodules if hasattr(layer, "_random_generator")]
+    drawn = [maker._generator.state for maker in makers if maker._generator is not None]
+    kept = [variable for callback in callbacks for variable in getattr(callback, "variables", ())]
+    return [*model.variables, *model.optimizer.variables, *drawn, *kept]
+
+
+def _keep(
+    checkpoint: Path, model: "tf_keras.Model", state: Sequence[Any], patience: int | None, history: History
+) -> None:
+    is_best = patience is not None and best_epoch(history) == len(history["val_loss"]) - 1
+    checkpoints.save(checkpoint, state, history, model.variables if is_best else None)
 
 
 def _given(aim: Objective, train: "Examples", params: "Training", done: int, spread: "Spread | None") -> dict[str, Any]:
@@ -185,6 +204,7 @@ def _after_epoch(
     last: int,
     label: str,
     checkpoint: Path | None,
+    state: Sequence[Any],
     patience: int | None,
     on_epoch: OnEpoch | None,
 ) -> Any:
@@ -199,7 +219,7 @@ def _after_epoch(
         figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         log.info("%s: epoch %d of %d  %s", label, epoch + 1, last, figures)
         if checkpoint is not None:
-            _save(model, history, checkpoint, keep_best=patience is not None)
+            _keep(checkpoint, model, state, patience, history)
         if on_epoch is not None:
             on_epoch(epoch, metrics)
         model.stop_training = _exhausted(history, patience)
@@ -225,32 +245,3 @@ def _progress(label: str, last: int, done: int, steps: int) -> Any:
             self.bar.close()
 
     return Progress()
-
-
-def _save(model: "tf_keras.Model", history: History, checkpoint: Path, *, keep_best: bool) -> None:
-    """Write variables and history as one folder, so that a kill leaves the last whole epoch."""
-    with files.replaced_folder(checkpoint) as folder:
-        _store(model.variables + model.optimizer.variables, folder / "last.npz")
-        if keep_best and best_epoch(history) == len(history["val_loss"]) - 1:
-            _store(model.variables, folder / "best.npz")
-        elif keep_best:
-            shutil.copy2(checkpoint / "best.npz", folder)
-        files.write_json(folder / "history.json", history)
-
-
-def _store(variables: Sequence[Any], path: Path) -> None:
-    np.savez(path, *[variable.numpy() for variable in variables])
-
-
-def _load(variables: Sequence[Any], path: Path) -> None:
-    with np.load(path, allow_pickle=False) as arrays:
-        for variable, name in zip(variables, arrays.files, strict=True):
-            variable.assign(arrays[name])
-
-
-def _resume(model: "tf_keras.Model", checkpoint: Path) -> History:
-    if not (checkpoint / "history.json").exists():
-        return {}
-    _load(model.variables + model.optimizer.variables, checkpoint / "last.npz")
-    history: History = json.loads((checkpoint / "history.json").read_text(encoding="utf-8"))
-    return history

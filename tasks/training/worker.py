@@ -84,10 +84,12 @@ def _fitted(asked: dict[str, Any], speak: Speak) -> fit.History:
     params, folder = Train.model_validate(asked["train"]), Path(asked["folder"])
     fit.import_tensorflow()
     import tensorflow as tf
+    import tf_keras as keras
 
     strategy, devices = _devices(asked["way"], asked["parts"])
     speak(ready=True)
     fit.reset(params.seed)
+    keras.backend.experimental.disable_tf_random_generator()  # one that workers share would have all drop the same
     with strategy.scope() if strategy else tf.device("CPU:0"):
         model = _model(folder)
     train, validation = dataset.load("train"), dataset.load("validation")

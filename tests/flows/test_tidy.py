@@ -23,9 +23,11 @@ def test_bundles_of_other_devices_go_and_the_rest_is_told(project: Path, capsys:
         paths.evaluation(variant),
         *(place(variant, device) for place in (paths.benchmark, paths.samples)),
         paths.fingerprint(device),
+        *(paths.CHECKPOINTS / of / "1" for of in ("train", f"compress.{model}", f"quantize.{variant}")),
     ]
     gone, left = paths.bundle("old") / "model.tflite", [paths.benchmark(variant, "old"), paths.samples(variant, "old")]
     left += [paths.artifact("gone") / "card.json", paths.evaluation("gone"), paths.fingerprint("old")]
+    left.append(paths.CHECKPOINTS / "compress.gone" / "1")
     for path in (*used, gone, *left):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -34,10 +36,13 @@ def test_bundles_of_other_devices_go_and_the_rest_is_told(project: Path, capsys:
     assert all(path.exists() for path in (*used, *left))
     removed, told = capsys.readouterr().err.splitlines()
     assert removed.startswith("removed out/bundles/old: ")
-    assert told.startswith("left of an earlier params.yaml, and used by nothing: out/artifacts/gone, out/benchmarks/")
-    assert " and 2 more; " in told
+    assert told.startswith(
+        "left of an earlier params.yaml, and used by nothing: .tercet/checkpoints/compress.gone, out/artifacts/gone, "
+    )
+    assert " and 3 more; " in told
     for path in left:
         path.unlink()
-    paths.artifact("gone").rmdir()
+    for folder in (paths.artifact("gone"), paths.CHECKPOINTS / "compress.gone"):
+        folder.rmdir()
     tidy(params)
     assert capsys.readouterr().err == ""

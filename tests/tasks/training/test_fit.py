@@ -152,13 +152,12 @@ def test_a_checkpoint_of_other_code_is_neither_resumed_nor_kept(changed, project
     write_json(paths.code("train"), hangs_from)
     with pytest.raises(KeyboardInterrupt):
         stage(project, monkeypatch, 8, killed_in=1)
-    checkpoints = paths.STATE / "checkpoints"
-    assert len(list(checkpoints.iterdir())) == 1
+    assert len(list(paths.CHECKPOINTS.iterdir())) == 1
     if changed:
         write_json(paths.code("train"), hangs_from | {changed: {}})
     # what changed code builds need not fit into the old one's variables
     assert stage(project, monkeypatch, 9 if changed else 8) == ([0, 1, 2] if changed else [2])
-    assert not checkpoints.exists()
+    assert not paths.CHECKPOINTS.exists()
 
 
 def test_a_stage_keeps_no_graph_of_the_one_before():

@@ -196,7 +196,8 @@ def main() -> None:
         found["seeds"].append(seed)
         found["commits"].append(commit(place))  # a project keeps its code; `-dirty` by its params.yaml
         found["machines"].append(processor()["cpu"])
-        print(table(found["variants"]))
+        if len(found["seeds"]) < options.seeds:
+            print(table(found["variants"]))
         record(options.record, preset=options.preset, recipe=recipe, **found, goals=judge(found["variants"]))
     goals = judge(found["variants"])
     print(table(found["variants"]), *(f"{'met' if met else 'MISSED'}: {goal}" for goal, met in goals.items()), sep="\n")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def build(params: Bow, spec: "Spec") -> "tf_keras.Model":
     """Build an embedding, word dropout (whole tokens), the mean over the positions, dense layers, and the head.
 
-    Input: int32 [batch, length], token indices. Output: see `head.answer`. Padding is a
-    token like any other and learns its own vector, so the graph needs no mask, which integer runtimes lack.
+    Input: int32 [batch, length], token indices. Output: see `head.answer`. A text's padding has the vector 0, so the
+    graph needs no mask, which integer runtimes lack.
 
     Raises:
         ModelError: the data has not one input of tokens.
@@ -29,7 +29,7 @@ def build(params: Bow, spec: "Spec") -> "tf_keras.Model":
     if others or tensor.vocabulary_size is None:
         raise ModelError(f"family bow takes one input of tokens; the data has {', '.join(spec.inputs)}")
     inputs = keras.Input(tensor.shape, dtype="int32", name=name)
-    x = embedded(inputs, tensor, params.embedding, params)
+    x = embedded(inputs, tensor, params.embedding, params, averaged=True)
     x = keras.layers.GlobalAveragePooling1D()(x)
     for units in params.dense:
         x = keras.layers.Dense(units, **params.as_keras)(x)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import ModelError
 from tasks.models import vectors
 from tasks.params.models import Words
+from tasks.training import padding
 
 if TYPE_CHECKING:
     import tf_keras
@@ -12,8 +13,10 @@ if TYPE_CHECKING:
     from tasks.examples.dataset import Spec, TensorSpec
 
 
-def embedded(inputs: Any, tensor: "TensorSpec", width: int, params: Words) -> Any:
+def embedded(inputs: Any, tensor: "TensorSpec", width: int, params: Words, *, averaged: bool = False) -> Any:
     """A vector of each token that is learnt, float32 [batch, length, width]; whole tokens are dropped in training.
+
+    Where they are to be averaged that of padding is 0; `tasks.training.padding` says why.
 
     Raises:
         DataError: the file of vectors is not as it should be.
@@ -26,6 +29,8 @@ def embedded(inputs: Any, tensor: "TensorSpec", width: int, params: Words) -> An
     x = layer(inputs)
     if params.vectors:
         layer.set_weights([vectors.beginning(params.vectors, tensor.words, *layer.get_weights())])
+    if averaged and tensor.words:  # what is no text has no padding
+        padding.mute(layer)
     dropout = params.token_dropout
     return keras.layers.Dropout(dropout, noise_shape=(None, *tensor.shape, 1))(x) if dropout else x
 

@@ -27,7 +27,7 @@ from tasks.examples.feed import BATCH, epochs, feed, own_words
 from tasks.examples.files import held
 from tasks.scratch import scratch
 from tasks.training import checkpoint as checkpoints
-from tasks.training import precision
+from tasks.training import padding, precision
 from tasks.training.asked import in_steps
 from tasks.training.augment import augmented
 from tasks.training.losses import Objective, objective
@@ -117,8 +117,7 @@ def fit(
         model: takes the inputs of `train` by name; `tasks.quality.heads` says which targets its outputs learn.
         train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
-        params: epochs (0: nothing is done), batch size, optimizer, learning rate and its schedule, clipping, precision,
-            how images are changed, seed.
+        params: epochs (0: nothing is done), batch size, optimizer, learning rate, clipping, precision, changes, seed.
         label: names the progress bar.
         callbacks: further Keras callbacks; what one keeps beside the weights it lists as its `variables`.
         checkpoint: a folder that is written after each epoch and resumed from; None: that of `checkpoint.kept`, if any.
@@ -145,6 +144,7 @@ def fit(
         log.info("%s: resumed after epoch %d of %d", label, done, params.epochs)
     if done < params.epochs and not _exhausted(history, patience):
         after_epoch = _after_epoch(model, history, params.epochs, label, checkpoint, state, patience, on_epoch)
+        still = [] if spread else padding.held(model)
         with own_words(), precision.chosen(params), in_steps(model, aim.ask):
             model.fit(
                 **_given(aim, train, params, done, spread),
@@ -152,7 +152,7 @@ def fit(
                 initial_epoch=done,
                 steps_per_epoch=steps,
                 verbose=0,
-                callbacks=[*callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
+                callbacks=[*still, *callbacks, after_epoch, _progress(label, params.epochs, done, steps)],
             )
     if patience is not None and checkpoint is not None:
         checkpoints.restore_best(checkpoint, model.variables)

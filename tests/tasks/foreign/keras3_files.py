@@ -142,6 +142,7 @@ REFUSED = {
 }
 
 
+CALLS = 32  # with what acts in training, enough for its mean and spread
 MORE = keras3_training.MODELS | keras3_operations.MODELS | keras3_layers.MODELS  # made when a test asks for them
 
 
@@ -162,8 +163,8 @@ def write(folder, name, model):
     stored = {f"in/{name}": array for name, array in inputs.items()}
     answers = keras.tree.flatten(model(given, training=False))
     stored |= {f"out/{i}": np.asarray(array) for i, array in enumerate(answers)}
-    twice = zip(*(keras.tree.flatten(model(given, training=True)) for _ in range(2)), strict=True)
-    stored |= {f"train/{i}": np.stack(arrays) for i, arrays in enumerate(twice)}
+    calls = zip(*(keras.tree.flatten(model(given, training=True)) for _ in range(CALLS)), strict=True)
+    stored |= {f"train/{i}": np.stack(arrays) for i, arrays in enumerate(calls)}
     np.savez(folder / f"{name}.npz", **stored)
 
 

@@ -32,13 +32,14 @@ def test_what_acts_in_training_acts_as_in_keras_3(made, name):
         trained = [stored[key] for key in stored.files if key.startswith("train/")]
     for ours, theirs in zip(answers(model, given, training=False), still, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    twice = [np.stack(pair) for pair in zip(*(answers(model, given, training=True) for _ in range(2)), strict=True)]
-    assert len(trained) == len(twice)
-    for tensor, ours, theirs, quiet in zip(model.outputs, twice, trained, still, strict=True):
+    calls = [answers(model, given, training=True) for _ in trained[0]]
+    drawn = [np.stack(each) for each in zip(*calls, strict=True)]
+    assert len(trained) == len(drawn)
+    for tensor, ours, theirs, quiet in zip(model.outputs, drawn, trained, still, strict=True):
         layer = tensor.name
         assert (ours[0] == ours[1]).all() == (theirs[0] == theirs[1]).all(), layer
         assert not np.allclose(ours[0], quiet), layer
-        near = 0.3 * max(1.0, float(theirs.std()))  # four examples say no more
+        near = 0.2 * max(1.0, float(theirs.std()))  # what so many calls differ by is a fifth of it
         assert (ours.mean(), ours.std()) == pytest.approx((theirs.mean(), theirs.std()), abs=near), layer
         assert np.mean(ours == 0) == pytest.approx(np.mean(theirs == 0), abs=0.15), layer
 

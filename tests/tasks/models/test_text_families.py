@@ -173,13 +173,14 @@ def answers(content):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_file_of_floats_answers_as_keras_and_one_of_integers_nearly(name, models):
     expected = models[name](TOKENS).numpy()
-    assert np.ptp(expected, axis=0).max() > 0.2  # the answers tell the texts apart
+    spread = np.ptp(expected, axis=0).max()
+    assert spread > 0.1  # the answers tell the texts apart
     assert np.allclose(answers(litert.convert(models[name], "float32", None)), expected, atol=1e-5)
     given = Arrays({"text": TOKENS}, {"label": np.zeros(len(TOKENS), np.int64)})
     content = litert.convert(models[name], "int8", given)
     assert not layers.floats(content)
     assert "WHILE" not in litert.inspect(content).operators
-    assert np.abs(answers(content) - expected).max() < 0.1
+    assert np.abs(answers(content) - expected).max() < spread / 5  # of random weights a sixth at most was seen
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -144,7 +144,7 @@ def test_the_words_of_a_text_are_told_and_those_of_numbers_not():
     assert not dataset.tensor_spec({"kind": "tokens", "shape": [4], "vocabulary": 256, "bytes": True}).words
 
 
-def test_a_changed_file_is_another_source_and_resumes_nothing(project, tmp_path):
+def test_a_changed_file_is_another_source_and_resumes_nothing(project, monkeypatch):
     file = project / "glove.txt"
     prepare = {"source": "docstrings", "split": {"by": "group"}}
     of = {name: {"family": "bow", "embedding": WIDTH, "vectors": "glove.txt"} for name in ("baseline", "student")}
@@ -155,9 +155,17 @@ def test_a_changed_file_is_another_source_and_resumes_nothing(project, tmp_path)
     params = least.params(prepare, model=of["baseline"])
     paths.DATA.mkdir(parents=True)
     (paths.DATA / "card.json").write_text("{}")
-    digests = []
+    folders, kept = [], train.checkpoint.kept
+
+    def seen(*told):
+        with kept(*told) as folder:
+            folders.append(folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.checkpoint, "kept", seen)
     for content in (lines(), lines() + b"\n"):
         file.write_bytes(content)
         sources.sources(params, "model")
-        digests.append(train._digest(params, "baseline"))
-    assert len(set(digests)) == 2
+        with pytest.raises(KeyboardInterrupt):
+            train.train(params)
+    assert len(set(folders)) == 2

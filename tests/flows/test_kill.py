@@ -109,7 +109,7 @@ def test_a_run_killed_three_times_ends_where_dvc_repro_ends(make_clone, outcomes
     assert "train baseline: resumed after epoch " in said
     assert (clone.root / "out/models/baseline").is_dir()
     assert not (clone.root / "out/models/pruned50").exists()
-    kill_when(clone, in_benchmark(clone))
+    assert "prune: resumed after epoch " in kill_when(clone, in_benchmark(clone))
     ran = outcomes(clone.run("tercet", "run"))["ran"]
     assert any(label.endswith(" @ host-cpu") for label in ran)
     assert not {"train", "prune pruned50", "cluster pruned50-clustered8"} & ran

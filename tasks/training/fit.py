@@ -117,7 +117,7 @@ def fit(
         model: takes the inputs of `train` by name; `tasks.quality.heads` says which targets its outputs learn.
         train: n examples; each epoch sees all of them once. They may hold a teacher's answers.
         validation: what early stopping and the curves look at.
-        params: epochs (0: nothing is done), batch size, optimizer, learning rate, clipping, precision, changes, seed.
+        params: epochs (0: nothing is done), batch size, optimizer, rate, clipping, precision, augmentation, seed.
         label: names the progress bar.
         callbacks: further Keras callbacks; what one keeps beside the weights it lists as its `variables`.
         checkpoint: a folder that is written after each epoch and resumed from; None: that of `checkpoint.kept`, if any.

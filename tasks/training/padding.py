@@ -7,10 +7,10 @@ that share an embedding do not hold it.
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.examples.texts import PADDING
+
 if TYPE_CHECKING:
     import tf_keras
-
-PADDING = 0  # the number that pads: of `tasks.examples.texts`, and by custom
 
 
 def mute(layer: Any) -> None:

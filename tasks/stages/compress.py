@@ -18,7 +18,8 @@ def compress(params: Params, model: str) -> None:
         ModelError: the method cannot be applied.
     """
     entry = params.compress[model]
-    given = (entry.model_dump_json(), paths.model(entry.parent), paths.source("model"))
-    trains = checkpoint.kept(f"compress.{model}", *given) if entry.epochs else nullcontext()
+    given = [paths.model(name) for name in (entry.parent, entry.teacher) if isinstance(name, str)]
+    given.append(paths.source("model"))
+    trains = checkpoint.kept(f"compress.{model}", entry.model_dump_json(), *given) if entry.epochs else nullcontext()
     with trains, track.curves(model, params) as on_epoch:
         make(paths.model(model), model, entry, paths.model, dataset.load("train"), on_epoch)

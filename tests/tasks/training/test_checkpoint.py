@@ -1,5 +1,6 @@
 """Whatever is trained goes on where it was killed: to the same bits as one that was not."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -177,15 +178,20 @@ def settings(**entry):
     return Params.model_validate(found)
 
 
-@pytest.mark.parametrize("changed", [None, "entry", pytest.param("parent", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "changed", [None, "entry", *(pytest.param(n, marks=pytest.mark.slow) for n in ("parent", "teacher"))]
+)
 def test_the_stage_goes_on_unless_something_has_changed(changed, parent, killed):
     parent()
+    shutil.copytree(paths.model("baseline"), paths.model("none"))
+    taught = {"parent": "none", "teacher": "baseline"} if changed == "teacher" else {}
 
     def made():
-        if paths.CHECKPOINTS.exists() and changed == "parent":
+        again = paths.CHECKPOINTS.exists()
+        if again and changed in ("parent", "teacher"):
             write_json(paths.model("baseline") / "beside.json", {})
-        found = settings(learning_rate=0.02) if paths.CHECKPOINTS.exists() and changed == "entry" else settings()
-        stage.compress(found, "again")
+        rate = {"learning_rate": 0.02} if again and changed == "entry" else {}
+        stage.compress(settings(**taught, **rate), "again")
 
     _, rest = killed(made)
     assert rest == (EPOCHS if changed else EPOCHS - KILLED)

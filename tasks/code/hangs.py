@@ -1,5 +1,6 @@
 """What the outputs of each stage hang from: the code that it runs, the libraries behind it, and its settings."""
 
+import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tasks.files import sha256
 from tasks.params import BASELINE, Compress, Distill, External, File, Params, Quantize, Slim, Stored
 from tasks.params.seeds import seen_by
 from tasks.records import figures
+from tasks.syntax import digest
 
 FOREIGN = "tasks.foreign"  # reads models of one's own
 PARALLEL = "tasks.training.parallel"  # trains by several processes
@@ -40,9 +42,11 @@ def everything(params: Params) -> dict[str, dict[str, Any]]:
     }
     for name in params.baselines:
         if name != BASELINE:
-            found[f"train.{name}"] = train(seen_by(params, name), reader)
+            found[_training(name)] = train(seen_by(params, name), reader)
     for name, entry in params.compress.items():
         found[f"compress.{name}"] = compress(entry, reader)
+    for name in params.model_order():
+        found[f"compress.{name}"] |= _teacher(params, name, found)
     for name, simple in params.yardstick.items():
         found[f"yardstick.{name}"] = {
             **_code(reader, "tasks.stages.yardstick", {simple.method, params.metric}),
@@ -80,6 +84,27 @@ def compress(entry: Compress, reader: Reader) -> dict[str, Any]:
     aside = NO_MEASURING if foreign else (FOREIGN, *NO_MEASURING)
     found = {**_code(reader, "tasks.stages.compress", named, aside), "settings": entry.known()}
     return found | ({"devices": {estimator.name: devices.fingerprint(estimator)}} if estimator else {})
+
+
+def _teacher(params: Params, name: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a model's teacher hangs from, where the parents in between do not tell of it; else nothing.
+
+    dvc.yaml names the parent alone. If one in between is not made of its own parent's weights, that parent stays the
+    same when the teacher changes.
+    """
+    line, teacher = params.ancestors(name), params.compress[name].teacher
+    if not isinstance(teacher, str):
+        return {}
+    between = [params.compress[each] for each in line[: line.index(teacher)]]
+    if not any(isinstance(each, External) or (isinstance(each, Distill) and each.model) for each in between):
+        return {}
+    made_by = [f"compress.{each}" if each in params.compress else _training(each) for each in line]
+    from_there = made_by[line.index(teacher) :]
+    return {"teacher": digest(*(json.dumps(found[each], sort_keys=True) for each in from_there))}
+
+
+def _training(baseline: str) -> str:
+    return "train" if baseline == BASELINE else f"train.{baseline}"
 
 
 def quantize(entry: Quantize, metric: str, reader: Reader) -> dict[str, Any]:

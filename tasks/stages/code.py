@@ -20,7 +20,8 @@ def code(params: Params) -> None:
 
     Each has `files` (by name, a digest of what each says), `libraries` (by distribution, the version; null: not
     installed), and `settings` with every default that params.yaml leaves out. An evaluation's has the processor, which
-    chooses the kernels, and that of a model which an estimate has shaped has the devices' fingerprints.
+    chooses the kernels, and that of a model which an estimate has shaped has the devices' fingerprints. That of a model
+    whose parent does not tell of its teacher has a digest of what the teacher hangs from.
 
     Raises:
         ParamsError: a device's file is wrong.

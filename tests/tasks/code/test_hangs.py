@@ -11,6 +11,7 @@ from tasks.code import hangs
 from tasks.stages import code
 
 ROOT = Path(__file__).resolve().parents[3]
+FP32 = {"fp32": {"model": "baseline", "scheme": "float32"}}
 DEVICES = ["host-cpu", "ethos-u55-128", "roofline-raspberry-pi-5"]
 
 
@@ -122,6 +123,45 @@ def test_a_model_shaped_by_an_estimate_hangs_from_its_device(copy):
     assert hangs.compress(entry, closure.Reader())["devices"] != before["devices"]
     alone = entry.model_copy(update={"budget": "parameters", "device": None})
     assert "devices" not in hangs.compress(alone, closure.Reader())
+
+
+def beside(method, **more):
+    """`big`, then a model that is not made of its parent's weights, then one that `big` teaches."""
+    named = {
+        "big": {"method": "finetune", "parent": "baseline", "epochs": 1},
+        "mine": {"method": method, "parent": "big", **more},
+        "taught": {"method": "finetune", "parent": "mine", "epochs": 1, "teacher": "big"},
+        "alone": {"method": "finetune", "parent": "mine", "epochs": 1},
+    }
+    return read({"compress": named})
+
+
+def read(changes):
+    return params.check(params.Params, params.read_yaml(paths.PARAMS) | {"quantize": FP32} | changes, paths.PARAMS)
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("external", {"source": "mine.keras"}),
+        ("distill", {"epochs": 1, "model": {"family": "mlp", "hidden": [8]}, "teacher": "baseline"}),
+    ],
+)
+def test_a_model_hangs_from_a_teacher_that_its_parent_tells_nothing_of(copy, method, more):
+    given = beside(method, **more)
+    longer = given.compress["big"].model_copy(update={"epochs": 2})
+    changed = given.model_copy(update={"compress": {**given.compress, "big": longer}})
+    found = stale(hangs.everything(given), hangs.everything(changed))
+    assert found == {"compress.big", "compress.taught", "report"}, "and not `alone`, which nobody teaches"
+    train = given.train.model_copy(update={"epochs": 99})
+    found = stale(hangs.everything(given), hangs.everything(given.model_copy(update={"train": train})))
+    assert found == {"train", "compress.taught", "report"}, "what a teacher was made of"
+
+
+def test_a_teacher_that_a_model_is_made_of_is_told_of_by_its_parent(copy):
+    """So nothing is made anew for an edit of the teacher's code that leaves its weights, and so the parent's, alone."""
+    for given in hangs.everything(beside("finetune", epochs=1)).values():
+        assert "teacher" not in given
 
 
 def test_files_are_written_where_they_say_something_new_and_the_cause_is_told(copy, caplog):

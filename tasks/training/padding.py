@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.examples.texts import PADDING
 
 if TYPE_CHECKING:
+    import numpy as np
     import tf_keras
 
 
@@ -19,12 +20,15 @@ def mute(layer: Any) -> None:
 
 
 def held(model: "tf_keras.Model") -> list[Any]:
-    """Keras callbacks by which each embedding whose first vector is 0 keeps it so; none, if there is none."""
+    """Keras callbacks by which each embedding whose first vector is 0 keeps it so; none, if there is none.
+
+    One that is 0 as a whole is left alone: it has learned nothing yet, as users' biases in a network of one's own.
+    """
     import tensorflow as tf
     import tf_keras as keras
 
     embeddings = [layer for layer in model.submodules if isinstance(layer, keras.layers.Embedding) and layer.built]
-    still = [layer for layer in embeddings if layer.trainable and not layer.embeddings[PADDING].numpy().any()]
+    still = [layer for layer in embeddings if layer.trainable and _pads(layer.embeddings.numpy())]
     if not still:
         return []
 
@@ -40,3 +44,7 @@ def held(model: "tf_keras.Model") -> list[Any]:
             step()
 
     return [Held()]
+
+
+def _pads(vectors: "np.ndarray[Any, Any]") -> bool:
+    return bool(vectors.any()) and not vectors[PADDING].any()

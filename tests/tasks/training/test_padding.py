@@ -70,3 +70,13 @@ def test_a_vector_that_is_not_0_is_trained():
     assert not padding.held(model)
     fit.fit(model, DATA, DATA, Training(**FITTING), label="test")
     assert (vectors(model)[0] != before[0]).any()
+
+
+def test_an_embedding_that_begins_as_nothing_but_0_is_trained():
+    """As users' biases in a network of one's own, which are counted from 0."""
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Embedding(len(WORDS), 2, embeddings_initializer="zeros"), keras.layers.Flatten()]
+    text = keras.Input((LENGTH,), dtype="int32", name="text")
+    model = keras.Sequential([text, *layers, keras.layers.Dense(2, "softmax")])
+    fit.fit(model, DATA, DATA, Training(**FITTING), label="test")
+    assert vectors(model)[0].any()

@@ -3,7 +3,8 @@
 What a user has rated `prepare.liked` or more is liked. Of each user the item that was liked last is of the test, the
 one before of the validation split, all earlier ones are learnt from: X. He et al., "Neural collaborative filtering"
 (2017). An example is a user and `prepare.candidates` items, one of which is liked next; the others are drawn from those
-that the user has never rated. Users who liked fewer than three items are only learnt from.
+that the user has not rated: in training not yet, so what is liked later is among them, and in the other splits never.
+Users who liked fewer than three items are only learnt from.
 
 Without a path the ratings are generated, with a structure that is known: `generated` says which. They are no users.
 """
@@ -147,7 +148,7 @@ def _check_once(where: Path, table: tables.Table) -> None:
 
 def _parts(found: Ratings, params: Prepare) -> dict[str, Arrays]:
     """Each split's users, their candidates, and which of these is liked."""
-    rng, count = np.random.default_rng(params.seed), params.candidates
+    rng = np.random.default_rng(params.seed)
     chosen: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
     liked = found.rating >= params.liked
     for user in range(len(found.users)):
@@ -159,12 +160,19 @@ def _parts(found: Ratings, params: Prepare) -> dict[str, Arrays]:
         if not pairs:
             least = "three items rated so by a user" if name != "train" else "one"
             raise DataError(f"prepare.liked: {params.liked:g}: nobody's next item is known; {least} at least expected")
-    return {name: _examples(found, np.array(pairs), count, rng) for name, pairs in chosen.items()}
-
-
-def _examples(found: Ratings, pairs: Array, count: int, rng: np.random.Generator) -> Arrays:
+    parts = {name: np.array(pairs) for name, pairs in chosen.items()}
     rated = np.zeros((len(found.users), len(found.items)), bool)
     rated[found.user, found.item] = True
+    known = rated.copy()  # an item that training never shows a user as one of the others would be told apart by that
+    known[tuple(np.concatenate([parts[name] for name in SPLITS[1:]]).T)] = False
+    return {
+        name: _examples(found, pairs, known if name == "train" else rated, params, rng) for name, pairs in parts.items()
+    }
+
+
+def _examples(found: Ratings, pairs: Array, rated: Array, params: Prepare, rng: np.random.Generator) -> Arrays:
+    """Users, each with what was liked in a place among others that are not `rated`, bool [users, items]."""
+    count = params.candidates
     shown, label = np.empty((len(pairs), count), np.int64), rng.integers(0, count, len(pairs))
     for row, (user, item) in enumerate(pairs):
         others = np.flatnonzero(~rated[user])

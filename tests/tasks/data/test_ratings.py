@@ -60,20 +60,39 @@ def test_the_last_item_that_each_user_liked_judges_and_the_one_before_validates(
     assert not (parts[0] | parts[1]) & parts[2]
 
 
-def test_what_else_is_shown_was_never_rated_and_no_place_tells(project: Path) -> None:
+def test_what_else_is_shown_was_not_rated_and_no_place_tells(project: Path) -> None:
     written(rows())
     source = load(section())
-    for part in (source.train, source.validation, source.test):
+    for part, until in ((source.train, 5), (source.validation, 7), (source.test, 7)):
         assert part is not None
         arrays = part.arrays()
         for user, shown, place in zip(
             arrays.inputs["user"][:, 0], arrays.inputs["items"], arrays.targets[LABEL], strict=True
         ):
             assert len(set(shown)) == 4
-            known = {f"x{(int(user[3:]) + k) % 14:02}" for k in range(8)}
+            known = {f"x{(int(user[3:]) + k) % 14:02}" for k in [*range(until), 7]}  # the last is disliked
             assert not known & set(np.delete(shown, place))
     places = np.bincount(source.train.targets[LABEL], minlength=4)
     assert places.min() > 20, "of 150"
+
+
+def test_what_training_shows_as_not_liked_does_not_tell_what_is_liked_later(project: Path) -> None:
+    """Where chance alone says who likes what, it helps nobody to count how often a user was shown an item in vain."""
+    rng, users, items, each = np.random.default_rng(0), 200, 120, 30
+    chosen = [rng.choice(items, each, replace=False) for _ in range(users)]
+    written([f"u{user},x{item:03},5,{time}" for user in range(users) for time, item in enumerate(chosen[user])])
+    source = load(section(candidates=50))
+    assert source.test is not None
+    train, test = source.train.arrays(), source.test.arrays()
+    vain = Counter[tuple[str, str]]()
+    for user, shown in zip(train.inputs["user"][:, 0], train.inputs["items"], strict=True):
+        vain.update((user, item) for item in shown)
+    scores = [
+        [-vain[user, item] for item in shown]
+        for user, shown in zip(test.inputs["user"][:, 0], test.inputs["items"], strict=True)
+    ]
+    recall = recall_10(np.array(scores, np.float32), {"label": test.targets[LABEL]}).mean()
+    assert recall == pytest.approx(10 / 50, abs=4 * np.sqrt(0.2 * 0.8 / users)), "chance"
 
 
 def test_a_user_with_two_likes_is_only_learnt_from(project: Path) -> None:

@@ -14,6 +14,8 @@ from tasks.examples.tokens import Tokens
 from tasks.params import Feature, Prepare
 
 MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input may be told to be, by what it is
+ROUNDING = 4  # last digits that equal numbers may be apart once they were computed with
+LOG = 100.0  # of a change of logarithms, which is told in hundredths: the size that it is rounded at
 CHUNK = 1024  # images looked at together, so that statistics need little memory
 
 
@@ -100,8 +102,8 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
     if kind == "date":
         moments = np.array([[tables.days(cell) for cell in row] for row in raw], np.float64)
         known = [column[~np.isnan(column)] for column in moments.T]
-        means, deviations = ([float(f(each)) if each.size else 0.0 for each in known] for f in (np.mean, np.std))
-        return entry | {"mean": means, "scale": [deviation or 1.0 for deviation in deviations]}
+        means = [float(each.mean()) if each.size else 0.0 for each in known]
+        return entry | {"mean": means, "scale": [float(_scale(each)) if each.size else 1.0 for each in known]}
     rows = [_number(column, params.feature(name).normalize) for name, column in zip(columns, raw.T, strict=True)]
     missing, mean, scale = (list(values) for values in zip(*rows, strict=True))
     return entry | {"missing": missing, "mean": mean, "scale": scale}
@@ -112,7 +114,9 @@ def series(raw: Array, params: Prepare) -> dict[str, Any]:
     entry = {"kind": "series", "shape": list(raw.shape[1:]), "change": params.change, "horizon": params.horizon}
     if params.normalize != "standard":
         return entry | {"dtype": "float32"}
-    return entry | _standard(preprocess.changes(params.change, raw))
+    changes = preprocess.changes(params.change, raw)
+    size = np.abs(raw).max(axis=(0, 1)) if params.change != "log" else np.full(raw.shape[-1], LOG)
+    return entry | _standard(changes, ROUNDING * np.finfo(raw.dtype).eps * size)
 
 
 def shared(raw: Array) -> dict[str, Any]:
@@ -125,8 +129,24 @@ def shared(raw: Array) -> dict[str, Any]:
 def values(told: Array) -> dict[str, list[float]]:
     """The mean and the deviation of what a regression tells, float32 [n] or [n, values]."""
     rows = told.reshape(len(told), -1).astype(np.float64)
-    deviation = rows.std(axis=0)
-    return {"mean": rows.mean(axis=0).tolist(), "scale": np.where(deviation == 0, 1.0, deviation).tolist()}
+    return {"mean": rows.mean(axis=0).tolist(), "scale": _scale(rows).tolist()}
+
+
+def _scale(values: Array, noise: Any = None, by: Any = np.std) -> Any:
+    """What numbers [..., columns] are divided by: their deviation by column, and 1 where rounding alone differs.
+
+    So what never changes becomes 0 and, where it changes once in use, no number without end: the deviation of
+    equal numbers is seldom quite 0.
+
+    Args:
+        values: the numbers.
+        noise: how far apart equal ones may be, [columns]; None: as far as their own last digits.
+        by: what is taken for how much they differ.
+    """
+    axes, values = tuple(range(max(1, values.ndim - 1))), values.astype(np.float64)
+    if noise is None:
+        noise = ROUNDING * np.finfo(np.float64).eps * np.abs(values).max(axis=axes)
+    return np.where(np.ptp(values, axis=axes) <= noise, 1.0, by(values, axis=axes))
 
 
 def _values(column: Array, size: int | None) -> list[str]:
@@ -142,8 +162,8 @@ def _number(column: Array, normalize: str | None) -> tuple[float, float, float]:
     if normalize == "none":
         return middle, 0.0, 1.0
     if normalize == "unit":
-        return middle, float(known.min()), float(np.ptp(known)) or 1.0
-    return middle, middle, float(known.std()) or 1.0  # what never changes becomes 0, not 0 / 0
+        return middle, float(known.min()), float(_scale(known, by=np.ptp))
+    return middle, middle, float(_scale(known))
 
 
 def describe(name: str, found: str, train: Examples, params: Prepare, highest: int) -> dict[str, Any]:
@@ -232,9 +252,7 @@ def _array(kind: str, raw: Array, told: Feature, highest: int) -> dict[str, Any]
     return entry | _standard(raw)
 
 
-def _standard(raw: Array) -> dict[str, Any]:
+def _standard(raw: Array, noise: Array | None = None) -> dict[str, Any]:
     """The mean and the deviation along the last axis."""
-    axes = tuple(range(raw.ndim - 1))
-    mean, deviation = raw.mean(axis=axes, dtype=np.float64), raw.std(axis=axes, dtype=np.float64)
-    scale = np.where(deviation == 0, 1.0, deviation)  # what never changes becomes 0, not 0 / 0
-    return {"dtype": "float32", "mean": mean.tolist(), "scale": scale.tolist()}
+    mean = raw.mean(axis=tuple(range(raw.ndim - 1)), dtype=np.float64)
+    return {"dtype": "float32", "mean": mean.tolist(), "scale": _scale(raw, noise).tolist()}

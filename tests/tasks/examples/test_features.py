@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from tasks.data.npz import load
 from tasks.errors import DataError
-from tasks.examples import dataset, preprocess
+from tasks.examples import dataset, features, preprocess
 from tasks.examples.features import preprocessing
 from tasks.params import Prepare
 
@@ -92,3 +93,51 @@ def test_what_is_told_counts_more_than_what_it_looks_like(described):
 def test_what_cannot_be_is_told(described, told, message):
     with pytest.raises(DataError, match=message):
         described(features=told)
+
+
+@pytest.mark.parametrize("value", [0.1, -0.3, 1e-9, 1.1e9, 2.2, 7.7e-5])
+@pytest.mark.parametrize("n", [3, 7, 80, 1001])
+@pytest.mark.parametrize("normalize", ["standard", "unit"])
+def test_what_never_changes_in_training_is_0_and_no_number_without_end_later(value, n, normalize):
+    """The deviation of equal numbers is often 1e-17: scikit-learn's scaler divides them by 1 too."""
+    told = Prepare.model_validate({"source": "csv", "path": "a.csv", "target": "b", "normalize": normalize})
+    later = np.array([[value], [value + 1]])
+    column = np.full((n, 1), value)
+    column[0] = np.nextafter(value, 9e9)  # as a sum that was added up in another order
+    scaler = StandardScaler().fit(np.full((n, 1), value)).transform(later)
+    for raw in (np.full((n, 1), value), column):
+        found = preprocess.apply(features.table("number", ("a",), raw, told), later)
+        np.testing.assert_allclose(found, scaler, atol=1e-6)
+    assert features.values(column[:, 0])["scale"] == [1.0]
+
+
+@pytest.mark.parametrize("change", ["difference", "log"])
+@pytest.mark.parametrize("value", [0.7, 20.0, 1234.5])
+def test_steps_of_a_series_that_are_alike_but_for_their_last_digits_are_0(value, change):
+    told = {
+        "path": "a.csv",
+        "normalize": "standard",
+        "target": "a",
+        "task": "regression",
+        "split": {"by": "time", "column": "day"},
+        "change": change,
+    }
+    places = np.arange(400)[:, None, None] + np.arange(4)[:, None]
+    raw = (value + places * 0.1 if change == "difference" else value * 1.001**places).astype(np.float32)
+    entry = features.series(raw, Prepare.model_validate({"source": "series", **told}))
+    assert np.ptp(preprocess.changes(change, raw)) > 0
+    assert preprocess.apply(entry, raw) == pytest.approx(0, abs=1e-3)
+    assert entry["scale"] == [1.0]
+
+
+def test_a_moment_that_never_changes_in_training_is_a_day_before_the_next_one():
+    told = Prepare.model_validate({"source": "csv", "path": "a.csv", "target": "b"})
+    entry = features.table("date", ("a",), np.full((6, 1), "2026-01-31T10:20:30", object), told)
+    ready = preprocess.apply(entry, np.array([["2026-01-31T10:20:30"], ["2026-02-01T10:20:30"]], object))
+    assert ready[:, 0] == pytest.approx([0, 1], abs=1e-5)
+
+
+def test_what_differs_is_divided_by_its_deviation_however_little_that_is():
+    told = Prepare.model_validate({"source": "csv", "path": "a.csv", "target": "b", "normalize": "standard"})
+    raw = 1e6 + RNG.normal(0, 1e-6, (50, 1))
+    assert preprocess.apply(features.table("number", ("a",), raw, told), raw).std() == pytest.approx(1, rel=1e-5)

@@ -210,7 +210,7 @@ def _looping(model: "tf_keras.Model") -> list[str]:
     known = ("tf_keras.", "tensorflow_model_optimization.")
     return [
         f"{layer.name} ({type(layer).__name__})"
-        for layer in model.submodules
+        for layer in model._flatten_layers(include_self=False)
         if isinstance(layer, keras.layers.RNN | keras.layers.Lambda)
         or (isinstance(layer, keras.layers.Layer) and not type(layer).__module__.startswith(known))
     ]
@@ -242,7 +242,8 @@ def batch_of_one(model: "tf_keras.Model") -> "tf_keras.Model":
     import tensorflow as tf
     import tf_keras as keras
 
-    if keeping := [layer.name for layer in model.submodules if isinstance(layer, keras.layers.RNN) and layer.stateful]:
+    recurrent = [layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.layers.RNN)]
+    if keeping := [layer.name for layer in recurrent if layer.stateful]:
         raise ConversionError(
             f"{', '.join(keeping)}: stateful, so an answer hangs from the examples before it, and here each stands by "
             "itself; build the model with stateful=False"

@@ -164,8 +164,9 @@ def _state(model: "tf_keras.Model", callbacks: Sequence[Any]) -> list[Any]:
 
     Layers that draw at random do so by a generator each, as `reset` has it; there is no public way to it.
     """
-    makers = [layer._random_generator for layer in model.submodules if hasattr(layer, "_random_generator")]
-    drawn = [maker._generator.state for maker in makers if maker._generator is not None]
+    makers = (getattr(layer, "_random_generator", None) for layer in model._flatten_layers(include_self=False))
+    generators = (getattr(maker, "_generator", None) for maker in makers)
+    drawn = [generator.state for generator in generators if generator is not None]
     kept = [variable for callback in callbacks for variable in getattr(callback, "variables", ())]
     return [*model.variables, *model.optimizer.variables, *drawn, *kept]
 

@@ -27,8 +27,9 @@ def held(model: "tf_keras.Model") -> list[Any]:
     import tensorflow as tf
     import tf_keras as keras
 
-    embeddings = [layer for layer in model.submodules if isinstance(layer, keras.layers.Embedding) and layer.built]
-    still = [layer for layer in embeddings if layer.trainable and _pads(layer.embeddings.numpy())]
+    layers = model._flatten_layers(include_self=False)
+    embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+    still = [layer for layer in embeddings if layer.built and layer.trainable and _pads(layer.embeddings.numpy())]
     if not still:
         return []
 

@@ -12,9 +12,9 @@ from tasks.compress.model import make
 from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import Spec, TensorSpec
 from tasks.files import write_json
-from tasks.params import Params, Quantize
+from tasks.params import Params, Quantize, Training
 from tasks.params.compress import Cluster, Distill, Factorize, Finetune, Prune, Slim
-from tasks.quantize import aware
+from tasks.quantize import aware, litert
 from tasks.records import ModelCard
 from tasks.stages import compress as stage
 from tasks.stages import quantize as converting
@@ -162,6 +162,36 @@ def test_training_that_is_aware_of_rounding_goes_on_where_it_was_killed(keys, pa
     resumed, rest = killed(made)
     assert rest == EPOCHS - KILLED
     assert same(whole, resumed)
+
+
+L = keras.layers
+WRAPPED = {
+    "both ways": lambda: L.Bidirectional(L.LSTM(4)),
+    "both ways, dropping": lambda: L.Bidirectional(L.GRU(4, dropout=0.3)),
+    "states dropping": lambda: L.LSTM(4, recurrent_dropout=0.3),
+    "a cell": lambda: L.RNN(L.LSTMCell(4, dropout=0.3)),
+    "cells": lambda: L.RNN([L.GRUCell(4, dropout=0.3), L.SimpleRNNCell(4, recurrent_dropout=0.3)]),
+    "steps": lambda: keras.Sequential([L.TimeDistributed(L.Dropout(0.3)), L.Flatten()]),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_layers_within_layers_are_trained_and_go_on_and_are_converted(name, project, killed):
+    rows = Arrays({"x": RNG.normal(size=(32, 6, 8)).astype(np.float32)}, {"label": RNG.integers(0, 3, 32)})
+
+    def made():
+        fit.reset(0)
+        inputs = keras.Input((6, 8), name="x")
+        model = keras.Model(inputs, L.Dense(3, activation="softmax")(WRAPPED[name]()(inputs)))
+        with checkpoint.kept("compress.a", name):
+            fit.fit(model, rows, rows, Training(**FITTING | {"optimizer": "adam"}), label="test")
+        return model
+
+    whole = made()
+    resumed, rest = killed(made)
+    assert rest == EPOCHS - KILLED
+    assert same(whole, resumed)
+    assert litert.convert(whole, "float32", None)
 
 
 def settings(**entry):

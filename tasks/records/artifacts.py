@@ -66,7 +66,7 @@ class ModelCard(Record):
     total_epochs: int
     layers: tuple[Layer, ...]
     preserves: tuple[Literal["sparsity", "clusters"], ...] = ()  # what a later method must keep
-    history: dict[str, tuple[float, ...]]  # one value an epoch
+    history: dict[str, tuple[float | None, ...]]  # one value an epoch; null: it was no finite number
     code: Code | None = None
     # by section or method: what it was made by, defaults among it
     params: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
 from tasks.records import Comparison, Measurement, ModelCard, Row, Subject, figures, notation
@@ -46,7 +45,7 @@ def block(comparison: Comparison, subjects: Sequence[Subject]) -> str:
 
 def _history(card: ModelCard) -> dict[str, list[float | None]]:
     """What training told after each epoch, by measure; null where that was no number."""
-    return {name: [_short(v) if isfinite(v) else None for v in values] for name, values in card.history.items()}
+    return {name: [None if v is None else _short(v) for v in values] for name, values in card.history.items()}
 
 
 def replayed_by(variant: str, device: str) -> str:

@@ -186,9 +186,9 @@ def _make(workshop: Workshop, plan: Plan, name: str, judge: Judge | None) -> Non
     entry, folder = dict(plan.models)[name], workshop.place(plan, name)
     told = f"val_{METRICS.load(workshop.params.metric).epoch}"
 
-    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
-        if judge and told in metrics:
-            judge.trained(metrics[told], (epoch + 1) / entry.epochs)
+    def on_epoch(epoch: int, metrics: dict[str, float | None]) -> None:
+        if judge and (figure := metrics.get(told)) is not None:
+            judge.trained(figure, (epoch + 1) / entry.epochs)
 
     with workshop.lane("compress"):  # asked within: two trials may want the same
         if not folder.exists():

@@ -1,6 +1,6 @@
 """What MLflow shall hold of the records, told without importing it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tasks import paths, records
 from tasks.params import Params
@@ -187,10 +187,12 @@ def of_card(experiment: str, card: ModelCard, data: Data | None, of: tuple[str, 
     )
 
 
-def curve_points(epoch: int, metrics: dict[str, float]) -> list[Point]:
+def curve_points(epoch: int, metrics: Mapping[str, float | None]) -> list[Point]:
     """An epoch's metrics as Keras names them. Without `train_` the artifacts' accuracy would share their chart."""
     return [
-        Point(name if name.startswith("val_") else f"train_{name}", value, epoch) for name, value in metrics.items()
+        Point(name if name.startswith("val_") else f"train_{name}", value, epoch)
+        for name, value in metrics.items()
+        if value is not None
     ]
 
 

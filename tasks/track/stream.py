@@ -22,7 +22,7 @@ SETTLE_S = 60.0
 PATIENCE_S = 30.0  # for one epoch
 THREAD = "curves of "
 _End = Literal["FINISHED", "FAILED"]
-OnEpoch = Callable[[int, dict[str, float]], None]
+OnEpoch = Callable[[int, dict[str, float | None]], None]
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +57,7 @@ def settle() -> None:
 @dataclass(frozen=True)
 class _Epoch:
     epoch: int
-    metrics: dict[str, float]
+    metrics: dict[str, float | None]
     timestamp_ms: int
 
 

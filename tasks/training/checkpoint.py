@@ -53,13 +53,15 @@ def place() -> Path | None:
     return next(places) if places else None
 
 
-def save(folder: Path, state: Sequence[Any], history: dict[str, list[float]], best: Sequence[Any] | None) -> None:
+def save(
+    folder: Path, state: Sequence[Any], history: dict[str, list[float | None]], best: Sequence[Any] | None
+) -> None:
     """Write a fitting's state as one folder, so that a kill leaves the last whole epoch.
 
     Args:
         folder: what is there is replaced.
         state: variables, always in the same order.
-        history: one value of each metric for each epoch.
+        history: one value of each metric for each epoch; null where it was no finite number.
         best: those of the best epoch, where this is it; None: they stay as they are, if there are any.
     """
     with files.replaced_folder(folder) as temporary:
@@ -71,14 +73,14 @@ def save(folder: Path, state: Sequence[Any], history: dict[str, list[float]], be
         files.write_json(temporary / "history.json", history)
 
 
-def resume(folder: Path, state: Sequence[Any]) -> dict[str, list[float]]:
+def resume(folder: Path, state: Sequence[Any]) -> dict[str, list[float | None]]:
     """Give variables what `save` has kept, and return the history; an empty one where nothing fits."""
     if not (folder / "history.json").exists():
         return {}
     if not _load(folder / "last.npz", state):
         log.warning("%s: of a network of other shapes; its training begins anew", folder)
         return {}
-    history: dict[str, list[float]] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    history: dict[str, list[float | None]] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     return history
 
 

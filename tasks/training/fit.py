@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from tasks.quality.heads import Head
     from tasks.training.spread import Spread
 
-History = dict[str, list[float]]
-OnEpoch = Callable[[int, dict[str, float]], None]
+Metrics = dict[str, float | None]  # null: it was no finite number
+History = dict[str, list[float | None]]
+OnEpoch = Callable[[int, Metrics], None]
 log = logging.getLogger(__name__)
 
 
@@ -191,7 +192,8 @@ def _given(aim: Objective, train: "Examples", params: "Training", done: int, spr
 
 def best_epoch(history: History) -> int:
     """The epoch (from 0) of the lowest validation loss, the first of equals; one that is no number is never it."""
-    return int(np.argmin(np.nan_to_num(history["val_loss"], nan=np.inf)))
+    losses = np.array(history["val_loss"], np.float64)  # null becomes NaN
+    return int(np.argmin(np.nan_to_num(losses, nan=np.inf)))
 
 
 def _exhausted(history: History, patience: int | None) -> bool:
@@ -212,12 +214,12 @@ def _after_epoch(
     import tf_keras as keras
 
     def after(epoch: int, logs: dict[str, float]) -> None:
-        metrics = {name: float(value) for name, value in logs.items()}
-        if not math.isfinite(metrics["loss"]):
+        if not math.isfinite(logs["loss"]):
             raise ModelError(f"{label}: the loss of epoch {epoch + 1} is not finite; try a lower learning_rate")
+        metrics: Metrics = {name: float(value) if math.isfinite(value) else None for name, value in logs.items()}
         for name, value in metrics.items():
             history.setdefault(name, []).append(value)
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         log.info("%s: epoch %d of %d  %s", label, epoch + 1, last, figures)
         if checkpoint is not None:
             _keep(checkpoint, model, state, patience, history)

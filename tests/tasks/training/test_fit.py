@@ -15,7 +15,9 @@ from tasks.examples import Arrays, dataset
 from tasks.examples.feed import epochs
 from tasks.files import write_json
 from tasks.params import Params, Training
+from tasks.records import ModelCard
 from tasks.stages import train
+from tasks.track.contents import curve_points
 from tasks.training import fit, optimizers
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -100,7 +102,24 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_never_the_best():
-    assert fit.best_epoch({"val_loss": [math.nan, 0.5, 0.4, math.nan, 0.6]}) == 2
+    assert fit.best_epoch({"val_loss": [None, 0.5, 0.4, None, 0.6]}) == 2
+
+
+def test_training_goes_on_behind_a_validation_loss_that_is_no_number(tmp_path):
+    """As after a step that was too large; the loss of training is what ends one."""
+    far = Arrays({"x": np.full((8, 4), 3e38, np.float32)}, {"label": np.arange(8) % 3})
+    told, usual = [], Training(epochs=3, batch_size=8, optimizer="sgd", learning_rate=0.01)
+    keys = {"label": "test", "checkpoint": tmp_path / "c", "patience": 5}
+    history = fit.fit(model(), examples(), far, usual, on_epoch=lambda _, each: told.append(each), **keys)
+    assert history["val_loss"] == [None] * 3 == [each["val_loss"] for each in told]
+    assert all(map(math.isfinite, history["loss"]))
+    assert fit.fit(model(), examples(), far, usual, **keys) == history, "it goes on from its checkpoint"
+    card = ModelCard(
+        model="a", parent=None, method="train", parameters=1, epochs=3, total_epochs=3, layers=(),
+        history={name: tuple(values) for name, values in history.items()},
+    )  # fmt: skip
+    assert ModelCard.model_validate_json(card.model_dump_json()).history["val_loss"] == (None,) * 3
+    assert {point.key for point in curve_points(0, told[0])} == {"train_loss", "train_accuracy", "val_accuracy"}
 
 
 @pytest.mark.parametrize(

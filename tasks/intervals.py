@@ -91,7 +91,7 @@ def turned(turn: int) -> bool:
     return (turn + 1) // 2 % 2 == 1
 
 
-def paired_drop_bound(better: int, worse: int, n: int) -> float:
+def paired_drop_bound(better: float, worse: float, n: int) -> float:
     """The one-sided 95 % upper bound of a drop in accuracy, of two classifiers that answered the same examples.
 
     The drop is (worse - better) / n; the bound is the largest true drop that the score test does not reject (T. Tango,
@@ -100,8 +100,8 @@ def paired_drop_bound(better: int, worse: int, n: int) -> float:
     48 examples or more have their true drop below it, 96 % in the mean over true drops.
 
     Args:
-        better: examples that only the second one, whose drop is asked, gets right.
-        worse: examples that only the first one gets right.
+        better: examples that only the second one, whose drop is asked, gets right; of parts their sum.
+        worse: examples that only the first one gets right; likewise.
         n: all examples.
 
     Returns:
@@ -114,7 +114,7 @@ def paired_drop_bound(better: int, worse: int, n: int) -> float:
     return max(0.0, _largest(better, worse, n, Z_ONE_SIDED))
 
 
-def paired_drop(better: int, worse: int, n: int, z: float) -> tuple[float, float]:
+def paired_drop(better: float, worse: float, n: int, z: float) -> tuple[float, float]:
     """The interval of a drop in accuracy, of which `paired_drop_bound` is one end; below 0 it is a gain.
 
     Args:
@@ -130,12 +130,12 @@ def paired_drop(better: int, worse: int, n: int, z: float) -> tuple[float, float
     return -_largest(worse, better, n, z), _largest(better, worse, n, z)
 
 
-def _check(better: int, worse: int, n: int) -> None:
+def _check(better: float, worse: float, n: int) -> None:
     if min(better, worse, n - better - worse, n - 1) < 0:
         raise DataError(f"a paired drop: received {better} better and {worse} worse of {n} examples")
 
 
-def _largest(better: int, worse: int, n: int, z: float) -> float:
+def _largest(better: float, worse: float, n: int, z: float) -> float:
     """The largest true drop that the score test does not reject."""
     low, high = (worse - better) / n, 1.0
     for _ in range(HALVINGS):
@@ -149,7 +149,7 @@ def _largest(better: int, worse: int, n: int, z: float) -> float:
     return high
 
 
-def _deviation(better: int, worse: int, n: int, drop: float) -> float:
+def _deviation(better: float, worse: float, n: int, drop: float) -> float:
     """How many standard deviations the seen drop lies above `drop`, were that the true one."""
     linear = (2 * n + better - worse) * drop - better - worse
     free = better * drop * (1 - drop)

@@ -18,8 +18,8 @@ def accuracy(predicted: Array, truth: Array) -> float:
     return int((predicted == truth).sum()) / len(truth)
 
 
-def wilson(correct: int, n: int, z: float = Z95) -> tuple[float, float]:
-    """The score interval of a proportion: E. B. Wilson, "Probable inference" (1927)."""
+def wilson(correct: float, n: int, z: float = Z95) -> tuple[float, float]:
+    """The score interval of a proportion, of `n` examples: E. B. Wilson, "Probable inference" (1927)."""
     share = correct / n
     centre = share + z * z / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))

@@ -4,10 +4,8 @@ The Kullback-Leibler divergence of each next token's probabilities is far less n
 which may even fall by chance. An example is a window; of each the mean over its places is kept.
 """
 
-import numpy as np
-
 from tasks.examples import Array
-from tasks.quality import resample
+from tasks.quality import resample, shares
 from tasks.records.metrics import Metric
 
 
@@ -19,11 +17,6 @@ def _nats(kept: Array, _truth: Array) -> tuple[float, float]:
     """Never below 0."""
     low, high = resample.mean_interval(kept)
     return max(low, 0.0), high
-
-
-def _share(kept: Array, _truth: Array) -> tuple[float, float]:
-    low, high = np.clip(resample.mean_interval(kept), 0.0, 1.0)
-    return float(low), float(high)
 
 
 DIVERGENCE = Metric(
@@ -41,6 +34,8 @@ SAME_TOP = Metric(
     keep="tasks.quality.kept:same_top",
     beside=True,
     value=_mean,
-    interval=_share,
-    paired=lambda variant, reference, _truth: resample.mean_paired(variant - reference),
+    interval=lambda kept, _truth: shares.interval(kept),
+    paired=lambda variant, reference, _truth: shares.paired(variant - reference),
+    interval_by=shares.INTERVAL_BY,
+    paired_by=shares.PAIRED_BY,
 )

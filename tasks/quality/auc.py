@@ -8,6 +8,7 @@ from tasks.errors import InvalidError
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL, NORMAL, RECONSTRUCTION
 from tasks.intervals import Z_ONE_SIDED
+from tasks.quality import shares
 from tasks.quality.accuracy import Z95
 from tasks.records import Paired
 from tasks.records.metrics import Metric
@@ -33,17 +34,23 @@ def mid_ranks(scores: Array) -> Array:
     return ranks
 
 
-def hanley_mcneil(value: float, positives: int, negatives: int, z: float = Z95) -> tuple[float, float]:
-    """The interval of an AUC: Hanley and McNeil, "The meaning and use of the area under a ROC curve" (1982).
-
-    It has no width where the two kinds are wholly apart.
-    """
+def hanley_mcneil(value: float, positives: int, negatives: int) -> float:
+    """The variance of an AUC: Hanley and McNeil, "The meaning and use of the area under a ROC curve" (1982)."""
     square = value * value
     by_positives = (positives - 1) * (value / (2 - value) - square)
     by_negatives = (negatives - 1) * (2 * square / (1 + value) - square)
-    variance = (value * (1 - value) + by_positives + by_negatives) / (positives * negatives)
-    spread = z * math.sqrt(max(0.0, variance))
-    return max(0.0, value - spread), min(1.0, value + spread)
+    return max(0.0, value * (1 - value) + by_positives + by_negatives) / (positives * negatives)
+
+
+def shrunk_variance(value: float, positives: int, negatives: int) -> float:
+    """The variance of an area as if one more example of the rarer kind had gone each way.
+
+    Where the two kinds are wholly apart, or one is rare, what was seen tells of no variance, or of too little: of 20
+    examples of each kind and a true area of 0.97 intervals by the area that is seen hold it in 83 % of all samples, and
+    by this one in all.
+    """
+    fewer = min(positives, negatives)
+    return hanley_mcneil((value * fewer + 1) / (fewer + 2), positives, negatives)
 
 
 def influence(scores: Array, positive: Array) -> Array:
@@ -51,12 +58,15 @@ def influence(scores: Array, positive: Array) -> Array:
 
     E. R. DeLong et al., "Comparing the areas under two or more correlated receiver operating characteristic curves"
     (1988): a positive example's share of the negative ones below it, a negative one's of the positive ones above it.
+    The variance among `m` of a kind is by m - 1; of one alone nothing is known, and its influence is 0.
     """
     n, area = len(scores), auc(scores, positive)
     among_all, found = mid_ranks(scores), np.empty(n)
     for kind in (positive, ~positive):
-        below = (among_all[kind] - mid_ranks(scores[kind])) / (n - kind.sum())  # of the other kind, ties as one half
-        found[kind] = (below - area if kind is positive else 1 - below - area) * n / kind.sum()
+        m = int(kind.sum())
+        below = (among_all[kind] - mid_ranks(scores[kind])) / (n - m)  # of the other kind, ties as one half
+        away = below - area if kind is positive else 1 - below - area
+        found[kind] = away * n / m * math.sqrt(m / max(1, m - 1))
     return found
 
 
@@ -65,9 +75,15 @@ def _anomalous(truth: Array) -> Array:
     return found
 
 
-def _hanley_mcneil(errors: Array, truth: Array) -> tuple[float, float]:
+def _within(value: float, variance: float) -> tuple[float, float]:
+    spread = Z95 * math.sqrt(variance)
+    return max(0.0, value - spread), min(1.0, value + spread)
+
+
+def _of_anomalies(errors: Array, truth: Array) -> tuple[float, float]:
     positive = _anomalous(truth)
-    return hanley_mcneil(auc(errors, positive), int(positive.sum()), int((~positive).sum()))
+    value = auc(errors, positive)
+    return _within(value, shrunk_variance(value, int(positive.sum()), int((~positive).sum())))
 
 
 def _both(truth: Array) -> list[int]:
@@ -83,36 +99,62 @@ def macro(scores: Array, truth: Array) -> float:
     return float(np.mean([auc(scores[:, i], truth[:, i] > 0) for i in _both(truth)]))
 
 
-def _macro_influence(scores: Array, truth: Array) -> Array:
-    found: Array = np.mean([influence(scores[:, i], truth[:, i] > 0) for i in _both(truth)], axis=0)
-    return found
-
-
 def _interval(scores: Array, truth: Array) -> tuple[float, float]:
-    value, spread = macro(scores, truth), Z95 * _error(_macro_influence(scores, truth))
-    return max(0.0, value - spread), min(1.0, value + spread)
+    """By what each example does to the mean, and for each label what variance its examples are too few to show."""
+    labels, hidden, influences = _both(truth), 0.0, []
+    for i in labels:
+        positive = truth[:, i] > 0
+        value, m = auc(scores[:, i], positive), int(positive.sum())
+        influences.append(influence(scores[:, i], positive))
+        hidden += max(0.0, shrunk_variance(value, m, len(truth) - m) - _variance(influences[-1]))
+    shown = _variance(np.mean(influences, axis=0))
+    return _within(macro(scores, truth), shown + hidden / len(labels) ** 2)
 
 
-def delong(gain: float, influences: Array) -> Paired:
-    """The test of two correlated AUCs by what each example does to their difference."""
-    error = _error(influences)
+def delong(mine: Array, theirs: Array, positive: Array) -> Paired:
+    """The test of two correlated mean AUCs by what each example does to their difference.
+
+    Where few examples are ranked otherwise it is no surer than a test of as many yes and no as the rarer kinds have.
+
+    Args:
+        mine: scores [n, labels].
+        theirs: likewise.
+        positive: bool [n, labels], of both kinds in each label.
+    """
+    n, labels = positive.shape
+    apart = [_apart(mine[:, i], theirs[:, i], positive[:, i]) for i in range(labels)]
+    gain, influences = float(np.mean([each for each, _ in apart])), np.mean([each for _, each in apart], axis=0)
+    error = math.sqrt(_variance(influences))
     p_value = math.erfc(abs(gain) / error / math.sqrt(2)) if error else float(gain == 0)
-    return Paired(p_value=p_value, drop_bound=max(0.0, Z_ONE_SIDED * error - gain))
+    found = Paired(p_value=p_value, drop_bound=max(0.0, Z_ONE_SIDED * error - gain))
+    if np.count_nonzero(influences) >= shares.TELLING:
+        return found
+    fewer = min(n, int(np.minimum(positive.sum(axis=0), n - positive.sum(axis=0)).sum()))
+    return shares.least_sure(found, shares.by_sums(max(gain, 0.0) * fewer, max(-gain, 0.0) * fewer, fewer))
 
 
-def _error(influences: Array) -> float:
-    return float(np.sqrt(np.square(influences).sum()) / len(influences))
+def _apart(mine: Array, theirs: Array, positive: Array) -> tuple[float, Array]:
+    """How far one AUC lies above another, and what each example does to that: one alone of its kind all there is."""
+    gain = auc(mine, positive) - auc(theirs, positive)
+    found = influence(mine, positive) - influence(theirs, positive)
+    for kind in (positive, ~positive):
+        if kind.sum() == 1:
+            found[kind] = gain * len(positive)
+    return gain, found
+
+
+def _variance(influences: Array) -> float:
+    """Of their mean."""
+    return float(np.square(influences).sum() / len(influences) ** 2)
 
 
 def _paired(mine: Array, theirs: Array, truth: Array) -> Paired:
-    positive = _anomalous(truth)
-    gain = auc(mine, positive) - auc(theirs, positive)
-    return delong(gain, influence(mine, positive) - influence(theirs, positive))
+    return delong(mine[:, None], theirs[:, None], _anomalous(truth)[:, None])
 
 
 def _macro_paired(mine: Array, theirs: Array, truth: Array) -> Paired:
-    gain = macro(mine, truth) - macro(theirs, truth)
-    return delong(gain, _macro_influence(mine, truth) - _macro_influence(theirs, truth))
+    labels = _both(truth)
+    return delong(mine[:, labels], theirs[:, labels], truth[:, labels] > 0)
 
 
 METRIC = Metric(
@@ -120,7 +162,7 @@ METRIC = Metric(
     keep="tasks.quality.kept:reconstruction_errors",
     asks=(RECONSTRUCTION,),
     value=lambda errors, truth: auc(errors, _anomalous(truth)),
-    interval=_hanley_mcneil,
+    interval=_of_anomalies,
     paired=_paired,
     naive=lambda _train, _here: 0.5,
     interval_by="Hanley and McNeil",

@@ -6,14 +6,9 @@ import numpy as np
 
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL
-from tasks.quality import resample
+from tasks.quality import shares
 from tasks.quality.kept import directions
 from tasks.records.metrics import Metric
-
-
-def _interval(kept: Array, _truth: Array) -> tuple[float, float]:
-    low, high = np.clip(resample.mean_interval(kept), 0.0, 1.0)
-    return float(low), float(high)
 
 
 def _naive(train: Mapping[str, Array], here: Mapping[str, Array]) -> float:
@@ -27,8 +22,10 @@ METRIC = Metric(
     keep="tasks.quality.kept:directions",
     asks=(LABEL,),
     value=lambda kept, _truth: float(kept.mean()),
-    interval=_interval,
-    paired=lambda variant, reference, _truth: resample.mean_paired(variant - reference),
+    interval=lambda kept, _truth: shares.interval(kept),
+    paired=lambda variant, reference, _truth: shares.paired(variant - reference),
     naive=_naive,
     counts=True,
+    interval_by=shares.INTERVAL_BY,
+    paired_by=shares.PAIRED_BY,
 )

@@ -4,9 +4,11 @@ import numpy as np
 
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL
-from tasks.quality import resample
-from tasks.quality.accuracy import most_frequent
+from tasks.quality import resample, shares
+from tasks.quality.accuracy import mcnemar, most_frequent, wilson
 from tasks.quality.resample import Statistic
+from tasks.quality.shares import TELLING
+from tasks.records import Paired
 from tasks.records.metrics import Metric
 
 
@@ -33,6 +35,28 @@ def _weighted(predicted: Array, truth: Array) -> Statistic:
     return f1
 
 
+def _interval(predicted: Array, truth: Array) -> tuple[float, float]:
+    """No narrower than that of the accuracy, where draws have few examples to tell by."""
+    low, high = resample.interval(_weighted(predicted, truth), len(truth))
+    right, n = int((predicted == truth).sum()), len(truth)
+    if min(right, n - right) >= TELLING:
+        return low, high
+    value, (lower, higher) = macro_f1(predicted, truth), wilson(right, n)
+    return max(0.0, min(low, value - right / n + lower)), min(1.0, max(high, value - right / n + higher))
+
+
+def _paired(variant: Array, reference: Array, truth: Array) -> Paired:
+    """No surer than that of the accuracy, likewise."""
+    found, right, theirs = (
+        resample.paired(_gain(variant, reference, truth), len(truth)),
+        variant == truth,
+        reference == truth,
+    )
+    if (right != theirs).sum() >= TELLING:
+        return found
+    return shares.least_sure(found, mcnemar(variant, reference, truth))
+
+
 def _gain(variant: Array, reference: Array, truth: Array) -> Statistic:
     mine, theirs = _weighted(variant, truth), _weighted(reference, truth)
     return lambda times: mine(times) - theirs(times)
@@ -42,7 +66,9 @@ METRIC = Metric(
     task="classification",
     keep="tasks.quality.kept:likeliest",
     value=macro_f1,
-    interval=lambda predicted, truth: resample.interval(_weighted(predicted, truth), len(truth)),
-    paired=lambda variant, reference, truth: resample.paired(_gain(variant, reference, truth), len(truth)),
+    interval=_interval,
+    paired=_paired,
     naive=lambda train, here: macro_f1(np.full(len(here[LABEL]), most_frequent(train[LABEL])), here[LABEL]),
+    interval_by=shares.INTERVAL_BY,
+    paired_by=shares.PAIRED_BY,
 )

@@ -13,14 +13,9 @@ import numpy as np
 
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL
-from tasks.quality import resample
+from tasks.quality import shares
 from tasks.quality.kept import ndcg_10, recall_10
 from tasks.records.metrics import Metric
-
-
-def _interval(kept: Array, _truth: Array) -> tuple[float, float]:
-    low, high = np.clip(resample.mean_interval(kept), 0.0, 1.0)
-    return float(low), float(high)
 
 
 def _naive(keep: Callable[[Any, Mapping[str, Array]], Array]) -> Callable[[Any, Mapping[str, Array]], float]:
@@ -39,9 +34,11 @@ def _metric(keep: Callable[[Any, Mapping[str, Array]], Array], kept: str) -> Met
         keep=kept,
         asks=(LABEL,),
         value=lambda values, _truth: float(values.mean()),
-        interval=_interval,
-        paired=lambda variant, reference, _truth: resample.mean_paired(variant - reference),
+        interval=lambda values, _truth: shares.interval(values),
+        paired=lambda variant, reference, _truth: shares.paired(variant - reference),
         naive=_naive(keep),
+        interval_by=shares.INTERVAL_BY,
+        paired_by=shares.PAIRED_BY,
     )
 
 

@@ -8,8 +8,11 @@ import numpy as np
 
 from tasks.errors import InvalidError
 from tasks.examples import Array
-from tasks.quality import resample
+from tasks.quality import resample, shares
+from tasks.quality.accuracy import wilson
 from tasks.quality.resample import Statistic
+from tasks.quality.shares import TELLING
+from tasks.records import Paired
 from tasks.records.metrics import Metric
 
 SPECIFICITY = 0.95
@@ -49,6 +52,29 @@ def _weighted(scores: Array, truth: Array) -> Statistic:
     return found
 
 
+def _found(scores: Array, truth: Array) -> Array:
+    """Which of the second class are found by the threshold of all the examples: bool [those]."""
+    others = np.sort(scores[truth == 0])[::-1]
+    found: Array = scores[truth == 1] > others[int((1 - SPECIFICITY) * len(others) * (1 + ROUNDING))]
+    return found
+
+
+def _interval(scores: Array, truth: Array) -> tuple[float, float]:
+    """No narrower than that of a share, where draws have few examples to tell by."""
+    (low, high), found = resample.interval(_weighted(scores, truth), len(truth)), _found(scores, truth)
+    if min(found.sum(), (~found).sum()) >= TELLING:
+        return low, high
+    lower, higher = wilson(int(found.sum()), len(found))
+    return min(low, lower), max(high, higher)
+
+
+def _paired(variant: Array, reference: Array, truth: Array) -> Paired:
+    """No surer than that of a share, likewise."""
+    told = resample.paired(_gain(variant, reference, truth), len(truth))
+    gains = _found(variant, truth).astype(np.int64) - _found(reference, truth)
+    return told if np.count_nonzero(gains) >= TELLING else shares.least_sure(told, shares.paired(gains))
+
+
 def _gain(variant: Array, reference: Array, truth: Array) -> Statistic:
     mine, theirs = _weighted(variant, truth), _weighted(reference, truth)
     return lambda times: mine(times) - theirs(times)
@@ -58,7 +84,9 @@ METRIC = Metric(
     task="classification",
     keep="tasks.quality.kept:of_the_second",
     value=sensitivity,
-    interval=lambda scores, truth: resample.interval(_weighted(scores, truth), len(truth)),
-    paired=lambda variant, reference, truth: resample.paired(_gain(variant, reference, truth), len(truth)),
+    interval=_interval,
+    paired=_paired,
     naive=lambda _train, _here: 0.0,  # who gives all one score finds nobody, as all others would be alarmed
+    interval_by=shares.INTERVAL_BY,
+    paired_by=shares.PAIRED_BY,
 )

@@ -109,7 +109,9 @@ def test_two_variants_are_compared_by_what_their_records_keep(name: str) -> None
     assert better.p_value < 0.06 > worse.p_value
     assert better.drop_bound == 0
     assert worse.drop_bound >= gain(judge.better, known["good"].value, known["poor"].value)
-    assert (same.p_value, same.drop_bound) == (1.0, pytest.approx(0.0, abs=0.04))
+    rarest = 2.71 / (N / 5 + 2.71)  # what as many examples as the rarest kind has can tell at best, by Tango's bound
+    assert same.p_value == 1
+    assert 0 <= same.drop_bound <= (rarest if "auc" in name or "sensitivity" in name else 0.04)
 
 
 @pytest.mark.parametrize("name", [name for name in METRICS.members if METRICS.load(name).naive])

@@ -1,5 +1,7 @@
 """Scores against another implementation and by hand."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
@@ -7,7 +9,7 @@ from scipy.stats import mannwhitneyu
 from tasks.errors import InvalidError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, RECONSTRUCTION
-from tasks.quality.auc import auc, hanley_mcneil, influence
+from tasks.quality.auc import auc, hanley_mcneil, influence, shrunk_variance
 from tasks.quality.kept import reconstruction_errors
 from tasks.quality.score import score
 from tasks.records import Tensor, judged
@@ -47,10 +49,9 @@ def test_the_interval_of_an_area_is_hanley_and_mcneils() -> None:
     rng = np.random.default_rng(0)  # exponential scores, which their formula is of: P(a > b) = 1 / (1 + 1 / 3)
     positive = np.arange(60) < 20
     drawn = [auc(rng.exponential(np.where(positive, 3.0, 1.0)), positive) for _ in range(3000)]
-    low, high = hanley_mcneil(0.75, 20, 40)
     assert np.mean(drawn) == pytest.approx(0.75, abs=0.005)
-    assert (high - low) / (2 * 1.959963984540054) == pytest.approx(np.std(drawn), rel=0.04)
-    assert hanley_mcneil(1.0, 20, 40) == (1.0, 1.0)
+    assert math.sqrt(hanley_mcneil(0.75, 20, 40)) == pytest.approx(np.std(drawn), rel=0.04)
+    assert hanley_mcneil(1.0, 20, 40) == 0 < shrunk_variance(1.0, 20, 40) < shrunk_variance(1.0, 10, 40)
 
 
 def test_what_each_example_does_to_an_area_tells_how_far_two_areas_differ() -> None:

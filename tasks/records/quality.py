@@ -90,7 +90,7 @@ class Evaluation(Record):
     scores: tuple[Score, ...]
     naive: float | None = None  # the test quality of who answers by the training targets, and looks at no example
     classes: tuple[ClassFigures, ...] = ()  # of the test split, default kernels
-    confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted
+    confusion: tuple[tuple[int, ...], ...] = ()  # rows: true class, columns: predicted; none of very many classes
     sample: Sample | None = None  # of a language model whose tokens are those of a text
     choices: Choices | None = None  # by the default kernels, where evaluate.choices names questions
 

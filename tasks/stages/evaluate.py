@@ -60,7 +60,7 @@ def evaluate(params: Params, variant: str) -> None:
         scores=tuple(scores),
         naive=_naive(test.metric, examples["test"].targets),
         classes=classes,
-        confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        confusion=tuple(map(tuple, counts.tolist())),
         choices=chosen,
     ).save(paths.evaluation(variant))
 
@@ -72,8 +72,8 @@ def _by_class(test: Score, truth: Array) -> tuple[tuple[ClassFigures, ...], Arra
     if not test.predictions and not by_class:
         return (), np.zeros((0, 0), np.int64)
     predicted = scores.argmax(axis=1) if by_class else np.array(test.predictions)
-    counts = confusion.matrix(truth, predicted, len(names))
-    return confusion.figures(counts, names, one_vs_rest.of_each(scores, truth) if by_class else ()), counts
+    areas = one_vs_rest.of_each(scores, truth) if by_class else ()
+    return confusion.figures(truth, predicted, names, areas), confusion.matrix(truth, predicted, len(names))
 
 
 def _sample(artifact: Made, validation: Examples) -> Sample | None:

@@ -44,9 +44,9 @@ def test_a_better_variant_is_told_from_a_worse_one_and_not_from_itself():
 
 
 def test_figures_of_classes_say_their_areas_where_they_are_known():
-    counts = confusion.matrix(TRUTH, outputs(1.0).argmax(axis=1), 3)
-    assert [each.auc for each in confusion.figures(counts, ("a", "b", "c"), [0.5, None, 1.0])] == [0.5, None, 1.0]
-    assert [each.auc for each in confusion.figures(counts, ("a", "b", "c"))] == [None] * 3
+    told = (TRUTH, outputs(1.0).argmax(axis=1), ("a", "b", "c"))
+    assert [each.auc for each in confusion.figures(*told, [0.5, None, 1.0])] == [0.5, None, 1.0]
+    assert [each.auc for each in confusion.figures(*told)] == [None] * 3
 
 
 @pytest.mark.parametrize("name", judging("classification"))

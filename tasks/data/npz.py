@@ -3,7 +3,7 @@
 `inputs.<name>` (integers or floats [n, ...], one or more) and `targets.label` are needed: class numbers [n], or by
 `prepare.task` values [n] or [n, values], or 0 and 1 for each of several labels [n, labels]. Further targets are
 `targets.<name>`: class numbers [n], or floats [n, ...]. `classes` (str) in train.npz names the classes or labels.
-`columns.<name>` (numbers or str [n]) are for `prepare.split`: times or groups.
+`columns.<name>` (numbers, dates or str [n]) are for `prepare.split`: times or groups.
 
 Integers that have the axes of images are images: all of uint8 that are [n, height, width, channels], or grey and
 [n, height, width]; wider integers if they are from 0 to 255 and have 1, 3 or 4 channels, or two sides of at least
@@ -18,7 +18,7 @@ import numpy as np
 
 from tasks.data import archives
 from tasks.errors import DataError
-from tasks.examples import Array, Arrays
+from tasks.examples import Array, Arrays, times
 from tasks.examples.dataset import BY, LABEL, Kind, Source
 from tasks.files import sha256
 from tasks.members import DataSource
@@ -112,7 +112,7 @@ def _examples(path: Path, arrays: dict[str, Array], params: Prepare) -> Arrays:
     ready = {name: _target(f"{path}: targets.{name}", array) for name, array in targets.items() if name != LABEL}
     label = {"regression": _told, "multilabel": _labels}.get(params.task, _numbers)
     if params.split.column is not None:
-        ready[BY] = _column(path, arrays, f"columns.{params.split.column}")
+        ready[BY] = _column(path, arrays, f"columns.{params.split.column}", params.split.by)
     return Arrays(
         {name: _input(f"{path}: inputs.{name}", array) for name, array in inputs.items()},
         {LABEL: label(f"{path}: targets.{LABEL}", targets[LABEL])} | ready,
@@ -159,8 +159,8 @@ def _image(where: str, array: Array) -> Array:
     return pixels if pixels.ndim == 4 else pixels[..., np.newaxis]
 
 
-def _column(path: Path, arrays: dict[str, Array], key: str) -> Array:
-    """The times or groups of the examples."""
+def _column(path: Path, arrays: dict[str, Array], key: str, by: str) -> Array:
+    """The times or groups of the examples; times that are texts become what they tell."""
     if key not in arrays:
         raise DataError(f"{path}: no array {key}, which prepare.split names; received {', '.join(arrays)}")
     array = arrays[key]
@@ -168,6 +168,8 @@ def _column(path: Path, arrays: dict[str, Array], key: str) -> Array:
         raise DataError(
             f"{path}: {key}: numbers, dates or str [n] expected; received {array.dtype} {list(array.shape)}"
         )
+    if by == "time" and array.dtype.kind == "U":
+        return times.ordered([(f"{path}: {key}: number {place}", cell) for place, cell in enumerate(array.tolist())])
     return array
 
 
@@ -262,6 +264,7 @@ def _kinds(group: str, arrays: dict[str, Array]) -> dict[str, str]:
     return {
         f"{group}.{name}": f"{kind[array.dtype.kind]} [{', '.join(['n', *map(str, array.shape[1:])])}]"
         for name, array in arrays.items()
+        if name != BY  # times and groups are looked at where examples are parted
     }
 
 

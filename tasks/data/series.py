@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tasks.errors import DataError, not_utf8, suggest
-from tasks.examples import Array, Arrays, preprocess, tables
+from tasks.examples import Array, Arrays, preprocess, tables, times
 from tasks.examples.dataset import BEGIN, BY, LABEL, Source
 from tasks.files import sha256
 from tasks.members import DataSource
@@ -102,26 +102,28 @@ def _column(path: Path, table: tables.Table, name: str) -> list[str]:
 
 def _check_order(path: Path, table: tables.Table, name: str) -> None:
     """Refuse rows that are not each later than the one before: what comes later would tell what was earlier."""
-    before: tuple[tuple[float, str], str] | None = None
+    before: tuple[float | datetime, str] | None = None
     for line, cell in zip(table.lines, _column(path, table, name), strict=True):
-        now = _moment(f"{path}: line {line}: {name!r}", cell)
-        if before is not None and not (now > before[0] and bool(now[1]) == bool(before[0][1])):
-            raise DataError(
-                f"{path}: line {line}: {name!r}: a time after {before[1]} expected; received {cell}; sort the rows, "
-                "and keep one for each moment"
-            )
+        where = f"{path}: line {line}: {name!r}"
+        now = _time(where, cell)
+        if before is not None and times.kind(now) != times.kind(before[0]):
+            told = f"a time after {before[1]}, {times.kind(before[0])} too, expected"
+            raise DataError(f"{where}: {told}; received {cell}")
+        if before is not None and not now > before[0]:  # type: ignore[operator]  # they are of one kind
+            told = f"{where}: a time after {before[1]} expected; received {cell}"
+            raise DataError(f"{told}; sort the rows, and keep one for each moment")
         before = now, cell
 
 
-def _moment(where: str, cell: str) -> tuple[float, str]:
-    """What has the order of time: a number, or behind 0 a date as a text."""
+def _time(where: str, cell: str) -> float | datetime:
+    """What has the order of time: a number, or the moment of a date."""
     if tables.NUMBER.fullmatch(cell):
-        return float(cell), ""
+        return float(cell)
     if found := USUAL.fullmatch(cell):
         month, day, year = found.groups()
         cell = f"{year}-{month:0>2}-{day:0>2}"
     try:
-        return 0.0, datetime.fromisoformat(cell).isoformat()
+        return tables.moment(cell)
     except ValueError:
         told = "a date such as 2026-01-31, 2026-01-31T12:00:00 or 1/31/2026, or a number, expected"
         raise DataError(f"{where}: {told}; received {cell!r}") from None

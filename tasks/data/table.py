@@ -17,7 +17,7 @@ import numpy as np
 
 from tasks.data import sizes
 from tasks.errors import DataError, not_utf8, suggest
-from tasks.examples import Array, Arrays, tables
+from tasks.examples import Array, Arrays, tables, times
 from tasks.examples.dataset import BY, LABEL, Source
 from tasks.files import sha256
 from tasks.members import DataSource
@@ -265,15 +265,8 @@ def _groups(table: Table, name: str) -> Array:
 
 
 def _times(table: Table, name: str) -> Array:
-    """Numbers, or dates that have their order as texts."""
-    cells = _full(table, name)
-    if all(tables.NUMBER.fullmatch(cell) for cell in cells):
-        return np.array(cells, np.float64)
-    for where, cell in table.rows(name):
-        if not DATE.fullmatch(cell):
-            told = f"{name!r}: a date such as 2026-01-31 or 2026-01-31T12:00:00, or numbers in all rows, expected"
-            raise DataError(f"{where}: {told}; received {cell!r}")
-    return np.array([cell.replace(" ", "T") for cell in cells])
+    _full(table, name)
+    return times.ordered([(f"{where}: {name!r}", cell) for where, cell in table.rows(name)])
 
 
 def _full(table: Table, name: str) -> list[str]:

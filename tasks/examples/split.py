@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import DataError
-from tasks.examples import Array, Arrays, Examples, first, twins
+from tasks.examples import Array, Arrays, Examples, first, times, twins
 from tasks.examples.dataset import BEGIN, BY, LABEL, NORMAL, Source
 from tasks.examples.files import Files
 from tasks.examples.tokens import Tokens
@@ -65,13 +65,19 @@ def _check_given(train: Examples, test: Examples, params: Prepare) -> None:
     if params.split.by == "random":
         return
     before, after = train.targets[BY], test.targets[BY]
-    if params.split.by == "group" and (both := np.intersect1d(before, after)).size:
-        name = params.split.column or "group"
-        raise DataError(f"prepare.split: the {name} {both[0]} is in training and in test: it judges itself")
+    if params.split.by == "group":
+        if (both := np.intersect1d(before, after)).size:
+            name = params.split.column or "group"
+            raise DataError(f"prepare.split: the {name} {both[0]} is in training and in test: it judges itself")
+        return
+    if (there := times.kind(before[0])) != (here := times.kind(after[0])):
+        told = f"the {params.split.column} is {there} in training and {here} in test"
+        raise DataError(f"prepare.split: {told}; write both alike")
     last, begins = np.sort(before)[-1], np.sort(after)[0]
-    if params.split.by == "time" and last >= begins:
+    if last >= begins:
         raise DataError(
-            f"prepare.split: the test begins at the {params.split.column} {begins}, before training ends at {last}"
+            f"prepare.split: the test begins at the {params.split.column} {times.shown(begins)}, before training ends "
+            f"at {times.shown(last)}"
         )
 
 

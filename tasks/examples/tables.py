@@ -6,7 +6,8 @@ Errors are ValueErrors, because nothing of the project is there on a device.
 import csv
 import math
 import re
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -80,35 +81,68 @@ def numbers(name: str, table: Table) -> NDArray[np.float64]:
     return found
 
 
+def moment(cell: str) -> datetime:
+    """The moment of a date, such as 2026-01-31, 2026-01-31T12:00 or, with its offset from UTC, 2026-01-31T12:00+01:00.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    try:
+        return datetime.fromisoformat(cell)
+    except ValueError:
+        raise ValueError(f"a date such as 2026-01-31 or 2026-01-31T12:00:00 expected; received {cell!r}") from None
+
+
+def moments(rows: Iterable[tuple[str, str]]) -> list[datetime | None]:
+    """The moments of a column of dates; None where a cell says that there is none.
+
+    Args:
+        rows: where each cell is, for messages, and the cell.
+
+    Raises:
+        ValueError: a cell is no date, or one has an offset from UTC and another has none: no order is theirs.
+    """
+    found: list[datetime | None] = []
+    first: tuple[datetime, str] | None = None
+    for where, cell in rows:
+        try:
+            found.append(None if cell.lower() in MISSING else moment(cell))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        if (now := found[-1]) is None:
+            continue
+        first = first or (now, cell)
+        if (now.tzinfo is None) != (first[0].tzinfo is None):
+            told = "an offset from UTC in all dates or in none expected"
+            raise ValueError(f"{where}: {told}; received {cell} after {first[1]}")
+    return found
+
+
 def days(cell: str) -> float:
-    """The days from 1970 to a date, such as 2026-01-31 or 2026-01-31T12:00, in parts too; NaN where there is none.
+    """The days from 1970 to a date, see `moment`, in parts too; NaN where there is none.
+
+    Of one with an offset from UTC they are counted in UTC, of another by its own clock.
 
     Raises:
         ValueError: it is no date.
     """
     if cell.lower() in MISSING:
         return math.nan
-    try:
-        moment = datetime.fromisoformat(cell.replace("Z", "+00:00"))
-    except ValueError:
-        raise ValueError(f"a date such as 2026-01-31 or 2026-01-31T12:00:00 expected; received {cell!r}") from None
-    return (moment.replace(tzinfo=None) - datetime(1970, 1, 1)) / timedelta(days=1)
+    found = moment(cell)
+    return (found - datetime(1970, 1, 1, tzinfo=found.tzinfo and UTC)) / timedelta(days=1)
 
 
 def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
     """An input's raw form from the cells of a table: floats or str objects [n, columns].
 
     Raises:
-        ValueError: a column is not there, or is not of numbers.
+        ValueError: a column is not there, or a cell is not what the input is of.
     """
     if absent := [name for name in spec["columns"] if name not in table.columns]:
         raise ValueError(f"the column {', '.join(absent)} is not there; received {', '.join(table.columns)}")
     if spec["kind"] == "number":
         return np.stack([numbers(name, table) for name in spec["columns"]], axis=1)
     for name in spec["columns"] if spec["kind"] == "date" else ():
-        for line, cell in zip(table.lines, table.columns[name], strict=True):
-            try:
-                days(cell)
-            except ValueError as error:
-                raise ValueError(f"line {line}: column {name!r}: {error}") from None
+        places = (f"line {line}: column {name!r}" for line in table.lines)
+        moments(zip(places, table.columns[name], strict=True))
     return np.array([table.columns[name] for name in spec["columns"]], object).T

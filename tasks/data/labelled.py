@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.data import sizes
+from tasks.data import labels, sizes
 from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import tables
 from tasks.files import below
@@ -40,7 +40,7 @@ def of_csv(path: Path, keys: Keys) -> list[Row]:
     """The rows of a CSV file with a header.
 
     Raises:
-        DataError: it is broken, lacks a column, or a text or a label is empty.
+        DataError: it is broken, lacks a column, or a text, a label or a group is empty.
     """
     sizes.check(str(path), path.stat().st_size * GROWTH)
     try:
@@ -51,14 +51,14 @@ def of_csv(path: Path, keys: Keys) -> list[Row]:
         raise DataError(f"{path}: {error}") from None
     columns = [_column(path, table.columns, name) for name in keys if name is not None]
     places = [f"{path}:{line}" for line in table.lines]
-    return [_row(where, keys, *cells) for where, *cells in zip(places, *columns, strict=True)]
+    return [_named(where, keys, *cells) for where, *cells in zip(places, *columns, strict=True)]
 
 
 def of_json(path: Path, keys: Keys) -> list[Row]:
     """The lines of a file, each an object of JSON; empty lines are passed over.
 
     Raises:
-        DataError: a line is too long, no object, lacks a key, or says something that is no text or no label.
+        DataError: a line is too long, no object, lacks a key, or says something that is no text, no label or no group.
     """
     sizes.check(str(path), path.stat().st_size * GROWTH)
     lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -110,7 +110,7 @@ def _of_line(where: str, line: bytes, keys: Keys) -> Row:
         raise DataError(f"{where}: an object of JSON expected: {error}") from None
     if not isinstance(found, dict):
         raise DataError(f"{where}: an object of JSON expected; received {type(found).__name__}")
-    return _row(where, keys, *(_value(where, found, name) for name in keys if name is not None))
+    return _named(where, keys, *(_value(where, found, name) for name in keys if name is not None))
 
 
 def _value(where: str, found: dict[str, Any], name: str) -> str:
@@ -139,6 +139,15 @@ def _of_file(path: Path, parts: tuple[str, ...], *, grouped: bool) -> Row:
     return _row(str(path), Keys("text", "label", None), text, parts[0], parts[1] if grouped else "")
 
 
+def _named(where: str, keys: Keys, *cells: str) -> Row:
+    """A text whose class and group the row itself names."""
+    found = _row(where, keys, *cells)
+    labels.check(where, keys.label, found.label)
+    if keys.group is not None:
+        labels.check(where, keys.group, found.group)
+    return found
+
+
 def _row(where: str, keys: Keys, text: str, label: str, group: str = "") -> Row:
     """A text that is one: not empty, and no bytes of something else."""
     text, label = text.strip(), label.strip()
@@ -149,4 +158,4 @@ def _row(where: str, keys: Keys, text: str, label: str, group: str = "") -> Row:
         raise DataError(f"{where}: a text expected; received one with a zero byte, as files have that are none")
     if bad := next((sign for sign in text + label if "\ud800" <= sign <= "\udfff"), None):
         raise DataError(f"{where}: a text expected; received \\u{ord(bad):04x}, half a character")
-    return Row(where, text, label, group)
+    return Row(where, text, label, group.strip())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import archives
+from tasks.data import archives, labels
 from tasks.errors import DataError
 from tasks.examples import Array, Arrays, times
 from tasks.examples.dataset import BY, LABEL, Kind, Source
@@ -168,8 +168,13 @@ def _column(path: Path, arrays: dict[str, Array], key: str, by: str) -> Array:
         raise DataError(
             f"{path}: {key}: numbers, dates or str [n] expected; received {array.dtype} {list(array.shape)}"
         )
-    if by == "time" and array.dtype.kind == "U":
-        return times.ordered([(f"{path}: {key}: number {place}", cell) for place, cell in enumerate(array.tolist())])
+    if array.dtype.kind != "U":
+        return array
+    rows = [(f"{path}: {key}: number {place}", cell) for place, cell in enumerate(array.tolist())]
+    if by == "time":
+        return times.ordered(rows)
+    for where, cell in rows:
+        labels.check(where, key, cell.strip())
     return array
 
 

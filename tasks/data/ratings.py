@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks import files
+from tasks.data import labels
 from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import LABEL, Source
@@ -117,9 +118,8 @@ def parsed(where: Path) -> Ratings:
             raise DataError(f"{where}: no column is named {name!r}; {suggest(name, table.columns)}")
     numbers = {name: _numbers(where, table, name) for name in ("rating", "time")}
     for name in ("user", "item"):
-        if "" in table.columns[name]:
-            line = table.lines[table.columns[name].index("")]
-            raise DataError(f"{where}: line {line}: {name!r} is empty; fill it, or delete the row")
+        for line, cell in zip(table.lines, table.columns[name], strict=True):
+            labels.check(f"{where}: line {line}", name, cell)
     _check_once(where, table)
     order = np.argsort(numbers["time"], kind="stable")
     (users, user), (items, item) = (np.unique(table.columns[name], return_inverse=True) for name in ("user", "item"))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import sizes
+from tasks.data import labels, sizes
 from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Array, Arrays, tables, times
 from tasks.examples.dataset import BY, LABEL, Source
@@ -272,8 +272,7 @@ def _times(table: Table, name: str) -> Array:
 def _full(table: Table, name: str) -> list[str]:
     """The cells of a column none of which may be empty."""
     for where, cell in table.rows(name):
-        if not cell:
-            raise DataError(f"{where}: {name!r} is empty; fill it, or delete the row")
+        labels.check(where, name, cell)
     return table.column(name)
 
 

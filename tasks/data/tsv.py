@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import sizes
+from tasks.data import labels, sizes
 from tasks.errors import DataError, not_utf8, suggest
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL, Source
@@ -73,6 +73,7 @@ def _parse(where: str, line: bytes) -> tuple[str, str]:
     sentence, label = fields
     if not sentence or not label:
         raise DataError(f"{where}: the {'label' if sentence else 'sentence'} is empty; correct or delete the line")
+    labels.check(where, "label", label)
     if where.endswith(":1") and (sentence.lower(), label.lower()) == ("sentence", "label"):
         raise DataError(f"{where}: examples from the first line on expected; received a header: delete it")
     return sentence, label

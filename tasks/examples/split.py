@@ -1,7 +1,9 @@
 """Which examples judge: drawn by chance, each class in its due share, or the latest ones, or whole groups."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +23,13 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     Where the task is reconstruction, train holds normal examples only.
 
     Raises:
-        DataError: there is one class only, or a split would be empty, or lack what the task needs, or judge what it
-            is of, or has an example of an earlier one.
+        DataError: there is one class only, or one has two names that look alike, or a split would be empty, or lack
+            what the task needs, or judge what it is of, or has an example of an earlier one.
     """
     if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
         raise DataError(f"at least two classes expected; received {', '.join(source.classes)} alone")
+    if not isinstance(source.train, Tokens):  # of those the classes are the characters of a text, as they are
+        _check_names(source.classes)
     reconstruction = params.task == "reconstruction"
     inputs = first(source.train, 1).inputs
     if reconstruction and (len(source.classes) > 2 or len(inputs) > 1):
@@ -58,6 +62,15 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
             raise DataError(f"the {name} split of {total} examples is empty; raise its share or add data")
     twins.check({"train": train, "validation": validation, "test": test}, params)
     return {name: _bare(examples) for name, examples in splits.items()}
+
+
+def _check_names(classes: Sequence[str]) -> None:
+    """Refuse one name in two spellings of Unicode, which look alike."""
+    known: dict[str, str] = {}
+    for name in classes:
+        if (other := known.setdefault(normalize("NFC", name), name)) != name:
+            told = f"the classes {other} and {name} are one name in two spellings of Unicode, {other!a} and {name!a}"
+            raise DataError(f"{told}; write them alike")
 
 
 def _check_given(train: Examples, test: Examples, params: Prepare) -> None:

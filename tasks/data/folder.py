@@ -3,8 +3,9 @@
 The class folders lie in `prepare.path` itself, or in its folders `train` and, where there is one, `test`. An archive of
 such folders (tar, compressed or not, or ZIP) is read as it is: its images go into out/data in packed shards, as those
 of a folder do with `prepare.pack`. What is hidden (a name that begins with a dot) is not looked at, links are followed,
-and the case of a suffix does not matter. Where the split is by group, an image is of the group whose folder holds it,
-within that of its class: `cat/camera-3/x.jpg`; a group may have a folder in several classes.
+those of an archive within it alone, and the case of a suffix does not matter. Where the split is by group, an image is
+of the group whose folder holds it, within that of its class: `cat/camera-3/x.jpg`; a group may have a folder in several
+classes.
 """
 
 import logging

@@ -243,11 +243,22 @@ def _classes(table: Table, params: Prepare) -> tuple[str, ...]:
 
 def _inputs(table: Table, columns: dict[str, tuple[str, ...]]) -> dict[str, Array]:
     try:
-        return {
+        found = {
             INPUTS[kind]: tables.pick({"kind": kind, "columns": names}, table.cells) for kind, names in columns.items()
         }
     except ValueError as error:
         raise DataError(f"{table.path}: {error}; correct it, or tell the kind of the column") from None
+    if "number" in columns:
+        _check_size(table, columns["number"], found[INPUTS["number"]])
+    return found
+
+
+def _check_size(table: Table, names: Sequence[str], values: Array) -> None:
+    """Refuse numbers [n, columns] beyond float32: their squares may be no doubles, nor what columns are scaled by."""
+    for row, place in np.argwhere(np.abs(values) > np.finfo(np.float32).max).tolist():
+        name = names[place]
+        told = f"line {table.cells.lines[row]}: column {name!r}: a number within float32 expected"
+        raise DataError(f"{table.path}: {told}; received {table.column(name)[row]!r}; correct it")
 
 
 def _told(table: Table, classes: tuple[str, ...], params: Prepare) -> dict[str, Array]:
@@ -286,6 +297,7 @@ def _label(table: Table, classes: tuple[str, ...], params: Prepare) -> Array:
         values = np.stack([tables.numbers(name, table.cells) for name in _targets(params)], axis=1)
     except ValueError as error:
         raise DataError(f"{table.path}: {error}") from None
+    _check_size(table, _targets(params), values)
     if params.task == "multilabel":
         if not np.isin(values, (0, 1)).all():
             raise DataError(f"{table.path}: {', '.join(classes)}: 0 or 1 for each label expected")

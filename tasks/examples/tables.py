@@ -71,13 +71,15 @@ def numbers(name: str, table: Table) -> NDArray[np.float64]:
     """A column of numbers, NaN where a cell says that there is none: float64 [n].
 
     Raises:
-        ValueError: a cell is no number.
+        ValueError: a cell is no number, or one that would be infinite.
     """
     found = np.empty(len(table.lines))
     for place, cell in enumerate(table.columns[name]):
-        if not NUMBER.fullmatch(cell) and cell.lower() not in MISSING:
-            raise ValueError(f"line {table.lines[place]}: column {name!r}: a number expected; received {cell!r}")
-        found[place] = float(cell) if NUMBER.fullmatch(cell) else np.nan
+        known = NUMBER.fullmatch(cell)
+        found[place] = float(cell) if known else np.nan
+        if (not known and cell.lower() not in MISSING) or math.isinf(found[place]):
+            what = "a number within float64" if known else "a number"
+            raise ValueError(f"line {table.lines[place]}: column {name!r}: {what} expected; received {cell!r}")
     return found
 
 

@@ -25,7 +25,11 @@ def ordered(rows: Sequence[tuple[str, str]]) -> Array:
         DataError: they are neither numbers in all rows nor dates, or not all of one kind.
     """
     if all(tables.NUMBER.fullmatch(cell) for _, cell in rows):
-        return np.array([cell for _, cell in rows], np.float64)
+        numbers = np.array([cell for _, cell in rows], np.float64)
+        for place in np.flatnonzero(np.isinf(numbers)).tolist():
+            where, cell = rows[place]
+            raise DataError(f"{where}: a number within float64 expected; received {cell!r}")
+        return numbers
     for where, cell in rows:
         if cell.lower() in tables.MISSING:
             raise DataError(f"{where}: a time in every row expected; received {cell!r}; fill it, or delete the row")

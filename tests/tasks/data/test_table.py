@@ -180,6 +180,9 @@ def test_what_is_written_as_csv_is_read_again(tmp_path_factory, table):
          r"'sold': dates such as 2026-01-31 expected; received '09\.10\.2021'; write them so"),
         ([f"{i}/1/24,{i % 2}" for i in range(9)], "sold,alive", {}, "dates such as .* received '0/1/24'"),
         ([f'{i % 2},"{i},5"' for i in range(9)], "age,alive", {}, "column 'alive': numbers with a point .* '0,5'"),
+        ([*lines(), "1e999,2,S,x,no"], HEADER, {}, r"line 42: column 'age': a number within float64 .* '1e999'"),
+        ([*lines(), "-1e200,2,S,x,no"], HEADER, {}, r"line 42: column 'age': a number within float32 .* '-1e200'"),
+        ([*lines(3), "1e39,2,S,x,no"], HEADER, {"target": "age", "task": "regression"}, r"line 5: column 'age': .*39"),
         ([], HEADER, {}, "a header and at least one row expected"),
         (['1,2,"S,x,no'], HEADER, {}, r"people\.csv: line \d: unexpected end of data"),
     ],
@@ -207,6 +210,16 @@ def test_the_one_cell_that_is_no_number_is_told(project, caplog):
     written(project, [f"{i % 9},{i % 2}" for i in range(40)] + ["12 or so,0"], "age,alive")
     assert load(section()).columns == {"categories": ("age",)}
     assert "column 'age': taken for categories, as '12 or so' is no number" in caplog.text
+
+
+def test_the_largest_numbers_are_made_ready(project):
+    """As float32 has them: 3.4e38 is in it; a device is told of what is infinite as training is."""
+    written(project, [f"{(-3.4e38, 3.4e38, i)[i % 3]},{i % 2}" for i in range(40)], "size,alive")
+    entry = prepared(normalize="standard")["numbers"]
+    assert np.isfinite(dataset.load("train").inputs["numbers"]).all()
+    assert np.isfinite([*entry["mean"], *entry["scale"]]).all()
+    with pytest.raises(ValueError, match=r"line 7: column 'size': a number within float64 .* received '1e999'"):
+        tables.pick(entry, tables.Table({"size": ["1e999"]}, [7]))
 
 
 def test_dates_become_how_late_and_where_in_year_and_week(project):

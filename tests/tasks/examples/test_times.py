@@ -147,3 +147,8 @@ def test_what_is_no_date_is_told_in_arrays_too(project):
         DataError, match=r"number 1: a date such as .* received 'soon'; numbers in all rows are times too"
     ):
         npz.load(of_arrays("train.npz", ["2026-03-01", "soon"]))
+
+
+def test_a_number_without_an_order_is_no_time(project):
+    with pytest.raises(DataError, match="line 3: a number within float64 expected; received '1e999'"):
+        times.ordered(placed(["1", "1e999", "2e999"]))

@@ -7,6 +7,7 @@ of another time is another one.
 """
 
 import logging
+from collections.abc import Iterator
 from hashlib import sha256
 
 import numpy as np
@@ -78,10 +79,19 @@ def digests(examples: Examples) -> list[str]:
     return [sha256(b"\0".join(row)).hexdigest() for row in zip(*rows, strict=True)]
 
 
-def _rows(array: Array) -> list[bytes]:
+def _rows(array: Array) -> Iterator[bytes]:
+    """Of each example its numbers or texts: equal ones are the same bytes, whatever their type, and 0 has no sign."""
     if array.dtype == object:
-        return ["\0".join(np.atleast_1d(row)).encode() for row in array]
-    return [row.tobytes() for row in array]
+        yield from ("\0".join(np.atleast_1d(row)).encode() for row in array)
+    else:
+        yield from (_plain(row).tobytes() for row in array)
+
+
+def _plain(row: Array) -> Array:
+    """The same numbers in the type that they alone decide: bytes, where they are some, as of pixels there are many."""
+    if row.dtype.kind in "iu":
+        return row.astype(np.uint8 if row.size and row.min() >= 0 and row.max() <= 255 else np.int64)
+    return row.astype(np.float64) + 0 if row.dtype.kind == "f" else row  # -0.0 + 0 is 0.0
 
 
 def _told(splits: dict[str, Examples], split: str, found: list[tuple[int, tuple[str, int]]]) -> str:

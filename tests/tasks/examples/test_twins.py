@@ -8,7 +8,7 @@ import pytest
 
 from tasks.data import npz, table
 from tasks.errors import DataError
-from tasks.examples import dataset
+from tasks.examples import Arrays, dataset, twins
 from tasks.examples.split import split
 from tasks.params import Params, Prepare
 from tasks.stages.prepare import prepare
@@ -192,3 +192,33 @@ def test_an_equal_row_of_another_time_is_another_row_and_of_another_user_is_not(
     assert max(len(each) for each in sides(split(table.load(by_time), by_time)).values()) > 1
     with pytest.raises(DataError, match=r"examples of the (validation|test) split are in an earlier one too"):
         split(table.load(by_user), by_user)
+
+
+@pytest.mark.parametrize(
+    ("known", "same"),
+    [
+        (np.arange(2.0 * N).reshape(N, 2), np.array([[-0.0, 1.0]])),
+        (np.arange(2 * N).reshape(N, 2).astype(np.int64), np.array([[4, 5]], np.int32)),
+        (np.arange(2 * N).reshape(N, 2).astype(np.int16), np.array([[0, 1]], np.uint8)),
+        (np.arange(2.0 * N).reshape(N, 2) * 200, np.array([[400, 600]], np.float32)),
+    ],
+)
+def test_equal_numbers_are_equal_whatever_they_are_written_as(project, known, same):
+    new = same + 130
+    for name, x in (("train", known), ("test", np.concatenate([same, new.astype(same.dtype)]))):
+        np.savez(f"{name}.npz", **{"inputs.x": x, "targets.label": np.arange(len(x)) % 2})
+    params = section(source="npz", path=".", target=None)
+    with pytest.raises(DataError, match="1 of 2 examples of the test split are in an earlier one too"):
+        split(npz.load(params), params)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.uint32, np.float32, np.float64])
+def test_examples_are_alike_where_numpy_finds_their_numbers_equal(kind):
+    x = RNG.integers(0, 3, (90, 3)).astype(kind)
+    x = x * RNG.choice([-1, 1], x.shape).astype(kind) if x.dtype.kind == "f" else x
+    equal = (x[:, None] == x).all(axis=2)
+    assert twins.alike(Arrays({"x": x}, {})).tolist() == equal.argmax(axis=1).tolist()
+
+
+def test_texts_are_alike_where_they_are_equal():
+    assert twins.alike(Arrays({"text": np.array(["a", "ab", "a", ""])}, {})).tolist() == [0, 1, 0, 3]

@@ -56,7 +56,7 @@ def read(path: Path) -> list[Question]:
         DataError: it is not there, or a line is no question; the message says which.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # JSON may hold what else ends a line, such as U+2028
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"evaluate.choices: {path}: {error}; a file with a question a line is expected") from None
     found = [_question(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
@@ -77,6 +77,8 @@ def _question(line: str, where: str) -> Question:
         raise DataError(f"{where}: choices: two texts or more expected; received {str(choices)[:40]}")
     if isinstance(gold, bool) or not isinstance(gold, int) or not 0 <= gold < len(choices):
         raise DataError(f"{where}: gold: a place from 0 to {len(choices) - 1} expected; received {str(gold)[:40]}")
+    if bad := next((sign for sign in "".join((query, *choices)) if "\ud800" <= sign <= "\udfff"), None):
+        raise DataError(f"{where}: texts expected; received \\u{ord(bad):04x}, half a character")
     return Question(query, tuple(choices), gold)
 
 

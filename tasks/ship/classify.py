@@ -148,10 +148,16 @@ def read(source: str, inputs: dict[str, Any], preprocess: Any) -> dict[str, Any]
         return {name: _batch(np.load(source, mmap_mode="r", allow_pickle=False), spec)}
     if spec["kind"] not in ("text", "tokens"):
         raise UserError(f"{source}: this model reads {spec['kind']}s: give an .npy file")
-    lines = (sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")).splitlines()
+    lines = _lines(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
     if not lines:
         raise UserError(f"{source}: no text in it; one text a line is expected")
     return {name: np.array(lines)}
+
+
+def _lines(content: str) -> list[str]:
+    """The texts of a file: a sign within one that only Unicode takes for a line's end, such as U+2028, parts none."""
+    lines = content.removeprefix("\ufeff").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _decoded(source: str, spec: dict[str, Any]) -> Any:

@@ -36,6 +36,18 @@ def test_a_file_is_read_line_by_line(tmp_path):
     assert found == [Question("is it", ("no", "yes"), 1), Question("é", ("a", "b", "c"), 0)]
 
 
+def test_a_line_is_what_json_lines_take_for_one(tmp_path):
+    """With a mark of UTF-8 in front, ends as Windows has them, and signs that end a line for Unicode alone."""
+    given = [{"query": f"is{sign}it", "choices": ["no", f"y{sign}s"], "gold": 1} for sign in "\u2028\u2029\u0085"]
+    content = "\r\n".join(json.dumps(each, ensure_ascii=False) for each in given)
+    (tmp_path / "q.jsonl").write_bytes(b"\xef\xbb\xbf" + content.encode())
+    found = questions.read(tmp_path / "q.jsonl")
+    assert found == [Question(each["query"], tuple(each["choices"]), 1) for each in given]
+    (tmp_path / "q.jsonl").write_bytes(content.replace("[", "", 1).encode())
+    with pytest.raises(DataError, match=r"q\.jsonl, line 1: no JSON"):
+        questions.read(tmp_path / "q.jsonl")
+
+
 RIGHT = {"query": "is it", "choices": ["no", "yes"], "gold": 1}
 WRONG = {
     "no JSON": ("{", "no JSON: "),
@@ -49,6 +61,8 @@ WRONG = {
     "a place before the first": ({**RIGHT, "gold": -1}, "gold: a place from 0 to 1 expected; received -1"),
     "a place as a text": ({**RIGHT, "gold": "1"}, "gold: a place from 0 to 1 expected; received 1"),
     "a truth": ({**RIGHT, "gold": True}, "gold: a place from 0 to 1 expected; received True"),
+    "half a character": ({**RIGHT, "query": "is \ud83d it"}, r"texts expected; received .ud83d, half a character"),
+    "half a choice": ({**RIGHT, "choices": ["no", "\udc00"]}, r"texts expected; received .udc00, half a character"),
 }
 
 

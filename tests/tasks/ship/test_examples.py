@@ -214,6 +214,16 @@ def test_columns_are_parted_by_what_a_reader_parts_them_by(tmp_path: Path, names
     assert np.array_equal(found["n"], raw, equal_nan=True)
 
 
+@given(st.lists(st.text(st.characters(exclude_characters="\r\n\ufeff", exclude_categories=("Cs",))), min_size=1))
+def test_texts_a_line_are_read_again_as_they_were(texts: list[str]) -> None:
+    for mark, end in (("", "\n"), ("\ufeff", "\n"), ("", "" if texts[-1] else "\n")):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "lines.txt")
+            path.write_text(mark + "\n".join(texts) + end, encoding="utf-8")
+            found = classify.read(str(path), {"text": {"kind": "text"}}, preprocess)["text"]
+        assert found.tolist() == [text.rstrip("\0") for text in texts]  # numpy's own texts end before such signs
+
+
 NAMES = st.text(SIGNS, min_size=1).map(str.strip).filter(bool)
 CELLS = st.text(st.characters(exclude_categories=("Cs",))).map(str.strip)
 FLOATS = st.floats(allow_infinity=False)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MILLION, MS_PER_HOUR, MJ_PER_KWH = 1e6, 3.6e6, 3.6e9
 TIMES, ENERGIES = ("token_ms", "latency_ms"), ("energy_mj_per_token", "energy_mj")  # the first that is known counts
-WEAKEST = ("bounds", "range", "interval")  # what the ends of a sum are: what the weakest of its parts has
+WEAKEST = ("bounds", "range", "interval")  # what the ends of a sum are: what the weakest of its parts that have any has
 
 
 def per_million(row: "Row", known: Callable[[str], Value | None]) -> Value | None:
@@ -32,14 +32,16 @@ def per_million(row: "Row", known: Callable[[str], Value | None]) -> Value | Non
     if row.rates is None or not told or len(told) < len(parts):
         return None
     low, high = (sum(found.ends[end] * scale for found, scale in told) for end in (0, 1))
-    bounded = any(found.low is not None or found.high is not None for found, _ in told)
+    bounded = [found for found, _ in told if found.low is not None or found.high is not None]
+    unknown = {found.unknown if found.bounds == "bounds" else None for found in bounded}
     return Value(
         value=sum(found.value * scale for found, scale in told),
         low=low if bounded else None,
         high=high if bounded else None,
-        bounds=min((found.bounds for found, _ in told), key=WEAKEST.index),
+        bounds=min((found.bounds for found in bounded), key=WEAKEST.index, default="interval"),
         source="measured" if all(found.provenance == "measured" for found, _ in told) else "estimated",
         note=f"{row.rates.currency}, {' and '.join(row.rates.of)}",
+        unknown=unknown.pop() if len(unknown) == 1 else None,
         unpaired=any(found.unpaired for found, _ in told),
     )
 

@@ -149,7 +149,8 @@ def _latency(phase: str = INFERENCE) -> "Callable[[Row], Value | None]":
         note = "" if latency.ms_p90 is None else f"p90 {latency.ms_p90:.3g}"
         if latency.provenance == "estimated":
             note = estimates.told(latency.judged)
-        return Value(latency.ms_p50, latency.ms_low, latency.ms_high, "bounds", source, note=note)
+        unknown = latency.fitted_to or ""
+        return Value(latency.ms_p50, latency.ms_low, latency.ms_high, "bounds", source, note=note, unknown=unknown)
 
     return read
 
@@ -191,7 +192,8 @@ def _speed(of: Literal["latency", "instructions"]) -> "Callable[[Row], Value | N
             return None
         latency = row.measurement.latency
         source: Provenance = latency.provenance if latency and of == "latency" else "emulated"
-        return Value(found.ratio, found.low, found.high, found.kind, source)
+        kind: Bounds = "bounds" if source == "estimated" else found.kind  # no few pairs stand behind an estimate
+        return Value(found.ratio, found.low, found.high, kind, source, unknown=(latency and latency.fitted_to) or "")
 
     return read
 
@@ -216,7 +218,8 @@ def _energy(
         if found is None:
             return None
         note = estimates.of_energy(energy)
-        return Value(found, least, most, _energy_bounds(row, whole), energy.kind, note=note)
+        unknown = (whole.latency and whole.latency.fitted_to) or ""
+        return Value(found, least, most, _energy_bounds(row, whole), energy.kind, note=note, unknown=unknown)
 
     return read
 

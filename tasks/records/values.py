@@ -20,6 +20,7 @@ class Value:
     source: "Provenance | EnergyKind" = "measured"  # where it comes from, as exactly as the record says
     n: int | None = None  # examples that a share is of
     note: str = ""  # what else qualifies it, in a word or two
+    unknown: str | None = ""  # of an estimate's bounds: whose error; those of one word err together, null: of several
     unpaired: bool = False  # a measurement that a choice must take as it is: no turns with the reference stand behind
 
     @property

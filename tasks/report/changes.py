@@ -8,7 +8,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from tasks.records import Comparison, Row
@@ -88,12 +88,14 @@ def _word(figure: Figure, was: Value | None, now: Value | None) -> Word | None:
 def _sure(figure: Figure, was: Value, now: Value) -> bool:
     """Whether the two differ for sure: sizes and estimates are what they are, all else has to say how sure it is.
 
-    An estimate from CPU time is as noisy as that.
+    An estimate from CPU time is as noisy as that, and its bounds are not of the noise, so they must not meet. Nor must
+    those of estimates that were fitted to other figures each.
     """
-    if figure.scope == "file" or (now.provenance == "estimated" and now.source != "estimate_cpu_time"):
+    noisy = now.provenance != "estimated" or now.source == "estimate_cpu_time"
+    if figure.scope == "file" or not (noisy or was.unknown != now.unknown):
         return True
     bounded = None not in (was.low, was.high, now.low, now.high)
-    return bounded and not speed.tied(was, now)
+    return bounded and not speed.tied(*(replace(each, unknown=None) for each in (was, now)))
 
 
 def as_json(found: Sequence[Change]) -> str:

@@ -251,7 +251,8 @@ def _reason(
 def _told(name: str, known: Value) -> str:
     """A figure with its interval, and with what qualifies it."""
     few, (low, high) = ", the range of few pairs" if known.bounds == "range" else "", known.ends
-    interval = f" [{significant(low)}–{significant(high)}{few}]" if low < high else ""
+    left, right = "()" if known.bounds == "bounds" else "[]"
+    interval = f" {left}{significant(low)}–{significant(high)}{few}{right}" if low < high else ""
     source = "" if known.origin == "measured" else f", {known.origin}"
     return f"; {name} {significant(known.value)}{interval}{source}"
 
@@ -275,7 +276,15 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
     if goal is not None and goal.bounds == "range" and goal.value != goal.ends[1]:
         yield f"its {budget.minimize} is of few pairs, whose range claims nothing: measure in more windows"
     for name, most in budget.limits.items():
-        known = costs[name]
-        if known is not None and known.value <= most < known.ends[1]:
-            yield f"{name} may be beyond {most:g}: its {known.bounds} ends at {significant(known.ends[1])}"
+        known, told = costs[name], _against_a_limit(champion, name, costs[name])
+        if known is not None and told is not None and known.value <= most < told.ends[1]:
+            bounds = f"its bounds ({told.origin}) end" if told.bounds == "bounds" else f"its {told.bounds} ends"
+            yield f"{name} may be beyond {most:g}: {bounds} at {significant(told.ends[1])}"
     yield from (f"its measurement is flagged {flag}" for flag in champion.measurement.flags)
+
+
+def _against_a_limit(row: Row, name: str, compared: Value | None) -> Value | None:
+    """A figure with the ends that count against a number: also those that rows share, and so are not compared by."""
+    own = FIGURES[name].of(row)
+    shared = own is not None and (own.provenance == "estimated" or (compared is not None and compared.low is None))
+    return own if shared else compared

@@ -40,11 +40,18 @@ def tied(one: Value, other: Value) -> bool:
     """Whether two figures cannot be told apart: as far from each other as both intervals together reach, or nearer.
 
     Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root of
-    the sum of squares. Where one of them is the range of few pairs, which has no such law, both must meet.
+    the sum of squares. Where one of them is the range of few pairs, which has no such law, both must meet. So must the
+    bounds of estimates whose errors have nothing in common. Those of one unknown go up and down together: end stands
+    against end, as in `compared`; an interval beside them is as if that were known.
     """
     less, more = sorted((one, other), key=lambda each: each.value)
+    together = one.unknown is not None and one.unknown == other.unknown
+    if together and one.bounds == other.bounds == "bounds":
+        return less.value == more.value or not all(a < b for a, b in zip(less.ends, more.ends, strict=True))
+    if together:
+        less, more = (exactly(each) if each.bounds == "bounds" else each for each in (less, more))
     (_, top), (bottom, _) = less.ends, more.ends
-    if "range" in (one.bounds, other.bounds):
+    if not {"range", "bounds"}.isdisjoint((less.bounds, more.bounds)):
         return bottom <= top
     if less.value == more.value or not less.value > 0 < bottom:
         return less.value == more.value
@@ -57,7 +64,7 @@ def cost(row: Row, device: Sequence[Row], figure: Figure) -> Value | None:
 
     Of a measurement in turns it is the paired ratio times the reference's own level. Two medians that were taken at two
     times are never set against each other, unless nothing on the device was paired; the value then says so. An estimate
-    is what it is, without its bounds: they are of one unknown that all rows share.
+    is what it is, with its bounds and with what is unknown of it, unless it took turns.
 
     Args:
         row: the variant on the device.
@@ -70,8 +77,7 @@ def cost(row: Row, device: Sequence[Row], figure: Figure) -> Value | None:
     if figure.made_of is not None:
         return figure.made_of(row, lambda key: cost(row, device, FIGURES[key]))
     if (turns := figure.turns) is None:
-        found = figure.of(row)
-        return found if found is None or found.provenance == "measured" else exactly(found)
+        return figure.of(row)
     others = [other for other in device if _ratio(other.measurement, turns)]
     reference = others[0].measurement.reference if others else None
     own = next((other for other in device if other.variant == reference), None)
@@ -85,7 +91,7 @@ def on_scale(row: Row, figure: Figure, level: float | None, *, is_reference: boo
     """What a variant costs where its reference costs `level`; null: no reference is known."""
     own = figure.of(row)
     if own is None or figure.turns is None:
-        return own and exactly(own)
+        return own
     ratio = _ratio(row.measurement, figure.turns)
     if level is not None and is_reference:
         return replace(exactly(own), value=level)
@@ -93,7 +99,7 @@ def on_scale(row: Row, figure: Figure, level: float | None, *, is_reference: boo
         return replace(
             own, value=ratio.value * level, low=ratio.low * level, high=ratio.high * level, bounds=ratio.kind
         )
-    return replace(exactly(own), unpaired=own.provenance == "measured")
+    return replace(exactly(own), unpaired=True) if own.provenance == "measured" else own
 
 
 def _ratio(m: Measurement, turns: Turns) -> Ratio | None:

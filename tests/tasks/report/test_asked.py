@@ -139,6 +139,20 @@ def test_a_time_without_an_interval_is_never_told_to_have_changed(make: SimpleNa
     assert words["latency_ms"] == "not told apart"
 
 
+def test_an_estimate_that_is_fitted_to_other_figures_has_changed_where_the_ranges_do_not_meet(
+    make: SimpleNamespace,
+) -> None:
+    then = make.on_npu("int8", "ethos-u55-128")
+
+    def fitted(ms: float, to: str) -> Comparison:
+        told = then.latency.model_copy(update={"ms_p50": ms, "ms_low": ms / 2, "ms_high": ms * 2, "fitted_to": to})
+        return make.comparison([changed(then, latency=told)], ("int8",))
+
+    for ms, to, word in ((1.1, "a", "worse"), (1.1, "b", "not told apart"), (9.0, "b", "worse"), (0.1, "b", "better")):
+        words = {each.figure: each.word for each in changes.between(fitted(1.0, "a"), fitted(ms, to))}
+        assert words["latency_ms"] == word
+
+
 def test_changes_as_data_and_as_a_table_of_80_columns(comparison: Comparison, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     now = otherwise(comparison, "pruned80-clustered16-int8", gzip_bytes=122_000)

@@ -11,7 +11,7 @@ from tasks.report.changes import Change
 if TYPE_CHECKING:
     from rich.table import Table
 
-STYLES = {"better": "green", "worse": "red", "other source": "yellow"}
+STYLES = {"better": "green", "worse": "red", "other source": "yellow", "other prices": "yellow"}
 NOTE = (
     "Two runs are not taken in turns: what is measured counts as changed only where both intervals leave no doubt. "
     "`tercet gate --against {revision}` measures by turns."

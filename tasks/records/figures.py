@@ -174,7 +174,7 @@ def _rate(phase: str) -> "Callable[[Row], Value | None]":
 
     def read(row: "Row") -> Value | None:
         found, ms = _of(row, phase), latency(row)
-        return Value(found.volume * 1e3 / ms.value, source=ms.source) if found and ms else None
+        return Value(found.volume * 1e3 / ms.value, source=ms.source, unknown=ms.unknown) if found and ms else None
 
     return read
 

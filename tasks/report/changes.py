@@ -1,7 +1,8 @@
 """What is other between two comparisons of a project, figure by figure. Pure.
 
 Two runs are not taken in turns: a figure that is measured counts as changed only where the intervals of both leave no
-doubt, and one without an interval never. `tercet gate` measures both by turns.
+doubt, and one without an interval never. What is made of others is no surer than they are. `tercet gate` measures both
+by turns.
 """
 
 import csv
@@ -9,13 +10,14 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Literal
 
 from tasks.records import Comparison, Row
 from tasks.records.figures import FIGURES, Figure, Value, judged
 from tasks.ship import speed
 
-Word = Literal["better", "worse", "not told apart", "other source", "new", "gone"]
+Word = Literal["better", "worse", "not told apart", "other source", "other prices", "new", "gone"]
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,42 @@ def _of_pair(then: Row, today: Row) -> Iterator[Change]:
             continue
         own = judged(figure, today.metric, today.unit, today.better)
         was, found = own.of(then), own.of(today)
-        if was != found and (word := _word(own, was, found)):
+        if was != found and (word := _word(own, then, today)):
             yield Change(today.device, today.variant, key, was, found, word)
 
 
-def _word(figure: Figure, was: Value | None, now: Value | None) -> Word | None:
+def _word(figure: Figure, then: Row, today: Row) -> Word | None:
     """Null where only what stands around the figure is other."""
+    was, now = figure.of(then), figure.of(today)
     if was is None or now is None:
         return "new" if was is None else "gone"
-    if was.source != now.source:
+    parts = [(FIGURES[key], FIGURES[key].of(then), FIGURES[key].of(today)) for key in _parts(figure, then, today)]
+    if was.source != now.source or any((a and a.source) != (b and b.source) for _, a, b in parts):
         return "other source"
+    if figure.made_of is not None and then.rates != today.rates:
+        return "other prices"
     if was.value == now.value:
         return None
-    if not _sure(figure, was, now):
+    # a sum is no surer than what it is of
+    if not all(_sure(each, a, b) for each, a, b in [(figure, was, now), *parts] if a and b and a.value != b.value):
         return "not told apart"
     return "better" if (now.value < was.value) == (figure.better == "lower") else "worse"
+
+
+def _parts(figure: Figure, *rows: Row) -> set[str]:
+    """The keys of what a figure is made of in any of the rows."""
+    found: set[str] = set()
+    if figure.made_of is None:
+        return found
+
+    def known(row: Row, key: str) -> Value | None:
+        if value := FIGURES[key].of(row):
+            found.add(key)
+        return value
+
+    for row in rows:
+        figure.made_of(row, partial(known, row))
+    return found
 
 
 def _sure(figure: Figure, was: Value, now: Value) -> bool:

@@ -42,7 +42,8 @@ def tied(one: Value, other: Value) -> bool:
     Each interval stands on windows of its own, so their halves towards each other, in logarithms, add as the root of
     the sum of squares. Where one of them is the range of few pairs, which has no such law, both must meet. So must the
     bounds of estimates whose errors have nothing in common. Those of one unknown go up and down together: end stands
-    against end, as in `compared`; an interval beside them is as if that were known.
+    against end, as in `compared`; an interval beside them is as if that were known. An interval down to 0, which has no
+    logarithm, must be met, too.
     """
     less, more = sorted((one, other), key=lambda each: each.value)
     together = one.unknown is not None and one.unknown == other.unknown
@@ -51,10 +52,8 @@ def tied(one: Value, other: Value) -> bool:
     if together:
         less, more = (exactly(each) if each.bounds == "bounds" else each for each in (less, more))
     (_, top), (bottom, _) = less.ends, more.ends
-    if not {"range", "bounds"}.isdisjoint((less.bounds, more.bounds)):
+    if not {"range", "bounds"}.isdisjoint((less.bounds, more.bounds)) or not less.value > 0 < bottom:
         return bottom <= top
-    if less.value == more.value or not less.value > 0 < bottom:
-        return less.value == more.value
     reach = math.hypot(math.log(top / less.value), math.log(more.value / bottom))
     return math.log(more.value / less.value) <= reach
 

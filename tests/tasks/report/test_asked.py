@@ -6,6 +6,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from scipy.stats import binomtest
 
 from flows import compare
 from flows.compare import Asked, choose
@@ -13,7 +14,7 @@ from flows.views import changes as view
 from tasks import paths
 from tasks.errors import ParamsError
 from tasks.params import Params
-from tasks.records import Comparison
+from tasks.records import Comparison, Rates
 from tasks.report import advice, changes
 from tests.phases import changed
 
@@ -151,6 +152,55 @@ def test_an_estimate_that_is_fitted_to_other_figures_has_changed_where_the_range
     for ms, to, word in ((1.1, "a", "worse"), (1.1, "b", "not told apart"), (9.0, "b", "worse"), (0.1, "b", "better")):
         words = {each.figure: each.word for each in changes.between(fitted(1.0, "a"), fitted(ms, to))}
         assert words["latency_ms"] == word
+
+
+RATES = Rates(currency="EUR", per_hour=0.36, per_kwh=0.3)
+
+
+def costing(make: SimpleNamespace, ms: float, mj: float, rates: Rates, device: str = "host-cpu") -> Comparison:
+    """One variant that takes so much; its energy is estimated, on the processor from CPU time."""
+    then = make.on_host("fp32", device) if device == "host-cpu" else make.on_npu("int8", device)
+    energy = then.energy.model_copy(update={"mj": mj, "low_mj": mj / 3, "high_mj": mj * 3, "ratio": None})
+    ran = changed(then, latency=then.latency.model_copy(update={"ms_p50": ms}), energy=energy)
+    found = make.comparison([ran], (then.variant,))
+    return found.model_copy(update={"rows": tuple(row.model_copy(update={"rates": rates}) for row in found.rows)})
+
+
+def words(before: Comparison, now: Comparison) -> dict[str, str]:
+    return {each.figure: each.word for each in changes.between(before, now)}
+
+
+def test_a_cost_is_no_surer_than_the_time_and_the_energy_in_it(make: SimpleNamespace) -> None:
+    before, now = costing(make, 1.0, 4.0, RATES), costing(make, 1.07, 4.28, RATES)
+    for told in (words(before, now), words(now, before)):
+        assert {told[key] for key in ("latency_ms", "energy_mj", "cost_per_million")} == {"not told apart"}
+    energy = Rates(currency="EUR", per_kwh=0.3)
+    assert words(costing(make, 1.0, 4.0, energy), costing(make, 1.0, 40.0, energy))["cost_per_million"] == "worse"
+    on_npu = [costing(make, ms, mj, RATES, "ethos-u55-128") for ms, mj in ((1.0, 4.0), (1.07, 4.28))]
+    assert words(*on_npu)["cost_per_million"] == "worse", "a compiler says the same of the same file"
+
+
+@pytest.mark.parametrize("change", [{"currency": "USD"}, {"per_hour": 0.72}, {"per_kwh": None}])
+def test_costs_at_other_prices_are_not_compared(make: SimpleNamespace, change: dict[str, object]) -> None:
+    now = RATES.model_copy(update=change)
+    for ms in (1.0, 2.0):
+        told = words(costing(make, 1.0, 4.0, RATES, "ethos-u55-128"), costing(make, ms, 4.0, now, "ethos-u55-128"))
+        assert told["cost_per_million"] == "other prices"
+
+
+@pytest.mark.parametrize(("wrong", "n", "word"), [(1, 20, "not told apart"), (100, 1000, "worse")])
+def test_a_share_of_0_is_told_from_another_where_their_intervals_do_not_meet(
+    make: SimpleNamespace, wrong: int, n: int, word: str
+) -> None:
+    def right(k: int) -> Comparison:
+        low, high = binomtest(k, n).proportion_ci(method="wilson")
+        found = make.comparison([make.on_host("fp32", "host-cpu")], ("fp32",))
+        share = {"quality": k / n, "quality_low": max(low, 0.0), "quality_high": high, "quality_n": n}
+        return otherwise(found, "fp32", **share)
+
+    assert words(right(wrong), right(0)) == {"quality": word}
+    back = words(right(0), right(wrong))["quality"]
+    assert back == {"worse": "better"}.get(word, word)
 
 
 def test_changes_as_data_and_as_a_table_of_80_columns(comparison: Comparison, capsys, monkeypatch) -> None:

@@ -83,7 +83,7 @@ class Rates(Record):
 
 
 class OverSeeds(Record):
-    """The mean of a figure over the seeds that tell it, with the 95 % interval of Student's t."""
+    """The mean of a figure over the seeds that tell it, of one origin, with the 95 % interval of Student's t."""
 
     mean: float
     low: float

@@ -1,13 +1,13 @@
 """What several seeds come to: each figure's mean over them, and how far that mean may be off. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean, stdev
 
 from tasks.params import Params
 from tasks.params.seeds import references, replicas
 from tasks.records import Comparison, OverSeeds, Row
-from tasks.records.figures import FIGURES
+from tasks.records.figures import FIGURES, Value
 
 FEWEST = 2  # seeds: one says nothing of how far another would be off
 OUTSIDE = 0.05  # what an interval may miss, on both sides together
@@ -41,7 +41,7 @@ def joined(first: Comparison, further: Sequence[Comparison], params: Params) -> 
         "replicas": tuple(others),
         "failures": tuple(line for each in (first, *further) for line in each.failures),
         "refused": tuple(line for each in (first, *further) for line in each.refused),
-        "notes": (*first.notes, _note(seeds)),
+        "notes": (*first.notes, _note(seeds), *_left_out(rows.values())),
     }
     return first.model_copy(update=changes)
 
@@ -55,7 +55,8 @@ def apart(comparison: Comparison) -> Comparison:
         )
     rows = tuple(row for first in comparison.rows for row in own[first.device, first.variant])
     seeds = list(dict.fromkeys(row.seed for row in rows if row.seed is not None))
-    notes = tuple(note for note in comparison.notes if note != _note(seeds))
+    of_means = {_note(seeds), *_left_out(own.values())}
+    notes = tuple(note for note in comparison.notes if note not in of_means)
     return comparison.model_copy(update={"rows": rows, "replicas": (), "notes": notes})
 
 
@@ -84,16 +85,37 @@ def _drops(
 
 
 def _first(rows: Sequence[Row], seed: int, drops: Sequence[float]) -> Row:
-    """The first seed's row, with the means over all that ran."""
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        for key, figure in FIGURES.items():
-            if value := figure.of(row):
-                values.setdefault(key, []).append(value.value)
+    """The first seed's row, with the means over all that ran and tell a figure from where the first does."""
+    values = {key: [value.value for _, value in told if value.origin == told[0][1].origin] for key, told in _told(rows)}
     found = {key: over(each) for key, each in values.items() if len(each) >= FEWEST}
     drop = over(drops) if len(drops) >= FEWEST else None
     named = {"of": rows[0].variant, "seed": seed}
     return rows[0].model_copy(update={**named, "over_seeds": found, "drop_over_seeds": drop})
+
+
+def _told(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[Row, Value]]]]:
+    """Each figure, with the seeds' rows that tell it: of one at least."""
+    for key, figure in FIGURES.items():
+        if found := [(row, value) for row in rows if (value := figure.of(row))]:
+            yield key, found
+
+
+def _left_out(variants: Iterable[Sequence[Row]]) -> Iterator[str]:
+    """What is in no mean, in words: a counter's joules and those of CPU time have none together."""
+    for rows in variants:
+        others: dict[tuple[tuple[str, ...], str, str], list[str]] = {}  # figures, by whose are left out, and from where
+        for key, (first, *more) in _told(rows):
+            apart = [(row, value) for row, value in more if value.origin != first[1].origin]
+            if apart:
+                origins = ", ".join(dict.fromkeys(value.origin for _, value in apart))
+                names = tuple(row.variant for row, _ in apart)
+                others.setdefault((names, first[1].origin, origins), []).append(key)
+        for (names, own, origins), keys in others.items():
+            left_out = f"{len(names)} of {len(rows)} seeds ({', '.join(names)})"
+            yield (
+                f"{rows[0].variant} @ {rows[0].device}: means of {', '.join(keys)} leave out {left_out}, "
+                f"whose figures come from elsewhere ({origins}) than the first's ({own})."
+            )
 
 
 def _note(seeds: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from flows import compare
 from flows.views import table
 from tasks import params, paths
 from tasks.params import Budget, Bundle, Params
-from tasks.records import Comparison, read
+from tasks.records import Comparison, Energy, Measurement, read
 from tasks.records.figures import FIGURES, QUALITY
 from tasks.report import markdown
 from tasks.report.advice import advise, words
@@ -26,6 +26,7 @@ from tasks.report.seeds import apart, over
 from tasks.report.tables import pairs
 from tasks.stages.report import report
 from tasks.track import contents, entries, views
+from tests.phases import changed
 
 WRONG = {0: 9, 1: 15, 2: 12}  # wrong test examples of int8, by the seed
 MS = {0: 0.196, 1: 0.2, 2: 0.198}
@@ -158,6 +159,33 @@ def test_an_estimate_keeps_its_bounds_about_the_mean(several: Params) -> None:
     told = FIGURES["energy_mj"].over_seeds(row)
     assert told is not None
     assert (told.value, told.low, told.high, told.bounds) == (0.52, 0.26, 1.04, "bounds")
+
+
+def test_a_counter_and_cpu_time_have_no_mean_together(several: Params) -> None:
+    def drawn(seed: int, kind: str, mj: float) -> None:
+        variant = "int8" + (f"-s{seed}" if seed else "")
+        m = read(Measurement, paths.benchmark(variant, "host-cpu"))
+        changed(m, energy=Energy(kind=kind, mj=mj)).save(paths.benchmark(variant, "host-cpu"))
+
+    for seed, (kind, mj) in enumerate((("counter_rapl", 0.3), ("estimate_cpu_time", 0.03), ("counter_rapl", 0.4))):
+        drawn(seed, kind, mj)
+    found = gather(several)
+    row = next(row for row in found.rows if (row.variant, row.device) == ("int8", "host-cpu"))
+    told = FIGURES["energy_mj"].over_seeds(row)
+    assert told is not None
+    assert (told.value, told.source, told.note) == (pytest.approx(0.35), "counter_rapl", "2 seeds")
+    assert row.over_seeds["latency_ms"].n == 3
+    (note,) = [note for note in found.notes if "energy_mj" in note]
+    assert note == (
+        "int8 @ host-cpu: means of energy_mj leave out 1 of 3 seeds (int8-s1), whose figures come from elsewhere "
+        "(estimate cpu time) than the first's (counter rapl)."
+    )
+    assert note not in apart(found).notes
+    assert apart(found).notes == apart(gather(several.model_copy(update={"seeds": (0,)}))).notes
+    drawn(2, "estimate_cpu_time", 0.05)
+    row = next(row for row in gather(several).rows if (row.variant, row.device) == ("int8", "host-cpu"))
+    assert "energy_mj" not in row.over_seeds, "one of an origin has no mean, and the first's stands"
+    assert FIGURES["energy_mj"].over_seeds(row).value == 0.3
 
 
 def test_the_table_has_a_row_a_variant_and_each_seed_where_it_is_asked(

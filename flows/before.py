@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tasks import files, paths, records
 from tasks.bench.request import made_in
-from tasks.errors import DataError, ParamsError
+from tasks.errors import DataError, WordsError
 from tasks.gate import registered
 from tasks.gate.compare import Pair
 from tasks.gate.quality import Side
@@ -47,7 +47,7 @@ def before(against: str, params: Params, variants: Sequence[str], devices: Seque
         devices: by name; none: all of `params`, or of an alias its own.
 
     Raises:
-        ParamsError: there is no such revision or alias.
+        WordsError: there is no such revision or alias.
         DataError: nothing was there, or it cannot be had; or a variant has not been made.
         TrackingError: the registry does not answer.
     """
@@ -107,7 +107,7 @@ def _of_alias(alias: str, params: Params, variants: Sequence[str], devices: tupl
     known = versions.aliases(params.name)
     if alias not in known:
         there = ", ".join(sorted(known)) or "none"
-        raise ParamsError(
+        raise WordsError(
             f"--against: received {alias!r}; a revision of git is expected, or an alias of the registered model "
             f"{params.name!r}, of which there are: {there}"
         )

@@ -68,14 +68,14 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to fail
             stream.reconfigure(errors="tercet")
-    from tasks.errors import TercetError
+    from tasks.errors import TercetError, WordsError
 
     try:
         code = _answer(sys.argv[1:])
         print(end="", flush=True)  # what is told has to arrive, too
     except TercetError as error:
         print(f"tercet: {error}", file=sys.stderr)
-        return 1
+        return USAGE if isinstance(error, WordsError) else 1
     except BrokenPipeError:  # the reader, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

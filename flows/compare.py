@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks import paths, records
-from tasks.errors import DataError, ParamsError, suggest
+from tasks.errors import DataError, ParamsError, WordsError, suggest
 from tasks.records import Comparison, Row
 from tasks.records.figures import FIGURES, Figure, judged
 from tasks.report import changes, tables
@@ -48,11 +48,11 @@ def compare(asked: Asked) -> None:
         DataError: nothing has run yet, or nothing had at the revision.
         ParamsError: a pattern fits nothing, there is no such figure or revision, or both of these are asked for.
     """
-    if asked.sort and asked.against:
+    if asked.sort is not None and asked.against is not None:
         raise ParamsError("--sort and --against: one of them alone")
     whole = records.read(Comparison, TABLE)
     chosen = choose(apart(whole) if asked.seeds else whole, asked)
-    if asked.against:
+    if asked.against is not None:
         _tell_changes(asked.against, choose(then(asked.against), asked, fits=False), chosen, asked.form)
     elif asked.form == "table":
         from flows.views.show import show
@@ -85,7 +85,7 @@ def choose(comparison: Comparison, asked: Asked, *, fits: bool = True) -> Compar
         for pattern in patterns:
             if fits and not any(fnmatchcase(name, pattern) for name in names):
                 raise ParamsError(f"{what}: received {pattern!r}, of which there are none; {suggest(pattern, names)}")
-    if not (asked.variants or asked.devices or asked.sort):
+    if not (asked.variants or asked.devices or asked.sort is not None):
         return comparison
     rows = tuple(row for row in comparison.rows if _is_asked(row, asked))
     left_out: dict[str, tuple[Any, ...]] = {} if len(rows) == len(comparison.rows) else {"failures": (), "refused": ()}
@@ -98,16 +98,14 @@ def then(revision: str) -> Comparison:
     """The comparison as it was at a revision of git.
 
     Raises:
-        ParamsError: git knows no such revision.
+        WordsError: git knows no such revision.
         DataError: there was none, or it is nowhere any more.
     """
     from flows.start import revision as revisions
 
     with scratch("compare") as folder, revisions.at(revision) as found:
         if found is None:
-            raise ParamsError(
-                f"--against: received {revision!r}; a revision of git is expected, such as HEAD~1 or main"
-            )
+            raise WordsError(f"--against: received {revision!r}; a revision of git is expected, such as HEAD~1 or main")
         if not found.holds(TABLE):
             raise DataError(f"{revision}: dvc.lock there knows no {paths.REPORT}; was it committed after `tercet run`?")
         return records.read(Comparison, found.fetch(TABLE, Path(folder) / TABLE.name))

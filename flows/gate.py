@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from flows.before import before
 from flows.views import gate as view
 from tasks import params, paths
-from tasks.errors import ParamsError, suggest
+from tasks.errors import WordsError, suggest
 from tasks.gate.compare import findings
 from tasks.records.gate import Finding, Gated
 
-PASSED, BREACH, UNDECIDED = 0, 1, 3  # 2 is argparse's, of words that it does not know
+PASSED, BREACH, UNDECIDED = 0, 1, 3  # 2 is that of words which name nothing
 
 
 def gate(against: str, variants: Sequence[str], devices: Sequence[str]) -> int:
@@ -25,7 +25,7 @@ def gate(against: str, variants: Sequence[str], devices: Sequence[str]) -> int:
         The exit code.
 
     Raises:
-        ParamsError: there is no such revision, alias, variant or device.
+        WordsError: there is no such revision, alias, variant or device.
         TercetError: what was cannot be had.
     """
     settings, began = params.load(), time.monotonic()
@@ -49,4 +49,4 @@ def gate(against: str, variants: Sequence[str], devices: Sequence[str]) -> int:
 def _check(what: str, received: Sequence[str], allowed: Collection[str]) -> None:
     for name in received:
         if name not in allowed:
-            raise ParamsError(f"no {what} is named {name!r}; {suggest(name, allowed)}")
+            raise WordsError(f"no {what} is named {name!r}; {suggest(name, allowed)}")

@@ -2,6 +2,7 @@
 
     TercetError
     ├── ParamsError        params.yaml, a preset or a device file is wrong
+    │   └── WordsError     a word of the command line names nothing: exit code 2, not 1
     ├── DataError          a data file is missing, truncated, empty or mislabelled
     │   └── DownloadError  its download broke off                                      (*)
     ├── ModelError         a model cannot be built, trained or compressed
@@ -31,6 +32,10 @@ class TercetError(Exception):
 
 class ParamsError(TercetError):
     """params.yaml, a preset or a device file is wrong."""
+
+
+class WordsError(ParamsError):
+    """A word of the command line names nothing, where code 1 has a meaning of its own."""
 
 
 class DataError(TercetError):

@@ -12,6 +12,13 @@ def folder(text: str | Path) -> Path:
     return Path(text)
 
 
+def revision(text: str) -> str:
+    """A revision of git, or what else has such a name: what it is, git says."""
+    if not text.strip():  # likewise; git takes no name for HEAD, with which nothing ever got worse
+        raise BadParameter(f"received {text!r}; a revision of git is expected, such as HEAD~1 or main")
+    return text
+
+
 def count(text: str | int) -> int:
     """A number from 1."""
     if not str(text).isdecimal() or not int(text):

@@ -27,7 +27,8 @@ def compare(
         Option(metavar="FIGURE", help="the best first, such as latency_ms", autocompletion=complete.figures),
     ] = None,
     against: Annotated[
-        str | None, Option(metavar="REVISION", help="what has changed since this revision of git")
+        str | None,
+        Option(metavar="REVISION", parser=arguments.revision, help="what has changed since this revision of git"),
     ] = None,
     *,
     seeds: Annotated[bool, Option("--seeds", help="each seed's own figures, instead of their means")] = False,

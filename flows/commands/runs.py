@@ -106,7 +106,9 @@ def save(
 
 
 def gate(
-    against: Annotated[str, Option(metavar="REVISION|ALIAS", help="main, say, or champion-host-cpu")],
+    against: Annotated[
+        str, Option(metavar="REVISION|ALIAS", parser=arguments.revision, help="main, say, or champion-host-cpu")
+    ],
     variants: Annotated[
         list[str] | None,
         Argument(

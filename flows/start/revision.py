@@ -10,6 +10,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.repo.brancher import switch
 from dvc.scm import RevError, resolve_rev
+from scmrepo.exceptions import SCMError
 
 from tasks.errors import DataError
 from tasks.records.failures import words
@@ -58,9 +59,7 @@ def at(name: str) -> Iterator[Revision | None]:
         DataError: the project was not there at that revision, or DVC cannot read it as it was.
     """
     with closing(Repo(".")) as now, closing(Repo(".", config=_remote(now))) as repo:
-        try:
-            commit = resolve_rev(repo.scm, name)
-        except RevError:
+        if (commit := _commit(repo.scm, name)) is None:
             yield None
             return
         try:
@@ -69,6 +68,16 @@ def at(name: str) -> Iterator[Revision | None]:
                 yield Revision(name, commit, repo, _digests(repo), today)
         except DvcException as error:
             raise DataError(f"{name}: {' '.join(str(error).split())}") from None
+
+
+def _commit(scm: Any, name: str) -> str | None:
+    """The commit of a name; None where git knows none: also in a repository without one yet, or of a tree or a file."""
+    try:
+        found = resolve_rev(scm, name)
+        scm.resolve_commit(found)
+    except (RevError, SCMError, AttributeError):  # the last is scmrepo's, of what is no commit
+        return None
+    return str(found)
 
 
 def _remote(repo: Any) -> dict[str, Any]:

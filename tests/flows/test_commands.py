@@ -26,6 +26,8 @@ def test_the_example_of_a_command_is_understood(name, tercet):
     [
         (["run", "--verbos"], "No such option: --verbos"),
         (["gate"], "Missing option '--against'"),
+        (["gate", "--against", ""], "received ''; a revision of git is expected"),  # "$BASE", which is not set
+        (["compare", "--against", " "], "received ' '; a revision of git is expected"),
         (["keys", "make"], "'make' is not one of 'show', 'new', 'rotate', 'revoke'"),
         (["ship", "--back", "--status"], "--back, --status and --unsigned: one of them alone"),
         (["ui", "--port", "65536"], "received '65536'; a number from 1 to 65535 is expected"),

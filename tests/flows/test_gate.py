@@ -14,10 +14,12 @@ from dvc.repo import Repo
 
 from flows import before, gate
 from flows.commands import parser
+from flows.compare import then
+from flows.start import revision
 from flows.views import gate as view
 from tasks import paths
 from tasks.bench import shots
-from tasks.errors import DataError, ParamsError
+from tasks.errors import DataError, ParamsError, WordsError
 from tasks.examples import Arrays, dataset
 from tasks.files import sha256
 from tasks.formats import sizes
@@ -269,6 +271,41 @@ def test_what_is_not_there_is_one_line(project, settings, told, against, variant
     with pytest.raises(ParamsError, match=why):
         gate.gate(against, variants, devices)
     assert not told
+
+
+NO_COMMITS = ["nosuch", "HEAD^{tree}", "HEAD:", "HEAD:project/dvc.yaml", "HEAD^{blob}", "HEAD~9", "A..B", "0" * 40]
+
+
+@pytest.fixture
+def said(tercet, monkeypatch):
+    """The command, whose words for standard error stay in this process."""
+    monkeypatch.setattr("flows.start.quiet.quiet_libraries", lambda: None)
+    return tercet
+
+
+@pytest.mark.parametrize("name", NO_COMMITS)
+def test_what_is_no_commit_is_code_2_and_one_line(name, project, settings, told, said):
+    code, out, err = said("gate", "--against", name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"tercet: --against: received {name!r}; a revision of git is expected, or an alias ")
+    with pytest.raises(WordsError, match=r"--against: received .*; a revision of git is expected"):
+        then(name)
+    assert not told
+
+
+@pytest.mark.parametrize("name", ["HEAD", *NO_COMMITS])
+def test_a_repository_without_a_commit_has_no_revision(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+    subprocess.run(["git", "init", "--quiet"], check=True, timeout=60)
+    Repo.init()
+    with revision.at(name) as found:
+        assert found is None
+
+
+def test_names_that_are_not_there_are_code_2(project, settings, told, said):
+    for words in (["int9"], ["--device", "x"]):
+        assert said("gate", "--against", "HEAD~1", *words)[0] == 2
 
 
 def test_a_revision_without_outputs_is_one_line(project, settings, told):

@@ -50,6 +50,7 @@ def test_what_failed_is_told_of_the_whole_alone(comparison: Comparison) -> None:
         (Asked(["int9"]), "VARIANT: received 'int9'.* did you mean 'int8'?"),
         (Asked(devices=["host-cpi"]), "--device: received 'host-cpi'.* did you mean 'host-cpu'?"),
         (Asked(sort="latency"), "--sort: received 'latency'; allowed: .*latency_ms"),
+        (Asked(sort=""), "--sort: received ''; allowed: .*latency_ms"),
     ],
 )
 def test_what_is_not_there_is_one_line(asked: Asked, said: str, comparison: Comparison) -> None:

@@ -65,7 +65,7 @@ def _common() -> list[st.SearchStrategy[Step]]:
     return [st.just(("norm",)), st.just(("relu",)), st.just(("dropout",))]
 
 
-def _chain(kind: str) -> list[st.SearchStrategy[Step]]:
+def _chain(kind: str, recurrent: bool = False) -> list[st.SearchStrategy[Step]]:
     """Steps of one layer each, which a Sequential model may have."""
     dense = st.tuples(st.just("dense"), _widths(), st.sampled_from([None, "relu", "tanh"]))
     if kind == "flat":
@@ -74,7 +74,8 @@ def _chain(kind: str) -> list[st.SearchStrategy[Step]]:
     convolution = st.tuples(st.just("conv"), _widths(), size, st.sampled_from([1, 2]), activation)
     spatial = [convolution, st.tuples(st.just("pool"), st.sampled_from(["max", "average"])), st.just(("pad",))]
     if kind == "sequence":
-        return [*spatial, dense, *_common()]
+        both = [st.tuples(st.just("both"), st.integers(2, 6))] if recurrent else []
+        return [*spatial, dense, *_common(), *both]
     depthwise = st.tuples(st.just("depthwise"), st.integers(1, 2))
     return [*spatial, depthwise, st.tuples(st.just("separable"), _widths()), *_common()]
 
@@ -97,10 +98,12 @@ def _blocks(kind: str) -> list[st.SearchStrategy[Step]]:
 
 
 @st.composite
-def branches(draw: st.DrawFn, *, kinds: tuple[str, ...] = tuple(DIMENSIONS), blocks: bool = True) -> Branch:
+def branches(
+    draw: st.DrawFn, *, kinds: tuple[str, ...] = tuple(DIMENSIONS), blocks: bool = True, recurrent: bool = False
+) -> Branch:
     """One input and its steps; without `blocks`, only such as a Sequential model may have."""
     kind = draw(st.sampled_from(kinds))
-    step = st.one_of(_chain(kind) + (_blocks(kind) if blocks else []))
+    step = st.one_of(_chain(kind, recurrent) + (_blocks(kind) if blocks else []))
     steps = draw(st.lists(step, min_size=1, max_size=4))
     head = draw(st.sampled_from(["flatten", "average", "max"]))
     return Branch(kind, draw(st.integers(1, 4)), tuple(steps), head)
@@ -108,16 +111,22 @@ def branches(draw: st.DrawFn, *, kinds: tuple[str, ...] = tuple(DIMENSIONS), blo
 
 @st.composite
 def models(
-    draw: st.DrawFn, *, inputs: int = 2, outputs: int = 2, kinds: tuple[str, ...] = ("image", "sequence", "flat")
+    draw: st.DrawFn,
+    *,
+    inputs: int = 2,
+    outputs: int = 2,
+    kinds: tuple[str, ...] = ("image", "sequence", "flat"),
+    recurrent: bool = False,
 ) -> Architecture:
     """A random architecture of at most so many inputs (each of one of `kinds`) and outputs.
 
-    A third of them are Sequential.
+    A third of them are Sequential. With `recurrent` sequences may be read both ways, which slim refuses.
     """
     trunk = st.lists(st.one_of(_chain("flat")), max_size=2).map(tuple)
     if draw(st.integers(0, 2)) == 0:
-        return Architecture((draw(branches(kinds=kinds, blocks=False)),), draw(trunk), (draw(st.integers(2, 5)),), True)
-    found = draw(st.lists(branches(kinds=kinds), min_size=1, max_size=inputs))
+        branch = draw(branches(kinds=kinds, blocks=False, recurrent=recurrent))
+        return Architecture((branch,), draw(trunk), (draw(st.integers(2, 5)),), True)
+    found = draw(st.lists(branches(kinds=kinds, recurrent=recurrent), min_size=1, max_size=inputs))
     classes = draw(st.lists(st.integers(2, 5), min_size=1, max_size=outputs))
     return Architecture(tuple(found), draw(trunk), tuple(classes))
 
@@ -196,6 +205,12 @@ class _Builder:
         self.count += 1
         return getattr(keras.layers, kind)(*args, name=f"{kind.lower()}{self.count}", **options)
 
+    def inner(self, kind: str, *args: Any, **options: Any) -> Any:
+        """A layer for a wrapper, by whose name it goes."""
+        import tf_keras as keras
+
+        return getattr(keras.layers, kind)(*args, name="inner", **options)
+
     def branch(self, branch: Branch, x: Any) -> Any:
         """All steps of an input, and its head."""
         for step in branch.steps:
@@ -232,10 +247,10 @@ class _Builder:
                 return self.new("DepthwiseConv2D", 3, padding="same", depth_multiplier=multiplier)
             case ("dense", units, activation):
                 return self.new("Dense", units, activation=activation)
-            case ("norm",):
-                return self.new("BatchNormalization")
-            case ("relu",):
-                return self.new("ReLU")
+            case ("both", units):
+                return self.new("Bidirectional", self.inner("SimpleRNN", units, return_sequences=True))
+            case (("norm" | "relu") as kind,):
+                return self.new({"norm": "BatchNormalization", "relu": "ReLU"}[kind])
             case ("dropout",):
                 return self.new("Dropout", 0.2)
             case ("pool", how):

@@ -57,7 +57,7 @@ def apply(
         ModelError: no layer gains, or one that `layers` names cannot be factorized or does not gain at its rank.
     """
     twin = kernels.copy(model)
-    candidates = {name: layer for name, layer in kernels.walk(twin) if _factorizable(name, layer)}
+    candidates = {name: layer for name, layer in kernels.whole(twin) if _matrix(layer) or _convolution(layer)}
     kernels.check_names(params.layers, candidates, twin, "factorize")
     ranks = {}
     for name, layer in candidates.items():
@@ -118,16 +118,16 @@ def ranks_by_energy(kernel: Values, energy: float) -> Ranks:
 
 
 def rebuild(model: "tf_keras.Model", ranks: Mapping[str, Ranks]) -> "tf_keras.Model":
-    """The model with factors of these ranks in the place of the layers named, as `kernels.walk` names them.
+    """The model with factors of these ranks in the place of the layers named, as `kernels.whole` names them.
 
     It is made from the model's configuration, so shared layers, several inputs and outputs, and nested models stay.
     """
-    layers = dict(kernels.walk(model))
+    layers = dict(kernels.whole(model))
     names = _names(ranks, {name.rpartition("/")[2] for name in layers})
     chains = {name: _configs(layers[name], ranks[name], names[name]) for name in ranks}
-    custom = {type(layer).__name__: type(layer) for layer in layers.values()}
+    custom = {type(layer).__name__: type(layer) for _, layer in kernels.walk(model)}
     result = type(model).from_config(_rewritten(model.get_config(), chains, ""), custom_objects=custom)
-    made = dict(kernels.walk(result))
+    made = dict(kernels.whole(result))
     for name, layer in layers.items():
         if name not in ranks:
             made[name].set_weights(layer.get_weights())
@@ -139,11 +139,6 @@ def rebuild(model: "tf_keras.Model", ranks: Mapping[str, Ranks]) -> "tf_keras.Mo
             made[folder + new].set_weights([part])
         made[name].set_weights([last, *bias])
     return result
-
-
-def _factorizable(name: str, layer: Any) -> bool:
-    """Within a wrapper, whose name it goes by, a layer cannot become several."""
-    return name.rpartition("/")[2] == layer.name and (_matrix(layer) or _convolution(layer))
 
 
 def _names(ranks: Mapping[str, Ranks], taken: set[str]) -> dict[str, list[str]]:

@@ -73,15 +73,24 @@ def copy(model: "tf_keras.Model") -> "tf_keras.Model":
     return twin
 
 
-def walk(model: "tf_keras.Model", prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each layer with its name: a nested model's is `model/layer`, that within a wrapper is the wrapper's."""
+def whole(model: "tf_keras.Model", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each layer with its name, no name twice: a nested model's is `model/layer`; wrappers with what they wrap."""
     import tf_keras as keras
 
     for layer in model.layers:
         name = prefix + layer.name
         if isinstance(layer, keras.Model):
-            yield from walk(layer, f"{name}/")
-        elif isinstance(layer, keras.layers.Bidirectional):
+            yield from whole(layer, f"{name}/")
+        else:
+            yield name, layer
+
+
+def walk(model: "tf_keras.Model") -> Iterator[tuple[str, Any]]:
+    """As `whole`, but those within a wrapper in its place, by its name: two of one name where it reads both ways."""
+    import tf_keras as keras
+
+    for name, layer in whole(model):
+        if isinstance(layer, keras.layers.Bidirectional):
             yield from ((name, inner) for inner in (layer.forward_layer, layer.backward_layer))
         elif isinstance(layer, keras.layers.TimeDistributed) and not isinstance(layer.layer, keras.Model):
             yield name, layer.layer

@@ -179,7 +179,7 @@ def test_a_custom_layer_is_clustered_as_it_declares(architectures, disturb, of_o
 @given(data=st.data())
 @settings(max_examples=settings.default.max_examples // 10)
 def test_any_architecture_is_clustered(architectures, disturbance, attempt, data):
-    model = architectures.build(data.draw(architectures.models()))
+    model = architectures.build(data.draw(architectures.models(recurrent=True)))
     clusters = data.draw(st.integers(2, 6))
     with disturbance():
         clustered = attempt(model, lambda model: run(architectures, model, clusters=clusters))

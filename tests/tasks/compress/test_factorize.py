@@ -208,12 +208,51 @@ def test_fine_tuning_trains_the_factors_and_keeps_other_layers_zeros(architectur
     assert not np.array_equal(found.get_layer("hidden_in").get_weights()[0], untrained.get_layer("hidden_in").kernel)
 
 
+def wrapped():
+    """Layers read both ways and at every step, one of the same name as its wrapper, outside and in a model within."""
+    fit.reset(0)
+    layers = keras.layers
+    x = keras.Input((6, 16), name="x")
+    y = layers.Bidirectional(layers.LSTM(8, return_sequences=True), name="both")(x)
+    y = layers.TimeDistributed(layers.Dense(24, name="each"), name="each")(y)
+    inner = keras.Input((6, 24), name="inner_input")
+    z = layers.Bidirectional(layers.GRU(4), backward_layer=layers.LSTM(5, go_backwards=True), name="both")(inner)
+    nested = keras.Model(inner, layers.Dense(40, name="wide")(z), name="inner")
+    return keras.Model(x, layers.Dense(32, activation="softmax", name="wide")(nested(y)), name="wrapped")
+
+
+def test_layers_that_are_read_both_ways_keep_all_their_weights(architectures):
+    model = wrapped()
+    architectures.randomize(model)
+    wide = model.get_layer("wide")
+    wide.kernel.assign(values(40, 4) @ values(4, 32, seed=1) / 40)
+    found, _ = apply(architectures, model, layers={"wide": 4})
+    assert found.get_layer("wide_in").units == 4
+    inputs = architectures.examples(model, 5).inputs
+    assert np.abs(model(inputs) - found(inputs)).max() < 1e-5
+    for name in ("both", "each", "inner"):
+        for before, after in zip(*(each.get_layer(name).get_weights() for each in (model, found)), strict=True):
+            np.testing.assert_array_equal(after, before, name)
+
+
+def test_what_is_within_a_wrapper_of_its_name_stays_one_layer(architectures):
+    found, _ = apply(architectures, wrapped(), energy=0.3)
+    assert type(found.get_layer("each")) is keras.layers.TimeDistributed
+    assert found.get_layer("inner").get_layer("wide_in").units < 9
+    with pytest.raises(ModelError, match="'each' is a Dense, to which it does nothing"):
+        apply(architectures, wrapped(), layers={"each": 2})
+
+
 @given(data=st.data())
 @settings(max_examples=settings.default.max_examples // 8)
 def test_any_architecture_is_factorized_or_refused(architectures, attempt, data):
-    model = architectures.build(data.draw(architectures.models()))
+    model = architectures.build(data.draw(architectures.models(recurrent=True)))
     energy = data.draw(st.sampled_from([0.3, 0.7]))
     found = attempt(model, lambda model: apply(architectures, model, energy=energy)[0])
     if found is not None:
         assert found.count_params() < model.count_params()
         assert macs(found) < macs(model)
+        for layer in model.layers:
+            if not isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
+                same = zip(layer.get_weights(), found.get_layer(layer.name).get_weights(), strict=True)
+                assert all(np.array_equal(before, after) for before, after in same), layer.name

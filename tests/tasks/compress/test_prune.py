@@ -247,7 +247,7 @@ def test_sparsity_rises_and_what_is_gone_stays_gone(architectures, disturb, monk
 @given(data=st.data())
 @settings(max_examples=settings.default.max_examples // 8)
 def test_any_architecture_is_pruned(architectures, disturbance, attempt, data):
-    model = architectures.build(data.draw(architectures.models()))
+    model = architectures.build(data.draw(architectures.models(recurrent=True)))
     entry = data.draw(st.sampled_from([{"sparsity": 0.6}, {"pattern": "1:2"}, {"sparsity": 0.5, "block": [2, 2]}]))
     with disturbance():
         pruned = attempt(model, lambda model: run(architectures, model, **entry))

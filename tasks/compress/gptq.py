@@ -116,7 +116,7 @@ def apply(
     kept = _kept(twin, layers, params, validation)
     names = [name for name in layers if name not in kept]
     solved: tuple[Any, Products] = (None, np.empty(0))
-    for layer, given in inputs.walk(twin, inputs.batches(train, params.examples), names):
+    for layer, given in inputs.walk(twin, inputs.batches(twin, train, params.examples), names):
         if solved[0] is not given:
             solved = (given, _products(given))
         weights = np.ascontiguousarray(layer.kernel.numpy().T)
@@ -152,7 +152,7 @@ def _kept(model: "tf_keras.Model", layers: dict[str, int], params: Gptq, validat
         step = np.repeat(scales(weights, params.block, np.ones(weights.shape[1])), params.block, axis=1)
         changes[name] = (np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step - weights).T
     everywhere = task_of(validation) == "language"
-    found = fisher.costs(model, changes, inputs.batches(validation, JUDGED, 1), scores=everywhere)
+    found = fisher.costs(model, changes, inputs.batches(model, validation, JUDGED, 1), scores=everywhere)
     kept, left = set(), params.eight * sum(layers.values())
     for name in sorted(found, key=lambda name: -found[name] / layers[name]):
         if layers[name] <= left:

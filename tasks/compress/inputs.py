@@ -15,13 +15,23 @@ Batches = list[Any]  # tensors [examples, ..., inputs]
 BATCH = 8  # examples
 
 
-def batches(examples: "Examples", count: int, size: int = BATCH) -> Sequence[Any]:
-    """What a model is given of some examples at even distances, a few at a time."""
+def batches(model: "tf_keras.Model", examples: "Examples", count: int, size: int = BATCH) -> Sequence[Any]:
+    """What a model is given of some examples at even distances, a few at a time.
+
+    Args:
+        model: its inputs are called as the examples' are; their orders may differ.
+        examples: of any size.
+        count: so many at most.
+        size: of a batch.
+
+    Returns:
+        Batches as the model takes them: a tensor, or a list of one for each input, in the model's order.
+    """
     import tensorflow as tf
 
     picked = np.linspace(0, len(examples) - 1, min(len(examples), count)).astype(np.int64)
     taken = examples.take(picked).arrays().inputs
-    columns = [tf.constant(column) for column in taken.values()]
+    columns = [tf.constant(taken[name]) for name in model.input_names]
     parts = [[column[i : i + size] for column in columns] for i in range(0, len(picked), size)]
     return [part[0] if len(part) == 1 else part for part in parts]
 

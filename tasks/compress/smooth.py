@@ -160,7 +160,7 @@ def apply(
             f"smooth: model {model.name!r} has no norm, gated product or attention that dense layers alone read"
         )
     names = {place.readers[0].name for place in found}
-    largest = dict(_largest(twin, names, inputs.batches(train, params.examples)))
+    largest = dict(_largest(twin, names, inputs.batches(twin, train, params.examples)))
     for place in reversed(found):  # so that the rows of a layer are settled before its columns are weighed
         place.divide(place.scales(largest[place.readers[0].name], params.alpha))
     log.info("smooth: %d places", len(found))

@@ -155,6 +155,25 @@ def test_a_layer_is_given_what_the_changed_ones_before_it_answer():
     assert met["one"] is met["two"], "so that what is made of it is made once"
 
 
+@pytest.mark.parametrize("width", [64, 32])
+def test_inputs_go_by_their_names_whatever_their_order(width):
+    """A model of one's own keeps its file's order, which need not be the data's."""
+    rng = np.random.default_rng(0)
+    sizes = {"one": 64, "other": width}
+    # integers, whose products with each other are exact
+    rows = {name: rng.integers(-9, 9, (24, size)) * rng.integers(1, 9, size) for name, size in sizes.items()}
+    data = Arrays({name: each.astype("f4") for name, each in rows.items()}, {LABEL: np.arange(24) % 4})
+    taken = {name: keras.Input((sizes[name],), name=name) for name in ("other", "one")}
+    ends = [keras.layers.Dense(8, name=f"reads_{name}")(each) for name, each in taken.items()]
+    model = keras.Model(list(taken.values()), keras.layers.Add()(ends))
+    answers = [model(batch) for batch in inputs.batches(model, data, 24)]
+    np.testing.assert_allclose(np.concatenate(answers), model(data.inputs), rtol=1e-4, atol=1e-4)
+    found = gptq.apply(model, Gptq(**KEYS | {"examples": 24}), data, data, None)[0]
+    for name, each in rows.items():
+        before, after = (of.get_layer(f"reads_{name}").kernel.numpy().T for of in (model, found))
+        np.testing.assert_array_equal(after, gptq.quantized(before, each.T @ each.astype("f8"), 32, 0.01), name)
+
+
 def test_what_a_change_costs_is_its_divergence_to_second_order():
     from scipy.special import rel_entr
 

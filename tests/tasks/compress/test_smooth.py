@@ -163,7 +163,7 @@ def test_channels_that_others_read_too_stay():
 
 
 def test_activations_count_by_their_size_whatever_their_sign():
-    model = keras.Sequential([keras.layers.LayerNormalization(input_shape=(4,)), keras.layers.Dense(3)])
+    model = keras.Sequential([keras.Input((4,), name="x"), keras.layers.LayerNormalization(), keras.layers.Dense(3)])
     rows = (RNG.normal(size=(20, 4)) * [1, 1, 1, 5] - [0, 0, 9, 0]).astype(np.float32)
     found = smoothed(model, Arrays({"x": rows}, {LABEL: rows}), alpha=1.0)
     normed = (rows - rows.mean(axis=1, keepdims=True)) / rows.std(axis=1, keepdims=True)

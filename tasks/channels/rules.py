@@ -14,6 +14,7 @@ Its configuration must not hold another number of channels: the slimmed model bu
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -277,19 +278,28 @@ def _time_distributed(tracer: Tracer, visit: Visit) -> Ids:
 
 def _operation(tracer: Tracer, visit: Visit) -> Ids:
     """A function of TensorFlow, number by number, on tensors of the graph and constants."""
-    import tensorflow as tf
-
     function = visit.layer.get_config()["function"]
-    given = tf.nest.flatten((visit.node.call_args, visit.node.call_kwargs))
     if function not in OPERATIONS:
         raise visit.refuse(f"calls {function}, whose channels cannot be followed; use the Keras layer that does it")
     channels = _merge(tracer, replace(visit, inputs=tuple(visit.read.values())))
-    widths = [np.shape(value)[-1] for value in given if id(value) not in visit.read and np.ndim(value)]
+    given = [*visit.node.call_args, *visit.node.call_kwargs.values()]
+    widths = [np.shape(value)[-1] for value in _constants(given, visit)]
     if function != "image.resize" and any(width != 1 for width in widths):
         if visit.output_shape[-1] != len(channels):
             raise visit.refuse(f"calls {function} with a constant that makes channels of one")
         tracer.fix(channels, f"have numbers of their own in {visit.owner.name!r}")
     return channels
+
+
+def _constants(given: Any, visit: Visit) -> list[Any]:
+    """What has axes and is no tensor of the graph: an array, or the list of numbers that a file has in its place."""
+    import tensorflow as tf
+
+    if id(given) in visit.read:
+        return []
+    if isinstance(given, list | tuple) and any(id(each) in visit.read for each in tf.nest.flatten(given)):
+        return [found for each in given for found in _constants(each, visit)]
+    return [given] if np.ndim(given) else []
 
 
 def _slice(tracer: Tracer, visit: Visit) -> Ids:

@@ -10,7 +10,7 @@ from tasks.errors import ModelError
 from tasks.examples import Arrays
 from tasks.examples.dataset import LABEL
 from tasks.params import Slim
-from tasks.training import fit
+from tasks.training import fit, keras_files
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 fit.import_tensorflow()
@@ -51,6 +51,8 @@ OPERATIONS = {
     "clipped": lambda x: tf.clip_by_value(x, -0.5, 0.5),
     "of itself": lambda x: x / (tf.abs(x) + 1.0),
     "leaky": lambda x: tf.nn.leaky_relu(x, 0.3),
+    "by its names": lambda x: tf.math.maximum(x=x, y=0.5),
+    "by one number in a row": lambda x: x * [[[0.5]]],
     "resized": lambda x: tf.image.resize(x, (4, 4)),
 }
 
@@ -60,6 +62,12 @@ def between(step):
     x = step(layers.Conv2D(WIDTH, 3, padding="same", name="before")(i))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, name="after")(x))
     return keras.Model(i, layers.Dense(2, activation="softmax")(x))
+
+
+def as_read(model, folder):
+    """What a stage is given of it: a file has lists for a model's constants."""
+    keras_files.save(model, folder)
+    return keras.models.load_model(folder / keras_files.FILE, compile=False)
 
 
 def masked(model, channels, kept):
@@ -74,8 +82,8 @@ def masked(model, channels, kept):
 
 
 @pytest.mark.parametrize("step", [*AUGMENTATIONS.values(), *OPERATIONS.values()], ids=[*AUGMENTATIONS, *OPERATIONS])
-def test_removing_is_masking_through_what_changes_no_channel(step):
-    model = between(step if step in OPERATIONS.values() else step())
+def test_removing_is_masking_through_what_changes_no_channel(step, tmp_path):
+    model = as_read(between(step if step in OPERATIONS.values() else step()), tmp_path)
     channels = trace(model)
     kept = channels.everything()
     kept[channels.made["before"][: WIDTH // 2]] = False
@@ -87,14 +95,15 @@ def test_removing_is_masking_through_what_changes_no_channel(step):
     np.testing.assert_allclose(slimmed(given, training=False).numpy(), answers.numpy(), atol=1e-5)
 
 
-def test_constants_by_channel_fix_those_that_they_touch_and_no_more():
+def test_constants_by_channel_fix_those_that_they_touch_and_no_more(tmp_path):
     i = keras.Input((SIDE, SIDE, 3))
     x = keras.applications.resnet50.preprocess_input(i)  # x[..., ::-1] - [103.9, 116.8, 123.7]
     x = layers.Conv2D(WIDTH, 3, name="first")(x) * tf.constant(np.arange(1, WIDTH + 1, dtype=np.float32))
     x = layers.Conv2D(WIDTH, 3, name="second")(x)
-    model = keras.Model(i, layers.Dense(2)(layers.Flatten()(x)))
-    channels = trace(model)
-    assert [block.tolist() for block in channels.blocks] == [channels.made["second"].tolist()]
+    made = keras.Model(i, layers.Dense(2)(layers.Flatten()(x)))
+    for model in (made, as_read(made, tmp_path)):
+        channels = trace(model)
+        assert [block.tolist() for block in channels.blocks] == [channels.made["second"].tolist()]
     kept = channels.everything()
     kept[channels.made["second"][:2]] = False
     slimmed = surgery.remove(model, channels, kept)
@@ -103,11 +112,13 @@ def test_constants_by_channel_fix_those_that_they_touch_and_no_more():
     np.testing.assert_allclose(slimmed(given).numpy(), expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_constant_that_makes_channels_of_one_is_refused():
+def test_a_constant_that_makes_channels_of_one_is_refused(tmp_path):
     i = keras.Input((SIDE, SIDE, 3))
     x = layers.Conv2D(1, 3)(i) * tf.ones(4)
-    with pytest.raises(ModelError, match="makes channels of one"):
-        trace(keras.Model(i, layers.Dense(2)(layers.Flatten()(x))))
+    model = keras.Model(i, layers.Dense(2)(layers.Flatten()(x)))
+    for each in (model, as_read(model, tmp_path)):
+        with pytest.raises(ModelError, match="makes channels of one"):
+            trace(each)
 
 
 def augmentation_tutorial():

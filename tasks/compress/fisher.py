@@ -30,7 +30,7 @@ def costs(
         scores: whether it answers with scores before the softmax; else with probabilities. Of the last axis.
 
     Raises:
-        ModelError: an answer is no finite number.
+        ModelError: an answer is no finite number, or no gradient reaches a kernel.
     """
     import tensorflow as tf
 
@@ -45,5 +45,7 @@ def costs(
         if not np.isfinite(float(loss)):
             raise ModelError(f"model {model.name!r} answers with no finite numbers, so no change of it can be judged")
         for (name, change), gradient in zip(changes.items(), tape.gradient(loss, kernels), strict=True):
+            if gradient is None:
+                raise ModelError(f"model {model.name!r}: no gradient reaches {name!r}, so no change of it is judged")
             found[name] += float(np.vdot(gradient.numpy(), change)) ** 2 / 2 / len(batches)
     return found

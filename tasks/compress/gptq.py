@@ -18,7 +18,7 @@ from tasks.errors import ModelError
 from tasks.formats.grid import LEVELS, rounded_scale
 from tasks.members import CompressionMethod
 from tasks.params.compress import Gptq
-from tasks.quality.score import task_of
+from tasks.quality import heads
 from tasks.quantize.language import HEAD
 from tasks.training import fit
 
@@ -109,7 +109,8 @@ def apply(
         The model, and no history: nothing is fitted.
 
     Raises:
-        ModelError: there is no layer that can be quantized, or the blocks do not divide the inputs of one.
+        ModelError: there is no layer that can be quantized, the blocks do not divide the inputs of one, the damping is
+            too small for these, or `eight` is asked of a model whose answers it cannot be told from.
     """
     twin = kernels.copy(model)
     layers = _layers(twin, params.block)
@@ -119,10 +120,22 @@ def apply(
     for layer, given in inputs.walk(twin, inputs.batches(twin, train, params.examples), names):
         if solved[0] is not given:
             solved = (given, _products(given))
-        weights = np.ascontiguousarray(layer.kernel.numpy().T)
-        layer.kernel.assign(quantized(weights, solved[1], params.block, params.damping).T)
+        layer.kernel.assign(_solved(layer, solved[1], params))
         log.info("gptq: %s", layer.name)
     return twin, {}
+
+
+def _solved(layer: Any, products: Products, params: Gptq) -> Matrix:
+    """The kernel that a dense layer gets, [inputs, outputs]."""
+    if not np.isfinite(products).all():
+        raise ModelError(f"gptq: layer {layer.name!r} is given no finite numbers, so no rounding can be made up for")
+    try:
+        return quantized(np.ascontiguousarray(layer.kernel.numpy().T), products, params.block, params.damping).T
+    except np.linalg.LinAlgError:  # what the inputs do not span is left to the damping, which rounding must not exceed
+        raise ModelError(
+            f"gptq: damping: received {params.damping}, which is too small for what {layer.name!r} is given in "
+            f"{params.examples} examples; raise it (0.01 is usual), or `examples`"
+        ) from None
 
 
 def _layers(model: "tf_keras.Model", block: int) -> dict[str, int]:
@@ -146,13 +159,13 @@ def _kept(model: "tf_keras.Model", layers: dict[str, int], params: Gptq, validat
     """The layers that keep 8 bits: where rounding to 4 costs most for what it saves, up to a share of all weights."""
     if not params.eight:
         return set()
+    kind = _judged(model, params, validation)
     changes = {}
     for name in layers:
         weights = np.ascontiguousarray(model.get_layer(name).kernel.numpy().T)
         step = np.repeat(scales(weights, params.block, np.ones(weights.shape[1])), params.block, axis=1)
         changes[name] = (np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step - weights).T
-    everywhere = task_of(validation) == "language"
-    found = fisher.costs(model, changes, inputs.batches(model, validation, JUDGED, 1), scores=everywhere)
+    found = fisher.costs(model, changes, inputs.batches(model, validation, JUDGED, 1), scores=kind == "tokens")
     kept, left = set(), params.eight * sum(layers.values())
     for name in sorted(found, key=lambda name: -found[name] / layers[name]):
         if layers[name] <= left:
@@ -160,6 +173,20 @@ def _kept(model: "tf_keras.Model", layers: dict[str, int], params: Gptq, validat
             left -= layers[name]
     log.info("gptq: 8 bits for %s", ", ".join(sorted(kept)) or "none")
     return kept
+
+
+def _judged(model: "tf_keras.Model", params: Gptq, validation: "Examples") -> heads.Kind:
+    """What the answers are whose divergence judges layers: classes (their probabilities) or tokens (their scores)."""
+    answers = f"{len(model.outputs)} outputs"
+    if len(model.outputs) == 1:
+        kind = heads.find(model, validation.targets)[0].kind
+        if kind in ("classes", "tokens"):
+            return kind
+        answers = f"an output of {kind}"
+    raise ModelError(
+        f"gptq: eight: received {params.eight} for {model.name!r}, which has {answers}; what 4 bits cost is told from "
+        "one output of classes or of tokens: leave `eight` out"
+    )
 
 
 def _products(given: inputs.Batches) -> Products:

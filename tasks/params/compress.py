@@ -132,7 +132,8 @@ class Gptq(Method):
     block: Literal[32, 64, 128, 256] = 32  # as in `quantize`
     examples: Count = 64  # of training, that the layers' inputs are seen on
     damping: Annotated[float, Field(gt=0, lt=1)] = 0.01  # of the inputs' products with each other
-    eight: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the share of the weights that keeps 8 bits, where 4 cost most
+    # the share of the weights that keeps 8 bits, where 4 cost most: of a model with one output, of classes or tokens
+    eight: Annotated[float, Field(ge=0, lt=1)] = 0.0
     teacher: None = None
 
 

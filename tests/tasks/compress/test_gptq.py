@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 
 from tasks.errors import ModelError
 from tasks.examples import Arrays
-from tasks.examples.dataset import LABEL, TEXT_BYTES
+from tasks.examples.dataset import LABEL, RECONSTRUCTION, TEXT_BYTES
 from tasks.formats import grid, tflite
 from tasks.members import METHODS
 from tasks.params import Quantize
 from tasks.params.compress import Gptq
 
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+import tensorflow as tf  # noqa: E402
+
 from tasks.compress import fisher, gptq, inputs  # noqa: E402
 from tasks.decoder import network  # noqa: E402
 from tasks.decoder.spec import Block, DecoderSpec  # noqa: E402
@@ -197,3 +199,48 @@ def test_what_it_is_not_for_is_told(model):
     with pytest.raises(ValueError, match="teacher"):
         Gptq(**KEYS, teacher="baseline")
     assert METHODS.load("gptq").schema is Gptq
+
+
+def small(*outputs, between=None):
+    """A network of two dense layers, the second a softmax of 4 classes, or with these outputs."""
+    x = keras.Input((32,), name="x")
+    y = keras.layers.Dense(32, name="hidden")(x)
+    y = between(y) if between else y
+    ends = [layer(y) for layer in outputs or [keras.layers.Dense(4, activation="softmax", name="label")]]
+    return keras.Model(x, ends if len(ends) > 1 else ends[0], name="small")
+
+
+ROWS = np.ones((24, 32), np.float32)
+CLASSES, VALUES, LABELS = np.arange(24) % 4, RNG.normal(size=24).astype("f4"), RNG.integers(0, 2, (24, 3))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "said"),
+    [
+        ((("label", 4, "softmax"), ("side", 2, "softmax")), {LABEL: CLASSES, "side": CLASSES % 2}, "2 outputs"),
+        ((("y", 1, None),), {LABEL: VALUES}, "an output of values"),
+        ((("y", 3, "sigmoid"),), {LABEL: LABELS}, "an output of labels"),
+        ((("y", 32, None),), {LABEL: CLASSES, RECONSTRUCTION: ROWS}, "an output of values"),
+    ],
+)
+def test_layers_of_8_bits_are_told_from_one_output_of_classes_or_tokens(outputs, targets, said):
+    model = small(*(keras.layers.Dense(size, activation, name=name) for name, size, activation in outputs))
+    data = Arrays({"x": ROWS}, targets)
+    with pytest.raises(ModelError, match=f"gptq: eight: received 0.5 for 'small', which has {said}; .*leave `eight`"):
+        gptq.apply(model, Gptq(**KEYS, eight=0.5), data, data, None)
+    found = gptq.apply(model, Gptq(**KEYS), data, data, None)[0]
+    assert all(grid.on_grid(kernel.T, 32) == 1 for kernel in kernels_of(found).values())
+
+
+@pytest.mark.parametrize(
+    ("keys", "scale", "between", "said"),
+    [
+        ({"damping": 1e-17}, 1, None, "gptq: damping: received 1e-17, which is too small for what 'hidden' is given"),
+        ({}, np.nan, None, "gptq: layer 'hidden' is given no finite numbers"),
+        ({"eight": 0.5}, 1, tf.round, "'small': no gradient reaches 'hidden'"),
+    ],
+)
+def test_what_it_cannot_solve_is_told_by_the_layers_name(keys, scale, between, said):
+    data = Arrays({"x": ROWS * np.float32(scale)}, {LABEL: CLASSES})
+    with pytest.raises(ModelError, match=said):
+        gptq.apply(small(between=between), Gptq(**KEYS, **keys), data, data, None)

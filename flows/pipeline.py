@@ -235,7 +235,7 @@ def _pairs(
 
 def conclude(graph: Graph, chosen: Part) -> dict[str, str | None]:
     """When all is measured: the report, and a bundle for each device whose pairs are known; what failed, and why."""
-    failures, needs, settings = graph.failures(), [], chosen.settings
+    failures, settings = graph.failures(), chosen.settings
     if not chosen.whole:  # beside it lies what other stages made of what there was before
         log.info("a part of params.yaml alone: `tercet run` does the rest, the report and the bundles")
         return failures
@@ -244,20 +244,23 @@ def conclude(graph: Graph, chosen: Part) -> dict[str, str | None]:
         failures |= attempt("report", lambda: call("report"))
         if "report" in failures:
             return failures
-    else:
-        needs = [graph.submit("report", label="report")]
+    needs = [] if failures else [graph.submit("report", label="report")]
+    reported = not needs or not graph.failures()
+    held: dict[str, str | None] = {}
     for device in settings.benchmark.devices:
-        if failures and (unknown := unfit(device)):  # not even begun: DVC would take the old bundle away
-            log.warning("bundle %s: %s; %s stays as it was", device, unknown, paths.bundle(device))
-            failures[f"bundle {device}"] = None
+        if reported and (unknown := unfit(settings, device)):  # not even begun: DVC would take the old bundle away
+            told = f"{unknown}; {paths.bundle(device)} stays as it was"
+            log.warning("bundle %s: %s", device, told)
+            held[f"bundle {device}"] = None if failures else told  # of what failed that is no more than a consequence
         else:
             graph.submit("bundle", device, label=f"bundle {device}", after=needs)
-    return failures | graph.failures()
+    return failures | held | graph.failures()
 
 
-def unfit(device: str) -> str | None:
-    """Why the report does not tell what to ship to a device: a pair of it failed; null where it does."""
-    return champion.undecided(records.read(records.Comparison, paths.REPORT / "comparison.json"), device)
+def unfit(settings: Params, device: str) -> str | None:
+    """Why the report does not tell what to ship to a device: a pair of it is not known; null where it does."""
+    comparison = records.read(records.Comparison, paths.REPORT / "comparison.json")
+    return champion.undecided(comparison, device, settings.bundle.budget(device))
 
 
 def attempt(label: str, step: Callable[[], object]) -> dict[str, str | None]:

@@ -3,7 +3,7 @@
 None is never 0: a counter that cannot be read, or that did not move, gives no figure but a reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -80,6 +80,12 @@ class Metered:
         return _fault(self.window.energy, self.window.seconds, self.energy)
 
     @property
+    def missed(self) -> str | None:
+        """What a meter beside the device did not see of it, whatever ran there; null of a counter of the device."""
+        counter = self.window.energy
+        return counter.reason if counter.zones else None
+
+    @property
     def busy_cpu_ms(self) -> float:
         """CPU time of all threads per run, of the clocked part alone."""
         return self.window.busy_cpu_s * 1e3 / self.window.runs
@@ -135,8 +141,9 @@ def counted(windows: Sequence[Metered], reference: Sequence[Metered] = ()) -> En
     counter = windows[0].window.energy
     kind, scope = KINDS[counter.source or ""], SCOPES.get(counter.source or "", "all that ran on them")
     fault = next((window.fault for window in windows if window.fault), None)
+    missed = next((window.missed for window in (*windows, *reference) if window.missed), None)
     if fault:
-        return Energy(kind=kind, reason=f"invalid: {fault}")
+        return Energy(kind=kind, reason=f"invalid: {fault}", passing=missed is not None)
     found = [window.energy for window in windows if window.energy]
     clocked, net = (_spread([getattr(one, part) for one in found]) for part in ("clocked", "net"))
     return Energy(
@@ -152,8 +159,17 @@ def counted(windows: Sequence[Metered], reference: Sequence[Metered] = ()) -> En
         scope=f"{' + '.join(zone.name for zone in counter.zones)}: {scope}",
         formula=f"of the counter's energy in {len(found)} windows, {median(one.busy for one in found):.0%} of whose"
         " time is inference; the rest of the time at between idle power and the window's own",
-        reason=None if net.low > 0 else f"no net figure: {net.low:.3g} to {net.high:.3g} mJ over idle may be nothing",
+        reason="; ".join(_lacking(net, missed)) or None,
+        passing=missed is not None,
     )
+
+
+def _lacking(net: Bounded, missed: str | None) -> Iterator[str]:
+    """What there is no figure of beside the energy, and why."""
+    if net.low <= 0:
+        yield f"no net figure: {net.low:.3g} to {net.high:.3g} mJ over idle may be nothing"
+    if missed:
+        yield f"no ratio: beside the reference {missed}"
 
 
 def _spread(figures: Sequence[Bounded]) -> Bounded:

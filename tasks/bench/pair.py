@@ -127,7 +127,7 @@ def _graded(result: Result, examples: Mapping[Split, Examples], metric: str) -> 
     try:
         scores = [grade(each, examples[split].targets[LABEL], "default", split, metric) for split, each in kept]
     except InvalidError as error:
-        told: dict[str, Any] = {"status": "invalid", "reason": str(error)}
+        told: dict[str, Any] = {"status": "invalid", "reason": str(error), "passing": False}
     else:
         told = {"scores": tuple(scores)}
     return replace(result, measurement=result.measurement.model_copy(update=told))

@@ -21,6 +21,14 @@ MEMORY = (
 
 
 @dataclass(frozen=True)
+class Fault:
+    """Why a window is no measurement."""
+
+    said: str
+    passing: bool  # of the machine in that moment: another measurement may have none, and the variant is not to blame
+
+
+@dataclass(frozen=True)
 class Stretch:
     """One phase of one process: its window, and the nanoseconds of each run."""
 
@@ -29,7 +37,7 @@ class Stretch:
     metered: Metered
     samples: stats.Nanoseconds
 
-    def fault(self, *, starved: float, again: str = AGAIN) -> str | None:
+    def fault(self, *, starved: float, again: str = AGAIN) -> Fault | None:
         """Why the window is no measurement: a process with less than `starved` of a processor makes it none.
 
         Args:
@@ -40,15 +48,16 @@ class Stretch:
         p50, share = stats.ms(self.samples, 50), window.cpu_s / window.seconds
         if p50 * 1e6 < CLOCKS * window.empty_ns:
             told = f"{p50 * 1e6:.0f} ns per {window.run}, of which the clock itself takes {window.empty_ns:.0f}"
-            return f"{self.variant}: {told}: too few to tell"
+            return Fault(f"{self.variant}: {told}: too few to tell", passing=False)
         if share < starved:
             told = (
                 f"{self.variant}: the process had a processor for only {share:.0%} of a window; the machine is too busy"
             )
-            return f"{told}: once it is quiet, `{again}` measures again"
+            return Fault(f"{told}: once it is quiet, `{again}` measures again", passing=True)
         jump_s = self._jump_s()
         if abs(jump_s) > CLOCK_SHARE * window.seconds + CLOCK_S:
-            return f"{self.variant}: the clock jumped by {jump_s:+.3g} s in a window of {window.seconds:.3g} s"
+            told = f"{self.variant}: the clock jumped by {jump_s:+.3g} s in a window of {window.seconds:.3g} s"
+            return Fault(f"{told}; `{again}` measures again", passing=True)
         return None
 
     def _jump_s(self) -> float:
@@ -112,6 +121,13 @@ def taken(variant: str, answer: Answer, samples: Mapping[str, stats.Nanoseconds]
     assert timing  # of an answer that is ok
     phases = {name: Stretch(variant, timing, Metered(window), samples[name]) for name, window in timing.phases.items()}
     return Shot(variant, answer, timing, phases)
+
+
+def fault(taken: Sequence[Shot], *, starved: float, again: str = AGAIN) -> Fault | None:
+    """The first fault of any window; one that lasts goes before one that may pass. See `Stretch.fault`."""
+    stretches = (stretch for shot in taken for stretch in shot.phases.values())
+    found = [each for stretch in stretches if (each := stretch.fault(starved=starved, again=again))]
+    return min(found, key=lambda each: each.passing, default=None)
 
 
 def refilled(shots: Sequence[Shot], fill: Callable[[list[answers.Window]], list[answers.Window]]) -> list[Shot]:

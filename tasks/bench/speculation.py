@@ -78,11 +78,9 @@ def _shoot(request: Request, draft: Artifact, setup: Setup, ahead: int) -> list[
 
 def _told(request: Request, draft: Artifact, ahead: int, setup: Setup, taken: Sequence[Shot]) -> Speculation:
     """The record of what was seen: a text that is not the target's own makes it invalid."""
-    starved = 0 if setup.offloads else shots.STARVED
-    stretches = [stretch for shot in taken for stretch in shot.phases.values()]
     again = f"tercet speculate {request.variant} {draft.card.variant}"
-    faults = (stretch.fault(starved=starved, again=again) for stretch in stretches)
-    fault = next((each for each in faults if each), None)
+    found = shots.fault(taken, starved=0 if setup.offloads else shots.STARVED, again=again)
+    fault = found.said if found else None
     seen = [shot.answer.facts["speculation"] for shot in taken]
     wrong = next((each["wrong"] for each in seen if each["wrong"]), None)
     if wrong:

@@ -81,15 +81,14 @@ def measure(request: Request, setup: Setup) -> Result:
     others = [shot for shot in taken if shot.variant != request.variant]
     if mine[-1].emulated:
         return Result(_timeless(request, mine))
-    starved = 0 if setup.offloads else shots.STARVED
-    stretches = [stretch for shot in taken for stretch in shot.phases.values()]
-    fault = next((fault for stretch in stretches if (fault := stretch.fault(starved=starved))), None)
+    fault = shots.fault(taken, starved=0 if setup.offloads else shots.STARVED)
     phases = {name: _phase(name, taken, request.variant, setup) for name in mine[-1].phases}
     phases = bound.told(request, setup, phases)
     paired = any(phase.ratio for phase in phases.values())
     measurement = request.result(
         status="invalid" if fault else "ok",
-        reason=fault,
+        reason=fault.said if fault else None,
+        passing=bool(fault and fault.passing),
         reference=request.reference.card.variant if paired else None,
         phases=phases,
         memory=shots.memory(mine),

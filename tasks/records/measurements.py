@@ -141,6 +141,7 @@ class Energy(Record):
     formula: str | None = None
     judged: Judged | None = None  # of an estimate, given the latency: its error; null: not known
     reason: str | None = None  # why there is no figure
+    passing: bool = False  # a meter beside the device missed some of it: another measurement may tell
 
 
 NOT_MEASURED = Energy(kind="none", reason="not measured")
@@ -191,6 +192,7 @@ class Measurement(Record):
     device_kind: str
     status: Status
     reason: str | None = None  # always there unless the status is ok
+    passing: bool = False  # of an invalid one: the machine spoilt it in that moment, which says nothing of the variant
     mode: Literal["quick", "full"]
     artifact_sha256: str
     began_ms: int | None = None  # Unix time, with its end; null of what no clock was read for
@@ -207,6 +209,16 @@ class Measurement(Record):
     environment: dict[str, Any] = Field(default_factory=dict)
     details: dict[str, Any] = Field(default_factory=dict)  # what only this kind of device can say
     published: tuple[Published, ...] = ()  # by others, of the same network on the same board
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing is known of the pair yet: it failed, or what spoilt its measurement may pass."""
+        return self.status == "error" or (self.status == "invalid" and self.passing)
+
+    @property
+    def missed(self) -> str | None:
+        """What a meter beside the device missed of its energy, that another measurement may tell; null of nothing."""
+        return next((phase.energy.reason for phase in self.phases.values() if phase.energy.passing), None)
 
     @property
     def told_by(self) -> Phase:

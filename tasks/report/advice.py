@@ -38,10 +38,11 @@ def advise(comparison: Comparison, params: Params) -> Advised:
 
 
 def _advise(comparison: Comparison, params: Params, device: str) -> Advice:
-    if unknown := champion.undecided(comparison, device):
+    budget = params.bundle.budget(device)
+    if unknown := champion.undecided(comparison, device, budget):
         return Advice(device=device, choice=None, nothing=f"{unknown}; what an earlier run has shipped stays")
     try:
-        return Advice(device=device, choice=champion.select(comparison, device, params.bundle.budget(device)))
+        return Advice(device=device, choice=champion.select(comparison, device, budget))
     except UnsupportedError as error:
         return Advice(device=device, choice=None, nothing=str(error).removeprefix(f"{device}: "))
 

@@ -162,7 +162,8 @@ def _unjudged(params: Params, reasons: dict[str, str]) -> Iterator[Row]:
         for device in params.benchmark.devices:
             measurement = _measurement(artifact, device, params)
             if measurement.status != "unsupported":
-                measurement = measurement.model_copy(update={"status": "invalid", "reason": reason})
+                told = {"status": "invalid", "reason": reason, "passing": False}
+                measurement = measurement.model_copy(update=told)
             yield compare.unjudged(artifact, model, measurement, params.metric, metric)
 
 

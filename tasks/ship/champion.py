@@ -9,7 +9,7 @@ from typing import Any
 from tasks.errors import UnsupportedError
 from tasks.params import Budget
 from tasks.records import Comparison, Record, Row, figures
-from tasks.records.figures import FIGURES, Value
+from tasks.records.figures import FIGURES, Figure, Value
 from tasks.records.notation import significant
 from tasks.ship.speed import cost, tied, trust
 
@@ -58,7 +58,7 @@ def select(comparison: Comparison, device: str, budget: Budget) -> Choice:
     """
     rows = [row for row in comparison.rows if row.device == device]
     goals = _goals(comparison, rows, budget)
-    names = {budget.minimize, *(name for name in goals if name != DROP)}
+    names = _needed(budget)
     costs = {row.variant: {name: cost(row, rows, FIGURES[name]) for name in names} for row in rows}
     complete = [row for row in rows if all(costs[row.variant].values()) and row.measurement.status == "ok"]
     candidates = _comparable(complete, costs)
@@ -120,22 +120,45 @@ def _extreme(rows: Sequence[Row], device: Sequence[Row], keys: Sequence[str]) ->
     return None
 
 
-def undecided(comparison: Comparison, device: str) -> str | None:
+def undecided(comparison: Comparison, device: str, budget: Budget) -> str | None:
     """Why nothing may be concluded for a device: pairs that failed or were not measured; null where all are known.
 
-    A fault that passes must not change what is shipped: what failed might have been the choice. A variant that can
-    never be made, as one that is unsupported here, is known well enough: it can be none.
+    A fault that passes must not change what is shipped: what failed might have been the choice, and so might what was
+    measured on a machine that was too busy. A variant that can never be made, as one that is unsupported here, is known
+    well enough: it can be none.
     """
-    failed = {
-        row.variant: row.measurement.reason or "no reason was recorded"
-        for row in comparison.rows
-        if row.device == device and row.measurement.status == "error"
-    }
-    told = [f"{variant}: {reason}" for variant, reason in failed.items()] + list(comparison.failures)
+    rows = [row for row in comparison.rows if row.device == device]
+    told = [f"{row.variant}: {why}" for row in rows if (why := _unknown(row, rows, budget))]
+    told += comparison.failures
     if not told:
         return None
     more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
     return f"not every variant is known here; {told[0]}{more}"
+
+
+def _unknown(row: Row, device: Sequence[Row], budget: Budget) -> str | None:
+    """Why a row may be another one once it is measured again; null where it is known, were it that it cannot run.
+
+    Args:
+        row: the variant on the device.
+        device: all rows of that device.
+        budget: of its figures of energy it says whether they count.
+    """
+    m = row.measurement
+    if m.unknown:
+        return m.reason or "no reason was recorded"
+    return m.missed if m.missed and any(_untold(row, device, FIGURES[name]) for name in _needed(budget)) else None
+
+
+def _untold(row: Row, device: Sequence[Row], figure: Figure) -> bool:
+    """Whether what a row costs is not known, or only as it is alone, though others are told in turns."""
+    own, known = figure.of(row), cost(row, device, figure)
+    return known is None or (known.unpaired and own is not None and not own.unpaired)
+
+
+def _needed(budget: Budget) -> set[str]:
+    """The figures that a choice goes by."""
+    return {budget.minimize, *budget.limits}
 
 
 def drop_bound(row: Row) -> float | None:

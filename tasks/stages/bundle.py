@@ -1,6 +1,7 @@
 """Stage `bundle`: pack a device's champion, or say why there is none."""
 
 from tasks import files, paths, records
+from tasks.bench import shots
 from tasks.errors import DataError, UnsupportedError
 from tasks.packages import located
 from tasks.params import Decoder, Params
@@ -15,13 +16,14 @@ def bundle(params: Params, device: str) -> None:
 
     Raises:
         DataError: the report, the champion's artifact or the data is missing, the artifact is not the one that was
-            measured, or a pair of the device failed: what was shipped before stays.
+            measured, or a pair of the device failed or was measured on a machine that was too busy: what was shipped
+            before stays.
         DeviceError: the champion crashes on the examples: likewise.
     """
     comparison = records.read(Comparison, paths.REPORT / "comparison.json")
-    if unknown := champion.undecided(comparison, device):
-        raise DataError(f"{device}: {unknown}; {paths.bundle(device)} stays as it was: `tercet run` tries again")
     budget = params.bundle.budget(device)
+    if unknown := champion.undecided(comparison, device, budget):
+        raise DataError(f"{device}: {unknown}; {paths.bundle(device)} stays as it was: `{shots.AGAIN}` tries again")
     checkpoint = located(params.model.source) if isinstance(params.model, Decoder) else None
     with files.replaced_folder(paths.bundle(device)) as folder:
         try:

@@ -20,6 +20,7 @@ import yaml
 from flows import cli
 from flows.start import prefect_server
 from flows.start.prefect_server import Server
+from tests.busy import SHOTS, counted
 from tests.installed import Installed, built, installed
 from tests.terminals import Terminal
 
@@ -110,7 +111,10 @@ def outcomes(said: str) -> dict[str, set[str]]:
 
 
 def copied(folder: Path) -> Clone:
-    """A fresh copy of the project in a folder: what git has and what it would add, on the preset `smoke`."""
+    """A fresh copy of the project in a folder: what git has and what it would add, on the preset `smoke`.
+
+    A machine that is busy spoils no measurement there, see `busy.counted`.
+    """
     root, temporary = folder / "tercet", folder / "tmp"
     temporary.mkdir()
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
@@ -119,6 +123,7 @@ def copied(folder: Path) -> Clone:
         if (ROOT / name).is_file() and name != "dvc.lock":  # of runs in the working copy itself
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
+    counted(root)
     shutil.copy2(root / "infra" / "presets" / "smoke.yaml", root / "params.yaml")
     who = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "--message", "all"]):
@@ -203,6 +208,14 @@ def tercet_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _installed(tercet_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """An environment with Tercet alone."""
     return installed(tmp_path_factory.mktemp("installed") / "env", tercet_wheel)
+
+
+@pytest.fixture
+def unspoilt(installed: Installed) -> Iterator[None]:
+    """There a machine that is busy spoils no measurement, as long as the test runs."""
+    text = counted(installed.site)
+    yield
+    (installed.site / SHOTS).write_text(text)
 
 
 @pytest.fixture

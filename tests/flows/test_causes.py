@@ -77,8 +77,16 @@ def flow(project, monkeypatch):
     return run
 
 
+@pytest.fixture
+def fit(monkeypatch):
+    """Every pair is known to the report, which of stages that do nothing is not so."""
+    monkeypatch.setattr(pipeline, "unfit", lambda *_: None)
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_first_cause_is_told_first_and_consequences_are_counted(stage, flow):
+def test_the_first_cause_is_told_first_and_consequences_are_counted(stage, flow, request):
+    if stage == "bundle":  # which alone begins where all else has run
+        request.getfixturevalue("fit")
     words = (stage, *KEYS.get(stage, []))
     said, called = flow({words: DataError(CAUSE)})
     label = "prune pruned50" if stage == "compress" else " ".join(words).replace("int8 host", "int8 @ host")
@@ -92,7 +100,7 @@ def test_the_first_cause_is_told_first_and_consequences_are_counted(stage, flow)
     assert failures.find(*words).reason == CAUSE
 
 
-def test_a_stage_that_succeeds_has_no_reason_any_more(flow):
+def test_a_stage_that_succeeds_has_no_reason_any_more(flow, fit):
     for words in (("sources", "data"), ("quantize", "int8")):
         failures.Failure(stage=words[0], keys=words[1:], reason=CAUSE).save(paths.failure(*words))
     said, called = flow({})
@@ -106,7 +114,7 @@ def test_a_stage_that_succeeds_has_no_reason_any_more(flow):
     ("errors", "variants", "asked"),
     [({}, None, True), ({("report",): DataError(CAUSE)}, None, False), ({}, ["int8"], False)],
 )
-def test_dvc_is_asked_behind_a_run_that_has_left_nothing_to_do(flow, errors, variants, asked):
+def test_dvc_is_asked_behind_a_run_that_has_left_nothing_to_do(flow, fit, errors, variants, asked):
     flow(errors, variants)
     assert flow.bridge.settled == asked
 
@@ -150,8 +158,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_can_never_be_made_fails_the_first_run_and_is_told_by_all(change, flow, monkeypatch, caplog):
-    monkeypatch.setattr(pipeline, "unfit", lambda device: None)
+def test_what_can_never_be_made_fails_the_first_run_and_is_told_by_all(change, flow, fit, caplog):
     apply, ends_well = CHANGES[change]
     said, _ = flow(REFUSED)
     assert said[0] == "quantize int8: SOFTMAX stayed float32"
@@ -171,12 +178,20 @@ def test_what_can_never_be_made_fails_the_first_run_and_is_told_by_all(change, f
 
 
 def test_a_bundle_that_is_held_back_fails_every_run(flow, monkeypatch):
-    monkeypatch.setattr(pipeline, "unfit", lambda device: "a pair of it failed")
+    monkeypatch.setattr(pipeline, "unfit", lambda *_: "a pair of it failed")
     assert [bool(flow(REFUSED)[0]) for _ in range(2)] == [True, True]
 
 
-def test_what_could_be_made_in_between_is_news_when_it_cannot_any_more(flow, monkeypatch):
-    monkeypatch.setattr(pipeline, "unfit", lambda device: None)
+def test_a_bundle_that_is_held_back_though_all_has_run_is_not_begun_and_fails_every_run(flow, monkeypatch):
+    monkeypatch.setattr(pipeline, "unfit", lambda *_: "the machine was too busy")
+    for _ in range(2):
+        said, called = flow({})
+        assert said[0] == "bundle host-cpu: the machine was too busy; out/bundles/host-cpu stays as it was"
+        assert re.match(r"1 of \d+ stages failed$", said[1])
+        assert ("bundle", "host-cpu") not in called  # which alone would take the old one away
+
+
+def test_what_could_be_made_in_between_is_news_when_it_cannot_any_more(flow, fit):
     assert flow(REFUSED)[0]
     assert flow({})[0] == []
     assert flow(REFUSED)[0]

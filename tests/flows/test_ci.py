@@ -65,7 +65,7 @@ def git(folder, *words):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_commands_of_the_workflow_run_for_a_pull_request(installed, tercet_wheel, tmp_path):
+def test_the_commands_of_the_workflow_run_for_a_pull_request(installed, unspoilt, tercet_wheel, tmp_path):
     """As GitHub runs them, by bash in their order; what they install is there already, and is looked at."""
     project, runner = tmp_path / "project", tmp_path / "runner"
     installed.run(tmp_path, "tercet", "init", "project", "--from", "smoke", "--ci")

@@ -231,6 +231,21 @@ def test_a_pair_that_fails_stops_no_other_and_is_made_up_for(clone, outcomes, tm
     assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
+def test_a_busy_hour_changes_nothing_that_is_shipped(clone, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("from tasks.bench import shots\n\nshots.STARVED = 99.0\n")
+    shipped, busy = clone.hashes("out/bundles"), {"PYTHONPATH": f"{clone.root}:{tmp_path}"}
+    hour = [("tercet", "run", "--remeasure", "int8@host-cpu"), ("tercet", "run")]  # what is invalid is up to date
+    for said in (clone.run(*words, code=1, env=busy) for words in hour):
+        cause, count = said.splitlines()[-2:]
+        assert cause.startswith("tercet: bundle host-cpu: not every variant is known here; int8: ")
+        assert "the machine is too busy" in cause
+        assert cause.endswith("; out/bundles/host-cpu stays as it was")
+        assert re.fullmatch(r"tercet: 1 of [0-9]+ stages failed", count)
+        assert clone.hashes("out/bundles") == shipped
+    clone.run("tercet", "run", "--remeasure", "invalid")
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
+
+
 def test_data_that_are_broken_end_a_run_in_a_line_and_nothing_is_lost(clone):
     before = clone.hashes("out/data")
     (clone.root / "data").mkdir(exist_ok=True)

@@ -24,6 +24,7 @@ from tasks.examples.dataset import LABEL
 from tasks.members import METHODS, SOURCES
 from tasks.records.metrics import METRICS
 from tasks.registry import named
+from tests.busy import counted
 from tests.installed import built, installed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,7 +124,7 @@ def tones(folder, each=60):
 def test_a_plug_in_is_installed_and_its_members_measured(tercet_wheel, tmp_path, monkeypatch, sounds):
     package = shutil.copytree(EXAMPLE, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
     env = installed(tmp_path / "env", tercet_wheel, built(package, tmp_path / "wheel"))
-    _crowded(env)
+    counted(env.site)
     env.run(tmp_path, "tercet", "init", "project")
     project = tmp_path / "project"
     shutil.copytree(EXAMPLE / "project", project, dirs_exist_ok=True)
@@ -157,14 +158,6 @@ def test_a_plug_in_is_installed_and_its_members_measured(tercet_wheel, tmp_path,
             file.write("\n\nMORE = 1\n")
         assert ran(env.run(project, "tercet", "run")) == {"code"} | stages, module
     assert "everything is up to date" in env.run(project, "tercet", "run")
-
-
-def _crowded(env):
-    """Beside other tests a window that had hardly any processor shall count all the same."""
-    shots = env.site / "tasks/bench/shots.py"
-    text = shots.read_text()
-    shots.write_text(re.sub(r"(?m)^STARVED = .*$", "STARVED = 0.0", text))
-    assert shots.read_text() != text
 
 
 def all_powers(path):

@@ -147,7 +147,7 @@ NOTHING = "everything is up to date: no stage to run"
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_a_project_runs_moves_and_is_cloned(installed, mine, tmp_path):
+def test_a_project_runs_moves_and_is_cloned(installed, unspoilt, mine, tmp_path):
     installed.run(tmp_path, "tercet", "init", "mine", "--from", "smoke")
     assert {"train", "report"} <= ran(installed.run(mine, "tercet", "run"))
     assert "Running stage" not in installed.run(mine, "dvc", "repro")

@@ -115,7 +115,7 @@ def test_what_is_in_use_is_measured_again_and_nothing_is_made_anew(team, done):
     assert team.clone.hashes("out") == before
     told = json.loads((team.clone.root / ".tercet" / "remeasured.json").read_text())
     manifest = json.loads((team.clone.root / "out" / "bundles" / "host-cpu" / "manifest.json").read_text())
-    shipped = manifest["variant"] is not None  # nothing, if it was too busy
+    shipped = manifest["variant"] is not None
     assert {found["device"] for found in told["findings"]} == ({"host-cpu"} if shipped else set())
     silent = [found for found in told["findings"] if found["figure"] is None]
     assert all("too busy" in found["reason"] for found in silent), silent  # what no code of ours can help

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks import paths
-from tasks.bench import devices, meter_csv, meters
+from tasks.bench import devices, meter_csv, meters, shots
 from tasks.bench.kinds import litert
 from tasks.bench.request import Request
 from tasks.records import Measurement
@@ -57,7 +57,9 @@ def test_a_clock_that_jumps_makes_the_measurement_invalid_and_loses_nothing(
     machine.clock_jump_s = jump_s
     found = measured(pair)
     assert found.status == "invalid"
-    assert found.reason == f"float32: the clock jumped by {jump_s:+.3g} s in a window of 0.01 s"
+    told = f"float32: the clock jumped by {jump_s:+.3g} s in a window of 0.01 s"
+    assert found.reason == f"{told}; `tercet run --remeasure invalid` measures again"
+    assert found.passing, "that says nothing of the variant"
     assert len(found.windows) == 4
     assert found.latency is not None
 
@@ -73,6 +75,22 @@ def test_a_run_of_which_the_clock_takes_more_than_a_tenth_is_no_measurement(
     if status == "invalid":
         said = "40000 ns per inference, of which the clock itself takes 4001: too few to tell"
         assert found.reason == f"int8: {said}"
+        machine.clock_jump_s = 9.0
+        found = measured(pair)
+        assert (found.reason, found.passing) == (f"int8: {said}", False), "it is as quick on any day"
+
+
+def test_a_window_that_had_hardly_any_processor_may_be_another_one_next_time(
+    pair: Pair, machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shots, "STARVED", 0.25)
+    machine.cpu_share = 0.1
+    found = measured(pair)
+    assert (found.status, found.passing, found.unknown) == ("invalid", True, True)
+    assert "the machine is too busy: once it is quiet, `tercet run --remeasure invalid` measures again" in found.reason
+    machine.cpu_share = 1.0
+    found = measured(pair)
+    assert (found.status, found.passing, found.unknown) == ("ok", False, False)
 
 
 def test_a_clock_that_is_slewed_is_none_that_jumps(pair: Pair, machine: Any) -> None:

@@ -87,6 +87,19 @@ def test_a_meter_that_saw_too_little_gives_a_reason(
     assert energy.mj is None
     assert energy.reason is not None
     assert energy.reason.startswith(f"invalid: {reason}")
+    assert energy.passing == ("hz" not in written), "a sample that was missed may be there next time"
+
+
+def test_what_the_meter_missed_of_the_reference_leaves_no_ratio_and_says_so(meter: Path, response: Window) -> None:
+    write(meter)
+    seen = [Metered(each) for each in meter_csv.filled([response] * 6)]
+    write(meter, skip=(5, 7.0))
+    missed = [Metered(each) for each in meter_csv.filled([response])]
+    whole, torn = meters.counted(seen, seen), meters.counted(seen, [*seen[1:], *missed])
+    assert (whole.ratio is not None, whole.passing, whole.reason) == (True, False, None)
+    assert (torn.ratio, torn.passing, torn.mj) == (None, True, whole.mj)
+    said = "the meter has no sample from 3.00 to 5.00 s of a window of 10.00 s"
+    assert torn.reason == f"no ratio: beside the reference {said}"
 
 
 def test_a_meter_that_is_not_there_spoils_no_latency(meter: Path, response: Window) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,15 +260,16 @@ def test_without_a_champion_the_manifest_says_why(ready: Path, params: Params) -
     assert "energy_mj" in manifest["reason"]
 
 
-def test_a_pair_that_failed_leaves_what_was_shipped_and_its_alias(
-    ready: Path, params: Params, make_row: Callable[..., Row]
+@pytest.mark.parametrize("fault", [{"status": "error"}, {"status": "invalid", "passing": True}])
+def test_a_pair_that_is_not_known_leaves_what_was_shipped_and_its_alias(
+    ready: Path, params: Params, make_row: Callable[..., Row], fault: dict[str, Any]
 ) -> None:
     for device in params.benchmark.devices:
         stage.bundle(params, device)
     before = {path: path.read_bytes() for path in paths.BUNDLES.rglob("*") if path.is_file()}
     aliases = [entry for entry in contents.collect(params) if isinstance(entry, entries.Alias)]
     comparison = read(Comparison, paths.REPORT / "comparison.json")
-    away = make_row("late", latency_ms=None, status="error", reason="the board does not answer")
+    away = make_row("late", latency_ms=None, reason="the board does not answer", **fault)
     comparison.model_copy(update={"rows": (*comparison.rows, away)}).save(paths.REPORT / "comparison.json")
     with pytest.raises(DataError, match="late: the board does not answer; out/bundles/host-cpu stays as it was"):
         stage.bundle(params, "host-cpu")

@@ -208,10 +208,43 @@ def test_a_limit_that_the_examples_cannot_show_is_kept_by_the_point_and_doubted(
 def test_a_pair_that_failed_or_a_variant_that_was_not_made_leaves_its_devices_undecided(make_row: MakeRow) -> None:
     away = make_row("int8", status="error", reason="the board does not answer", latency_ms=None)
     whole = compare(make_row("float32"), away, make_row("float32", "another"))
-    assert undecided(whole, "another") is None
-    assert undecided(whole, "host-cpu") == "not every variant is known here; int8: the board does not answer"
+    assert undecided(whole, "another", Budget()) is None
+    assert undecided(whole, "host-cpu", Budget()) == "not every variant is known here; int8: the board does not answer"
     unmade = compare(make_row("float32"), make_row("int8")).model_copy(update={"failures": ("fp16: refused", "x: y")})
-    assert undecided(unmade, "host-cpu") == "not every variant is known here; fp16: refused (and 1 more)"
+    assert undecided(unmade, "host-cpu", Budget()) == "not every variant is known here; fp16: refused (and 1 more)"
+
+
+@pytest.mark.parametrize(
+    ("status", "passing", "known"),
+    [("invalid", True, False), ("invalid", False, True), ("unsupported", False, True), ("ok", False, True)],
+)
+def test_what_a_busy_machine_has_spoilt_leaves_its_device_undecided_and_what_lasts_does_not(
+    make_row: MakeRow, status: str, passing: bool, known: bool
+) -> None:
+    other = make_row("int8", status=status, passing=passing, reason=None if status == "ok" else "the clock jumped")
+    found = undecided(compare(make_row("float32"), other), "host-cpu", Budget())
+    assert found == (None if known else "not every variant is known here; int8: the clock jumped")
+
+
+def test_what_a_meter_missed_leaves_a_device_undecided_whose_budget_asks_for_energy(make_row: MakeRow) -> None:
+    turns = Ratio(value=0.5, low=0.4, high=0.6, pairs=6)
+
+    def metered(variant: str, mj: float | None, ratio: Ratio | None, missed: str | None = None) -> Row:
+        energy = Energy(kind="meter_external", mj=mj, ratio=ratio, reason=missed, passing=missed is not None)
+        return make_row(variant, energy=energy, reference="float32", ratio=turns)
+
+    alone = make_row("float32", energy=Energy(kind="meter_external", mj=2.0))
+    whole, own, beside = (
+        metered("fp16", 1.0, turns),
+        metered("int8", None, None, "a gap"),
+        metered("int8", 1, None, "b"),
+    )
+    for budget in (Budget(max_energy_mj=9.0), Budget(minimize="energy_mj")):
+        for torn, said in ((own, "a gap"), (beside, "b")):  # missed of its own windows, and of the reference's
+            found = undecided(compare(alone, whole, torn), "host-cpu", budget)
+            assert found == f"not every variant is known here; int8: {said}"
+        assert undecided(compare(alone, whole, metered("int8", 1, turns)), "host-cpu", budget) is None
+    assert undecided(compare(alone, own, beside), "host-cpu", Budget()) is None, "the latencies are known"
 
 
 def test_what_did_not_run_or_lacks_a_figure_is_no_candidate(make_row: MakeRow) -> None:

@@ -154,9 +154,10 @@ class State:
             if each.of == QUALITY and each.device is not None and each.key not in qualities:
                 protocol, device = workshop.protocol, each.device
                 result = pair.measure(reference, reference, device, protocol, ("validation",), metric, track.settle)
-                ran = result.measurement.status == "ok"  # where it cannot run there, it counts as it runs here
-                qualities[each.key] = (
-                    device_quality(reference, result.measurement, metric) if ran else qualities[QUALITY]
+                measured = result.measurement
+                ran = measured.status == "ok" or measured.unknown  # a busy machine spoils times, no answers
+                qualities[each.key] = (  # where it cannot run there, it counts as it runs here
+                    device_quality(reference, measured, metric) if ran else qualities[QUALITY]
                 )
         files.write_json(path, qualities)
         return qualities

@@ -42,7 +42,7 @@ from tasks.ship import speed
 
 Lane = Callable[[str], AbstractContextManager[Any]]
 QUICK = Protocol(mode="quick")
-TRIES = 4  # of a measurement of this machine that another process has spoilt
+TRIES = 4  # of a measurement that another process has spoilt
 LEVELS = Lock()  # of the study: trials run beside each other
 log = logging.getLogger(__name__)
 
@@ -220,20 +220,20 @@ def _measure(workshop: Workshop, made: Made, device: str, folder: Path, progress
 
     Raises:
         UnsupportedError: the variant does not run there as it should, or a figure that is asked for is not told.
-        DeviceError: this machine was too busy to be measured, time after time.
+        DeviceError: the device was too busy to be measured, time after time, or its meter missed a figure.
     """
     here, metric = devices.here(device), workshop.params.metric
-    for _ in range(TRIES if here else 1):
+    for _ in range(TRIES):
         # nothing of this process trains while the machine is measured; others are kept off by the machine's lock
         with progress.timed("benchmark"), workshop.lane("compress" if here else "benchmark"):
             reference, protocol = workshop.reference, workshop.protocol
             result = pair.measure(made, reference, device, protocol, ("validation",), metric, track.settle)
         measured = result.measurement
-        if measured.status != "invalid":
+        if not measured.unknown:
             break
     measured.save(folder / f"{device}.json")
     if measured.status != "ok":
-        kind = DeviceError if here and measured.status == "invalid" else UnsupportedError
+        kind = DeviceError if measured.unknown else UnsupportedError
         raise kind(f"{device}: {measured.status}: {measured.reason}")
     row, prices = _row(made, measured, progress.figures[QUALITY]), workshop.params.benchmark.prices
     row = row.model_copy(update={"rates": prices and prices.rates(device)})
@@ -250,7 +250,8 @@ def _measure(workshop: Workshop, made: Made, device: str, folder: Path, progress
             "emulated" if measured.stand_in else "measured",
         )
     if missing := [name for name in sorted(wanted) if f"{name}@{device}" not in progress.figures]:
-        raise UnsupportedError(f"{device} does not tell {', '.join(missing)}")
+        told = f"{device} does not tell {', '.join(missing)}"
+        raise DeviceError(f"{told}: {measured.missed}") if measured.missed else UnsupportedError(told)
 
 
 def _row(made: Made, measured: Measurement, validation: float) -> Row:

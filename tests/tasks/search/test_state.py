@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from tasks import closure, params, paths
+from tasks.bench.request import Result
 from tasks.files import sha256
-from tasks.records import ArtifactCard, ModelCard, Tensor, read
+from tasks.records import ArtifactCard, Measurement, ModelCard, Tensor, read
 from tasks.search import bits
 from tasks.search import state as module
 from tasks.search.records import Found, Trial
@@ -233,6 +234,29 @@ def test_the_best_is_told_with_its_distance_from_each_goal(begun):
     assert drop["goal"] == "quality at most 0.05 below fp32 (0.9000)"
     assert drop["beyond"] == pytest.approx(max(0, 0.9 - best.figures["quality"]))
     assert found["within_goals"] == (goal["share"] == drop["share"] == 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"status": "ok"}, 0.9),
+        ({"status": "invalid", "passing": True}, 0.9),  # its times are none, its answers are what they are on any day
+        ({"status": "invalid"}, 0.95),
+        ({"status": "unsupported"}, 0.95),
+    ],
+)
+def test_the_reference_is_judged_by_its_answers_on_a_device_however_busy_that_was(begun, monkeypatch, told, expected):
+    def measure(made, _reference, device, protocol, *_rest):
+        fields = {"variant": "fp32", "device": device, "device_kind": "ssh", "mode": protocol.mode, "reason": "why"}
+        return Result(Measurement(**fields, artifact_sha256=made.card.sha256, **told))
+
+    monkeypatch.setattr(module.pair, "measure", measure)
+    monkeypatch.setattr(module, "device_quality", lambda *_: 0.9)
+    asked = params.load().search.model_validate(
+        {"objectives": [{"of": "quality", "device": "raspberry-pi-5"}, {"of": "gzip_bytes"}]}
+    )
+    opened = begun("raspberry-pi-5", objectives=asked.objectives, goals=())
+    assert opened.aims.quality == {"quality": 0.95, "quality@raspberry-pi-5": expected}
 
 
 def test_bits_are_looked_into_once_and_become_choices(begun, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -280,13 +281,17 @@ def test_latencies_of_a_study_are_ratios_to_what_its_reference_cost_at_first(wor
     assert latency(2, "fp32") == pytest.approx(0.04)
 
 
-def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_of_the_variant(workshop, monkeypatch):
+@pytest.mark.parametrize("device", ["host-cpu", "raspberry-pi-5"])
+def test_a_measurement_that_its_machine_spoils_is_tried_again_and_says_nothing_of_the_variant(
+    workshop, monkeypatch, device
+):
+    workshop = replace(workshop, devices=(device,))
     whole, spoilt = workshop.lane.measure, []
 
     def busy(times, *request):
         result = whole(*request)
         spoilt.append(len(spoilt) < times)
-        fields = {"status": "invalid", "reason": "the machine is too busy"} if spoilt[-1] else {}
+        fields = {"status": "invalid", "passing": True, "reason": "the machine is too busy"} if spoilt[-1] else {}
         return Result(result.measurement.model_copy(update=fields))
 
     plan = plan_of(workshop, chain="baseline")
@@ -296,8 +301,28 @@ def test_a_measurement_that_the_machine_spoils_is_tried_again_and_says_nothing_o
     del spoilt[:]
     monkeypatch.setattr(pair, "measure", partial(busy, 99))
     done = trial.carry_out(workshop, 1, plan, None)
-    assert (done.status, done.reason) == ("failed", "host-cpu: invalid: the machine is too busy")
+    assert (done.status, done.reason) == ("failed", f"{device}: invalid: the machine is too busy")
     assert len(spoilt) == trial.TRIES
+
+
+@pytest.mark.parametrize("device", ["host-cpu", "ethos-u55-128"])
+def test_what_is_no_result_for_good_is_measured_once_and_refused(workshop, monkeypatch, device):
+    whole, said = workshop.lane.measure, {"status": "invalid", "reason": "the answers are no numbers"}
+    monkeypatch.setattr(pair, "measure", lambda *request: Result(whole(*request).measurement.model_copy(update=said)))
+    done = trial.carry_out(replace(workshop, devices=(device,)), 0, plan_of(workshop, chain="baseline"), None)
+    assert (done.status, done.reason) == ("refused", f"{device}: invalid: the answers are no numbers")
+    assert len(workshop.lane.measured) == 1
+
+
+@pytest.mark.parametrize(("missed", "status"), [(True, "failed"), (False, "refused")])
+def test_an_energy_that_a_meter_missed_says_nothing_of_the_variant(workshop, monkeypatch, missed, status):
+    asked = {**SEARCH, "objectives": [*SEARCH["objectives"][:2], {"of": "energy_mj", "device": "host-cpu"}]}
+    search, whole = workshop.search.model_validate(asked), workshop.lane.measure
+    energy = Energy(kind="meter_external", reason="a gap", passing=missed)
+    monkeypatch.setattr(pair, "measure", lambda *request: Result(changed(whole(*request).measurement, energy=energy)))
+    done = trial.carry_out(replace(workshop, search=search), 0, plan_of(workshop, chain="baseline"), None)
+    told = "host-cpu does not tell energy_mj"
+    assert (done.status, done.reason) == (status, f"{told}: a gap" if missed else told)
 
 
 @pytest.mark.slow

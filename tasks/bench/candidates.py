@@ -20,7 +20,7 @@ from tasks.formats import tflite
 from tasks.published import beside
 from tasks.published.runtimes import RUNTIMES
 from tasks.published.table import Row
-from tasks.records import Energy, Judged, Measurement, Runnable, estimates, read
+from tasks.records import Energy, Judged, Measurement, Runnable, estimates, notation, read
 
 Origin = Literal["measured", "published", "estimated"]
 Keeps = Literal["yes", "perhaps", "no"]
@@ -130,19 +130,33 @@ def _scheme(path: Path) -> str:
 
 
 def _known(artifact: Artifact, device: Device, budget: Budget) -> Candidate:
-    record = paths.benchmark(artifact.card.variant, device.name)
-    if record.is_file() and (m := read(Measurement, record)).artifact_sha256 == artifact.card.sha256 and m.windows:
+    m = _record(artifact, device)
+    if m and m.status == "invalid":  # what others saw of its network, or foretell, is no better than that
+        raise UnsupportedError(f"measured, and no result: {m.reason}")
+    if m and m.status == "ok" and m.windows:
         return _measured(m, budget)
     if artifact.card.scenario != "single":
         raise UnsupportedError("what writes texts is measured: `tercet run`")
     row = _published(artifact, device, device.board) if device.board else None
-    return _by_others(device, row, budget) if row else _foretold(artifact, device, budget)
+    if row:
+        return _by_others(device, row, budget)
+    if m and m.reason and KINDS.load(device.kind).foretells is None:
+        raise UnsupportedError(m.reason)
+    return _foretold(artifact, device, budget)
+
+
+def _record(artifact: Artifact, device: Device) -> Measurement | None:
+    """The project's own of this very file on a device; null where it has none."""
+    path = paths.benchmark(artifact.card.variant, device.name)
+    found = read(Measurement, path) if path.is_file() else None
+    return found if found and found.artifact_sha256 == artifact.card.sha256 else None
 
 
 def _measured(m: Measurement, budget: Budget) -> Candidate:
     assert m.latency is not None  # as of all that ran in windows
     spent = _spent(m.energy)
-    return _candidate(budget, m.device, "measured", Span.exact(m.latency.ms_p50), spent, f"{m.mode} mode, here")
+    said = f"{m.mode} mode, here" + (f"; mJ: {notation.ENERGY_KINDS[m.energy.kind]}" if spent else "")
+    return _candidate(budget, m.device, "measured", Span.exact(m.latency.ms_p50), spent, said)
 
 
 def _by_others(device: Device, row: Row, budget: Budget) -> Candidate:

@@ -22,6 +22,7 @@ from tasks.published.runtimes import RUNTIMES
 from tasks.published.table import Row
 from tasks.records import Energy, Judged, Latency, Measurement, Window, inference
 from tests.networks import written
+from tests.phases import changed
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = ("resnet8", "dscnn", "mobilenet_v1-0.25-96", "autoencoder")
@@ -198,9 +199,30 @@ def test_a_record_of_the_project_comes_before_all(
     record.save(paths.benchmark("dscnn", "stm32u385"))
     (found,), _ = candidates.find(tiny["dscnn"], Budget(), ["stm32u385"])
     assert (found.origin, found.latency.value, found.said) == ("measured", 3.0, "full mode, here")
+    drawn = Energy(kind="estimate_cpu_time", mj=2.0, low_mj=1.0, high_mj=4.0)
+    changed(record, energy=drawn).save(paths.benchmark("dscnn", "stm32u385"))
+    (found,), _ = candidates.find(tiny["dscnn"], Budget(energy_mj=3.0), ["stm32u385"])
+    assert (found.said, found.keeps) == ("full mode, here; mJ: estimate from CPU time", "perhaps")
     record.model_copy(update={"artifact_sha256": "another"}).save(paths.benchmark("dscnn", "stm32u385"))
     (found,), _ = candidates.find(tiny["dscnn"], Budget(), ["stm32u385"])
     assert found.origin == "published"
+    torn = {"status": "invalid", "reason": "the machine is too busy"}
+    record.model_copy(update=torn).save(paths.benchmark("dscnn", "stm32u385"))
+    found, left = candidates.find(tiny["dscnn"], Budget(), ["stm32u385"])
+    assert (found, left) == ([], {"stm32u385": "measured, and no result: the machine is too busy"})
+
+
+def test_what_has_been_refused_here_is_not_told_to_be_measured(
+    tiny: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = {"status": "unsupported", "mode": "quick", "artifact_sha256": tiny["dscnn"].card.sha256, "reason": "no GELU"}
+    for device, kind in (("host-cpu", "litert"), ("stm32u385", "mcu-tflm")):
+        record = Measurement(variant="dscnn", device=device, device_kind=kind, **told)
+        record.save(paths.benchmark("dscnn", device))
+    found, left = candidates.find(tiny["dscnn"], Budget(), ["host-cpu", "stm32u385"])
+    assert left == {"host-cpu": "no GELU"}
+    assert [(each.device, each.origin) for each in found] == [("stm32u385", "published")], "by another runtime"
 
 
 def test_the_error_stands_beside_an_estimate_and_whose_figure_it_is_beside_a_published_one(

@@ -16,8 +16,8 @@ from tasks.bench import devices
 from tasks.bench.kinds import KINDS
 from tasks.bench.pair import measure
 from tasks.bench.request import made_in
-from tasks.errors import TercetError
-from tasks.gate.again import changes
+from tasks.errors import DataError, TercetError
+from tasks.gate.again import changes, moved, unlike
 from tasks.gate.decide import Change, judge
 from tasks.params import Params
 from tasks.records import Measurement
@@ -34,7 +34,8 @@ def remeasure() -> None:
     """Measure what is shipped to each device there again, and hold it against its record; the records stay.
 
     What was found is an artifact of the run and `.tercet/remeasured.json`. A device that cannot be reached is told as
-    undecided, and the others are measured.
+    undecided, and the others are measured; so is one whose bundle, record and artifact are not of one file, or whose
+    machine has changed.
 
     Raises:
         TercetError: a figure got worse by more than `gate.max_growth` allows, so that whoever is told of failed runs
@@ -59,17 +60,19 @@ def _device(settings: Params, device: str) -> Iterator[Finding]:
     manifest = paths.bundle(device) / "manifest.json"
     if not manifest.exists() or not KINDS.load(devices.load(device).kind).measures:
         return
-    variant = records.read(Manifest, manifest).variant
-    if variant is None:
+    shipped = records.read(Manifest, manifest)
+    if (variant := shipped.variant) is None:
         return
     try:
-        then = records.read(Measurement, paths.benchmark(variant, device))
+        then, made = records.read(Measurement, paths.benchmark(variant, device)), made_in(paths.artifact(variant))
+        if other := unlike(then, shipped.artifact_sha256, made.card.sha256, settings.benchmark.protocol.mode):
+            raise DataError(other)
         now = again.with_options(task_run_name=f"measure {variant} @ {device}")(settings, variant, device)
     except TercetError as error:
         yield Finding(variant=variant, device=device, outcome="undecided", reason=str(error))
         return
-    if now.status != "ok":
-        yield Finding(variant=variant, device=device, outcome="undecided", reason=now.reason or now.status)
+    if why := moved(now, then) if now.status == "ok" else now.reason or now.status:
+        yield Finding(variant=variant, device=device, outcome="undecided", reason=why)
         return
     found = changes(now, then, settings.gate.max_growth.limits)
     if not found:

@@ -47,11 +47,17 @@ def keep(key: str, device: str, level_ms: float, epoch_s: float) -> None:
 
 def key(request: Request, plan: Any, environment: Mapping[str, Any]) -> str:
     """What must be the same for two levels to be compared: reference, device, how long, and the machine as it is."""
-    lasting = {name: value for name, value in environment.items() if name not in PASSING}
     device = request.device.model_dump(mode="json", exclude={"description"})
     rounds = [request.protocol.new_tokens] if request.reference.card.scenario == "generate" else []
-    told = json.dumps([request.reference.card.sha256, device, repr(plan), lasting, *rounds], sort_keys=True)
+    told = json.dumps(
+        [request.reference.card.sha256, device, repr(plan), lasting(environment), *rounds], sort_keys=True
+    )
     return hashlib.sha256(told.encode()).hexdigest()
+
+
+def lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an environment is the same on another day, where nobody has changed the machine."""
+    return {name: value for name, value in environment.items() if name not in PASSING}
 
 
 def _file(device: str) -> Path:

@@ -7,17 +7,21 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import ModelError
+from tasks.errors import ConversionError, ModelError
+from tasks.examples import first
 from tasks.params import Training
 from tasks.quality import heads
+from tasks.quantize import litert
 from tasks.training import fit
 
 if TYPE_CHECKING:
     import tf_keras
 
-    from tasks.examples import Examples
+    from tasks.examples import Arrays, Examples
     from tasks.params import Quantize
     from tasks.records import ModelCard
+
+CALIBRATION = 8  # examples: ranges change no operator
 
 
 def apply(
@@ -26,16 +30,18 @@ def apply(
     """Insert fake quantization into `model` and train it for `params.aware_epochs`.
 
     TFMOT first folds what belongs together, as batch normalization into the convolution before it, and only then looks
-    for layers that it has no rule for. Models within the model,
-    layers that prepare images and embeddings, which stay as they are, are left to calibration.
+    for layers that it has no rule for. Models within the model, layers that prepare images and embeddings, which stay
+    as they are, are left to calibration. A model with transposed convolutions is converted once before it is trained.
 
     Returns:
         A model whose outputs are called as the given one's.
 
     Raises:
-        ModelError: the model has a layer that TFMOT cannot quantize; the message names it.
+        ModelError: the model has a layer that TFMOT cannot quantize, which the message names, or does not become
+            integers as TFMOT rounds it.
     """
     import tensorflow_model_optimization as tfmot
+    import tf_keras as keras
     from tf_keras.src.saving.serialization_lib import SafeModeScope  # which only `load_model` offers to the public
 
     if refused := [f"{layer.name} ({type(layer).__name__})" for layer in model.layers if not _is_known(layer)]:
@@ -46,6 +52,8 @@ def apply(
             aware = tfmot.quantization.keras.quantize_apply(_annotated(model), *_scheme(card))
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise _error(card, _reason(str(error))) from None
+    if transposed := [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2DTranspose)]:
+        _check_integers(aware, card, params.scheme, first(train, CALIBRATION), transposed)
     training = Training(
         epochs=params.aware_epochs,
         batch_size=params.batch_size,
@@ -58,6 +66,21 @@ def apply(
         aware = tfmot.experimental.combine.strip_clustering_cqat(aware)
     aware.output_names = list(model.output_names)  # TFMOT calls them after its wrappers
     return aware
+
+
+def _check_integers(
+    aware: "tf_keras.Model", card: "ModelCard", scheme: str, few: "Arrays", transposed: list[str]
+) -> None:
+    """Refuse now what the converter would refuse after the training.
+
+    It leaves floats between the input and a transposed convolution that reads it, but not with every activation and
+    not behind another layer: so it is tried.
+    """
+    try:
+        litert.convert(aware, scheme, few)
+    except ConversionError as error:
+        said = str(error).partition(", so ")[0]  # what comes then is of variants that may leave layers out
+        raise _error(card, f"with TFMOT's rounding {', '.join(transposed)} does not become integers ({said})") from None
 
 
 def _annotated(model: "tf_keras.Model") -> "tf_keras.Model":

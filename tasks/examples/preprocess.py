@@ -151,11 +151,24 @@ def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         raise ValueError(f"{kind} [n, {str(list(shape))[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
     if "change" in spec:
         raw = changes(spec["change"], raw)
-    if "missing" in spec:
-        known = np.where(np.isnan(raw), spec["missing"], raw)  # in doubles, which hold a date or a number of euros
-        ready: NDArray[Any] = ((known - spec["mean"]) / spec["scale"]).astype(np.float32)
-        return ready
-    return _standardised(spec, raw) if "mean" in spec else raw.astype(spec["dtype"])
+    if integers:
+        return _within(raw, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32)
+    with np.errstate(over="ignore"):  # it is told below
+        if "missing" in spec:
+            known = np.where(np.isnan(raw), spec["missing"], raw)  # in doubles, which hold a date or a number of euros
+            ready: NDArray[np.float32] = ((known - spec["mean"]) / spec["scale"]).astype(np.float32)
+        else:
+            ready = _standardised(spec, raw) if "mean" in spec else raw.astype(np.float32)
+    if not np.isfinite(ready).all():  # an integer program would take what is no number for one
+        raise ValueError("finite numbers within float32 expected; received others")
+    return ready
+
+
+def _within(raw: NDArray[Any], least: int, most: int) -> NDArray[Any]:
+    """The same integers, if all are: a type that is too narrow would make others of them."""
+    if raw.size and not least <= raw.min() <= raw.max() <= most:
+        raise ValueError(f"numbers from {least} to {most} expected; received {raw.min()} to {raw.max()}")
+    return raw
 
 
 def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
@@ -163,11 +176,9 @@ def _numbered(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.int32]:
         return _categories(spec, raw)
     if spec["kind"] == "tokens" and raw.dtype.kind in "UO":
         raw = texts.last(spec, raw)
+    if raw.dtype.kind in "iu":
+        _within(raw, 0, spec["vocabulary"] - 1)
     ready: NDArray[np.int32] = _array(spec | {"dtype": "int32"}, raw)
-    if ready.size and not 0 <= ready.min() <= ready.max() < spec["vocabulary"]:
-        raise ValueError(
-            f"numbers from 0 to {spec['vocabulary'] - 1} expected; received {ready.min()} to {ready.max()}"
-        )
     return ready
 
 

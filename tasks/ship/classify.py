@@ -41,6 +41,7 @@ COMPARED = {"file", "outputs", "bound", "step"}  # of its examples
 EXPECTED = "expected"  # the array of the outputs that are expected of them
 CHECK = "--check"
 IMAGES = (".jpg", ".jpeg", ".png")
+TEXTS = ("text", "tokens")
 TARGET = "label"  # what the model is for, of several targets
 EVEN = 0.5  # a label that is as likely there as not
 PACKAGE = "shipped"  # what the checked modules are imported under
@@ -146,12 +147,17 @@ def read(source: str, inputs: dict[str, Any], preprocess: Any) -> dict[str, Any]
         return {name: _decoded(source, spec)}
     if source.endswith(".npy"):  # mapped: a file that promises too much is refused
         return {name: _batch(np.load(source, mmap_mode="r", allow_pickle=False), spec)}
-    if spec["kind"] not in ("text", "tokens"):
+    if spec["kind"] not in TEXTS:
         raise UserError(f"{source}: this model reads {spec['kind']}s: give an .npy file")
-    lines = _lines(sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8"))
+    lines = _lines(_stdin() if source == "-" else Path(source).read_text(encoding="utf-8"))
     if not lines:
         raise UserError(f"{source}: no text in it; one text a line is expected")
     return {name: np.array(lines)}
+
+
+def _stdin() -> str:
+    """All of standard input, which Python would read as the machine's locale has it, and without a word."""
+    return io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8").read()
 
 
 def _lines(content: str) -> list[str]:
@@ -170,8 +176,9 @@ def _decoded(source: str, spec: dict[str, Any]) -> Any:
 
 
 def _batch(raw: Any, spec: dict[str, Any]) -> Any:
-    """One example alone as a batch of one."""
-    return raw[None] if raw.ndim == len(spec.get("shape", ())) else raw
+    """One example alone as a batch of one; a text is one without axes, whatever is made of it."""
+    axes = 0 if spec["kind"] in TEXTS and raw.dtype.kind == "U" else len(spec.get("shape", ()))
+    return raw[None] if raw.ndim == axes else raw
 
 
 def loaded(program: dict[str, Any], folder: str, package: str = PACKAGE) -> Any:
@@ -198,10 +205,14 @@ def judged(outputs: dict[str, Any], name: str, file: str) -> Any:
 
 def classify(source: str) -> Iterator[dict[str, Any]]:
     """The answer for each example of `source`."""
+    import numpy as np
+
     manifest, _ = opened()
     target, examples = ready(source)
     first = next(iter(examples.values()))
-    for example, output in zip(first, scores(manifest["program"], examples), strict=True):
+    for place, (example, output) in enumerate(zip(first, scores(manifest["program"], examples), strict=True)):
+        if not np.isfinite(output).all():
+            raise UserError(f"{source}: example {place}: the model answers with what is no finite number")
         yield answer(target, example, output)
 
 

@@ -102,3 +102,37 @@ def test_the_files_alone_give_the_same_on_a_device(tmp_path):
     command = [sys.executable, "-I", "-c", script, str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[[2, 3, 4, 1, 0]]"
+
+
+NUMBERS = {"kind": "array", "shape": [2], "dtype": "float32"}
+AGES = {"kind": "number", "shape": [2], "columns": ["a", "b"], "missing": [1.0, 2.0], "mean": [0, 0], "scale": [1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "raw"),
+    [
+        (NUMBERS, [[np.nan, 1.0]]),
+        (NUMBERS, [[np.inf, 1.0]]),
+        (NUMBERS, [[1e39, 1.0]]),
+        (NUMBERS | {"mean": [0, 0], "scale": [1, 1]}, [[np.nan, 1.0]]),
+        (AGES, [[np.inf, 1.0]]),
+        ({"kind": "series", "shape": [2, 1], "dtype": "float32", "change": "difference"}, [[[np.nan], [1.0]]]),
+    ],
+)
+def test_what_is_no_number_is_refused_as_in_training(spec, raw):
+    """An integer program would take it for 0, and answer."""
+    with pytest.raises(ValueError, match="finite numbers within float32 expected; received others"):
+        preprocess.apply(spec, np.array(raw))
+
+
+def test_a_number_that_is_missing_has_a_value():
+    assert preprocess.apply(AGES, np.array([[np.nan, np.nan], [3.0, 4.0]])).tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize("far", [2**32 + 3, -(2**32) + 3, 2**31, -(2**31) - 1])
+def test_an_integer_that_32_bits_do_not_hold_is_refused(far):
+    for spec in ({"kind": "id", "shape": [1], "vocabulary": 50}, {"kind": "array", "shape": [1], "dtype": "int32"}):
+        with pytest.raises(ValueError, match=f"numbers from .* expected; received {far} to {far}"):
+            preprocess.apply(spec, np.array([[far]]))
+    least = np.array([[-(2**31)], [2**31 - 1]])
+    assert preprocess.apply({"kind": "array", "shape": [1], "dtype": "int32"}, least).tolist() == least.tolist()

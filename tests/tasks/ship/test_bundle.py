@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,10 @@ def test_texts_come_from_a_file_or_from_standard_input(ready: Path, params: Para
     done = serve(bundle, "lines.txt")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "classify.py: lines.txt: UTF-8 expected; received the byte 0xe9\n"
+    command = [sys.executable, "-I", str(bundle / "classify.py"), "-"]
+    piped = subprocess.run(command, capture_output=True, timeout=60, input=b"a b c\ncaf\xe9\n", check=False)
+    assert (piped.returncode, piped.stdout) == (2, b"")
+    assert piped.stderr == b"classify.py: -: UTF-8 expected; received the byte 0xe9\n"
 
 
 def test_arrays_are_classified_as_the_images_that_they_are(

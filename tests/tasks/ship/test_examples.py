@@ -244,3 +244,26 @@ def test_whatever_a_table_holds_is_read_again_as_it_was(data: st.DataObject) -> 
         found = classify.read(str(path), inputs, preprocess)
     assert np.array_equal(found["n"], raw["n"], equal_nan=True)
     assert np.array_equal(found["c"], raw["c"])
+
+
+def test_texts_in_an_array_are_one_each_whatever_is_made_of_them(tmp_path: Path) -> None:
+    said = np.array(["abcde", "jjjjj", "bad"])
+    np.save(tmp_path / "texts.npy", said)
+    np.save(tmp_path / "text.npy", said[0])
+    for spec in ({"kind": "text"}, {"kind": "tokens", "shape": [5], "vocabulary": 256, "bytes": True}):
+        for name, expected in (("texts", said), ("text", said[:1])):
+            found = classify.read(str(tmp_path / f"{name}.npy"), {"t": spec}, preprocess)["t"]
+            assert found.tolist() == expected.tolist()
+    np.save(tmp_path / "tokens.npy", np.arange(5))
+    assert classify.read(str(tmp_path / "tokens.npy"), {"t": spec}, preprocess)["t"].tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_an_answer_that_is_no_number_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, given = {"kind": "class", "classes": ["a", "b"]}, {"x": np.zeros((2, 1))}
+    monkeypatch.setattr(classify, "opened", lambda: ({"program": {}}, {}))
+    monkeypatch.setattr(classify, "ready", lambda _: (target, given))
+    monkeypatch.setattr(classify, "scores", lambda *_: iter([np.array([0.1, 0.9]), np.array([np.nan, 0.1])]))
+    answers = classify.classify("x.npy")
+    assert next(answers)["label"] == "b"
+    with pytest.raises(classify.UserError, match="example 1: the model answers with what is no finite number"):
+        next(answers)

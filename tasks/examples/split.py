@@ -56,12 +56,20 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
         "test": test,
         "calibration": _at_most(train, params.calibration, rng),
     }
-    for name, examples in splits.items():
-        if not len(examples):
-            total = len(source.train)
-            raise DataError(f"the {name} split of {total} examples is empty; raise its share or add data")
+    _check_sizes(splits, len(source.train), params)
     twins.check({"train": train, "validation": validation, "test": test}, params)
     return {name: _bare(examples) for name, examples in splits.items()}
+
+
+def _check_sizes(splits: dict[str, Examples], total: int, params: Prepare) -> None:
+    """Refuse a split without examples, and one of which a metric of values cannot tell what chance does."""
+    for name, examples in splits.items():
+        if not len(examples):
+            raise DataError(f"the {name} split of {total} examples is empty; raise its share or add data")
+        of_values = params.task == "regression" or isinstance(examples, Tokens)
+        if of_values and len(examples) == 1 and name in ("validation", "test"):
+            told = f"the {name} split has one example, from which no metric of its task tells what chance does"
+            raise DataError(f"{told}; raise its share, add data, or, of a text, shorten prepare.length")
 
 
 def _check_names(classes: Sequence[str]) -> None:

@@ -222,3 +222,11 @@ def test_what_is_no_text_is_told(project, content, told, message):
     (project / "text.txt").write_bytes(content)
     with pytest.raises(DataError, match=message):
         load(section(**told))
+
+
+def test_one_window_judges_nothing(project):
+    """A tenth of 12 windows is one, of which nobody knows how another would do."""
+    (project / "text.txt").write_bytes(bytes(range(97, 117)) * 10 + b"abcd")
+    with pytest.raises(DataError, match=r"the test split has one example, .*shorten prepare\.length"):
+        prepared(test=0.1, validation=0.3)
+    assert len(prepared(test=0.2, validation=0.3)["test"]) == 2

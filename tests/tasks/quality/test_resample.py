@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from tasks.errors import InvalidError
 from tasks.quality.resample import DRAWS, drawn
 from tasks.records.metrics import METRICS
 
@@ -27,6 +29,42 @@ def test_the_interval_of_an_error_holds_the_true_one(name: str, truth: float) ->
         low, high = judge.interval(np.abs(errors) if name == "mae" else np.square(errors), errors)
         held += low <= truth <= high
     assert held / RUNS >= 0.92
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7])
+def test_few_examples_are_judged_by_students_t(n: int) -> None:
+    errors = np.random.default_rng(n).gamma(9.0, size=n)
+    gains = errors - errors.mean() - 1.0
+    expected = stats.t.interval(0.95, n - 1, loc=errors.mean(), scale=stats.sem(errors))
+    assert METRICS.load("mae").interval(errors, errors) == pytest.approx((max(expected[0], 0.0), expected[1]))
+    found = METRICS.load("mae").paired(-gains, np.zeros(n), errors)
+    assert found.p_value == pytest.approx(max(stats.ttest_1samp(gains, 0).pvalue, 2.0 ** (1 - n)))
+    assert found.drop_bound == pytest.approx(1.0 + stats.t.ppf(0.95, n - 1) * stats.sem(gains))
+
+
+@pytest.mark.parametrize("name", ["bits-per-byte", "perplexity", "mae"])
+@pytest.mark.parametrize("n", [2, 3])
+def test_two_alike_windows_do_not_seem_to_differ(name: str, n: int) -> None:
+    judge, differ = METRICS.load(name), 0
+    for seed in range(RUNS):
+        kept = np.random.default_rng(seed).gamma(4.0, size=(2, n))
+        kept = kept if name == "mae" else np.stack([64 + kept, np.full((2, n), 64.0)], axis=2)
+        differ += judge.paired(kept[0], kept[1], np.zeros(n)).p_value < 0.05
+    assert differ == 0, "of three examples no test can tell so much"
+
+
+def test_one_example_has_no_interval() -> None:
+    for name in ("mae", "rmse"):
+        with pytest.raises(InvalidError, match="one example tells nothing of what chance does; two at least"):
+            METRICS.load(name).interval(np.ones(1), np.ones(1))
+
+
+def test_draws_without_a_spread_are_not_taken_for_the_middle() -> None:
+    """Of 30 errors two are not 0: one draw in nine has neither, and says nothing of how far the mean may be off."""
+    errors = np.zeros(30)
+    errors[:2] = 1.0, 2.0
+    expected = stats.t.interval(0.95, 29, loc=0.1, scale=stats.sem(errors))
+    assert METRICS.load("mae").interval(errors, errors) == pytest.approx((0.0, expected[1]))
 
 
 @pytest.mark.parametrize("name", ["mae", "rmse", "f1", "auc", "macro-auc"])

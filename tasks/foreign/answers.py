@@ -8,6 +8,7 @@ import numpy as np
 from tasks.errors import ModelError
 from tasks.examples import Array
 from tasks.examples.dataset import LABEL, Spec
+from tasks.foreign import padding
 
 if TYPE_CHECKING:
     import tf_keras
@@ -274,7 +275,7 @@ def of(model: "tf_keras.Model", inputs: list[Array], source: str) -> list[Array]
 
 
 def examples(model: "tf_keras.Model", spec: Spec, names: list[str] | None = None, *, raw: bool = False) -> list[Array]:
-    """A few examples such as the data may have, in the model's order and shapes.
+    """A few examples such as the data may have, in the model's order and shapes, and padded.
 
     Args:
         model: its inputs are called as the data's, or `names` says which is which.
@@ -284,7 +285,7 @@ def examples(model: "tf_keras.Model", spec: Spec, names: list[str] | None = None
     """
     rng = np.random.default_rng(0)
     made: list[Any] = []
-    for name, own in zip(names or model.input_names, model.inputs, strict=True):
+    for place, (name, own) in enumerate(zip(names or model.input_names, model.inputs, strict=True)):
         tensor, shape = spec.inputs[name], (EXAMPLES, *spec.inputs[name].shape)
         if tensor.pixels is not None:
             values: Any = rng.integers(0, 256, shape)
@@ -292,10 +293,10 @@ def examples(model: "tf_keras.Model", spec: Spec, names: list[str] | None = None
             values[1] = 255 - values[1] // 16
             if not raw:
                 values = (values - np.array(tensor.pixels.mean)) / np.array(tensor.pixels.scale)
-        elif tensor.dtype.startswith("float"):
-            values = rng.standard_normal(shape)
         else:
-            values = rng.integers(0, tensor.vocabulary_size or 1, shape)
+            real = tensor.dtype.startswith("float")
+            values = rng.standard_normal(shape) if real else rng.integers(0, tensor.vocabulary_size or 1, shape)
+            padding.pad(values, padding.kept_out(model, real=real), place)
         made.append(values.reshape(EXAMPLES, *other_rank(shape[1:], len(own.shape) - 1)))
     return made
 

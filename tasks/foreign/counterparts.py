@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from tasks.errors import ModelError
 from tasks.foreign import listed, operations, values
+from tasks.foreign.arithmetic import is_masked
 from tasks.foreign.safety import WAY_OUT
 from tasks.training import custom, layers
 
@@ -31,6 +32,7 @@ ENDS_IN_IT = (  # layers whose activation is the last that they do
     "Activation", "Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose",
     "Conv3DTranspose", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D",
 )  # fmt: skip
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 RENAMED = {"LeakyReLU": {"negative_slope": "alpha"}}
 UNREAD = ("SpectralNormalization",)  # tf_keras has it, and does not read again what it writes of it
 
@@ -67,7 +69,8 @@ def of(entry: Config, network: Callable[[Config], Build], *, within: bool = Fals
     if cls is None or kind in UNREAD:
         raise ModelError(f"layer {name!r}: tf_keras has no {kind} that computes and is stored alike; {WAY_OUT}")
     kept = _arguments(cls, kind, config, network)
-    return _layer(cls, name, kept, _activation(name, kept, last=kind in ENDS_IN_IT and not within))
+    made = _layer(cls, name, kept, _activation(name, kept, last=kind in ENDS_IN_IT and not within))
+    return _merge(name, made) if kind in MERGES and not within else made
 
 
 def _layer(cls: Any, name: str, kept: dict[str, Any], behind: Build | None) -> Build:
@@ -184,8 +187,52 @@ class _Named:
         return made
 
 
+def _merge(name: str, layer: Any) -> Build:
+    """A layer that merges tensors, without a mask where the generations make different ones of theirs.
+
+    Of a tensor without a mask Keras 3 makes a sum without one, where tf_keras hands the other's on; of two masks it
+    takes what is in either, tf_keras what is in both (`compute_mask` of either's `base_merge.py` and
+    `concatenate.py`). Where Keras 3 has one, the file names it for each layer behind, which is given that.
+    MultiHeadAttention takes the masks off what it is called on there (`multi_head_attention.py`), so behind a sum of
+    that and its answer the next attention sees the padding.
+    """
+    standing = _Named(name, lambda inputs: layer([_unmasked(tensor) for tensor in inputs]))
+
+    def merged(inputs: list[Any]) -> Any:
+        origins = {None if is_masked(tensor) and _is_attended(tensor) else _origin(tensor) for tensor in inputs}
+        alike = None not in origins and (len(origins) == 1 or _is_apart(layer, inputs[0]))
+        return layer(inputs) if alike or not any(map(is_masked, inputs)) else standing(inputs)
+
+    return merged
+
+
+def _origin(tensor: Any) -> tuple[int, ...] | None:
+    """What a tensor's mask comes from: the same for two that are alike; None for none."""
+    while is_masked(tensor):
+        layer, given = tensor.node.layer, tensor.node.keras_inputs[0]
+        if isinstance(layer, keras.layers.Embedding):
+            return (id(given),)
+        if not is_masked(given) or isinstance(layer, keras.layers.Masking) or _is_apart(layer, given):
+            return id(layer), id(given)
+        tensor = given  # a mask that is handed on is that of the first
+    return None
+
+
+def _is_attended(tensor: Any) -> bool:
+    """Whether a MultiHeadAttention was called on it already."""
+    return any(
+        isinstance(node.layer, keras.layers.MultiHeadAttention) and any(each is tensor for each in node.keras_inputs)
+        for node in tensor.node.layer._outbound_nodes
+    )
+
+
+def _is_apart(layer: Any, given: Any) -> bool:
+    """Whether a layer puts tensors behind each other so that each place keeps its own mask, in both generations."""
+    return isinstance(layer, keras.layers.Concatenate) and layer.axis not in (-1, given.shape.rank - 1)
+
+
 def _unmasked(tensor: Any) -> Any:
-    return tensor if getattr(tensor, "_keras_mask", None) is None else tf.identity(tensor)
+    return tf.identity(tensor) if is_masked(tensor) else tensor
 
 
 def _between(before: set[int], tensors: list[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.errors import ModelError
-from tasks.foreign import keras3_reader, limits, rebuild
+from tasks.foreign import keras3_reader, limits, padding, rebuild
 from tasks.process import told
 from tasks.scratch import scratch
 
@@ -60,14 +60,15 @@ def load(path: Path, config: Config, params: "Stored", clean: Path, numbers: int
 
 
 def random_inputs(model: "tf_keras.Model", config: Config) -> Arrays:
-    """A few examples by input name: normal values, or numbers that every embedding of the model knows."""
+    """A few examples by input name, padded: normal values, or numbers that every embedding of the model knows."""
     rng = np.random.default_rng(0)
     words = min(_vocabularies(config), default=2)
     inputs = {}
-    for name, tensor in zip(model.input_names, model.inputs, strict=True):
+    for place, (name, tensor) in enumerate(zip(model.input_names, model.inputs, strict=True)):
         shape = (tensor.shape[0] or EXAMPLES, *(size or FREE for size in tensor.shape[1:]))
         real = tensor.dtype.is_floating
         made = rng.standard_normal(shape) if real else rng.integers(0, words, shape)
+        padding.pad(made, padding.kept_out(model, real=real), place)
         inputs[name] = made.astype(tensor.dtype.as_numpy_dtype)
     return inputs
 
@@ -134,7 +135,7 @@ def leaves(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def compare(path: Path, rebuilt: rebuild.Rebuilt, inputs: Arrays, testimony: Arrays) -> None:
-    """Check that every layer, and the model, answer as in Keras 3.
+    """Check that every layer, where its mask leaves nothing out, and the model answer as in Keras 3.
 
     Raises:
         ModelError: one does not; of several, the first is named.
@@ -146,16 +147,26 @@ def compare(path: Path, rebuilt: rebuild.Rebuilt, inputs: Arrays, testimony: Arr
     told = [name for name in rebuilt.outputs if f"output/{name}" in testimony]
     tensors = [rebuilt.outputs[name] for name in told]
     given = [tf.constant(inputs[name]) for name in model.input_names]
-    found = keras.Model(model.inputs, tensors + tf.nest.flatten(model.outputs))(given, training=False)
-    ours = [array.numpy() for array in tf.nest.flatten(found)]
+    found = tf.nest.flatten(keras.Model(model.inputs, tensors + tf.nest.flatten(model.outputs))(given, training=False))
     theirs = [testimony[f"output/{name}"] for name in told]
-    theirs += [testimony[f"answer/{i}"] for i in range(len(ours) - len(told))]
-    for name, a, b in zip([f"layer {n!r}" for n in told] + ["the model"] * len(ours), ours, theirs, strict=False):
+    theirs += [testimony[f"answer/{i}"] for i in range(len(found) - len(told))]
+    for place, (tensor, b) in enumerate(zip(found, theirs, strict=True)):
+        layer, a = place < len(told), tensor.numpy()
+        name = f"layer {told[place]!r}" if layer else "the model"
         if a.shape != b.shape:
             raise ModelError(f"{path}: {name} gives {a.shape} in tf_keras, {b.shape} in Keras 3; {AS_IS}")
+        a, b = (_heeded(each, tensor) for each in (a, b)) if layer else (a, b)
         distance = np.abs(a.astype(np.float64) - b).max(initial=0)
         if not distance <= TOLERANCE * max(1.0, np.abs(b).max(initial=0)):
             raise ModelError(
                 f"{path}: {name} answers otherwise in tf_keras than in Keras 3: on random inputs they are "
                 f"{distance:.3g} apart, so the model cannot be taken over; {AS_IS}"
             )
+
+
+def _heeded(answer: Any, tensor: Any) -> Any:
+    """A layer's answer with 0 where its mask leaves it out: who heeds no masks is compared, and named, by itself."""
+    mask = getattr(tensor, "_keras_mask", None)
+    if mask is None or tuple(mask.shape) != answer.shape[: len(mask.shape)]:
+        return answer
+    return np.where(mask.numpy().reshape(mask.shape + (1,) * (answer.ndim - len(mask.shape))), answer, 0)

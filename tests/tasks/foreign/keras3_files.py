@@ -155,9 +155,11 @@ def write(folder, name, model):
             weight.assign(np.abs(rng.normal(size=weight.shape)) * 0.3 + 0.1)
     model.save(folder / f"{name}.keras")
     inputs = {}
-    for tensor in model.inputs:
+    for place, tensor in enumerate(model.inputs):
         shape = (4, *tensor.shape[1:])
         drawn = rng.integers(0, 30, shape) if tensor.dtype == "int32" else rng.normal(size=shape)
+        if name in keras3_layers.PADDED:
+            drawn[0, 4 + place :] = drawn[1, : 2 + place] = keras3_layers.PADDED[name]
         inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)
     given = list(inputs.values())
     stored = {f"in/{name}": array for name, array in inputs.items()}

@@ -88,6 +88,46 @@ def words():
     ])  # fmt: skip
 
 
+def block(x):
+    """One of a transformer, whose attention takes the mask off what it is called on."""
+    x = layers.LayerNormalization()(layers.Add()([x, layers.MultiHeadAttention(2, 3)(x, x)]))
+    return layers.LayerNormalization()(layers.Add()([x, layers.Dense(6)(x)]))
+
+
+def merged():
+    """What has a mask and what has none, or another, merged; of so many words that hardly any draw is padding."""
+    title, body = layers.Input((8,), dtype="int32", name="title"), layers.Input((8,), dtype="int32", name="body")
+    x, y = (layers.Embedding(5000, 6, mask_zero=True)(each) for each in (title, body))
+    plain, mean = layers.Embedding(5000, 6)(title), layers.GlobalAveragePooling1D()
+    attended, other = (layers.Embedding(5000, 6, mask_zero=True)(title) for _ in range(2))
+    return keras.Model([title, body], [
+        mean(layers.Add()([x, plain])), layers.SimpleRNN(3)(layers.Add()([plain, x])),
+        mean(layers.Average()([x, y])), layers.SimpleRNN(3)(layers.Subtract()([x, y])),
+        mean(layers.Concatenate()([x, plain])), layers.SimpleRNN(3)(layers.Concatenate()([x, plain])),
+        mean(layers.Concatenate()([x, y])), mean(layers.Concatenate(axis=1)([x, plain])),
+        mean(layers.Concatenate(axis=1)([x, y])), mean(layers.Multiply()([x, layers.Dense(6)(x)])),
+        mean(block(block(attended))), mean(block(layers.Add()([x, plain]))), mean(layers.Add()([x, other])),
+    ])  # fmt: skip
+
+
+def series():
+    inputs = layers.Input((8, 6), name="steps")
+    return keras.Model(inputs, layers.SimpleRNN(3)(layers.Add()([layers.Masking(-1.5)(inputs), inputs])))
+
+
+def gated_words():
+    """A product in which Keras 3 counts what is masked as 1."""
+    inputs = layers.Input((8,), dtype="int32")
+    x = layers.Multiply()([layers.Embedding(5000, 6, mask_zero=True)(inputs), layers.Embedding(5000, 6)(inputs)])
+    return keras.Model(inputs, layers.GlobalAveragePooling1D()(x))
+
+
+def gated_series():
+    inputs = layers.Input((8, 6))
+    x = layers.Multiply()([layers.Masking(-1.5)(inputs), layers.Dense(6)(inputs)])
+    return keras.Model(inputs, layers.GlobalAveragePooling1D()(x))
+
+
 def structured():
     """Models within models, called several times, with inputs and outputs in lists and mappings."""
     a, b = layers.Input((4,), name="a"), layers.Input((4,), name="b")
@@ -147,12 +187,17 @@ def convnext():
     return build(weights=None, input_tensor=inputs, classes=5, include_preprocessing=True)
 
 
+PADDED = {"merged": 0, "series": -1.5}  # whose inputs are padded, with what
 DEEP = ("mobile", "efficient", "convnext")
 MODELS = {
     "layers_of_a_series": lambda: beside(SERIES, OF_A_SERIES),
     "layers_of_an_image": lambda: beside(IMAGE, OF_AN_IMAGE),
     "layers_of_a_volume": lambda: beside(VOLUME, OF_A_VOLUME),
     "words": words,
+    "merged": merged,
+    "series": series,
+    "gated_words": gated_words,
+    "gated_series": gated_series,
     "structured": structured,
     "named": named,
     "adapted": adapted,

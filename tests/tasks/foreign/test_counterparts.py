@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tasks.errors import ModelError
 from tasks.foreign import load
 from tasks.params import Stored
 from tasks.training import fit, keras_files
@@ -10,7 +11,10 @@ from tasks.training import fit, keras_files
 fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 tf = pytest.importorskip("tensorflow", reason="the training stack is not installed")
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
-LAYERS = ("layers_of_a_series", "layers_of_an_image", "layers_of_a_volume", "words", "structured", "named", "adapted")
+LAYERS = (
+    "layers_of_a_series", "layers_of_an_image", "layers_of_a_volume", "words", "merged", "series", "structured",
+    "named", "adapted",
+)  # fmt: skip
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("mobile", "efficient", "convnext")]
 PRECISIONS = {"mixed_float16": -10, "mixed_bfloat16": -7, "float16": -10, "bfloat16": -7, "float64": -23}  # 2 to that
 
@@ -33,6 +37,14 @@ def test_layers_answer_as_in_keras_3(made, name, tmp_path):
             assert ours.shape == theirs.shape, tensor.name
             scale = max(1.0, np.abs(theirs).max())
             np.testing.assert_allclose(ours / scale, theirs / scale, atol=1e-5, err_msg=tensor.name)
+
+
+@pytest.mark.parametrize("name", ["gated_words", "gated_series"])
+def test_what_only_padding_tells_apart_is_refused(made, name):
+    """Of 5,000 words, or of normal numbers, hardly any is masked by chance."""
+    fit.reset(0)
+    with pytest.raises(ModelError, match=r"layer 'multiply\w*' answers otherwise in tf_keras than in Keras 3"):
+        load.load(Stored(source=str(made(name))))
 
 
 @pytest.mark.parametrize("name", PRECISIONS)

@@ -294,8 +294,9 @@ def examples(model: "tf_keras.Model", spec: Spec, names: list[str] | None = None
             if not raw:
                 values = (values - np.array(tensor.pixels.mean)) / np.array(tensor.pixels.scale)
         else:
-            real = tensor.dtype.startswith("float")
-            values = rng.standard_normal(shape) if real else rng.integers(0, tensor.vocabulary_size or 1, shape)
+            real = tensor.dtype.startswith("float") and padding.words(model, own) is None
+            count = tensor.vocabulary_size or padding.words(model, own) or 1
+            values = rng.standard_normal(shape) if real else rng.integers(0, count, shape)
             padding.pad(values, padding.kept_out(model, real=real), place)
         made.append(values.reshape(EXAMPLES, *other_rank(shape[1:], len(own.shape) - 1)))
     return made

@@ -62,12 +62,12 @@ def load(path: Path, config: Config, params: "Stored", clean: Path, numbers: int
 def random_inputs(model: "tf_keras.Model", config: Config) -> Arrays:
     """A few examples by input name, padded: normal values, or numbers that every embedding of the model knows."""
     rng = np.random.default_rng(0)
-    words = min(_vocabularies(config), default=2)
+    count = min(_vocabularies(config), default=2)
     inputs = {}
     for place, (name, tensor) in enumerate(zip(model.input_names, model.inputs, strict=True)):
         shape = (tensor.shape[0] or EXAMPLES, *(size or FREE for size in tensor.shape[1:]))
-        real = tensor.dtype.is_floating
-        made = rng.standard_normal(shape) if real else rng.integers(0, words, shape)
+        real = tensor.dtype.is_floating and padding.words(model, tensor) is None
+        made = rng.standard_normal(shape) if real else rng.integers(0, count, shape)
         padding.pad(made, padding.kept_out(model, real=real), place)
         inputs[name] = made.astype(tensor.dtype.as_numpy_dtype)
     return inputs

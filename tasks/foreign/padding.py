@@ -1,4 +1,7 @@
-"""Padding in examples that are drawn at random, without which nothing that a mask does would be seen."""
+"""What examples that are drawn at random must have: padding, without which nothing that a mask does would be seen.
+
+And whole numbers where an Embedding takes floats, as it does wherever an Input does not say otherwise.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -37,3 +40,16 @@ def kept_out(model: "tf_keras.Model", *, real: bool) -> tuple[float, ...]:
         return (WORD,)
     layers = model._flatten_layers(include_self=False)
     return tuple(sorted({float(layer.mask_value) for layer in layers if isinstance(layer, keras.layers.Masking)}))
+
+
+def words(model: "tf_keras.Model", tensor: Any) -> int | None:
+    """How many numbers an Embedding knows that takes an input of the model itself; None where none does."""
+    import tf_keras as keras
+
+    known = [
+        layer.input_dim
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.Embedding)
+        and any(given is tensor for node in layer._inbound_nodes for given in node.keras_inputs)
+    ]
+    return min(known, default=None)

@@ -157,7 +157,7 @@ def write(folder, name, model):
     inputs = {}
     for place, tensor in enumerate(model.inputs):
         shape = (4, *tensor.shape[1:])
-        drawn = rng.integers(0, 30, shape) if tensor.dtype == "int32" else rng.normal(size=shape)
+        drawn = rng.integers(0, 30, shape) if tensor.dtype == "int32" or "words" in name else rng.normal(size=shape)
         if name in keras3_layers.PADDED:
             drawn[0, 4 + place :] = drawn[1, : 2 + place] = keras3_layers.PADDED[name]
         inputs[tensor._keras_history.operation.name] = drawn.astype(tensor.dtype)

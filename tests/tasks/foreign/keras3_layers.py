@@ -115,6 +115,13 @@ def series():
     return keras.Model(inputs, layers.SimpleRNN(3)(layers.Add()([layers.Masking(-1.5)(inputs), inputs])))
 
 
+def words_as_floats():
+    """As an Input has them that says nothing of its type."""
+    return keras.Sequential([
+        layers.Input((8,)), layers.Embedding(5000, 6, mask_zero=True), layers.GlobalAveragePooling1D(),
+    ])  # fmt: skip
+
+
 def gated_words():
     """A product in which Keras 3 counts what is masked as 1."""
     inputs = layers.Input((8,), dtype="int32")
@@ -187,7 +194,7 @@ def convnext():
     return build(weights=None, input_tensor=inputs, classes=5, include_preprocessing=True)
 
 
-PADDED = {"merged": 0, "series": -1.5}  # whose inputs are padded, with what
+PADDED = {"merged": 0, "words_as_floats": 0, "series": -1.5}  # whose inputs are padded, with what
 DEEP = ("mobile", "efficient", "convnext")
 MODELS = {
     "layers_of_a_series": lambda: beside(SERIES, OF_A_SERIES),
@@ -196,6 +203,7 @@ MODELS = {
     "words": words,
     "merged": merged,
     "series": series,
+    "words_as_floats": words_as_floats,
     "gated_words": gated_words,
     "gated_series": gated_series,
     "structured": structured,

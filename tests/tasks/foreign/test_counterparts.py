@@ -12,8 +12,8 @@ fit.import_tensorflow()  # before tf_keras, which would import Keras 3
 tf = pytest.importorskip("tensorflow", reason="the training stack is not installed")
 keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
 LAYERS = (
-    "layers_of_a_series", "layers_of_an_image", "layers_of_a_volume", "words", "merged", "series", "structured",
-    "named", "adapted",
+    "layers_of_a_series", "layers_of_an_image", "layers_of_a_volume", "words", "merged", "series",
+    "words_as_floats", "structured", "named", "adapted",
 )  # fmt: skip
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("mobile", "efficient", "convnext")]
 PRECISIONS = {"mixed_float16": -10, "mixed_bfloat16": -7, "float16": -10, "bfloat16": -7, "float64": -23}  # 2 to that

@@ -56,3 +56,13 @@ def test_examples_of_the_data_are_padded_too():
     assert words[0, -1] == 0 == words[1, 0]
     assert (numbers[0, -1] == -1.5).all()
     assert (numbers[1, 0] == -1.5).all()
+
+
+def test_floats_that_number_words_are_whole():
+    inputs = keras.Input((6,), name="tokens")
+    model = keras.Model(inputs, keras.layers.Embedding(50, 2)(inputs))
+    (examples,) = answers.examples(model, Spec({"tokens": TensorSpec((6,), "float32")}, ("a", "b")))
+    assert set(np.unique(examples)) <= set(range(50))
+    assert len(np.unique(examples)) > 10
+    (found,) = answers.of(model, [examples], "file")
+    np.testing.assert_array_equal(found, model.get_weights()[0][examples.astype(int)])

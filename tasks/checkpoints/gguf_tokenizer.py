@@ -15,11 +15,14 @@ PATTERNS = {  # by the name that llama.cpp gives to the way of parting a text; N
     "qwen2": rf"{_SHORT}|{_WORDS}|\p{{N}}|{_REST}",
 }
 DIGITS_APART = ("smollm",)
+WHOLE_FIRST = ("llama-bpe",)  # a word that is a token is not merged, and a text is begun unless the file says no
 CONTROL, OWN = 3, 4  # kinds of tokens: those of the model's, and the user's
 
 
 def tokenizer(file: Gguf) -> Any:
     """The `tokenizers.Tokenizer` that the file describes; `save` writes it as a tokenizer.json.
+
+    What a name of parting means beside its pattern is as in llama.cpp (`llama_vocab::impl::load`).
 
     Raises:
         ModelError: it has none, or one of another kind.
@@ -38,7 +41,7 @@ def tokenizer(file: Gguf) -> Any:
         )
     pairs = [tuple(merge.split(" ", 1)) for merge in merges]
     numbers = {token: number for number, token in enumerate(tokens)}
-    made = Tokenizer(models.BPE(numbers, pairs))
+    made = Tokenizer(models.BPE(numbers, pairs, ignore_merges=parting in WHOLE_FIRST))
     made.pre_tokenizer, made.decoder = _parted(parting), decoders.ByteLevel()
     kinds = file.value("tokenizer.ggml.token_type") or []
     special = [
@@ -48,7 +51,7 @@ def tokenizer(file: Gguf) -> Any:
     ]
     made.add_tokens(special)
     first = file.value("tokenizer.ggml.bos_token_id")
-    if file.value("tokenizer.ggml.add_bos_token") and first is not None:
+    if file.value("tokenizer.ggml.add_bos_token", parting in WHOLE_FIRST) and first is not None:
         made.post_processor = _begun(tokens[first], first)
     return made
 

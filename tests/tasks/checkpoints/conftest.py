@@ -26,12 +26,25 @@ def in_gguf(name, values):
     return name, permuted(values, heads) if heads else values
 
 
+def tell(writer, told):
+    """Say more, or something else than before: a list becomes one of its own items' type."""
+    from gguf import GGUFValueType
+
+    for key, value in told.items():
+        writer.kv_data[0].pop(key, None)
+        if value is not None:
+            writer.add_key_value(key, value, GGUFValueType.get_type(value))
+
+
 @pytest.fixture
 def gguf_file(tmp_path):
-    """Write it: `make(quantization=None, architecture="llama", keys={}, drop=(), instead={}, tokens=96)`."""
+    """Write it: `make(quantization=None, architecture="llama", keys={}, drop=(), instead={}, tokens=96, told={})`.
+
+    `keys` are whole numbers of the architecture's; `told` is what else it says by whole names, None: not at all.
+    """
     from gguf import GGMLQuantizationType, GGUFWriter, quants
 
-    def make(quantization=None, architecture="llama", keys=(), drop=(), instead=None, tokens=96):
+    def make(quantization=None, architecture="llama", keys=(), drop=(), instead=None, tokens=96, told=None):
         path, known = tmp_path / "model.gguf", checkpoints.about("llama")["tensors"]
         writer = GGUFWriter(path, architecture)
         writer.add_context_length(64)
@@ -53,6 +66,7 @@ def gguf_file(tmp_path):
         writer.add_eos_token_id(words.index("<end>"))
         for key, value in keys:
             writer.add_uint32(f"{architecture}.{key}", value)
+        tell(writer, told or {})
         weights = [in_gguf(name, checkpoints.weight(name, shape)) for name, shape in known.items()]
         for own, values in (dict(weights) | (instead or {})).items():
             if own in drop:

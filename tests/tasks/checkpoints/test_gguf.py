@@ -55,6 +55,38 @@ def test_its_tokenizer_parts_digits_and_joins_by_the_merges(gguf_file):
     assert made.decode(made.encode("low12").ids) == "low12"
 
 
+LLAMA_3 = {
+    "tokenizer.ggml.pre": "llama-bpe",
+    "tokenizer.ggml.tokens": ["l", "o", "w", "e", "r", "ow", "lower", "<begin>", *(f"t{i}" for i in range(88))],
+    "tokenizer.ggml.token_type": [*[1] * 7, 3, *[1] * 88],
+    "tokenizer.ggml.merges": ["o w"],
+    "tokenizer.ggml.bos_token_id": 7,
+    "tokenizer.ggml.eos_token_id": 95,
+}
+
+
+def tokens_of(path, text):
+    return gguf_tokenizer.tokenizer(load.load(path).tensors).encode(text).tokens
+
+
+def test_llama_3_takes_a_whole_word_before_it_merges(gguf_file):
+    """As its own tiktoken does: a word that is a token is that token, though no merges make it."""
+    assert tokens_of(gguf_file(told=LLAMA_3), "lower") == ["<begin>", "lower"]
+    assert tokens_of(gguf_file(told=LLAMA_3), "lowerow") == ["<begin>", "l", "ow", "e", "r", "ow"]
+
+
+@pytest.mark.parametrize("parting", ["gpt-2", "smollm", "qwen2"])
+def test_others_merge_and_begin_with_nothing(gguf_file, parting):
+    told = LLAMA_3 | {"tokenizer.ggml.pre": parting}
+    assert tokens_of(gguf_file(told=told), "lower") == ["l", "ow", "e", "r"]
+
+
+@pytest.mark.parametrize(("parting", "begun"), [("llama-bpe", False), ("qwen2", True)])
+def test_what_a_file_says_of_the_beginning_goes_before_what_is_usual(gguf_file, parting, begun):
+    told = LLAMA_3 | {"tokenizer.ggml.pre": parting, "tokenizer.ggml.add_bos_token": begun}
+    assert tokens_of(gguf_file(told=told), "ow") == ["<begin>", "ow"][not begun :]
+
+
 REFUSED = {
     "an architecture": (
         {"architecture": "mamba"},

@@ -29,11 +29,15 @@ def tokenizer(file: Gguf) -> Any:
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models
 
-    kind, parting = file.value("tokenizer.ggml.model"), file.value("tokenizer.ggml.pre", "gpt-2")
+    kind, parting = file.value("tokenizer.ggml.model"), file.value("tokenizer.ggml.pre")
     tokens, merges = file.value("tokenizer.ggml.tokens"), file.value("tokenizer.ggml.merges")
     if kind != "gpt2" or not tokens or merges is None:
         raise ModelError(
             f"{file.path}: its tokenizer is {kind!r}; only byte-level BPE ('gpt2') is read from GGUF files"
+        )
+    if parting is None:  # llama.cpp then parts by a rule of no model's own, and says that this spoils what is made
+        raise ModelError(
+            f"{file.path}: it does not say how it parts texts (tokenizer.ggml.pre); give the model's tokenizer.json"
         )
     if parting not in PATTERNS:
         raise ModelError(

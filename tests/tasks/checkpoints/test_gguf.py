@@ -87,6 +87,20 @@ def test_what_a_file_says_of_the_beginning_goes_before_what_is_usual(gguf_file, 
     assert tokens_of(gguf_file(told=told), "ow") == ["<begin>", "ow"][not begun :]
 
 
+@pytest.mark.parametrize(
+    ("parting", "said"),
+    [
+        (None, "it does not say how it parts texts .tokenizer.ggml.pre.; give the model's tokenizer.json$"),
+        ("default", "it parts texts by 'default', not supported; allowed: gpt-2, llama-bpe, qwen2, smollm"),
+    ],
+)
+def test_a_way_of_parting_that_is_not_known_is_not_guessed(gguf_file, parting, said):
+    """The network needs none: it is read all the same."""
+    checkpoint = load.load(gguf_file(told={"tokenizer.ggml.pre": parting}))
+    with pytest.raises(ModelError, match=said):
+        gguf_tokenizer.tokenizer(checkpoint.tensors)
+
+
 REFUSED = {
     "an architecture": (
         {"architecture": "mamba"},

@@ -27,6 +27,10 @@ KEYS = {  # of config.json, by those of a GGUF file
     "attention.head_count_kv": "num_key_value_heads", "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "attention.key_length": "head_dim", "rope.freq_base": "rope_theta",
 }  # fmt: skip
+MORE = {  # what else it may say of places and of attention; no others, for they would change what is computed
+    "attention.value_length", "attention.sliding_window", "rope.dimension_count", "rope.scaling.type",
+    "rope.scaling.factor", "rope.scale_linear", "rope.scaling.original_context_length", "rope.scaling.finetuned",
+}  # fmt: skip
 FACTORS = "rope_freqs.weight"  # what each pair's frequency is divided by
 TEXTS = 1 << 22  # entries of one list at most
 
@@ -55,6 +59,10 @@ class Gguf:
             return default if field is None else field.contents()
         except (ValueError, TypeError, IndexError) as error:
             raise ModelError(f"{self.path}: {key}: cannot be read: {' '.join(str(error).split())[:100]}") from None
+
+    def said(self) -> list[str]:
+        """What it says anything of."""
+        return list(self._reader.fields)
 
     def shapes(self) -> dict[str, Shape]:
         """What there is, by name; rows first, as elsewhere."""
@@ -124,6 +132,7 @@ def load(path: Path) -> tuple[dict[str, Any], DecoderSpec, Names, Gguf]:
 
 
 def _config(file: Gguf, architecture: str, kind: str, rows: int) -> dict[str, Any]:
+    _refuse_more(file, architecture)
     told = {key: file.value(f"{architecture}.{key}") for key in KEYS}
     found = {KEYS[key]: _plain(value) for key, value in told.items() if value is not None}
     if file.value(f"{architecture}.expert_count"):
@@ -132,13 +141,27 @@ def _config(file: Gguf, architecture: str, kind: str, rows: int) -> dict[str, An
         value, width = file.value(f"{architecture}.{key}"), _head_width(found)
         if value is not None and value != width:
             raise ModelError(f"{file.path}: {architecture}.{key}: {value}, where a head is {width}, is not supported")
-    scaling, factor = (file.value(f"{architecture}.rope.scaling.{key}") for key in ("type", "factor"))
-    if scaling not in (None, "none"):
-        found["rope_scaling"] = {"rope_type": scaling, "factor": factor}
+    if scaling := _scaling(file, architecture):
+        found["rope_scaling"] = scaling
     if (window := file.value(f"{architecture}.attention.sliding_window")) is not None:
         raise ModelError(f"{file.path}: a sliding window ({window}) is not supported of GGUF files")
     named = [f"{kind.capitalize()}ForCausalLM"]  # the class of transformers, by which other tools tell a folder's kind
     return {"model_type": kind, "architectures": named, "vocab_size": rows, "hidden_act": "silu", **found}
+
+
+def _refuse_more(file: Gguf, architecture: str) -> None:
+    """Refuse what is said of places and of attention that nothing here computes."""
+    known = {f"{architecture}.{key}" for key in KEYS.keys() | MORE}
+    parts = tuple(f"{architecture}.{part}." for part in ("rope", "attention"))
+    if new := sorted(key for key in file.said() if key.startswith(parts) and key not in known):
+        raise ModelError(f"{file.path}: {', '.join(map(repr, new))[:200]}: not supported of GGUF files")
+
+
+def _scaling(file: Gguf, architecture: str) -> dict[str, Any] | None:
+    """How places are scaled, as llama.cpp takes it: linearly where a factor stands alone, or by its older name."""
+    factor = file.value(f"{architecture}.rope.scaling.factor", file.value(f"{architecture}.rope.scale_linear"))
+    kind = file.value(f"{architecture}.rope.scaling.type", "none" if factor is None else "linear")
+    return None if kind == "none" else {"rope_type": kind, "factor": _plain(factor)}
 
 
 def _plain(value: Any) -> Any:

@@ -49,6 +49,26 @@ def test_factors_slow_the_rotation(gguf_file, monkeypatch):
     assert found == pytest.approx(10_000.0 ** (-np.arange(4) / 4) / factors, rel=1e-6)
 
 
+SCALED = {  # how llama.cpp reads what a file says of places: by what they are divided
+    "a factor alone": ({"llama.rope.scaling.factor": 4.0}, 4),
+    "its older name": ({"llama.rope.scale_linear": 4.0}, 4),
+    "both names": ({"llama.rope.scaling.factor": 2.0, "llama.rope.scale_linear": 4.0}, 2),
+    "a type": ({"llama.rope.scaling.factor": 4.0, "llama.rope.scaling.type": "linear"}, 4),
+    "none of it": ({"llama.rope.scaling.factor": 4.0, "llama.rope.scaling.type": "none"}, 1),
+    "nothing": ({"llama.rope.scaling.original_context_length": 64, "llama.rope.scaling.finetuned": False}, 1),
+}
+
+
+@pytest.mark.parametrize("case", SCALED)
+def test_places_are_scaled_as_llama_cpp_scales_them(gguf_file, tmp_path, case):
+    told, by = SCALED[case]
+    source = load.load(gguf_file(told=told))
+    assert source.spec.blocks[0].frequencies == pytest.approx(10_000.0 ** (-np.arange(4) / 4) / by, rel=1e-6)
+    folder = checkpoints.make(tmp_path, "llama")
+    (folder / "config.json").write_text(json.dumps(source.config))
+    assert load.load(folder).spec == source.spec  # what is saved tells the same
+
+
 def test_its_tokenizer_parts_digits_and_joins_by_the_merges(gguf_file):
     made = gguf_tokenizer.tokenizer(load.load(gguf_file()).tensors)
     assert made.encode("lowlo12<end>").tokens == ["low", "lo", "1", "2", "<end>"]
@@ -108,6 +128,18 @@ REFUSED = {
     ),
     "experts": ({"keys": [("expert_count", 8)]}, "a mixture of experts, which is not supported"),
     "a window": ({"keys": [("attention.sliding_window", 8)]}, "a sliding window .8. is not supported of GGUF files"),
+    "YaRN": (
+        {"told": {"llama.rope.scaling.type": "yarn", "llama.rope.scaling.factor": 4.0}},
+        "rope_type: 'yarn' is not supported",
+    ),
+    "more of places": (
+        {"told": {"llama.rope.scaling.attn_factor": 1.5, "llama.rope.scaling.alpha": 2.0}},
+        "'llama.rope.scaling.alpha', 'llama.rope.scaling.attn_factor': not supported of GGUF files",
+    ),
+    "more of attention": (
+        {"told": {"llama.attention.scale": 0.5}},
+        "'llama.attention.scale': not supported of GGUF files",
+    ),
     "tokens": ({"tokens": 97}, "97 tokens; the embedding has rows for 96"),
     "a missing tensor": ({"drop": ["blk.1.ffn_up.weight"]}, "1 tensors are missing: blk.1.ffn_up.weight"),
     "a tensor too many": (

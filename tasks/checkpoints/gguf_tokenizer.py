@@ -25,10 +25,8 @@ def tokenizer(file: Gguf) -> Any:
     What a name of parting means beside its pattern is as in llama.cpp (`llama_vocab::impl::load`).
 
     Raises:
-        ModelError: it has none, or one of another kind.
+        ModelError: it has none, one of another kind, or one that is damaged.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models
-
     kind, parting = file.value("tokenizer.ggml.model"), file.value("tokenizer.ggml.pre")
     tokens, merges = file.value("tokenizer.ggml.tokens"), file.value("tokenizer.ggml.merges")
     if kind != "gpt2" or not tokens or merges is None:
@@ -39,11 +37,20 @@ def tokenizer(file: Gguf) -> Any:
         raise ModelError(
             f"{file.path}: it does not say how it parts texts (tokenizer.ggml.pre); give the model's tokenizer.json"
         )
-    if parting not in PATTERNS:
-        raise ModelError(
-            f"{file.path}: it parts texts by {parting!r}, not supported; {suggest(str(parting), PATTERNS)}"
-        )
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    if not isinstance(parting, str) or parting not in PATTERNS:
+        told = suggest(str(parting), PATTERNS)
+        raise ModelError(f"{file.path}: it parts texts by {str(parting)[:60]!r}, not supported; {told}")
+    try:
+        return _made(file, parting, tokens, merges)
+    except Exception as error:  # `tokenizers` itself raises bare Exception
+        raise ModelError(f"{file.path}: no whole tokenizer: {' '.join(str(error).split())[:200]}") from None
+
+
+def _made(file: Gguf, parting: str, tokens: list[str], merges: list[str]) -> Any:
+    """The tokenizer; whatever is raised tells of damage."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models
+
+    pairs = [(one, other) for one, other in (merge.split(" ", 1) for merge in merges)]
     numbers = {token: number for number, token in enumerate(tokens)}
     made = Tokenizer(models.BPE(numbers, pairs, ignore_merges=parting in WHOLE_FIRST))
     made.pre_tokenizer, made.decoder = _parted(parting), decoders.ByteLevel()
@@ -56,6 +63,8 @@ def tokenizer(file: Gguf) -> Any:
     made.add_tokens(special)
     first = file.value("tokenizer.ggml.bos_token_id")
     if file.value("tokenizer.ggml.add_bos_token", parting in WHOLE_FIRST) and first is not None:
+        if not 0 <= first < len(tokens):
+            raise ValueError(f"{len(tokens):,} tokens, of which number {first} begins a text")
         made.post_processor = _begun(tokens[first], first)
     return made
 
@@ -80,7 +89,8 @@ def _begun(token: str, number: int) -> Any:
 
 def settings(file: Gguf) -> dict[str, Any]:
     """What a tokenizer_config.json says: which tokens begin and end a text, and the template of a chat."""
-    tokens = file.value("tokenizer.ggml.tokens") or []
+    tokens = file.value("tokenizer.ggml.tokens")
+    tokens = tokens if isinstance(tokens, list) else []
     found: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     for name, key in (("bos_token", "bos"), ("eos_token", "eos"), ("unk_token", "unknown"), ("pad_token", "padding")):
         number = file.value(f"tokenizer.ggml.{key}_token_id")

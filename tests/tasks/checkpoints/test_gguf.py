@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tasks.checkpoints import gguf_tokenizer, load
+from tasks.checkpoints import gguf_tokenizer, load, tokenizer
 from tasks.errors import ModelError
 from tasks.ship import words
 from tests import checkpoints
@@ -110,6 +110,8 @@ def test_what_a_file_says_of_the_beginning_goes_before_what_is_usual(gguf_file, 
 @pytest.mark.parametrize(
     ("parting", "said"),
     [
+        (3, "it parts texts by '3', not supported; allowed: gpt-2, llama-bpe, qwen2, smollm"),
+        ([1, 2], r"it parts texts by '.1, 2.', not supported; allowed: gpt-2, llama-bpe, qwen2, smollm"),
         (None, "it does not say how it parts texts .tokenizer.ggml.pre.; give the model's tokenizer.json$"),
         ("default", "it parts texts by 'default', not supported; allowed: gpt-2, llama-bpe, qwen2, smollm"),
     ],
@@ -119,6 +121,30 @@ def test_a_way_of_parting_that_is_not_known_is_not_guessed(gguf_file, parting, s
     checkpoint = load.load(gguf_file(told={"tokenizer.ggml.pre": parting}))
     with pytest.raises(ModelError, match=said):
         gguf_tokenizer.tokenizer(checkpoint.tensors)
+
+
+DAMAGED = {
+    "half a merge": {"tokenizer.ggml.merges": ["lo"]},
+    "a merge of no tokens": {"tokenizer.ggml.merges": ["z q"]},
+    "merges of numbers": {"tokenizer.ggml.merges": [1, 2]},
+    "merges that are no list": {"tokenizer.ggml.merges": 3},
+    "tokens of numbers": {"tokenizer.ggml.tokens": [1, 2]},
+    "tokens that are no list": {"tokenizer.ggml.tokens": 3},
+    "kinds that are no list": {"tokenizer.ggml.token_type": 3},
+    "a beginning beyond them": {"tokenizer.ggml.bos_token_id": 5000, "tokenizer.ggml.add_bos_token": True},
+    "a beginning before them": {"tokenizer.ggml.bos_token_id": -1, "tokenizer.ggml.add_bos_token": True},
+    "a beginning of text": {"tokenizer.ggml.bos_token_id": "<s>", "tokenizer.ggml.add_bos_token": True},
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_tokenizer_is_one_line_that_names_the_file(gguf_file, case):
+    path = gguf_file(told=DAMAGED[case])
+    for read in (tokenizer.load, lambda path: words.of({"tokens": {}}, path)):
+        with pytest.raises(ModelError, match="no whole tokenizer: ") as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: ")
+        assert "\n" not in str(error.value)
 
 
 REFUSED = {

@@ -39,8 +39,28 @@ def load(path: Path) -> Any:
 
 def words(maker: Any) -> list[str]:
     """All tokens in the order of their numbers; a number that is none's is its own word."""
-    known = {number: word for word, number in maker.get_vocab(with_added_tokens=True).items()}
-    return [known.get(number, f"<{number}>") for number in range(max(known, default=-1) + 1)]
+    return _in_order(maker.get_vocab(with_added_tokens=True))
+
+
+def known(path: Path) -> list[str] | None:
+    """The `words` of a checkpoint's folder or GGUF file, however that parts a text; None: it does not say.
+
+    Raises:
+        ModelError: the tokenizer is damaged.
+    """
+    if path.suffix == GGUF and path.is_file():
+        from tasks.checkpoints import gguf
+
+        tokens = gguf.Gguf(path).value("tokenizer.ggml.tokens")
+        if not isinstance(tokens, list):
+            return None
+        return _in_order({str(word): number for number, word in enumerate(tokens)})
+    return words(load(path)) if (path / TOKENIZER).exists() else None
+
+
+def _in_order(numbers: dict[str, int]) -> list[str]:
+    found = {number: word for word, number in numbers.items()}
+    return [found.get(number, f"<{number}>") for number in range(max(found, default=-1) + 1)]
 
 
 def check(folder: Path, rows: int) -> None:

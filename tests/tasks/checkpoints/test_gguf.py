@@ -9,6 +9,9 @@ import pytest
 
 from tasks.checkpoints import gguf_tokenizer, load, tokenizer
 from tasks.errors import ModelError
+from tasks.examples.dataset import Spec, TensorSpec
+from tasks.models import decoder
+from tasks.params.models import Decoder
 from tasks.ship import words
 from tests import checkpoints
 
@@ -121,6 +124,21 @@ def test_a_way_of_parting_that_is_not_known_is_not_guessed(gguf_file, parting, s
     checkpoint = load.load(gguf_file(told={"tokenizer.ggml.pre": parting}))
     with pytest.raises(ModelError, match=said):
         gguf_tokenizer.tokenizer(checkpoint.tensors)
+
+
+@pytest.mark.parametrize("parting", ["smollm", "default", None])
+def test_its_tokens_are_known_however_it_parts_texts(gguf_file, parting):
+    """So that a tokenizer.json can be held against it; one of other words is refused as ever."""
+    pytest.importorskip("tf_keras", reason="the training stack is not installed")
+    path = gguf_file(told={"tokenizer.ggml.pre": parting})
+    known = ("l", "o", "w", "lo", "low", "1", "2", "<end>", *(f"t{i}" for i in range(88)))
+    section, inputs = (
+        Decoder(family="decoder", source=str(path)),
+        {"text": TensorSpec((8,), "int32", 96, tokenized=True)},
+    )
+    assert decoder.build(section, Spec(inputs, known)).output_shape == (None, 96)
+    with pytest.raises(ModelError, match="its token 1 is 'o', that of the data 'z': they have different tokenizers"):
+        decoder.build(section, Spec(inputs, ("l", "z", *known[2:])))
 
 
 DAMAGED = {

@@ -57,6 +57,7 @@ def _write_own(network: "tf_keras.Model", model: Transformer, folder: Path) -> N
     from tasks.models import transformer
 
     (entry,) = preprocess.read(paths.DATA / "preprocess.json")["inputs"].values()
-    words = vocabulary.tokenizer(entry)
+    made = vocabulary.tokenizer(entry)
+    words = (made.to_str(), vocabulary.end(entry)) if made else None
     spec = transformer.of_data(model, dataset.spec())
-    write.write_own(network, spec, transformer.THETA, words.to_str() if words else None, folder)
+    write.write_own(network, spec, transformer.THETA, words, folder)

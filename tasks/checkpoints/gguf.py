@@ -27,6 +27,9 @@ KEYS = {  # of config.json, by those of a GGUF file
     "attention.head_count_kv": "num_key_value_heads", "attention.layer_norm_rms_epsilon": "rms_norm_eps",
     "attention.key_length": "head_dim", "rope.freq_base": "rope_theta",
 }  # fmt: skip
+MARKS = {  # tokens that begin, end and fill a text: of config.json, where transformers has its own for one left out
+    "bos_token_id": "bos_token_id", "eos_token_id": "eos_token_id", "padding_token_id": "pad_token_id",
+}  # fmt: skip
 MORE = {  # what else it may say of places and of attention; no others, for they would change what is computed
     "attention.value_length", "attention.sliding_window", "rope.dimension_count", "rope.scaling.type",
     "rope.scaling.factor", "rope.scale_linear", "rope.scaling.original_context_length", "rope.scaling.finetuned",
@@ -146,7 +149,15 @@ def _config(file: Gguf, architecture: str, kind: str, rows: int) -> dict[str, An
     if (window := file.value(f"{architecture}.attention.sliding_window")) is not None:
         raise ModelError(f"{file.path}: a sliding window ({window}) is not supported of GGUF files")
     named = [f"{kind.capitalize()}ForCausalLM"]  # the class of transformers, by which other tools tell a folder's kind
+    found |= _marks(file, rows)
     return {"model_type": kind, "architectures": named, "vocab_size": rows, "hidden_act": "silu", **found}
+
+
+def _marks(file: Gguf, rows: int) -> dict[str, int | None]:
+    """The tokens of `MARKS`; None where the file has none, or names one that is none."""
+    told = {name: file.value(f"tokenizer.ggml.{key}") for key, name in MARKS.items()}
+    known = range(rows)
+    return {name: number if type(number) is int and number in known else None for name, number in told.items()}
 
 
 def _refuse_more(file: Gguf, architecture: str) -> None:

@@ -46,14 +46,16 @@ def write(model: "tf_keras.Model", source: Checkpoint, folder: Path) -> None:
         _write_tokenizer(source, temporary)
 
 
-def write_own(model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: str | None, folder: Path) -> None:
+def write_own(
+    model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: tuple[str, int] | None, folder: Path
+) -> None:
     """Write a decoder of one's own sizes as Qwen3, which it is in all but them.
 
     Args:
         model: of `spec`, with perhaps narrower feed-forwards and fewer heads.
         spec: its sizes.
         theta: the base of its rotary places.
-        words: a tokenizer.json; None: nobody says how a text becomes its tokens.
+        words: a tokenizer.json and the token that ends a text; None: nobody says how a text becomes its tokens.
         folder: where to.
 
     Raises:
@@ -74,11 +76,12 @@ def write_own(model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: s
         "hidden_act": spec.activation,
         "tie_word_embeddings": spec.tied,
         "attention_bias": False,
+        "eos_token_id": words[1] if words else None,
     }
     with files.replaced_folder(folder) as temporary:
         _write(model, about, spec, "that of params.yaml", temporary)
         if words is not None:
-            files.write_text(temporary / tokenizer.TOKENIZER, words)
+            files.write_text(temporary / tokenizer.TOKENIZER, words[0])
             files.write_json(temporary / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
 
 

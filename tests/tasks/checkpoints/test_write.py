@@ -12,6 +12,7 @@ from tasks.checkpoints import config, load, names, write
 from tasks.decoder import network
 from tasks.errors import ModelError
 from tasks.records import ModelCard
+from tasks.ship import words as shipped
 from tests import checkpoints
 
 pytest.importorskip("tf_keras", reason="the training stack is not installed")
@@ -131,6 +132,25 @@ def test_a_gguf_file_becomes_a_folder_with_its_tokenizer(gguf_file, llama, tmp_p
     assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["eos_token"] == "<end>"
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, [None, 7, None]),
+        ({"tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.padding_token_id": 95}, [0, 7, 95]),
+        ({"tokenizer.ggml.bos_token_id": 96, "tokenizer.ggml.padding_token_id": True}, [None, 7, None]),
+        ({"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.bos_token_id": 3}, [3, 7, None]),
+    ],
+)
+def test_a_saved_gguf_begins_and_ends_texts_as_the_file_did(gguf_file, tmp_path, told, expected):
+    source = load.load(gguf_file(told=told))
+    write.write(source.model(), source, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert [config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")] == expected
+    inputs = {"tokens": {"kind": "tokens", "shape": [8], "vocabulary": 96}}
+    before, after = (shipped.of(inputs, path) for path in (source.path, tmp_path / "out"))
+    assert (after.begins, after.ends, after.chat) == (before.begins, before.ends, before.chat)
+
+
 def test_every_kind_has_a_way_back():
     for name, kind in config.KINDS.items():
         found = [part for parts in kind.names.inside.values() for part in parts]
@@ -141,7 +161,7 @@ def test_every_kind_has_a_way_back():
 def test_a_model_of_ones_own_is_a_qwen3_that_others_load(project):
     """By what reads config.json and safetensors, whose logits of a Qwen3 are those of transformers."""
     from flows import save
-    from tasks.examples import dataset
+    from tasks.examples import dataset, preprocess
     from tasks.models import transformer
     from tasks.stages.prepare import prepare
     from tasks.training import keras_files
@@ -164,6 +184,8 @@ def test_a_model_of_ones_own_is_a_qwen3_that_others_load(project):
     np.testing.assert_allclose(again.model(16)(tokens).numpy(), made(tokens).numpy(), atol=1e-5)
     from tokenizers import Tokenizer
 
+    ends = shipped.of({"text": {"tokenizer": {}}}, project / "saved").ends  # as where its tokenizer made the data
+    assert ends == shipped.of(preprocess.read(paths.DATA / "preprocess.json")["inputs"], None).ends
     words = Tokenizer.from_file(str(project / "saved" / "tokenizer.json"))
     assert words.decode(tokens[0].tolist()) in (project / "text.txt").read_text()
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from tasks.bench import shipping
 from tasks.examples import images, preprocess, tables, texts
 from tasks.serve import server
 from tasks.serve.app import Limits
+from tasks.serve.pool import Pool
 from tasks.serve.server import Service
 from tasks.ship import classify
 from tests.bundles import CLASSIFICATION, GOLDEN, IMAGES
@@ -95,6 +97,12 @@ class Client:
     def post(self, path: str, body: Any) -> Told:
         return self.ask("POST", path, json.dumps(body).encode())
 
+    def begin(self, path: str) -> socket.socket:
+        """A connection with a request on it whose body ends after its first byte."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S)
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{".encode())
+        return connection
+
     def predict(self, *examples: Any) -> Told:
         return self.post("/predict", {"instances": list(examples)})
 
@@ -121,6 +129,22 @@ def serving(folder: Path, limits: Limits | None = None, workers: int = 1) -> Ite
     """A bundle's service on a free port."""
     with served(server.prepared(folder, workers, 1, limits or Limits(seconds=WAIT_S))) as client:
         yield client
+
+
+def read_slowly(client: Client, path: str, pool: Pool) -> None:
+    """Requests count from before their bodies are read; `pool` has two places, and both are free again at the end."""
+    until = time.monotonic() + WAIT_S
+    with client.begin(path), client.begin(path):
+        while pool.inside < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        assert pool.inside == 2
+        with client.begin(path) as third:
+            assert third.recv(100).startswith(b"HTTP/1.1 503 ")
+        assert client.get("/ready").status == 503
+    while pool.inside and time.monotonic() < until:
+        time.sleep(0.01)
+    assert pool.inside == 0
+    assert client.get("/ready").status == 200
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def serve(
         Option(metavar="N", parser=arguments.count, help="of each; without it, those it was measured with"),
     ] = None,
     queue: Annotated[
-        int, Option(metavar="N", parser=arguments.count, help="requests that may wait; more get 503")
+        int, Option(metavar="N", parser=arguments.count, help="requests that may be there at once; more get 503")
     ] = 256,
     limit: Annotated[
         int, Option(metavar="S", parser=arguments.count, help="seconds in which one is answered, or 504")

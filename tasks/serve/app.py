@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tasks.serve import metrics
@@ -14,6 +15,7 @@ from tasks.serve.classifier import IMAGES, JSON, TEXT, refusal
 from tasks.serve.counts import Counts
 from tasks.serve.pool import Answer, FullError, Job, Pool
 
+GONE = 499  # nobody reads the answer
 BRIEF_BYTES = 1 << 16  # of a body that is quickly read
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -24,7 +26,7 @@ class Limits:
 
     seconds: float = 10.0  # from a request's arrival to its answer
     bytes: int = 16 << 20  # of a body
-    inside: int = 256  # requests that wait or are being answered
+    inside: int = 256  # requests that are being read, wait or are being answered
     together: int = 16  # of them, that a worker takes at once
 
 
@@ -92,14 +94,16 @@ async def answered(request: Request, pool: Pool, limits: Limits) -> Answer:
         return refusal(415, f"a body of {', '.join((JSON, TEXT, *IMAGES))} expected; received {kind}")
     loop = asyncio.get_running_loop()
     try:
-        pool.admit()  # before its body is read
         async with asyncio.timeout(limits.seconds):
-            body = await read(request, limits.bytes)
-            if body is None:
-                return refusal(413, f"a body of up to {limits.bytes} bytes expected")
-            job = Job(kind, body, loop.create_future(), brief=kind == JSON and len(body) <= BRIEF_BYTES)
-            pool.submit(job)
+            with pool.place() as queue:  # before its body is read: what is half there takes memory, too
+                body = await read(request, limits.bytes)
+                if body is None:
+                    return refusal(413, f"a body of up to {limits.bytes} bytes expected")
+                job = Job(kind, body, loop.create_future(), brief=kind == JSON and len(body) <= BRIEF_BYTES)
+                queue(job)
             return await job.future
+    except ClientDisconnect:
+        return Answer(GONE, b"")
     except TimeoutError:
         return refusal(504, f"no answer within {limits.seconds:g} s")
     except FullError as error:

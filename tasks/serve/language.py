@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from tasks.serve import openai
-from tasks.serve.app import Limits, based, read
+from tasks.serve.app import GONE, Limits, based, read
 from tasks.serve.bundle import Bundle
 from tasks.serve.classifier import JSON
 from tasks.serve.completing import Piece, Wish
@@ -51,22 +52,20 @@ class Scribe:
 
     async def _answer(self, kind: type[Completion] | type[Chat], request: Request) -> Response:
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                body = await read(request, self.limits.bytes)
-        except TimeoutError:
-            return failed(LATE, f"no request within {self.limits.seconds:g} s")
-        if body is None:
-            return failed(413, f"a body of up to {self.limits.bytes} bytes expected")
-        loop = asyncio.get_running_loop()
-        try:
-            wanted = openai.asked(kind, body)
-            if wanted.model not in (None, self.name):
-                return failed(404, f"model: {self.name} expected; received {wanted.model}")
-            prompt = openai.prompted(wanted, self.words)
-            wish = Wish(prompt, openai.most(wanted, len(prompt), self.room), wanted.stops, loop)
-            job = Job(JSON, wish, loop.create_future())
-            job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
-            self.pool.submit(job)
+            with self.pool.place() as queue:  # before its body is read
+                try:
+                    async with asyncio.timeout(self.limits.seconds):
+                        body = await read(request, self.limits.bytes)
+                except ClientDisconnect:
+                    return Response(status_code=GONE)
+                except TimeoutError:
+                    return failed(LATE, f"no request within {self.limits.seconds:g} s")
+                if body is None:
+                    return failed(413, f"a body of up to {self.limits.bytes} bytes expected")
+                wanted = openai.asked(kind, body)
+                if wanted.model not in (None, self.name):
+                    return failed(404, f"model: {self.name} expected; received {wanted.model}")
+                wish = self._queued(wanted, queue)
         except ValueError as error:
             return failed(400, str(error))
         except FullError as error:
@@ -75,6 +74,14 @@ class Scribe:
         if wanted.stream:
             return StreamingResponse(self._events(sheet, wish, told=wanted.told), media_type=EVENTS)
         return await self._whole(sheet, wish, request)
+
+    def _queued(self, wanted: Completion | Chat, queue: Callable[[Job], None]) -> Wish:
+        loop, prompt = asyncio.get_running_loop(), openai.prompted(wanted, self.words)
+        wish = Wish(prompt, openai.most(wanted, len(prompt), self.room), wanted.stops, loop)
+        job = Job(JSON, wish, loop.create_future())
+        job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
+        queue(job)
+        return wish
 
     async def _pieces(self, wish: Wish) -> AsyncIterator[Piece]:
         """What is written, until it ends, fails or takes too long; who stops listening ends it."""
@@ -116,7 +123,7 @@ class Scribe:
         leaving.cancel()
         if not collecting.done():
             collecting.cancel()
-            return Response(status_code=499)  # nobody reads it
+            return Response(status_code=GONE)
         return collecting.result()
 
     async def _collected(self, sheet: Sheet, wish: Wish) -> Response:

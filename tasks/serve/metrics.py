@@ -71,7 +71,7 @@ class Collector:
             for key, number in sorted(dict(counted).items(), key=str):
                 family.add_metric([str(key)], number)
             yield family
-        yield GaugeMetricFamily("tercet_inside", "Requests that wait or are being answered.", value=self._inside())
+        yield GaugeMetricFamily("tercet_inside", "Requests that are read, wait or are answered.", value=self._inside())
         if self._energy.source:
             energy = CounterMetricFamily(
                 "tercet_machine_energy_joules", "Energy of the whole machine since the start.", labels=["source"]

@@ -11,8 +11,8 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -64,7 +64,7 @@ class Pool:
 
     Args:
         handlers: what each worker does with the jobs that it has taken.
-        capacity: requests that may be inside, waiting or being answered.
+        capacity: requests that may be inside: being read, waiting or being answered.
         most: jobs that a worker takes at once.
         limit_s: after which nobody waits for an answer any more.
         failed: the answer to a job whose handler raised, given what is to be said in one line.
@@ -114,23 +114,39 @@ class Pool:
         """Whether the next request would be sent away."""
         return self.inside >= self.capacity
 
-    def admit(self) -> None:
-        """See whether another request has a place.
-
-        Raises:
-            FullError: it has none.
-        """
-        if self.full:
-            raise FullError(max(RETRY_S, math.ceil(self.inside * self._mean_s / len(self._handlers))))
-
-    def submit(self, job: Job) -> None:
-        """Queue a job.
+    @contextmanager
+    def place(self) -> "Iterator[Callable[[Job], None]]":
+        """Count a request from before it is read; what queues its job, which then has the place until it is done.
 
         Raises:
             FullError: so many are inside already.
         """
-        self.admit()
+        if self.full:
+            raise FullError(max(RETRY_S, math.ceil(self.inside * self._mean_s / len(self._handlers))))
         self.inside += 1
+        queued = False
+
+        def queue(job: Job) -> None:
+            nonlocal queued
+            queued = True
+            self._put(job)
+
+        try:
+            yield queue
+        finally:
+            if not queued:  # it was not read to its end, or asks for nothing that can be done
+                self.inside -= 1
+
+    def submit(self, job: Job) -> None:
+        """Queue a job that is there.
+
+        Raises:
+            FullError: so many are inside already.
+        """
+        with self.place() as queue:
+            queue(job)
+
+    def _put(self, job: Job) -> None:
         alone = self.inside == 1 and self.alone()
         if not (self._here and job.brief and (alone or self._here.crowded)):
             self._queue.put(job)

@@ -19,7 +19,7 @@ from tasks.serve.app import Limits
 from tasks.serve.completing import Held
 from tasks.serve.counts import WINDOW
 from tests.language import PLACES, PROMPT, WORDS, text_by_hand
-from tests.serving import WAIT_S, Client, Told, bundle, sealed, served
+from tests.serving import WAIT_S, Client, Told, bundle, read_slowly, sealed, served
 
 LETTERS = "abcdefghij"  # the eleventh token stands for all others, and ends a text
 TEXT = {"kind": "tokens", "shape": [PROMPT], "vocabulary": WORDS, "characters": LETTERS}
@@ -219,6 +219,18 @@ def test_a_text_that_takes_too_long_breaks_off(folder: Path, monkeypatch: pytest
         *parts, last = events(client.post("/v1/completions", {"prompt": "a", "stream": True}))
         assert parts
         assert "no end within 1.5 s" in last["error"]["message"]
+
+
+def test_what_is_half_read_counts_and_so_long_as_it_is_there(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    service = server.prepared(folder, 1, 1, Limits(seconds=WAIT_S, inside=2))
+    with served(service) as client:
+        read_slowly(client, CHAT, service.pool)
+        read_slowly(client, "/v1/completions", service.pool)
+        wrong = [client.post("/v1/completions", body).status for body in ({}, {"prompt": "a", "model": "b"}) * 2]
+        assert wrong == [400, 404] * 2
+        assert client.post("/v1/completions", {"prompt": "a"}).status == 200
+    assert service.pool.inside == 0
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_model_of_numbers_alone_is_not_served(tmp_path: Path, folder: Path) -> None:

@@ -22,7 +22,7 @@ from tasks.serve.counts import Counts
 from tasks.serve.pool import Answer, Handler, Job, Pool
 from tasks.serve.server import Service
 from tests.bundles import GOLDEN, noise
-from tests.serving import WAIT_S, Client, bundle, sealed, served, serving
+from tests.serving import WAIT_S, Client, bundle, read_slowly, sealed, served, serving
 
 IMAGE = noise(1)[0].tolist()
 
@@ -70,6 +70,25 @@ def test_a_full_queue_sends_away_and_then_goes_on(folder: Path) -> None:
         assert [each.result().status for each in waiting] == [200] * 3
         assert client.predict(IMAGE).status == 200
         assert client.get("/ready").status == 200
+
+
+def test_what_is_half_read_counts_and_leaves_no_trace(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = service(folder, lambda jobs: [Answer(200, b"{}")] * len(jobs), Limits(seconds=WAIT_S, inside=2))
+    with served(made) as client:
+        read_slowly(client, "/predict", made.pool)
+        assert [client.predict(IMAGE).status for _ in range(3)] == [200] * 3
+        assert client.ask("POST", "/predict", b"<a/>", "application/xml").status == 415
+    assert (made.pool.inside, capfd.readouterr().err) == (0, "")
+
+
+def test_a_body_that_does_not_come_or_is_too_large_gives_its_place_back(folder: Path) -> None:
+    limits = Limits(seconds=0.1, inside=1, bytes=10)
+    made = service(folder, lambda jobs: [Answer(200, b"{}")] * len(jobs), limits)
+    with served(made) as client:
+        with client.begin("/predict") as late:
+            assert late.recv(100).startswith(b"HTTP/1.1 504 ")
+        assert client.ask("POST", "/predict", b"0123456789a").status == 413
+        assert made.pool.inside == 0
 
 
 def test_who_has_waited_too_long_is_told_so_and_costs_nothing_more(folder: Path) -> None:

@@ -32,6 +32,7 @@ class Wish:
     most: int  # tokens
     stops: tuple[str, ...]  # texts that end it, and are not part of it
     loop: asyncio.AbstractEventLoop
+    end: float  # of the loop's time, when nobody waits any more
     pieces: "asyncio.Queue[Piece | Answer]" = field(default_factory=asyncio.Queue)  # an answer is the last
     cancelled: Event = field(default_factory=Event)  # nobody waits for it any more
 
@@ -91,9 +92,14 @@ class Held:
         if places:
             self.found = True
             return self._text[: min(places)]
-        kept = max((n for stop in self._stops for n in range(len(stop)) if self._text.endswith(stop[:n])), default=0)
+        kept = max((self._kept(stop) for stop in self._stops), default=0)
         told, self._text = self._text[: len(self._text) - kept], self._text[len(self._text) - kept :]
         return told
+
+    def _kept(self, stop: str) -> int:
+        """How many characters at the text's end may be the first ones of what ends it, which may be far longer."""
+        lengths = range(min(len(stop) - 1, len(self._text)), 0, -1)
+        return next((n for n in lengths if self._text.endswith(stop[:n])), 0)
 
     def rest(self) -> str:
         """What was kept back, where no more comes."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -25,8 +26,8 @@ LATE = 504
 CODES = {404: "model_not_found"}  # of errors, where OpenAI has one
 
 
-class NoEndError(Exception):
-    """An answer breaks off; `status` is HTTP's."""
+class NoAnswerError(Exception):
+    """There is no answer, or no end of it; `status` is HTTP's."""
 
     def __init__(self, status: int, said: str) -> None:
         super().__init__(said)
@@ -43,6 +44,8 @@ class Scribe:
     room: int | None
     limits: Limits
     counts: Counts
+    # makes tokens of prompts, one after the other: it takes longer than the event loop may be held
+    reader: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     async def answer(self, kind: type[Completion] | type[Chat], request: Request) -> Response:
         """The response to a request for text."""
@@ -52,20 +55,13 @@ class Scribe:
 
     async def _answer(self, kind: type[Completion] | type[Chat], request: Request) -> Response:
         try:
-            with self.pool.place() as queue:  # before its body is read
-                try:
-                    async with asyncio.timeout(self.limits.seconds):
-                        body = await read(request, self.limits.bytes)
-                except ClientDisconnect:
-                    return Response(status_code=GONE)
-                except TimeoutError:
-                    return failed(LATE, f"no request within {self.limits.seconds:g} s")
-                if body is None:
-                    return failed(413, f"a body of up to {self.limits.bytes} bytes expected")
-                wanted = openai.asked(kind, body)
-                if wanted.model not in (None, self.name):
-                    return failed(404, f"model: {self.name} expected; received {wanted.model}")
-                wish = self._queued(wanted, queue)
+            wanted, wish = await self._queued(kind, request)
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        except TimeoutError:
+            return failed(LATE, f"no request that was read within {self.limits.seconds:g} s")
+        except NoAnswerError as error:
+            return failed(error.status, str(error))
         except ValueError as error:
             return failed(400, str(error))
         except FullError as error:
@@ -75,27 +71,47 @@ class Scribe:
             return StreamingResponse(self._events(sheet, wish, told=wanted.told), media_type=EVENTS)
         return await self._whole(sheet, wish, request)
 
-    def _queued(self, wanted: Completion | Chat, queue: Callable[[Job], None]) -> Wish:
-        loop, prompt = asyncio.get_running_loop(), openai.prompted(wanted, self.words)
-        wish = Wish(prompt, openai.most(wanted, len(prompt), self.room), wanted.stops, loop)
-        job = Job(JSON, wish, loop.create_future())
-        job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
-        queue(job)
-        return wish
+    async def _queued(self, kind: type[Completion] | type[Chat], request: Request) -> tuple[Completion | Chat, Wish]:
+        """A request that is read, and what it wants on its way to a worker; see `_read` for what is raised, too."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.limits.seconds
+        with self.pool.place() as queue:  # before its body is read
+            async with asyncio.timeout_at(end):
+                body = await read(request, self.limits.bytes)
+                if body is None:
+                    raise NoAnswerError(413, f"a body of up to {self.limits.bytes} bytes expected")
+                wanted, prompt, most = await loop.run_in_executor(self.reader, self._read, kind, body)
+            wish = Wish(prompt, most, wanted.stops, loop, end)
+            job = Job(JSON, wish, loop.create_future())
+            job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
+            queue(job)
+        return wanted, wish
+
+    def _read(self, kind: type[Completion] | type[Chat], body: bytes) -> tuple[Completion | Chat, list[int], int]:
+        """What a body asks for, the tokens of its prompt, and how many may be written; in the reader's thread.
+
+        Raises:
+            NoAnswerError: another model is asked for.
+            ValueError: it is not what can be done here.
+        """
+        wanted = openai.asked(kind, body, self.room)
+        if wanted.model not in (None, self.name):
+            raise NoAnswerError(404, f"model: {self.name} expected; received {str(wanted.model)[:80]}")
+        prompt = openai.prompted(wanted, self.words, self.room)
+        return wanted, prompt, openai.most(wanted, len(prompt), self.room)
 
     async def _pieces(self, wish: Wish) -> AsyncIterator[Piece]:
         """What is written, until it ends, fails or takes too long; who stops listening ends it."""
-        end = wish.loop.time() + self.limits.seconds
         try:
             while True:
                 try:
-                    async with asyncio.timeout_at(end):
+                    async with asyncio.timeout_at(wish.end):
                         piece = await wish.pieces.get()
                 except TimeoutError:
                     said = f"no end within {self.limits.seconds:g} s; ask for fewer max_tokens"
-                    raise NoEndError(LATE, said) from None
+                    raise NoAnswerError(LATE, said) from None
                 if isinstance(piece, Answer):  # instead of an end: its worker has failed
-                    raise NoEndError(piece.status, orjson.loads(piece.content)["error"])
+                    raise NoAnswerError(piece.status, orjson.loads(piece.content)["error"])
                 yield piece
                 if piece.ended:
                     return
@@ -112,7 +128,7 @@ class Scribe:
                     first = False
             if told:
                 yield _event(orjson.dumps(sheet.last(len(wish.prompt), written)))
-        except NoEndError as error:
+        except NoAnswerError as error:
             yield _event(bytes(failed(error.status, str(error)).body))
         yield _event(b"[DONE]")
 
@@ -129,7 +145,7 @@ class Scribe:
     async def _collected(self, sheet: Sheet, wish: Wish) -> Response:
         try:
             found = [piece async for piece in self._pieces(wish)]
-        except NoEndError as error:
+        except NoAnswerError as error:
             return failed(error.status, str(error))
         text = "".join(piece.text for piece in found)
         return Response(orjson.dumps(sheet.whole(text, len(wish.prompt), found[-1])), media_type=JSON)

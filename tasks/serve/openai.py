@@ -4,11 +4,14 @@ Of its parameters those count that are named here; greedy is the only way of cho
 what could change nothing then (top_p, seed, user) is left aside.
 """
 
+import reprlib
 import time
 import uuid
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.serve.completing import Piece
@@ -93,6 +96,11 @@ class Message(BaseModel):
         whole = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         return {"role": self.role, "content": whole}
 
+    @property
+    def length(self) -> int:
+        """Characters of what was said."""
+        return len(self.content) if isinstance(self.content, str) else sum(len(part.text) for part in self.content)
+
 
 class Chat(_Asked):
     """Messages by turns."""
@@ -101,29 +109,56 @@ class Chat(_Asked):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
 
 
-def asked(kind: type[Completion] | type[Chat], body: bytes) -> Completion | Chat:
+def asked(kind: type[Completion] | type[Chat], body: bytes, room: int | None) -> Completion | Chat:
     """What a body asks for.
 
     Raises:
-        ValueError: it is not of that form, or wants what is not done here; in one line.
+        ValueError: it is not of that form, wants what is not done here, or has more parts than the room tokens; in one
+            line.
     """
     try:
-        return kind.model_validate_json(body)
+        told = orjson.loads(body)
+    except ValueError as error:
+        raise ValueError(f"the body: no JSON: {error}") from None
+    _few(told, room or LONGEST)
+    try:
+        return kind.model_validate(told)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the body"
-        given = f"; received {str(first['input'])[:80]}" if first["loc"] else ""
+        given = f"; received {_brief(first['input'])}" if first["loc"] else ""
         raise ValueError(f"{where}: {first['msg']}{given}") from None
 
 
-def prompted(wanted: Completion | Chat, words: Words) -> list[int]:
+def _few(told: Any, room: int) -> None:
+    """Refuse what cannot fit before pydantic reads it, which takes seconds for what 16 MiB may hold."""
+    for name in ("prompt", "messages"):
+        found = told.get(name) if isinstance(told, dict) else None
+        if not isinstance(found, list):
+            continue
+        parts = [each["content"] for each in found if isinstance(each, dict) and isinstance(each.get("content"), list)]
+        if (count := max(len(found), sum(map(len, parts)))) > room:
+            raise ValueError(f"{name}: the model has room for {room} tokens; received {count} parts")
+
+
+def _brief(value: Any) -> str:
+    """The beginning of a value, however much it is."""
+    if isinstance(value, list | dict):
+        value = value[:9] if isinstance(value, list) else dict(islice(value.items(), 9))
+        return reprlib.repr(value)[:80]
+    return str(value)[:80]
+
+
+def prompted(wanted: Completion | Chat, words: Words, room: int | None) -> list[int]:
     """The tokens that are to be gone on with.
 
     Raises:
-        ValueError: there are none, or no template says how messages become a text.
+        ValueError: there are none, the text is longer than any that the room holds, or no template says how messages
+            become a text.
     """
+    most = (room or LONGEST) * words.longest
     if isinstance(wanted, Completion):
-        ids = wanted.prompt if isinstance(wanted.prompt, list) else words.numbers(wanted.prompt)
+        ids = wanted.prompt if isinstance(wanted.prompt, list) else _begun(wanted.prompt, words, most)
         if not ids:
             raise ValueError("prompt: a text of one token at least expected; received an empty one")
         if max(ids) >= words.known:
@@ -131,8 +166,25 @@ def prompted(wanted: Completion | Chat, words: Words) -> list[int]:
         return ids
     if words.chat is None:
         raise ValueError("messages: this model has no template for them; ask /v1/completions with a prompt")
+    _within("messages", sum(message.length for message in wanted.messages), most)
     said = _conversation(words.chat, wanted.messages)
-    return list(words.tokenizer.encode(said, add_special_tokens=False).ids)
+    _within("messages", len(said), most)
+    return words.numbers(said)
+
+
+def _begun(text: str, words: Words, most: int) -> list[int]:
+    """The tokens of a text, behind the one that stands before every text."""
+    _within("prompt", len(text), most)
+    return [*([] if words.begins is None else [words.begins]), *words.numbers(text)]
+
+
+def _within(name: str, length: int, most: int) -> None:
+    """Refuse a text before it is made tokens of, which takes minutes and gigabytes for what 16 MiB may hold.
+
+    No token stands for more characters than it has bytes, but one of unknown words.
+    """
+    if length > most:
+        raise ValueError(f"{name}: the model has room for a text of {most} characters at most; received {length}")
 
 
 def _conversation(template: str, messages: list[Message]) -> str:

@@ -100,11 +100,13 @@ class Words:
         self.ends: set[int] = set(told.get("ends", own))
         self.begins: int | None = told.get("begins")
         self.chat: str | None = told.get("chat")
+        self.longest = max(len(token.encode()) for token in self.tokenizer.get_vocab())  # bytes of a token
 
     def numbers(self, text: str) -> list[int]:
-        """The tokens of a text, behind the one that stands before every text."""
-        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return [*([] if self.begins is None else [self.begins]), *ids]
+        """The tokens of a text."""
+        # `encode` would keep Python's lock, and so the event loop, until it is done
+        (found,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
+        return list(found.ids)
 
     def stream(self) -> "Stream":
         """Makes text of tokens as they come."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG")
 WHITE = (255, 255, 255, 255)
 DEEP = 2**16 - 1  # the largest value of 16 bits
+# a camera's image has up to 61 million pixels (a full frame in 2026); one with a palette takes 13 bytes for each of
+# them while it is decoded, and a file of 100 KB may have any number
+MOST = 2**26
 
 
 class Look(NamedTuple):
@@ -33,7 +36,7 @@ def look(content: bytes) -> Look:
     """The size of an image and whether it is grey; all of it is decoded.
 
     Raises:
-        ValueError: it is no whole image of a known format.
+        ValueError: it is no whole image of a known format, or has more than `MOST` pixels.
     """
     image = _opened(content)
     return Look(image.height, image.width, image.mode == "L")
@@ -43,7 +46,7 @@ def decode(content: bytes, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The pixels of an image: uint8 [height, width, channels] as `shape` says, with one channel or three.
 
     Raises:
-        ValueError: it is no whole image of a known format.
+        ValueError: it is no whole image of a known format, or has more than `MOST` pixels.
     """
     from PIL import Image
 
@@ -60,6 +63,7 @@ def _opened(content: bytes) -> "Image.Image":
 
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
+        _within(image)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
         return _plain(image)
@@ -81,11 +85,17 @@ def _opened(content: bytes) -> "Image.Image":
         raise ValueError(f"cannot be decoded: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
+def _within(image: "Image.Image") -> None:
+    """Refuse an image by what its header says, before there is memory for it."""
+    if image.width * image.height > MOST:
+        raise ValueError(f"up to {MOST} pixels expected; received {image.width} × {image.height}")
+
+
 def _plain(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits of grey
-        deep: NDArray[Any] = np.asarray(image).astype(np.int64)
+        deep: NDArray[Any] = np.asarray(image).astype(np.int32)
         return Image.fromarray(((deep * 255 + DEEP // 2) // DEEP).clip(0, 255).astype(np.uint8))
     grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:

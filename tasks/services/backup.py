@@ -1,7 +1,14 @@
-"""All that the services keep, in one file: both databases and every object of the S3 store."""
+"""All that the services keep, in one file: both databases and every object of the S3 store.
 
+It is a tar whose first member lists all others with the SHA-256 of each: Python's `tarfile` takes an archive that ends
+between two members, or in a header, for a whole one, and what is not in it would be taken away.
+"""
+
+import io
+import json
+import lzma
 import tarfile
-from contextlib import suppress
+import zlib
 from pathlib import Path
 
 from tasks import files
@@ -13,6 +20,16 @@ from tasks.services.processes import running, stop
 
 DUMPS = tuple(f"{name}.dump" for name in postgres.DATABASES)
 OBJECTS = "objects"
+LIST = "list.json"
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+)  # it may have been compressed
 
 
 def backup(path: Path) -> int:
@@ -32,10 +49,7 @@ def backup(path: Path) -> int:
         count = s3.fetch(place, folder / OBJECTS)
         with files.replaced(path) as temporary:
             temporary.touch(mode=0o600)  # experiments may be nobody else's business
-            with tarfile.open(temporary, "w") as archive:
-                for name in (*DUMPS, OBJECTS):
-                    with suppress(FileNotFoundError):  # a store without any object
-                        archive.add(folder / name, name)
+            pack(folder, temporary)
     return count
 
 
@@ -49,7 +63,7 @@ def restore(path: Path) -> int:
     place = made()
     stack.must_rest(place, stack.every(place), "what they hold is about to be replaced")
     with files.locked(HOME / "up"), scratch("restore") as folder:
-        _unpack(path, folder)
+        unpack(path, folder)
         try:
             for _ in stack.start_stores(place):
                 pass
@@ -65,11 +79,53 @@ def _fill(place: Place, folder: Path) -> int:
     return s3.fill(place, folder / OBJECTS)
 
 
-def _unpack(path: Path, folder: Path) -> None:
+def pack(folder: Path, path: Path) -> None:
+    """Write the files of a folder to an archive, the list of them first."""
+    names = [each.relative_to(folder).as_posix() for each in files.below(folder)]
+    content = json.dumps({name: files.sha256(folder / name) for name in names}, indent=1).encode()
+    head = tarfile.TarInfo(LIST)
+    head.size = len(content)
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(head, io.BytesIO(content))
+        for name in names:
+            archive.add(folder / name, name)
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Write what `pack` has written to a folder again.
+
+    Raises:
+        DataError: it is no such file, or not all of it is there as it was.
+    """
     try:
         with tarfile.open(path) as archive:
             archive.extractall(folder, filter="data")  # no link and no name leads out of the folder
-    except (OSError, tarfile.TarError) as error:
+            ends = _ends(archive)
+        wrong = _wrong(folder)
+    except BROKEN as error:
         raise DataError(f"{path}: cannot be unpacked: {error}; a file of `tercet backup` is expected") from None
+    if wrong or not ends:
+        what = f"{len(wrong)} files are not as its list says, such as {wrong[0]}" if wrong else "it ends too early"
+        raise DataError(f"{path}: not whole: {what}; nothing was changed, so take another copy of it")
     if missing := [name for name in DUMPS if not (folder / name).is_file()]:
         raise DataError(f"{path}: {', '.join(missing)} is missing in it; a file of `tercet backup` is expected")
+
+
+def _ends(archive: tarfile.TarFile) -> bool:
+    """Whether what was read last is the block of zeros that a whole archive ends in, and no broken header."""
+    assert archive.fileobj is not None  # it is open
+    archive.fileobj.seek(archive.offset)
+    return archive.fileobj.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
+
+
+def _wrong(folder: Path) -> list[str]:
+    """The files that are not as the list says; none where there is no list, as in files of former versions."""
+    place = folder / LIST
+    if not place.exists():
+        return []
+    listed = json.loads(place.read_text(encoding="utf-8"))
+    if not isinstance(listed, dict):
+        raise TypeError(f"{LIST} in it is none of ours")
+    place.unlink()
+    found = {path.relative_to(folder).as_posix(): files.sha256(path) for path in files.below(folder)}
+    return sorted(name for name in listed.keys() | found.keys() if listed.get(name) != found.get(name))

@@ -90,11 +90,17 @@ def dump(place: Place, database: str, path: Path) -> None:
 
 
 def load(place: Place, database: str, path: Path) -> None:
-    """Have a database be what a file says, whatever it was; nobody may be connected to it."""
-    sql(place, "postgres", f"drop database if exists {database} with (force)")
-    sql(place, "postgres", f"create database {database}")
-    words = ["--exit-on-error", "--single-transaction", "--dbname", database, str(path)]
+    """Have a database be what a file says, whatever it was; nobody may be connected to it.
+
+    It is made beside the old one, which stays where that fails.
+    """
+    made = f"{database}_restored"
+    sql(place, "postgres", f"drop database if exists {made} with (force)")
+    sql(place, "postgres", f"create database {made}")
+    words = ["--exit-on-error", "--single-transaction", "--dbname", made, str(path)]
     checked([program("pg_restore"), *_at(place), *words], _with_password(place), "pg_restore", DUMP_S)
+    sql(place, "postgres", f"drop database if exists {database} with (force)")
+    sql(place, "postgres", f"alter database {made} rename to {database}")
 
 
 def program(name: str) -> str:

@@ -4,11 +4,9 @@ import json
 import os
 import shutil
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks import files
 from tasks.errors import TercetError
 from tasks.services import buckets
 from tasks.services.http import said
@@ -80,33 +78,12 @@ def settle(place: Place) -> None:
 
 def fetch(place: Place, folder: Path) -> int:
     """Write every object to a file, `folder/bucket/key`; how many there are."""
-    client, count = _client(place), 0
-    for bucket in buckets.NAMES:
-        for key in _listed(client, bucket):
-            path = folder / bucket / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            client.download_file(bucket, key, str(path))
-            count += 1
-    return count
+    return buckets.fetch(_client(place), folder)
 
 
 def fill(place: Place, folder: Path) -> int:
     """Have the buckets hold what `fetch` has written, and nothing else; how many objects that is."""
-    client, count = _client(place), 0
-    for bucket in buckets.NAMES:
-        root = folder / bucket
-        here = {path.relative_to(root).as_posix(): path for path in (files.below(root) if root.is_dir() else ())}
-        for key in set(_listed(client, bucket)) - set(here):
-            client.delete_object(Bucket=bucket, Key=key)
-        for key, path in here.items():
-            client.upload_file(str(path), bucket, key)
-            count += 1
-    return count
-
-
-def _listed(client: Any, bucket: str) -> Iterator[str]:
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        yield from (key for each in page.get("Contents", ()) if not (key := each["Key"]).endswith("/"))  # no folders
+    return buckets.fill(_client(place), folder)
 
 
 def _client(place: Place) -> Any:

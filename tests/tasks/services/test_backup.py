@@ -69,6 +69,14 @@ def test_all_comes_back_and_nothing_else(stores, tmp_path):
     assert held(stores) == before
 
 
+def test_a_dump_that_cannot_be_loaded_leaves_the_database(stores, tmp_path):
+    postgres.sql(stores, "mlflow", "create table kept (n int); insert into kept values (7)")
+    (tmp_path / "mlflow.dump").write_bytes(b"PGDMP and no more")
+    with pytest.raises(TercetError, match="pg_restore"):
+        postgres.load(stores, "mlflow", tmp_path / "mlflow.dump")
+    assert postgres.sql(stores, "mlflow", "select n from kept").strip() == "7"
+
+
 def test_what_does_not_run_is_told(stores, tmp_path):
     end(stores)
     with pytest.raises(TercetError, match=r"postgres, s3 of .* do not run: `tercet up` first"):

@@ -46,20 +46,31 @@ def ship(names: Sequence[str], *, signed: bool) -> int:
 
 
 def back(names: Sequence[str]) -> int:
-    """Have the fleet of each device run what it ran before."""
+    """Have the fleet of each device run what it ran before; who runs that already is left as it is.
+
+    Raises:
+        TercetError: a device is not known, or nobody can say which of its bundles is the newest: nothing was done.
+    """
     settings = params.load()
+    fleets = {name: targets.of(settings, name) for name in _named(names)}
+    leave = {name: _newest(name, fleet) for name, fleet in fleets.items()}
     digests: dict[str, set[str]] = defaultdict(set)
 
     def returned(target: Target) -> str:
-        done = delivery.back(target)
+        done = delivery.back(target, leave[target.device])
         digests[target.device].add(str(done.about["bundle_sha256"]))
+        runs = f"{target.name}: runs {done.about['variant']} ({done.id})"
+        if done.proof is None and not done.settled:
+            return f"{runs}, which is not what is taken back: left as it is"
         _log("back", target, done.id)
-        variant = done.about["variant"]
-        return f"{target.name}: runs {variant} ({done.id}) again instead of {done.before}; {done.seconds:.1f} s"
+        if done.proof is None:
+            return f"{done.settled}\n{runs}"
+        first = f"{done.settled}\n" if done.settled else ""
+        return f"{first}{runs} again instead of {done.before}; {done.seconds:.1f} s"
 
     codes = []
-    for name in _named(names):
-        codes.append(_each(targets.of(settings, name), returned))
+    for name, fleet in fleets.items():
+        codes.append(_each(fleet, returned))
         if codes[-1]:
             continue
         first, *others = sorted(digests[name])
@@ -83,6 +94,34 @@ def status(names: Sequence[str]) -> int:
     for row in (heads, *rows):
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
     return 0 if all(row[-1] == "well" for row in rows) else 1
+
+
+def _newest(name: str, fleet: Sequence[Target]) -> set[str]:
+    """The bundles that a step back of a fleet leaves: those that no other machine ran before the one that it runs.
+
+    A machine that a rollout has not reached, or that has gone back already, must not go one further. Who cannot be
+    asked has no say, and fails when its turn comes.
+
+    Raises:
+        ShippingError: each of them ran before another one on some machine.
+    """
+
+    def asked(target: Target) -> dict[str, Any]:
+        try:
+            return delivery.status(target, prove=False)
+        except TercetError:
+            return {"leaves": None, "before": []}
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(asked, fleet))
+    running = {each["leaves"] for each in found} - {None}
+    newest = running - {former for each in found for former in each["before"]}
+    if running and not newest:
+        several = ", ".join(sorted(running))
+        raise ShippingError(
+            f"{name}: its machines run {several}, each from before another; `tercet ship` the one meant"
+        )
+    return newest
 
 
 def _register(move: Callable[[], track.Promoted]) -> None:

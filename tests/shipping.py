@@ -12,7 +12,7 @@ from tasks import files, paths
 from tasks.params import Params
 from tasks.records import Comparison, Energy, Latency, Measurement, ModelCard, Row
 from tasks.ship import classify, delivery
-from tasks.ship.delivery import Cargo
+from tasks.ship.delivery import Cargo, Delivered
 from tasks.ship.targets import Target
 from tasks.stages import bundle as stage
 from tests.bundles import CLASSIFICATION, IMAGES, artifact_of, noise, prepared
@@ -142,6 +142,12 @@ def python(folder: Path, patch: str, module: str = "store", within: tuple[str, .
     )
     path.chmod(0o755)
     return str(path)
+
+
+def back(target: Target) -> Delivered:
+    """Have one machine, which is a fleet, leave what it runs."""
+    found = delivery.status(target, prove=False)["leaves"]
+    return delivery.back(target, [found] if found else [])
 
 
 def once(folder: Path, first: str, then: str) -> str:

@@ -1,7 +1,7 @@
 """Shipping a bundle to one target: it is brought there, made sure of there, and runs, or the target says why not."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -125,8 +125,10 @@ def ship(target: Target, what: Cargo, told: Told = lambda _: None) -> Delivered:
     return Delivered(what.id, what.about, before, time.monotonic() - begun, found, settled)
 
 
-def back(target: Target) -> Delivered:
-    """Have a target run again what it ran before.
+def back(target: Target, leave: Collection[str]) -> Delivered:
+    """Have a target run again what it ran before, where it runs one of the bundles that are to be left.
+
+    Where it does not, that is what it is found to run, with no proof; to settle a shipment of one was the step back.
 
     Raises:
         ShippingError: nothing is there that it ran before, or it fails there now: the target runs what it ran.
@@ -136,7 +138,8 @@ def back(target: Target) -> Delivered:
     try:
         with hold(target.lock, exclusive=False), Link(target, hold=True) as link:
             before = link.ask("hello", packages=[])["current"]
-            done = link.ask("back", timeout_s=BACK_S, tolerance=target.tolerance, seconds=WINDOW_S)
+            words = {"leave": sorted(leave), "tolerance": target.tolerance, "seconds": WINDOW_S}
+            done = link.ask("back", timeout_s=BACK_S, **words)
             return Delivered(
                 done["current"], done["about"], before, time.monotonic() - begun, done["proof"], link.settled
             )
@@ -144,14 +147,16 @@ def back(target: Target) -> Delivered:
         raise ShippingError(f"{error}{runs(settle(target))}") from None
 
 
-def status(target: Target) -> dict[str, Any]:
+def status(target: Target, *, prove: bool = True) -> dict[str, Any]:
     """What a target runs, as it says: `current`, `champion`, `health` (null: well), `age_s`, `holder`, `turning`.
+
+    `leaves` is the bundle that a step back would leave, also an unconfirmed one, and `before` has those from before it.
 
     Raises:
         DeviceError: it cannot be reached.
     """
     with Link(target, hold=False) as link:
-        return link.ask("status", timeout_s=BACK_S, prove=True)
+        return link.ask("status", timeout_s=BACK_S, prove=prove)
 
 
 def settle(target: Target) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from tasks.errors import ParamsError, TrackingError
 from tasks.ship import delivery, targets
 from tasks.ship.targets import Target
 from tasks.track.client import client
-from tests.shipping import NEW, OLD, folder_of, loaded, settings
+from tests.shipping import NEW, OLD, changed, folder_of, loaded, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -199,9 +199,9 @@ def test_behind_the_canary_all_are_shipped_to_and_a_failure_is_told(tercet, flee
 
 
 def test_machines_that_go_back_to_several_bundles_move_no_alias(tercet, fleet, monkeypatch):
-    def returned(target):
+    def returned(target, leave):
         about = {"bundle_sha256": "same" if target in fleet[:3] else "other", "variant": OLD}
-        return delivery.Delivered("id", about, "before", 0.1, None)
+        return delivery.Delivered("id", about, "before", 0.1, {})
 
     monkeypatch.setattr(delivery, "back", returned)
     code, out, _ = tercet("--back", "host-cpu")
@@ -211,6 +211,61 @@ def test_machines_that_go_back_to_several_bundles_move_no_alias(tercet, fleet, m
     assert tercet("--back", "host-cpu")[1].splitlines()[3:] == [
         "MLflow: reinstate same host-cpu golden is version 7, at here"
     ]
+
+
+def running(fleet):
+    return [Path(target.folder, "current").readlink().name for target in fleet]
+
+
+def third(cargoes, folder):
+    """A bundle after the two that are there."""
+    place = Path(shutil.copytree(folder_of(cargoes[NEW]), folder / "third"))
+    return changed(place, lambda manifest: None, {"README.txt": b"the third"})
+
+
+def test_after_a_rollout_that_failed_all_run_the_same_again(tercet, fleet, cargoes, tmp_path):
+    """The ones that never took the new bundle go no step further, nor does one that has gone back already."""
+    old, new = cargoes[OLD], cargoes[NEW]
+    for cargo in (old, new):
+        for target in fleet:
+            delivery.ship(target, cargo)
+    newest = third(cargoes, tmp_path)
+    for target in fleet[:2]:
+        delivery.ship(target, newest)
+    code, out, _ = tercet("--back", "host-cpu")
+    assert (code, running(fleet)) == (0, [new.id] * 4)
+    lines = out.splitlines()
+    assert sum(f"({new.id}) again instead of {newest.id}; " in line for line in lines) == 2
+    left = [
+        f"{each.folder}: runs {NEW} ({new.id}), which is not what is taken back: left as it is" for each in fleet[2:]
+    ]
+    assert set(left) < set(lines)
+    assert lines[4:] == [f"MLflow: reinstate {new.about['bundle_sha256']} host-cpu golden is version 7, at here"]
+
+
+def test_one_that_was_away_when_the_others_went_back_follows(tercet, fleet, cargoes):
+    for name in (OLD, NEW):
+        for target in fleet:
+            delivery.ship(target, cargoes[name])
+    away = Path(fleet[3].folder)
+    away.rename("elsewhere"), away.write_text("a file")
+    assert tercet("--back", "host-cpu")[0] == 1
+    away.unlink(), Path("elsewhere").rename(away)
+    assert tercet("--back", "host-cpu")[0] == 0
+    assert running(fleet) == [cargoes[OLD].id] * 4
+
+
+def test_where_each_ran_before_the_other_nothing_is_done(tercet, fleet, cargoes):
+    for target, order in zip(fleet, [(OLD, NEW), (NEW, OLD)] * 2, strict=True):
+        for name in order:
+            delivery.ship(target, cargoes[name])
+    before = running(fleet)
+    code, out, err = tercet("--back", "host-cpu")
+    several = ", ".join(sorted(before[:2]))
+    assert (code, out, running(fleet)) == (1, "", before)
+    assert (
+        err == f"tercet: host-cpu: its machines run {several}, each from before another; `tercet ship` the one meant\n"
+    )
 
 
 def test_targets_are_the_hosts_of_the_fleet_or_a_folder_here(project, monkeypatch):

@@ -72,7 +72,9 @@ class Keeper:
         """Take files in: first it tells what has come of each before, then their rest follows."""
         wanted: dict[str, int] = request["files"]
         found = self.incoming.there(wanted)
-        self._note("uploading", **{"from": self.store.current, "to": request["id"], "why": None, "by": self.by})
+        self._note(
+            "uploading", **{"from": self.store.current, "to": request["id"], "leaves": None}, why=None, by=self.by
+        )
         say({"have": found})
         return {"again": self.incoming.take(wanted, found, sys.stdin.buffer)}
 
@@ -111,7 +113,13 @@ class Keeper:
         return {"current": current}
 
     def back(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Switch to the bundle that ran before the current one, which is withdrawn by that."""
+        """Switch to the bundle that ran before the current one, which is withdrawn by that.
+
+        Nothing is done where none of those runs that are to be left: it never came, or has gone, as by `settle`.
+        """
+        current = self.store.current
+        if current not in request["leave"] and (champion := self.store.champion(current)):
+            return {"current": current, "about": champion, "proof": None}
         former = self.store.former()
         if former is None:
             raise FailedError("no bundle is here that ran before", NOTHING)
@@ -119,7 +127,7 @@ class Keeper:
         others = self.store.journal["champions"][: names.index(former)]
         about = self.store.champion(former) or {}
         self._check(former)  # an older one may run again, but none whose key was revoked since
-        self._note("installed", **{"from": self.store.current, "to": former, "why": None, "by": self.by})
+        self._note("installed", **{"from": current, "to": former, "leaves": current}, why=None, by=self.by)
         return self._turn(former, about, others, request)
 
     def status(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +137,8 @@ class Keeper:
         found: dict[str, Any] = {"current": current, "champion": champion, "holder": self.store.holder()}
         found |= {"step": journal["step"], "why": journal["why"], "turning": journal["step"] in TURNING}
         found["age_s"] = time.time() - champion["at"] if champion else None
+        found["leaves"] = leaves = self.store.leaves
+        found["before"] = [each["id"] for each in journal["champions"] if each["id"] != leaves]
         found["health"] = None
         if current and request["prove"]:
             try:

@@ -95,6 +95,13 @@ class Store:
         except OSError:
             return None
 
+    @property
+    def leaves(self) -> str | None:
+        """The bundle that a step back leaves: the one that runs, or that would if what was interrupted had ended."""
+        if self.journal["step"] not in TURNING:
+            return self.current
+        return str(self.journal["leaves"] or self.journal["to"])  # of a step back that was itself interrupted
+
     def bundle(self, name: str) -> Path:
         """Where a bundle lies."""
         return self.folder / "bundles" / name
@@ -170,7 +177,7 @@ class Store:
 
 def _journal(folder: Path) -> dict[str, Any]:
     """What the journal says; nothing has happened where there is none."""
-    found: dict[str, Any] = {"step": None, "from": None, "to": None, "why": None, "champions": []}
+    found: dict[str, Any] = {"step": None, "from": None, "to": None, "leaves": None, "why": None, "champions": []}
     with suppress(OSError, ValueError):
         found |= json.loads((folder / "journal.json").read_text(encoding="utf-8"))
     return found

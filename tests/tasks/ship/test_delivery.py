@@ -23,7 +23,7 @@ from tasks.ship import delivery, link
 from tasks.ship.delivery import Cargo
 from tasks.ship.targets import Target
 from tests.bundles import noise
-from tests.shipping import KILL_HERE, KILL_THERE, NEW, OLD, changed, complete, failing, once, python
+from tests.shipping import KILL_HERE, KILL_THERE, NEW, OLD, back, changed, complete, failing, once, python
 
 ROOT = Path(__file__).resolve().parents[3]
 BEFORE = ("uploading", "uploaded", "installed", "checked")  # steps after which the old bundle has never stopped
@@ -128,10 +128,10 @@ def test_a_bundle_is_shipped_runs_and_is_taken_back(
     assert there.stdout == here.stdout
     assert len(there.stdout.splitlines()) == 5
     assert delivery.ship(target, cargoes[NEW]).proof is None  # it runs already
-    returned = delivery.back(target)
+    returned = back(target)
     assert (returned.id, returned.before, complete(store, cargoes)) == (cargoes[OLD].id, cargoes[NEW].id, OLD)
     with pytest.raises(ShippingError, match=rf"no bundle is here that ran before; it runs {OLD} \({cargoes[OLD].id}\)"):
-        delivery.back(target)
+        back(target)
     found = delivery.status(target)
     assert (found["current"], found["health"], found["holder"]) == (cargoes[OLD].id, None, None)
     assert 0 <= found["age_s"] < 60
@@ -199,7 +199,7 @@ def test_a_failure_after_the_switch_rolls_back_by_itself(
     assert len((store / "restarts").read_text()) == 2  # for the new one, and for the old one again
     assert journal(store)["why"].startswith(f"{store}/restart: ")
     with pytest.raises(ShippingError):
-        delivery.back(target)
+        back(target)
     owned(store, "exit 0")
     assert delivery.ship(target, cargoes[NEW]).id == cargoes[NEW].id
 
@@ -295,7 +295,7 @@ def test_so_many_old_ones_are_kept(store: Path, target: Target, cargoes: dict[st
         delivery.ship(target, others[-1])
     assert {path.name for path in (store / "bundles").iterdir()} == {others[1].id, others[2].id}
     assert [each["id"] for each in journal(store)["champions"]] == [others[1].id, others[2].id]
-    assert delivery.back(target).id == others[1].id
+    assert back(target).id == others[1].id
     delivery.ship(replace(target, keep=0), cargoes[OLD])
     assert [path.name for path in (store / "bundles").iterdir()] == [cargoes[OLD].id]
 

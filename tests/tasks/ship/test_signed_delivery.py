@@ -16,7 +16,7 @@ from tasks.ship.delivery import Cargo
 from tasks.ship.targets import Target
 from tasks.sign import fleet, signature
 from tasks.sign.device import verify
-from tests.shipping import NEW, OLD, folder_of, loaded
+from tests.shipping import NEW, OLD, back, folder_of, loaded
 
 UNSIGNED, CHANGED, OLDER, FROZEN, REVOKED = (
     verify.Refusal.UNSIGNED,
@@ -81,7 +81,7 @@ def test_what_is_signed_is_verified_there_and_nothing_else_is_taken(begun: Proje
     assert begun.refused(unsigned) == UNSIGNED
     assert begun.refused(replace(unsigned, metadata=new.metadata)) == UNSIGNED  # though the fleet's word comes with it
     assert delivery.ship(begun.target, new).before == old
-    assert delivery.back(begun.target).id == old  # by hand, an older one may run again
+    assert back(begun.target).id == old  # by hand, an older one may run again
 
 
 @pytest.mark.slow
@@ -97,9 +97,9 @@ def test_an_older_bundle_is_refused_and_one_whose_key_was_revoked_never_runs_aga
     fleet.revoke(paths.FLEET, verify.fingerprint(begun.release.public_key()), begun.root, second)
     again = begun.signed(OLD, by=second)  # brings the word of it
     delivery.ship(begun.target, again)
-    assert delivery.back(begun.target).id == new.id
+    assert back(begun.target).id == new.id
     with pytest.raises(ShippingError, match=f"which was revoked; it runs {NEW} ") as raised:
-        delivery.back(begun.target)
+        back(begun.target)
     assert raised.value.code == REVOKED
 
 
@@ -113,7 +113,7 @@ def test_a_device_that_runs_it_already_learns_which_keys_count_by_now(
     fleet.revoke(paths.FLEET, verify.fingerprint(begun.release.public_key()), begun.root, second)
     assert delivery.ship(begun.target, begun.signed(NEW, by=second)).proof is None  # the very same bundle
     with pytest.raises(ShippingError, match=f"which was revoked; it runs {NEW} ") as raised:
-        delivery.back(begun.target)
+        back(begun.target)
     assert raised.value.code == REVOKED
     with monkeypatch.context() as patch:
         patch.setattr(fleet, "LASTS", fleet.LASTS | {"timestamp": timedelta(seconds=-1)})

@@ -20,7 +20,7 @@ from tasks.ship.delivery import Cargo
 from tasks.ship.targets import Target
 from tests.board import Board, arm64
 from tests.bundles import noise
-from tests.shipping import AT_STEP, NEW, OLD, changed, complete, folder_of, once, python
+from tests.shipping import AT_STEP, NEW, OLD, back, changed, complete, folder_of, once, python
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_a_bundle_is_shipped_over_ssh_and_taken_back(board: Board, cargoes: dict
     assert delivery.ship(there, cargoes[OLD]).before is None
     assert delivery.ship(there, cargoes[NEW]).before == cargoes[OLD].id
     assert complete(project / "a store", cargoes) == NEW
-    assert delivery.back(there).id == cargoes[OLD].id
+    assert back(there).id == cargoes[OLD].id
     found = delivery.status(there)
     assert (found["current"], found["health"]) == (cargoes[OLD].id, None)
 
@@ -109,7 +109,7 @@ def test_an_arm64_machine_answers_by_the_bundle_alone_as_this_one(
         found = [lines(asked), lines([sys.executable, "-I", str(script), str(project / "images.npy")])]
         assert found[0] == found[1]
         assert len(found[0]) == 50
-    assert delivery.back(there).before == done.id
+    assert back(there).before == done.id
     assert delivery.status(there)["health"] is None
     assert {path.name for path in (board.tmp / "store").iterdir()} == {
         "bundles", "classify", "current", "journal.json", "packages", "site", ".ship.lock", ".back",

@@ -1,8 +1,7 @@
 """`tercet stage NAME [KEY ...]`: one stage, as dvc.yaml calls it; the flow calls the function in its own process."""
 
-import logging
-
 from flows import seeds
+from flows.start.lines import log_to_terminal
 from flows.start.quiet import noted, quiet_libraries
 from tasks import dvc_lock, params, paths
 from tasks.code.causes import causes, written
@@ -17,8 +16,8 @@ def stage(name: str, *keys: str) -> None:
     Raises:
         TercetError: whatever went wrong, in one line.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     quiet_libraries()
+    log_to_terminal()
     dvc_lock.keep()  # DVC is not writing it now, and may be killed when it does
     try:
         seeds.check(params.load())

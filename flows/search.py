@@ -4,6 +4,7 @@ import sys
 import time
 
 from flows import given
+from flows.start.lines import log_to_terminal
 from flows.start.quiet import quiet_libraries
 from tasks import params, paths
 from tasks.bench import devices
@@ -23,7 +24,6 @@ def search(trials: int | None) -> int:
         ParamsError, UnsupportedError: it cannot be made as params.yaml has it.
     """
     from flows.alone import alone
-    from flows.run import log_to_terminal
 
     quiet_libraries()
     log_to_terminal()

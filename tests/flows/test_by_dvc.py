@@ -1,7 +1,10 @@
 """A stage as dvc.yaml calls it: what it refuses, and what an error that nobody foresaw is told as."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,7 @@ def called(project, monkeypatch):
     (project / "infra").symlink_to(ROOT / "infra")
     done = []
     monkeypatch.setattr(by_dvc, "quiet_libraries", lambda: paths.STATE.mkdir(exist_ok=True))
+    monkeypatch.setattr(by_dvc, "log_to_terminal", lambda: None)
     monkeypatch.setattr(by_dvc, "call", lambda *words: done.append(words))
     code.code(params.load())
     return done
@@ -56,6 +60,37 @@ def test_what_nobody_foresaw_is_one_line_and_the_traceback_is_kept(called, monke
     monkeypatch.setattr(by_dvc, "call", lambda *_: (_ for _ in ()).throw(DataError("as it is")))
     with pytest.raises(DataError, match=r"^as it is$"):
         by_dvc.stage("quantize", "int8")
+
+
+# a stage that tells a word, as TensorFlow writes past Python and as a library logs
+TELLS = """
+import logging, os
+from flows import by_dvc, cli
+from tasks import params
+from tasks.stages import code
+
+def work(*_words):
+    logging.getLogger("tasks.data.folder").warning("a class is left out")
+    logging.getLogger("tasks.training.fit").info("epoch 1 of 5")
+    logging.getLogger("a.library").info("of no use")
+    os.write(2, b"pages\\n")
+
+code.code(params.load())
+by_dvc.call = work
+cli.console()
+"""
+
+
+def test_what_a_stage_tells_is_on_standard_error_and_not_in_the_file_of_the_libraries(project):
+    shutil.copy(ROOT / "infra/presets/smoke.yaml", paths.PARAMS)
+    shutil.copy(ROOT / "dvc.yaml", project)
+    (project / "infra").symlink_to(ROOT / "infra")
+    done = subprocess.run(
+        [sys.executable, "-c", TELLS, "stage", "prepare"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "a class is left out\nepoch 1 of 5\n")
+    assert paths.CHATTER.read_text() == "pages\n"
 
 
 @pytest.mark.parametrize(

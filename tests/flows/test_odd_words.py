@@ -22,6 +22,7 @@ def tercet(project, monkeypatch, capsys):
     (project / "file").touch()
     monkeypatch.setattr("flows.start.quiet.quiet_libraries", lambda: None)
     monkeypatch.setattr("flows.by_dvc.quiet_libraries", lambda: None)
+    monkeypatch.setattr("flows.by_dvc.log_to_terminal", lambda: None)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["tercet", *words])

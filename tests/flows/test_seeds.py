@@ -99,6 +99,7 @@ def test_dvc_alone_is_told_once_that_the_seeds_are_others(smoke: Path, monkeypat
     called: list[tuple[str, ...]] = []
     monkeypatch.setattr(by_dvc, "call", lambda *words: called.append(words))
     monkeypatch.setattr(by_dvc, "quiet_libraries", lambda: paths.STATE.mkdir(exist_ok=True))
+    monkeypatch.setattr(by_dvc, "log_to_terminal", lambda: None)
     asked(0, 1)
     with pytest.raises(TercetError, match=r"^seeds/dvc.yaml was of other parameters, .* seeds 0, 1: `dvc repro` once"):
         by_dvc.stage("code")

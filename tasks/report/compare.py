@@ -267,8 +267,8 @@ def _worth(row: Row) -> float:
 
 def with_speed(device: Sequence[Row], reference: str) -> list[Row]:
     """Say on each row of a device how it compares with the row that all others there are compared with."""
-    against = anchor(device, reference)
-    name = against.variant if against else None
+    name = anchor(device, reference)
+    against = next((row for row in device if row.variant == name), None)
     return [
         row.model_copy(
             update={"anchor": name, "speed": compared(row, against), "outcome": outcome(row, against)},

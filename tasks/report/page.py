@@ -18,6 +18,7 @@ from tasks.report.compare import by_device
 from tasks.report.matrix import Matrix
 from tasks.report.seeds import apart
 from tasks.report.tree import tree
+from tasks.report.verdict import absence
 
 RESOURCES = (
     "web/page.html.j2", "web/macros.html.j2", "web/page.css",
@@ -56,7 +57,7 @@ class Device:
     name: str
     kind: str
     provenance: str
-    against: str | None  # the variant that ratios are against
+    instead: str  # why ratios are against another variant than the reference, and which; "": they are not
     lines: tuple[Line, ...]
     facts: tuple[tuple[str, str], ...]
     ran: bool  # whether any variant did
@@ -84,7 +85,7 @@ def render(
     environment = Environment(
         loader=FileSystemLoader(WEB), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    devices = [_device(name, rows) for name, rows in by_device(comparison.rows).items()]
+    devices = [_device(name, rows, comparison.reference) for name, rows in by_device(comparison.rows).items()]
     shown, script = told(comparison.rows), "\n".join(_resource(name) for name in SCRIPTS)
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
@@ -153,16 +154,17 @@ def _yardsticks(comparison: Comparison) -> list[tuple[str, str, list[Cell]]]:
     ]
 
 
-def _device(name: str, rows: Sequence[Row]) -> Device:
+def _device(name: str, rows: Sequence[Row], reference: str) -> Device:
     ok = [row.measurement for row in rows if row.measurement.status == "ok"]
     provenances = dict.fromkeys(m.latency.provenance for m in ok if m.latency is not None)
     kinds = [row.measurement.device_kind for row in rows if row.measurement.device_kind != "unknown"]
-    shown = told(rows)
+    shown, against = told(rows), rows[0].anchor
+    other = f"{absence(rows, reference)} here, so latencies are compared with {against}"
     return Device(
         name=name,
         kind=kinds[0] if kinds else "",
         provenance=" and ".join(provenances) or "no figures",
-        against=rows[0].anchor,
+        instead=other if against and against != reference else "",
         lines=tuple(_line(row, shown) for row in rows),
         facts=tuple(_facts(ok)),
         ran=bool(ok),

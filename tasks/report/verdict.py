@@ -35,7 +35,7 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
         clauses = ["The reference: ratios, changes and sizes are against it"]
     else:
         own = row.outcome == "reference"
-        clauses = [f"The others are compared with it here, as {reference} does not run" if own else _speed(row)]
+        clauses = [f"The others are compared with it here, as {absence(device, reference)}" if own else _speed(row)]
         details = [_quality(row, base), _size(subject, base)] if base is not None else []
         # where latency is against another variant, quality and size say whom they are against
         other = details and row.anchor != reference
@@ -45,6 +45,13 @@ def sentence(row: Row, device: Sequence[Row], subject: Subject, reference: str, 
     text = "; ".join(clauses)
     reasons = [*causes(row, device, subject), *others(row, device), *_bound(m), *_lossy(row, base), *_flags(row)]
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in [text, *reasons])
+
+
+def absence(device: Sequence[Row], reference: str) -> str:
+    """Why a device's variants are compared with another one than the reference: what has become of that there."""
+    status = next((row.measurement.status for row in device if row.variant == reference), None)
+    words = {"unsupported": "does not run", "invalid": "is invalid", "error": "failed"}
+    return f"{reference} {words.get(status or '', 'has no result')}"
 
 
 def refusal(m: Measurement) -> str:

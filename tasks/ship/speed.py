@@ -112,14 +112,17 @@ def turn_level(m: Measurement, turns: Turns) -> float | None:
     return median(known) if known else None
 
 
-def anchor(device: Sequence[Row], reference: str) -> Row | None:
-    """The row that the others of a device are compared with.
+def anchor(device: Sequence[Row], reference: str) -> str | None:
+    """The variant that the others of a device are compared with.
 
-    The reference, or where it cannot run the first variant of the uncompressed model that can; None when none can.
+    The reference where it ran, else what the windows of those that ran were paired with: the reference too, whose own
+    measurement alone is no result, as on a busy machine. Else, as of estimates, the first variant of the uncompressed
+    model that ran; None when none did.
     """
     ok = [row for row in device if row.measurement.status == "ok"]
-    own = [row for row in ok if row.variant == reference]
-    return next(iter(own + [row for row in ok if is_baseline(row.model)]), None)
+    own = [row.variant for row in ok if row.variant == reference]
+    paired = [m.reference for row in ok if (m := row.measurement).ratio is not None and m.reference is not None]
+    return next(iter([*own, *paired, *(row.variant for row in ok if is_baseline(row.model))]), None)
 
 
 def compared(row: Row, against: Row | None) -> Speed | None:

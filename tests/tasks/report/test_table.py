@@ -43,6 +43,16 @@ def test_lines_fit_and_nothing_is_cut(shown, comparison: Comparison, columns: in
             assert row.verdict.replace(" ", "") in text
 
 
+def test_the_heading_names_what_the_ratios_are_against(shown, make: SimpleNamespace) -> None:
+    busy = changed(make.on_host("fp32", "host-cpu"), status="invalid", reason="the machine was busy")
+    npu = [make.on_npu(variant, "ethos-u55-128") for variant in ("fp32", "int8", "pruned80-int8")]
+    lines = shown(make.comparison([busy, make.on_host("int8", "host-cpu"), *npu]), 120)
+    assert [line.rstrip() for line in lines if line.startswith(("host-cpu", "ethos"))] == [
+        "host-cpu",
+        "ethos-u55-128, against int8",
+    ]
+
+
 def test_a_row_without_room_is_told_in_words(shown, comparison: Comparison) -> None:
     lines = shown(comparison, 40)
     start = lines.index("int8")

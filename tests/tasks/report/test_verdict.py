@@ -4,7 +4,7 @@ import pytest
 
 from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
 from tasks.records.figures import FIGURES
-from tasks.report import causes, verdict
+from tasks.report import causes, page, verdict
 from tasks.ship import speed
 from tests.phases import changed
 
@@ -176,6 +176,28 @@ def test_an_estimate_is_not_compared_with_a_measurement(make: SimpleNamespace) -
 def test_no_anchor_where_nothing_ran(make: SimpleNamespace) -> None:
     rows = make.comparison([make.on_npu("fp32", "ethos-u55-128")]).rows
     assert speed.anchor(rows, "fp32") is None
+
+
+def test_what_was_paired_with_an_invalid_reference_is_compared_with_that(make: SimpleNamespace) -> None:
+    """A busy machine spoils the reference's own windows alone: the ratios of others are still against it."""
+    busy = changed(make.on_host("fp32", "host-cpu"), status="invalid", reason="the machine was busy")
+    for there in ([busy], []):
+        rows = make.comparison([*there, make.on_host("int8", "host-cpu"), make.on_host("int16x8", "host-cpu")]).rows
+        ran = [row for row in rows if row.measurement.status == "ok"]
+        assert {row.anchor for row in ran} == {row.speed.against for row in ran if row.speed} == {"fp32"}
+        assert "reference" not in {row.outcome for row in ran}
+        assert not [row.verdict for row in ran if "does not run" in row.verdict]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("unsupported", "does not run"), ("invalid", "is invalid"), ("error", "failed")]
+)
+def test_what_has_become_of_the_reference_is_told_as_it_is(make: SimpleNamespace, status: str, said: str) -> None:
+    gone = make.measurement("fp32", "ethos-u55-128", status=status, reason="so it is")
+    estimated = [make.on_npu(variant, "ethos-u55-128") for variant in ("int8", "pruned80-int8")]
+    comparison = make.comparison([gone, *estimated])
+    assert comparison.rows[1].verdict.startswith(f"The others are compared with it here, as fp32 {said}; ")
+    assert f"fp32 {said} here, so latencies are compared with int8." in page.render(comparison)
 
 
 def counted(make: SimpleNamespace, variant: str, millions: float) -> object:

@@ -105,6 +105,63 @@ def test_a_tokenizer_that_changes_what_it_reads_is_refused(maker):
         text.load(section())
 
 
+SAME_SIZE = {  # changes that leave as many bytes: what is first, and what it becomes
+    "letters": (normalizers.Lowercase(), "Käse", "käse"),
+    "lines": (normalizers.Replace("\n", " "), "\n\n  0 K", "    0 K"),
+    "one letter": (normalizers.Replace("59 m", "58 m"), "9 mäuse", "8 mäuse"),
+}
+
+
+@pytest.mark.parametrize("piece", [2**20, 100])
+@pytest.mark.parametrize("case", SAME_SIZE)
+def test_a_tokenizer_that_changes_what_it_reads_to_as_much_is_refused(maker, case, piece, monkeypatch):
+    monkeypatch.setattr(tokenized, "PIECE", piece)
+    normalizer, before, after = SAME_SIZE[case]
+    made(normalizer=normalizer).save("own/tokenizer.json")
+    with pytest.raises(DataError, match="it leaves out or changes what it reads, first") as told:
+        text.load(section())
+    assert f"first {before!r}"[:-1] in str(told.value)
+    assert f"to {after!r}"[:-1] in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_token_for_what_is_unknown_is_not_the_text_though_as_long(project):
+    Tokenizer(models.WordLevel({"a": 0, "?": 1}, unk_token="?")).save("tokenizer.json")
+    assert tokenized.tokens("a", "tokenizer.json", "text")[0].tolist() == [0]
+    with pytest.raises(DataError, match=r"1 bytes of text become tokens of 1 by .*, first 'b' to '\?'"):
+        tokenized.tokens("b", "tokenizer.json", "text")
+
+
+@pytest.mark.parametrize("said", ["a <｜end▁of｜> b", "éé café", "Ġ a"])
+def test_added_tokens_are_counted_as_they_stand_in_the_text(project, said):
+    maker = made()
+    maker.add_special_tokens(["<｜end▁of｜>"])
+    maker.add_tokens(["é"])
+    maker.save("tokenizer.json")
+    ids, _, sizes, _ = tokenized.tokens(said, "tokenizer.json", "text")
+    assert ids.tolist() == maker.encode(said).ids
+    assert int(sizes[ids].sum()) == len(said.encode())
+
+
+PREFIXED = {
+    "bytes": {"pre_tokenizer": pre_tokenizers.ByteLevel(add_prefix_space=True)},
+    "as Llama 2": {
+        "normalizer": normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
+        "pre_tokenizer": pre_tokenizers.Split(Regex(r"▁*[^▁]+|▁+"), "isolated"),
+        "decoder": decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]),
+    },
+}
+
+
+@pytest.mark.parametrize("piece", [2**20, 50])
+@pytest.mark.parametrize("case", PREFIXED)
+def test_a_space_before_each_piece_is_no_change(project, case, piece, monkeypatch):
+    monkeypatch.setattr(tokenized, "PIECE", piece)
+    made(**PREFIXED[case]).save("tokenizer.json")
+    ids, _, sizes, _ = tokenized.tokens(TEXT, "tokenizer.json", "text")
+    assert int(sizes[ids].sum()) == len(TEXT.encode()) + len(list(tokenized._pieces(TEXT)))
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "own/tokenizer.json: no such file"), ("{}", "no whole tokenizer: "), ("x", "no whole tokenizer: ")],

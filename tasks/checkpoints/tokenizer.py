@@ -13,6 +13,7 @@ FILES = (  # what stands beside the weights, for whoever reads or writes text wi
     TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "tokenizer.model",
     "chat_template.jinja", "added_tokens.json", "generation_config.json",
 )  # fmt: skip
+MOST = 1 << 22  # tokens, as entries of a list in a GGUF file: every number below the largest takes memory
 log = logging.getLogger(__name__)
 
 
@@ -37,9 +38,21 @@ def load(path: Path) -> Any:
         raise ModelError(f"{file}: no whole tokenizer: {' '.join(str(error).split())}") from None
 
 
-def words(maker: Any) -> list[str]:
-    """All tokens in the order of their numbers; a number that is none's is its own word."""
-    return _in_order(maker.get_vocab(with_added_tokens=True))
+def words(maker: Any, path: Path) -> list[str]:
+    """All tokens in the order of their numbers; a number that is none's is its own word.
+
+    Args:
+        maker: what `load` made of `path`.
+        path: its name, for errors.
+
+    Raises:
+        ModelError: a token has so large a number that all below it would take the memory.
+    """
+    numbers = maker.get_vocab(with_added_tokens=True)
+    for word, number in numbers.items():
+        if number >= MOST:
+            raise ModelError(f"{path}: the token {word[:40]!r} has number {number:,}; a number below {MOST:,} expected")
+    return _in_order(numbers)
 
 
 def known(path: Path) -> list[str] | None:
@@ -55,7 +68,7 @@ def known(path: Path) -> list[str] | None:
         if not isinstance(tokens, list):
             return None
         return _in_order({str(word): number for number, word in enumerate(tokens)})
-    return words(load(path)) if (path / TOKENIZER).exists() else None
+    return words(load(path), path) if (path / TOKENIZER).exists() else None
 
 
 def _in_order(numbers: dict[str, int]) -> list[str]:

@@ -39,8 +39,9 @@ def tokens(text: str, source: str, name: str) -> tuple[Array, list[str], Array, 
     """
     from tasks.checkpoints import tokenizer
 
-    maker = tokenizer.load(located(source))
-    words, about = tokenizer.words(maker), json.loads(maker.to_str())
+    path = located(source)
+    maker = tokenizer.load(path)
+    words, about = tokenizer.words(maker, path), json.loads(maker.to_str())
     bytewise = '"ByteLevel"' in json.dumps(about["decoder"])
     meant = _meanings(words, maker.get_added_tokens_decoder(), bytewise=bytewise)
     kind = smallest(len(words))

@@ -1,6 +1,7 @@
 """A text becomes what a tokenizer makes of it as a whole, and what its tokens stand for is counted in bytes."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -160,6 +161,32 @@ def test_a_space_before_each_piece_is_no_change(project, case, piece, monkeypatc
     made(**PREFIXED[case]).save("tokenizer.json")
     ids, _, sizes, _ = tokenized.tokens(TEXT, "tokenizer.json", "text")
     assert int(sizes[ids].sum()) == len(TEXT.encode()) + len(list(tokenized._pieces(TEXT)))
+
+
+@pytest.mark.parametrize("number", [1 << 22, 100_000_000])
+def test_a_token_of_a_number_beyond_all_takes_no_memory(project, number):
+    Path("tokenizer.json").write_text(written(number))
+    tracemalloc.start()
+    try:
+        with pytest.raises(
+            ModelError, match=f"^tokenizer.json: the token 'far' has number {number:,}; .* below 4,194,304"
+        ):
+            tokenized.tokens("a", "tokenizer.json", "text")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_numbers_that_are_no_tokens_are_their_own_words(project):
+    Path("tokenizer.json").write_text(written(1000))
+    _, words, _, _ = tokenized.tokens("a", "tokenizer.json", "text")
+    assert (words[0], words[999], words[1000]) == ("a", "<999>", "far")
+
+
+def written(number):
+    """A tokenizer.json whose tokens have the numbers 0 and `number`."""
+    model = {"type": "WordLevel", "vocab": {"a": 0, "far": number}, "unk_token": "a"}
+    return json.dumps({"version": "1.0", "added_tokens": [], "model": model})
 
 
 @pytest.mark.parametrize(

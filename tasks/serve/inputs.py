@@ -7,6 +7,7 @@ Errors are ValueErrors of one line, because nothing of the project need be there
 """
 
 from itertools import chain
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def arrays(examples: list[Any], inputs: dict[str, Any], preprocess: Any) -> dict
         preprocess: the bundle's module of that name.
     """
     if any("columns" in spec for spec in inputs.values()):
-        table = _table(examples, [name for spec in inputs.values() for name in spec["columns"]], preprocess)
+        table = _table(examples, inputs, preprocess)
         return {name: preprocess.pick(spec, table) for name, spec in inputs.items()}
     if len(inputs) == 1 and not any(isinstance(example, dict) for example in examples):
         ((name, spec),) = inputs.items()
@@ -95,10 +96,57 @@ def _nested(images: list[Any], depth: int) -> bool:
     return isinstance(part, list)
 
 
-def _table(rows: list[Any], columns: list[str], preprocess: Any) -> Any:
-    """Cells as a CSV file has them: numbers are written out, and null is an empty cell."""
+def _table(rows: list[Any], inputs: dict[str, Any], preprocess: Any) -> Any:
+    """Cells as a CSV file has them: null and NaN are empty cells, all else is what the column's own words say."""
+    words: dict[str, list[str]] = {}  # of each column; none where it has numbers or dates
+    for spec in inputs.values():
+        count = len(spec["columns"])
+        known = spec.get("values", [[]] * count)
+        for name, some in zip(spec["columns"], known * count if spec.get("shared") else known, strict=False):
+            words[name] = some or words.get(name, [])
+    columns = list(words)
     if wrong := next((row for row in rows if not isinstance(row, dict)), None):
         raise ValueError(f"each example by its columns {', '.join(columns)} expected; received {str(wrong)[:80]}")
     _named(rows, columns)
-    cells = {name: ["" if row[name] is None else str(row[name]).strip() for row in rows] for name in columns}
+    cells = {name: [_cell(name, known, row[name]) for row in rows] for name, known in words.items()}
     return preprocess.Table(cells, list(range(1, len(rows) + 1)))
+
+
+def _cell(name: str, words: list[str], value: Any) -> str:
+    """What a CSV file has in the place of a value.
+
+    A file has one way of writing a number or a truth, which JSON and tables in memory do not keep: 2, 2.0 and "02" are
+    one number to them. So it is looked for among the words of the column, and stays as it is where it is none of them.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str) or hasattr(value, "isoformat"):  # or a date of pandas
+        return str(value).strip()
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    truth = isinstance(value, bool)
+    if not isinstance(value, Number):
+        raise ValueError(f"{name}: a text, a number or null expected; received {str(value)[:80]}")  # noqa: TRY004 - data, no bug
+    written = str(value)
+    if written in words:
+        return written
+    alike = _alike(words, value)
+    if len(alike) > 1 or (truth and not alike):
+        meant = f"may be {' or '.join(alike)[:80]}" if alike else "is none of its words"
+        raise ValueError(f"{name}: a text, as a CSV file has it, expected; received {written}, which {meant}")
+    return alike[0] if alike else written  # a number that no example had
+
+
+def _alike(words: list[str], value: Any) -> list[str]:
+    """The words that say the same truth or number."""
+    if isinstance(value, bool):
+        return [word for word in words if word.casefold() == str(value).casefold()]
+    return [word for word in words if _number(word) == value]
+
+
+def _number(word: str) -> float | None:
+    """What a word says as a number; None where it says none."""
+    try:
+        return float(word)
+    except ValueError:
+        return None

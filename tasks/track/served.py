@@ -67,7 +67,10 @@ class _Reader(SourceFileLoader):
 def _listed(given: Any) -> list[Any]:
     """Examples as JSON has them."""
     if hasattr(given, "to_dict"):  # a table of pandas
-        return list(given.to_dict("records"))
+        from pandas import NA, NaT  # type: ignore[import-untyped]
+
+        rows = given.to_dict("records")
+        return [{name: None if value is NA or value is NaT else value for name, value in row.items()} for row in rows]
     if isinstance(given, dict):
         columns = {name: _listed(values) for name, values in given.items()}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -12,12 +12,13 @@ from typing import Any, Literal, TextIO
 
 from tasks import paths
 from tasks.bench import devices as catalog
-from tasks.data import table, trees
+from tasks.data import labelled, table, trees
+from tasks.data.folder import SUFFIXES, UNREAD, is_image
 from tasks.errors import DataError, ModelError, ParamsError, not_utf8, suggest
 from tasks.examples import tables
+from tasks.files import below
 
 STARTS = Path("infra/starts")
-IMAGES = (".jpg", ".jpeg", ".png")
 LOOKED_AT = 1000  # files or rows, to see what data are
 SIDE = 64  # pixels that images of several sizes, or of large ones, are brought to
 CLASSES = 20  # different numbers, of more of which a target is a value and no class
@@ -95,21 +96,23 @@ def kind(own: Own) -> Kind:
     Raises:
         DataError: they are nothing of these.
     """
+    what = "none of these"
     if not own.data.exists():
-        pass
+        what = "no such file or folder"
     elif own.data.is_dir():
-        suffixes = {path.suffix.lower() for path in islice(own.data.rglob("*"), LOOKED_AT)}
-        if suffixes & set(IMAGES):
+        suffixes = {path.suffix.lower() for path in islice(_files(own.data), LOOKED_AT)}
+        if suffixes & set(SUFFIXES):
             return "images"
         if suffixes & {".txt", ".jsonl"} or own.text:
             return "texts"
+        if unread := sorted(suffixes & set(UNREAD)):
+            what = f"its pictures are {', '.join(unread)}, which are not read: convert them"
     elif trees.is_archive(own.data):
         return "images"
     elif own.data.suffix == ".jsonl" or own.text or (own.data.suffix == ".csv" and "text" in columns(own.data)):
         return "texts"
     elif own.data.suffix == ".csv":
         return "table"
-    what = "no such file or folder" if not own.data.exists() else "none of these"
     raise DataError(
         f"--data: {own.data}: {what}; a folder of images (.png, .jpg) or of texts (.txt) with a folder for each class, "
         "an archive of such images, a .csv or a .jsonl file expected; for other sources: `tercet init --from PRESET`"
@@ -141,7 +144,7 @@ def written(name: str, own: Own, project: Path) -> str:
         "text": json.dumps(own.text or "text"),
         "task": "regression" if value else "classification",
         "drop": "" if value else ", max_quality_drop: 0.02",
-        "calibration": max(1, min(MOST_CALIBRATION, _count(own.data) // 2)),
+        "calibration": max(1, min(MOST_CALIBRATION, _count(own.data, what) // 2)),
         "size": _size(own.data) if what == "images" else "",
         "model": f"  family: file\n  source: {_place(trained(own.model), project)}" if own.model else MODELS[what],
         "epochs": 0 if own.model else EPOCHS[what],
@@ -210,10 +213,27 @@ def _has_categories(own: Own) -> bool:
     return any(table.kind_of(column) == "category" for column in known)
 
 
-def _count(data: Path) -> int:
-    """Examples, as far as is looked."""
-    found = data.rglob("*.*") if data.is_dir() else _rows(data) if data.suffix in READ else iter(range(200))
+def _count(data: Path, what: Kind) -> int:
+    """Examples that preparation parts into training and the rest, as far as is looked."""
+    train = [file for suffix in READ if (file := data / f"train{suffix}").is_file()]
+    found: Iterator[Any]
+    if not data.is_dir():
+        found = _rows(data) if data.suffix in READ else iter(range(200))
+    elif what == "texts" and train:
+        found = _rows(train[0])
+    else:
+        root = data / "train" if (data / "train").is_dir() else data
+        found = (path for path in _files(root) if _is_example(path, what))
     return sum(1 for _ in islice(found, LOOKED_AT))
+
+
+def _is_example(path: Path, what: Kind) -> bool:
+    return is_image(path) if what == "images" else path.suffix.lower() == labelled.SUFFIX
+
+
+def _files(data: Path) -> Iterator[Path]:
+    """Those of a folder that preparation looks at."""
+    return (path for path in below(data) if not any(name.startswith(".") for name in path.relative_to(data).parts))
 
 
 def _size(data: Path) -> str:
@@ -221,7 +241,7 @@ def _size(data: Path) -> str:
     from PIL import Image
 
     sizes = set()
-    for path in islice((each for each in data.rglob("*") if each.suffix.lower() in IMAGES), LOOKED_AT):
+    for path in islice(filter(is_image, _files(data)), LOOKED_AT):
         try:
             with Image.open(path) as image:
                 sizes.add(image.size)

@@ -3,12 +3,14 @@
 The class folders lie in `prepare.path` itself, or in its folders `train` and, where there is one, `test`. An archive of
 such folders (tar, compressed or not, or ZIP) is read as it is: its images go into out/data in packed shards, as those
 of a folder do with `prepare.pack`. What is hidden (a name that begins with a dot) is not looked at, links are followed,
-those of an archive within it alone, and the case of a suffix does not matter. Where the split is by group, an image is
+those of an archive within it alone, and the case of a suffix does not matter. Other files are left out with a
+warning, but a class that has pictures of other kinds alone is an error. Where the split is by group, an image is
 of the group whose folder holds it, within that of its class: `cat/camera-3/x.jpg`; a group may have a folder in several
 classes.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Container, Iterable
 from hashlib import sha256
 from itertools import chain
@@ -28,6 +30,12 @@ from tasks.params import Prepare
 
 INPUT = "image"
 SUFFIXES = (".jpg", ".jpeg", ".png")
+# pictures too, which nobody puts into a class by mistake
+UNREAD = (
+    ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".jfif", ".jpe", ".ppm",
+    ".pgm", ".pbm", ".tga", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".dcm",
+)  # fmt: skip
+MANY = 8  # suffixes, of more of which a warning counts the rest together
 SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")
 Index = list[tuple[str, str]]  # the SHA-256 of a file, and its path
 log = logging.getLogger(__name__)
@@ -57,7 +65,7 @@ def load(params: Prepare) -> Source:
     """
     check(params)
     path = Path(str(params.path))
-    tree: Tree = trees.Folder(path) if path.is_dir() else trees.Archive(path, _is_image)
+    tree: Tree = trees.Folder(path) if path.is_dir() else trees.Archive(path, is_image)
     folders, places = _places(tree)
     classes = tuple(places["train"])
     _check_classes(classes, folders, places)
@@ -106,7 +114,8 @@ def _check_classes(
             raise DataError(f"{folders['test'] / name}: there is no such class in training; {suggest(name, classes)}")
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file is one that is read, by its name."""
     return path.suffix.lower() in SUFFIXES
 
 
@@ -118,27 +127,53 @@ def _tell_left_out(folders: Iterable[Path], known: Container[str], why: str) -> 
 
 
 def _by_class(tree: Tree, folder: Path) -> dict[str, list[Path]]:
-    """The images of each class, both in the order of their names."""
+    """The images of each class, both in the order of their names.
+
+    Raises:
+        DataError: an image lies in no class, a class has pictures that are not read alone, or there is no image at all.
+    """
     places: dict[str, list[Path]] = {}
     others: list[Path] = []
     for path in tree.files(folder):
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") for part in parts):
             continue
-        if not _is_image(path):
+        if not is_image(path):
             others.append(path)
         elif len(parts) == 1:
             raise DataError(f"{path}: it lies in no class: images belong into a folder of their class's name")
         else:
             places.setdefault(parts[0], []).append(path)
-    if others:
-        log.warning(
-            "%s: %d files are neither JPEG nor PNG and are left out, the first is %s", folder, len(others), others[0]
-        )
+    _tell_unread(folder, others, places)
     if not places:
         raise DataError(f"{folder}: no image there; a folder of {', '.join(SUFFIXES)} files for each class expected")
     _tell_left_out(tree.folders(folder), places, "no image there")
     return {name: places[name] for name in sorted(places)}
+
+
+def _tell_unread(folder: Path, others: list[Path], classes: Container[str]) -> None:
+    """A warning of the files that are left out, pictures first.
+
+    Raises:
+        DataError: a class has such pictures alone: accuracy would be of fewer classes than there are.
+    """
+    pictures = [path for path in others if path.suffix.lower() in UNREAD]
+    for path in pictures:
+        name, *within = path.relative_to(folder).parts
+        if within and name not in classes:
+            raise DataError(
+                f"{folder / name}: a class without JPEG or PNG, which alone are read; its pictures are "
+                f"{path.suffix.lower()}, as {path}; convert them, or take the folder away"
+            )
+    if others:
+        counts = Counter(path.suffix.lower() or "without a suffix" for path in others)
+        kinds = sorted(counts, key=lambda kind: (kind not in UNREAD, -counts[kind], kind))
+        told = [f"{counts[kind]} {kind}" for kind in kinds[:MANY]]
+        told += [f"{rest} of {len(kinds) - MANY} other kinds"] if (rest := sum(counts[k] for k in kinds[MANY:])) else []
+        first, mend = (pictures or others)[0], "; convert the pictures" if pictures else ""
+        log.warning(
+            "%s: left out, as JPEG and PNG are read: %s; the first is %s%s", folder, ", ".join(told), first, mend
+        )
 
 
 def _index(places: dict[str, list[Path]], seen: dict[Path, Look], tree: Tree) -> Index:

@@ -101,7 +101,7 @@ def test_hidden_files_links_depth_and_capitals(project, caplog):
     source = folder.load(section())
     assert source.classes == CLASSES
     assert np.bincount(source.train.targets["label"]).tolist() == [EACH] * 3
-    assert "1 files are neither JPEG nor PNG and are left out, the first is photos/cat/notes.txt" in caplog.text
+    assert "photos: left out, as JPEG and PNG are read: 1 .txt; the first is photos/cat/notes.txt\n" in caplog.text
     names = sources._of_data(SimpleNamespace(prepare=section()))
     assert "photos/hen/003.png" in names  # a change of what a link leads to is noticed too
 

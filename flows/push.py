@@ -1,12 +1,11 @@
 """Sending what the project has to the remote that others take it from."""
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.start.dvc_words import told
 from tasks.errors import TrackingError
-from tasks.records.failures import words
 
 WAITS_S = [5.0, 30.0]  # before another try
 
@@ -29,5 +28,6 @@ def push() -> int:
         repo = Repo(".", _wait_for_lock=True)
         return int(repo.push(run_cache=True))
     except Exception as error:  # the boundary: DVC lets through what its storages raise
-        said = " ".join(str(error).split()) if isinstance(error, DvcException) else words(error)
-        raise TrackingError(f"the remote of DVC takes nothing: {said}; nothing is lost: `dvc push` sends it") from error
+        raise TrackingError(
+            f"the remote of DVC takes nothing: {told(error)}; nothing is lost: `dvc push` sends it"
+        ) from error

@@ -27,18 +27,17 @@ from dvc.exceptions import DvcException
 from dvc.parsing import EntryDefinition, MatrixDefinition, split_group_name
 from dvc.parsing.interpolate import to_str
 from dvc.repo import Repo
-from dvc.scm import SCMError
 from dvc.stage.serialize import to_lockfile
 from dvc.utils.serialize import load_yaml
 
 from flows import repair, seen
 from flows.graph import GRAPH, is_ours
 from flows.start import dvc_params, dvc_yaml
+from flows.start.dvc_words import told
 from tasks import dvc_lock, paths, signals
 from tasks.dvc_lock import LOCK
 from tasks.errors import TercetError, chain
 from tasks.files import replaced
-from tasks.records.failures import words
 from tasks.stages import call
 
 Outcome = Literal["ran", "restored", "up to date"]
@@ -291,8 +290,6 @@ def _cause(name: str, error: BaseException) -> TercetError:
     causes = [error]
     while (cause := causes[-1].__cause__) is not None:
         causes.append(cause)
-    said = [" ".join(str(link).split()) if isinstance(link, DvcException) else words(link) for link in causes]
-    mend = "; DVC keeps versions by git: `git init` here" if isinstance(error, SCMError) else ""
-    made = TercetError(f"{name}: {': '.join(filter(None, said))}{mend}")
+    made = TercetError(f"{name}: {': '.join(filter(None, map(told, causes)))}")
     made.__cause__ = error
     return made

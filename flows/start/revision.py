@@ -12,6 +12,7 @@ from dvc.repo.brancher import switch
 from dvc.scm import RevError, resolve_rev
 from scmrepo.exceptions import SCMError
 
+from flows.start.dvc_words import told
 from tasks.errors import DataError
 from tasks.records.failures import words
 
@@ -56,18 +57,18 @@ def at(name: str) -> Iterator[Revision | None]:
     """A revision of the project's own repository, for as long as the block runs; None where git knows no such one.
 
     Raises:
-        DataError: the project was not there at that revision, or DVC cannot read it as it was.
+        DataError: the project was not there at that revision, DVC cannot read it as it was, or git does not know it.
     """
-    with closing(Repo(".")) as now, closing(Repo(".", config=_remote(now))) as repo:
-        if (commit := _commit(repo.scm, name)) is None:
-            yield None
-            return
-        try:
+    try:
+        with closing(Repo(".")) as now, closing(Repo(".", config=_remote(now))) as repo:
+            if (commit := _commit(repo.scm, name)) is None:
+                yield None
+                return
             today = _digests(now)
             with switch(repo, commit):
                 yield Revision(name, commit, repo, _digests(repo), today)
-        except DvcException as error:
-            raise DataError(f"{name}: {' '.join(str(error).split())}") from None
+    except DvcException as error:
+        raise DataError(f"{name}: {told(error)}") from None
 
 
 def _commit(scm: Any, name: str) -> str | None:

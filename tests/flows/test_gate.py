@@ -303,6 +303,15 @@ def test_a_repository_without_a_commit_has_no_revision(name, tmp_path, monkeypat
         assert found is None
 
 
+def test_a_project_that_git_does_not_know_is_told_the_mend(project, settings, told, said):
+    shutil.rmtree(project.parent / ".git")
+    mend = f"{project} is not a git repository; DVC keeps versions by git: `git init` here"
+    code, out, err = said("gate", "--against", "HEAD")
+    assert (code, out, err.count("\n"), err) == (1, "", 1, f"tercet: HEAD: {mend}\n")
+    with pytest.raises(DataError, match=mend):
+        then("HEAD")
+
+
 def test_names_that_are_not_there_are_code_2(project, settings, told, said):
     for words in (["int9"], ["--device", "x"]):
         assert said("gate", "--against", "HEAD~1", *words)[0] == 2

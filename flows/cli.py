@@ -120,7 +120,11 @@ def _run(name: str, words: Sequence[str]) -> int:
     try:
         context = command.make_context(f"tercet {name}", list(words))
         if (needed := COMMANDS[name].in_project) is not None:
+            start = Path.cwd()
             _enter_project(needed=needed)
+            if Path.cwd() != start:  # a file or a folder is named from where the command was given
+                named = {key: value for key, value in context.params.items() if isinstance(value, Path)}
+                context.params.update({key: start / path for key, path in named.items()})
         return int(command.invoke(context))
     except typer.Exit as done:  # --help was said
         return done.exit_code

@@ -98,7 +98,7 @@ COMMANDS: dict[str, Command] = {
         f"{LOOKS}:advise",
         "Say which devices of the catalog keep to a budget, and how sure that is.",
         "model.tflite --latency-ms 50",
-        in_project=None,
+        in_project=False,
     ),
     "ui": Command(
         f"{LOOKS}:ui",

@@ -12,6 +12,12 @@ def folder(text: str | Path) -> Path:
     return Path(text)
 
 
+def subject(text: str) -> str:
+    """A variant by its name, or a `.tflite` file by its whole path: it is named from where the command is given."""
+    path = Path(text)
+    return str(path.absolute()) if path.suffix == ".tflite" and path.is_file() else text
+
+
 def revision(text: str) -> str:
     """A revision of git, or what else has such a name: what it is, git says."""
     if not text.strip():  # likewise; git takes no name for HEAD, with which nothing ever got worse

@@ -50,6 +50,7 @@ def advise(
         str,
         Argument(
             metavar="VARIANT|FILE",
+            parser=arguments.subject,
             help="a variant that is made, or a .tflite file",
             autocompletion=complete.variants,
         ),

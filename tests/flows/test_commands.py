@@ -56,6 +56,28 @@ def test_a_folder_before_the_command_is_where_it_works(unmade, tercet, monkeypat
     assert tercet("-C", "nowhere", "compare") == (1, "", "tercet: nowhere: No such file or directory\n")
 
 
+@pytest.mark.parametrize("start", ["below", "-C"])
+def test_words_below_the_project_are_of_it_and_files_are_of_where_one_is(start, unmade, tercet, monkeypatch):
+    asked = []
+    monkeypatch.setattr("flows.advise.advise", lambda subject, *_limits: asked.append((Path.cwd(), subject)))
+    monkeypatch.setattr("flows.services.backup", lambda file: asked.append((Path.cwd(), file)) or "")
+    (unmade / "notes").mkdir()
+    (unmade / "notes" / "own.tflite").touch()
+    for words in (["advise", "int8"], ["advise", "own.tflite"], ["backup", "b.tar"], ["backup", "/tmp/b.tar"]):
+        monkeypatch.chdir(unmade / "notes" if start == "below" else unmade)
+        assert tercet(*([] if start == "below" else ["-C", "notes"]), *words)[0] == 0
+    files = [str(unmade / "notes" / "own.tflite"), unmade / "notes" / "b.tar", Path("/tmp/b.tar")]
+    assert asked == [(unmade, word) for word in ("int8", *files)]
+
+
+def test_a_file_is_advised_on_where_there_is_no_project(project, tercet, monkeypatch):
+    asked = []
+    monkeypatch.setattr("flows.advise.advise", lambda subject, *_limits: asked.append(subject))
+    (project / "own.tflite").touch()
+    assert tercet("advise", "own.tflite")[0] == 0
+    assert asked == [str(project / "own.tflite")]
+
+
 def test_names_of_the_project_complete_a_word(unmade, monkeypatch):
     assert complete.variants("pruned") == ["pruned80-int8", "pruned80-clustered16-int8"]
     assert complete.models("b") == ["baseline"]

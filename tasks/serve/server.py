@@ -24,7 +24,6 @@ from tasks.serve.pool import Answer, Handler, Here, Pool
 if TYPE_CHECKING:
     import uvicorn
 
-IDLE_S = 5  # until a connection is closed on which nothing more is asked
 BACKLOG = 2048  # connections that wait to be accepted
 ALONE_S = 1e-3  # a program that takes no longer may hold the event loop, where only one client asks
 CROWDED_S = 1e-4  # always: to read a request and to write its answer takes as long
@@ -126,13 +125,16 @@ def made(service: Service) -> "uvicorn.Server":
     """The server of a service, which has not begun."""
     import uvicorn
 
+    from tasks.serve import connections
+
     config = uvicorn.Config(
         service.app,
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=service.limit_s,
-        timeout_keep_alive=IDLE_S,
+        http=connections.bounded(),
+        timeout_keep_alive=connections.IDLE_S,
         backlog=BACKLOG,
     )
     server = uvicorn.Server(config)

@@ -6,11 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 from tasks import params, paths, track
 from tasks.errors import DataError, ParamsError, ShippingError, TercetError, TrackingError
+from tasks.scratch import scratch
 from tasks.ship import delivery, targets
 from tasks.ship.delivery import Delivered
 from tasks.ship.targets import Target
@@ -29,20 +31,25 @@ def ship(names: Sequence[str], *, signed: bool) -> int:
     """
     settings = params.load()
     fleets = {name: targets.of(settings, name) for name in _named(names)}
-    cargoes = {name: delivery.cargo(name, signed=signed) for name in fleets}
-    codes = []
-    for name, fleet in fleets.items():
-        cargo = cargoes[name]
-
-        def shipped(target: Target, cargo: delivery.Cargo = cargo) -> str:
-            done = delivery.ship(target, cargo, told=_tell)
-            _log("ship", target, done.id, variant=cargo.about["variant"])
-            return _line(target, done)
-
-        codes.append(_canary_first(fleet, shipped))
-        if not codes[-1]:
-            _register(partial(track.promote, paths.bundle(name), settings.name))
+    with scratch("ship") as place:  # all get the same, though a run makes bundles anew meanwhile
+        folders = {name: delivery.held(name, place) for name in fleets}
+        cargoes = {name: delivery.cargo(name, folder, signed=signed) for name, folder in folders.items()}
+        codes = [_shipped_to(fleet, cargoes[name], folders[name], settings.name) for name, fleet in fleets.items()]
     return next((code for code in codes if code), 0)
+
+
+def _shipped_to(fleet: Sequence[Target], cargo: delivery.Cargo, folder: Path, project: str) -> int:
+    """Ship to the machines of one device, and have the registry follow; the code."""
+
+    def shipped(target: Target) -> str:
+        done = delivery.ship(target, cargo, told=_tell)
+        _log("ship", target, done.id, variant=cargo.about["variant"])
+        return _line(target, done)
+
+    code = _canary_first(fleet, shipped)
+    if not code:
+        _register(partial(track.promote, folder, project))
+    return code
 
 
 def back(names: Sequence[str]) -> int:

@@ -104,7 +104,7 @@ def loaded(folder: Path) -> Cargo:
     if place != folder:
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(folder, place)
-    cargo = delivery.cargo("host-cpu", signed=False)
+    cargo = delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=False)
     return replace(cargo, bundle={name: folder / name for name in cargo.bundle})
 
 

@@ -1,5 +1,6 @@
 """Shipping a bundle to one target: it is brought there, made sure of there, and runs, or the target says why not."""
 
+import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from tasks.bench.ssh import Host
 from tasks.errors import DataError, DeviceError, ShippingError, SigningError
 from tasks.ship import classify
 from tasks.ship.link import Link, LostError, Piece, runs, size
-from tasks.ship.manifest import Manifest
+from tasks.ship.manifest import Manifest, Program
 from tasks.ship.targets import Target
 from tasks.sign import fleet, signature
 from tasks.sign.device import verify
@@ -54,22 +55,39 @@ class Delivered:
     settled: str | None = None  # of a former shipment that was interrupted
 
 
-def cargo(device: str, *, signed: bool) -> Cargo:
-    """The bundle of a device.
+def held(device: str, place: Path) -> Path:
+    """A copy of a device's bundle: what a whole fleet gets, though a run makes the bundle anew meanwhile.
+
+    Raises:
+        DataError: there is none, or it is empty, or it is not as its list of files says.
+    """
+    origin, folder = paths.bundle(device), place / device  # what was signed names it
+    _filled(device, origin)
+    try:
+        shutil.copytree(origin, folder)
+        listed = classify.sums(folder / classify.SUMS)
+        wrong = [name for name, digest in listed.items() if files.sha256(folder / name) != digest]
+    except (FileNotFoundError, shutil.Error, classify.UserError):  # a run has put another one in its place
+        wrong = [classify.SUMS]
+    if wrong:
+        line = f"{device}: {origin} is not as {classify.SUMS} says: {', '.join(wrong)}; `tercet run`, or wait for one"
+        raise DataError(line)
+    return folder
+
+
+def cargo(device: str, folder: Path, *, signed: bool) -> Cargo:
+    """The bundle of a device, which lies in a folder that stays as it is until all have got it.
 
     Raises:
         DataError: there is none, or it is empty: the line says why.
         SigningError: it has to be signed and is not, or it is not what was signed.
     """
-    folder = paths.bundle(device)
-    manifest = records.read(Manifest, folder / classify.MANIFEST)
-    if manifest.variant is None or manifest.program is None:
-        raise DataError(f"{device}: nothing to ship: {manifest.reason}")
+    variant, program = _filled(device, folder)
     bundle: dict[str, Piece] = {path.relative_to(folder).as_posix(): path for path in files.below(folder)}
     name = files.sha256(folder / classify.SUMS)
-    about = {"device": device, "variant": manifest.variant, "bundle_sha256": name}
+    about = {"device": device, "variant": variant, "bundle_sha256": name}
     metadata: dict[str, bytes] | None = None
-    packages = ["numpy", *(Requirement(each).name for each in manifest.program.requires)]
+    packages = ["numpy", *(Requirement(each).name for each in program.requires)]
     if signed:
         with files.locked(fleet.LOCK):  # of one state, though it is signed again before all have got it
             bundle[verify.SIGNATURE] = content = _signature(device, folder)
@@ -79,6 +97,14 @@ def cargo(device: str, *, signed: bool) -> Cargo:
     described = devices.load(device)
     pinned = KINDS.load(getattr(described, "runtime", described.kind)).pinned
     return Cargo(device, name[:16], about, bundle, metadata, tuple(packages), pinned)
+
+
+def _filled(device: str, folder: Path) -> tuple[str, Program]:
+    """The variant of a bundle, and its program."""
+    manifest = records.read(Manifest, folder / classify.MANIFEST)
+    if manifest.variant is None or manifest.program is None:
+        raise DataError(f"{device}: nothing to ship: {manifest.reason}")
+    return manifest.variant, manifest.program
 
 
 def _signature(device: str, folder: Path) -> bytes:
@@ -236,6 +262,10 @@ def _deliver(link: Link, what: Cargo, load: Load, told: Told) -> dict[str, Any]:
         seconds=WINDOW_S,
         keep=link.target.keep,
     )
+    if done["current"] != what.id:
+        raise ShippingError(
+            f"{link.target.name}: runs {done['current']}, and {what.id} was shipped: what was sent changed"
+        )
     return dict(done["proof"])
 
 

@@ -41,7 +41,7 @@ class Project:
         loaded(self.folder / variant)
         key = by or self.release
         fleet.publish(paths.FLEET, {"host-cpu": signature.sign(paths.bundle("host-cpu"), key)}, key)
-        cargo = delivery.cargo("host-cpu", signed=True)
+        cargo = delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=True)
         own = {name: self.folder / variant / name for name, piece in cargo.bundle.items() if isinstance(piece, Path)}
         return replace(cargo, bundle={**cargo.bundle, **own})
 
@@ -86,7 +86,7 @@ def test_what_is_signed_is_verified_there_and_nothing_else_is_taken(begun: Proje
 
 @pytest.mark.slow
 def test_an_older_bundle_is_refused_and_one_whose_key_was_revoked_never_runs_again(begun: Project) -> None:
-    older = delivery.cargo("host-cpu", signed=True)
+    older = delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=True)
     second = ec.generate_private_key(ec.SECP256R1())
     fleet.rotate(paths.FLEET, begun.root, second)
     new = begun.signed(NEW, by=second)
@@ -135,7 +135,9 @@ def test_what_was_forged_in_the_bundle_that_runs_is_seen_and_goes_by_the_next_sh
     files.write_json(place / "manifest.json", manifest)
     (place / "SHA256SUMS").write_text(sums.replace(was, files.sha256(place / "manifest.json")))
     assert "cut short: README.txt" in delivery.status(begun.target)["health"]
-    assert delivery.ship(begun.target, delivery.cargo("host-cpu", signed=True)).proof is not None
+    assert (
+        delivery.ship(begun.target, delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=True)).proof is not None
+    )
     assert files.sha256(place / "README.txt") == before
     assert delivery.status(begun.target)["health"] is None
 
@@ -146,16 +148,16 @@ def test_what_is_signed_again_while_it_is_shipped_changes_nothing_of_that(begun:
     for _ in range(2):
         fleet.publish(paths.FLEET, {}, begun.release)
     assert delivery.ship(begun.target, new).id == new.id
-    assert delivery.ship(begun.target, delivery.cargo("host-cpu", signed=True)).proof is None
+    assert delivery.ship(begun.target, delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=True)).proof is None
 
 
 def test_a_bundle_made_anew_since_it_was_signed_is_told_before_anything_is_sent(begun: Project) -> None:
     loaded(begun.folder / NEW)
     with pytest.raises(SigningError, match=r"^host-cpu: its bundle is not the one that was signed: `tercet"):
-        delivery.cargo("host-cpu", signed=True)
+        delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=True)
 
 
 def test_what_has_to_be_signed_and_is_not_is_told_before_anything_is_sent(begun: Project) -> None:
     (paths.FLEET / "metadata").rename("elsewhere")
     with pytest.raises(SigningError, match="`tercet keys new`"):
-        delivery.cargo("host-cpu", signed=True)
+        delivery.cargo("host-cpu", paths.bundle("host-cpu"), signed=True)

@@ -17,6 +17,7 @@ SMALLEST_DROP = 0.001  # a limit of 0 has no ratio to it, so a drop is never cou
 # what is no share a thousandth of the reference's
 ROUNDING = 1e-9  # 0.98 - 0.97 is a little more than 0.01, and must keep to a limit of 0.01
 DROP = "quality_drop"
+NEAREST = ("invalid", "error", "unsupported")  # what came of a variant that did not run, the nearest to a result first
 
 
 FASTEST, FRUGAL = ("latency_ms", "token_ms"), ("energy_mj", "energy_mj_per_token")  # of each the first that is known
@@ -245,8 +246,9 @@ def _nobody(device: str, rows: Sequence[Row], wanted: Iterable[str]) -> str:
     if not rows:
         return f"{device}: the comparison holds no variant for this device; measure it: `tercet run`"
     if all(row.measurement.status != "ok" for row in rows):
-        first = rows[0].measurement
-        return f"{device}: no variant ran; {first.variant}: {first.reason or first.status}"
+        first = min(rows, key=lambda row: NEAREST.index(row.measurement.status)).measurement
+        more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+        return f"{device}: no variant ran; {first.variant}: {first.reason or first.status}{more}"
     told = sorted({key for row in rows for key in figures.known(row)} & set(figures.lower()))
     return (
         f"{device}: no variant that ran has every figure that the budget asks for: {', '.join(sorted(wanted))}; "

@@ -292,6 +292,21 @@ def test_without_a_candidate_the_reason_is_told(
         select(compare(make_row(**changes)), "host-cpu", budget)
 
 
+def test_of_variants_none_of_which_ran_the_nearest_to_a_result_is_told(make_row: MakeRow) -> None:
+    """Not what can never run, though it comes first: what it would tell to try may be what came nearest."""
+    rows = [
+        make_row("float32", status="unsupported", reason="an NPU takes int8"),
+        make_row("dynamic", status="error", reason="it crashed"),
+        make_row("int8", status="invalid", reason="1 of 38 operators falls back: GATHER"),
+    ]
+    told = r"^host-cpu: no variant ran; {} \(and {} more\)$"
+    for count, first in ((3, "int8: 1 of 38 operators falls back: GATHER"), (2, "dynamic: it crashed")):
+        with pytest.raises(UnsupportedError, match=told.format(first, count - 1)):
+            select(compare(*rows[:count]), "host-cpu", Budget())
+    with pytest.raises(UnsupportedError, match=r"no variant ran; float32: an NPU takes int8$"):
+        select(compare(rows[0]), "host-cpu", Budget())
+
+
 figures = st.tuples(
     st.floats(0.1, 10),
     st.floats(0.1, 10),

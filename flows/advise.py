@@ -26,7 +26,7 @@ def advise(subject: str, latency_ms: float | None, energy_mj: float | None) -> N
         energy_mj: likewise of energy.
 
     Raises:
-        ParamsError: there is no such variant or file.
+        WordsError: there is no such variant or file.
     """
     from rich.text import Text
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import get_args
 
 from tasks import paths, records
-from tasks.errors import DataError, ParamsError, suggest
+from tasks.errors import DataError, WordsError, suggest
 from tasks.params import Params
 from tasks.records import Flag, Measurement
 
@@ -23,7 +23,7 @@ def pairs(settings: Params, asked: Sequence[str]) -> set[tuple[str, str]]:
             files: `int8@host-cpu`, `*@host-cpu`.
 
     Raises:
-        ParamsError: a pattern fits no pair.
+        WordsError: a pattern fits no pair.
     """
     known = {f"{variant}@{device}": (variant, device) for variant, device in _all(settings)}
     found: set[tuple[str, str]] = set()
@@ -35,7 +35,7 @@ def pairs(settings: Params, asked: Sequence[str]) -> set[tuple[str, str]]:
         else:
             fits = {pair for name, pair in known.items() if fnmatchcase(name, each)}
             if not fits:
-                raise ParamsError(f"--remeasure: received {each!r}; {suggest(each, [*MARKS, *known])}")
+                raise WordsError(f"--remeasure: received {each!r}; {suggest(each, [*MARKS, *known])}")
         found |= fits
     return found
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tasks import paths, records
-from tasks.errors import DataError, ParamsError, WordsError, suggest
+from tasks.errors import DataError, WordsError, suggest
 from tasks.records import Comparison, Row
 from tasks.records.figures import FIGURES, Figure, judged
 from tasks.report import changes, tables
@@ -46,10 +46,10 @@ def compare(asked: Asked) -> None:
 
     Raises:
         DataError: nothing has run yet, or nothing had at the revision.
-        ParamsError: a pattern fits nothing, there is no such figure or revision, or both of these are asked for.
+        WordsError: a pattern fits nothing, there is no such figure or revision, or both of these are asked for.
     """
     if asked.sort is not None and asked.against is not None:
-        raise ParamsError("--sort and --against: one of them alone")
+        raise WordsError("--sort and --against: one of them alone")
     whole = records.read(Comparison, TABLE)
     chosen = choose(apart(whole) if asked.seeds else whole, asked)
     if asked.against is not None:
@@ -76,7 +76,7 @@ def choose(comparison: Comparison, asked: Asked, *, fits: bool = True) -> Compar
         fits: whether a pattern has to fit something.
 
     Raises:
-        ParamsError: a pattern fits nothing, or there is no such figure.
+        WordsError: a pattern fits nothing, or there is no such figure.
     """
     for what, patterns, names in (
         ("VARIANT", asked.variants, dict.fromkeys(row.variant for row in comparison.rows)),
@@ -84,7 +84,7 @@ def choose(comparison: Comparison, asked: Asked, *, fits: bool = True) -> Compar
     ):
         for pattern in patterns:
             if fits and not any(fnmatchcase(name, pattern) for name in names):
-                raise ParamsError(f"{what}: received {pattern!r}, of which there are none; {suggest(pattern, names)}")
+                raise WordsError(f"{what}: received {pattern!r}, of which there are none; {suggest(pattern, names)}")
     if not (asked.variants or asked.devices or asked.sort is not None):
         return comparison
     rows = tuple(row for row in comparison.rows if _is_asked(row, asked))
@@ -124,7 +124,7 @@ def _sorted(rows: Sequence[Row], key: str | None) -> Iterator[Row]:
         yield from rows
         return
     if key not in FIGURES:
-        raise ParamsError(f"--sort: received {key!r}; {suggest(key, FIGURES)}")
+        raise WordsError(f"--sort: received {key!r}; {suggest(key, FIGURES)}")
     for device in dict.fromkeys(row.device for row in rows):
         yield from _by(FIGURES[key], [row for row in rows if row.device == device])
 

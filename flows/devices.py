@@ -14,7 +14,7 @@ def told(*, matrix: bool, board: str | None, name: str | None, as_json: bool) ->
         as_json: for scripts.
 
     Raises:
-        ParamsError: there is no such device, or nothing is known of it.
+        WordsError: there is no such device, or nothing is known of it.
         DataError: the operators have not been probed.
     """
     if matrix:

@@ -38,7 +38,7 @@ def init(folder: Path, preset: str, own: Own | None = None, *, ci: bool = False)
     lacks. Other files are left alone. Where that fails or is interrupted, nothing of it is left.
 
     Raises:
-        ParamsError: there is no such preset, column or device.
+        WordsError: there is no such preset, column or device.
         DataError: the data are none that is known.
         ModelError: the network is not there.
         TercetError: as `refuse`, or git is missing.

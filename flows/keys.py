@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tasks import files, paths
-from tasks.errors import ParamsError, SigningError
+from tasks.errors import SigningError, WordsError
 from tasks.sign import fleet, keys
 from tasks.sign.device.verify import fingerprint
 from tasks.sign.keys import SHOWN
@@ -30,11 +30,11 @@ def rotate(which: str | None) -> str:
     """Make a new release key, which signs from now on, or put another root key in the place of the present one.
 
     Raises:
-        ParamsError: `which` is something else than `root`, `release` or null.
+        WordsError: `which` is something else than `root`, `release` or null.
         SigningError: the root key is not here.
     """
     if which not in (None, "release", "root"):
-        raise ParamsError(f"root or release expected; received {which!r}")
+        raise WordsError(f"root or release expected; received {which!r}")
     with files.locked(fleet.LOCK):
         root = fleet.root_key(paths.FLEET)
         made = keys.make()
@@ -51,7 +51,7 @@ def revoke(named: str | None) -> str:
     """Have a release key count no longer, by the first digits of its name, nor what it has signed.
 
     Raises:
-        ParamsError: no key, or several, begin so.
+        WordsError: no key, or several, begin so.
         SigningError: the root key is not here, or no other key may sign.
     """
     with files.locked(fleet.LOCK):
@@ -60,7 +60,7 @@ def revoke(named: str | None) -> str:
         if len(found) != 1:
             allowed = ", ".join(key[:SHOWN] for key in known)
             received = repr(named) if named else "nothing"
-            raise ParamsError(f"the first digits of a release key expected; received {received}; allowed: {allowed}")
+            raise WordsError(f"the first digits of a release key expected; received {received}; allowed: {allowed}")
         root, release = fleet.root_key(paths.FLEET), fleet.release_key(paths.FLEET, but=found[0])
         again = fleet.revoke(paths.FLEET, found[0], root, release)
     sign = f"; to be signed again: `tercet sign {' '.join(again)}`" if again else ""

@@ -14,7 +14,7 @@ from tasks import paths
 from tasks.bench import devices as catalog
 from tasks.data import labelled, table, trees
 from tasks.data.folder import SUFFIXES, UNREAD, is_image
-from tasks.errors import DataError, ModelError, ParamsError, not_utf8, suggest
+from tasks.errors import DataError, ModelError, WordsError, not_utf8, suggest
 from tasks.examples import tables
 from tasks.files import below
 
@@ -72,10 +72,10 @@ def column(flag: str, name: str | None, there: Collection[str]) -> str:
     """The name, if there is such a column.
 
     Raises:
-        ParamsError: there is none, with a near match and all that there are.
+        WordsError: there is none, with a near match and all that there are.
     """
     if name not in there:
-        raise ParamsError(f"{flag}: received {repr(name) if name else 'nothing'}; {suggest(name or '', there)}")
+        raise WordsError(f"{flag}: received {repr(name) if name else 'nothing'}; {suggest(name or '', there)}")
     return str(name)
 
 
@@ -130,7 +130,7 @@ def written(name: str, own: Own, project: Path) -> str:
     Raises:
         DataError: the data are nothing that is known.
         ModelError: the network is not there.
-        ParamsError: there is no such column or device.
+        WordsError: there is no such column or device.
     """
     what = kind(own)
     own = _with_target(own, what)
@@ -271,11 +271,11 @@ def known_devices(names: Sequence[str]) -> tuple[str, ...]:
     """The names, if all are in the catalog.
 
     Raises:
-        ParamsError: one is not, with a near match and all that are.
+        WordsError: one is not, with a near match and all that are.
     """
     for name in names:
         if name not in catalog.names():
-            raise ParamsError(f"--device: received {name!r}; {suggest(name, catalog.names())}")
+            raise WordsError(f"--device: received {name!r}; {suggest(name, catalog.names())}")
     return tuple(names)
 
 

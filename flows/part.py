@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.errors import ParamsError, suggest
+from tasks.errors import WordsError, suggest
 from tasks.params import Params
 from tasks.params.seeds import references, replicas
 
@@ -54,7 +54,7 @@ def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> P
         devices: by their names in `benchmark.devices`; none: all.
 
     Raises:
-        ParamsError: params.yaml has no such variant or device.
+        WordsError: params.yaml has no such variant or device.
     """
     if not variants and not devices:
         return Part(settings, whole=True)
@@ -79,7 +79,7 @@ def part(settings: Params, variants: Sequence[str], devices: Sequence[str]) -> P
 def _known(what: str, received: Iterable[str], allowed: Collection[str]) -> None:
     for name in received:
         if name not in allowed:
-            raise ParamsError(f"--{what}: received {name!r}; {suggest(name, allowed)}")
+            raise WordsError(f"--{what}: received {name!r}; {suggest(name, allowed)}")
 
 
 def _needed(settings: Params, models: Iterable[str]) -> set[str]:

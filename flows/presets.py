@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows import given
 from tasks import files, params, paths
-from tasks.errors import ParamsError, TercetError, suggest
+from tasks.errors import ParamsError, TercetError, WordsError, suggest
 
 
 def use(name: str, *, force: bool) -> str:
@@ -15,7 +15,8 @@ def use(name: str, *, force: bool) -> str:
     A params.yaml that is no preset's, word for word, is somebody's work: it is replaced only by `force`.
 
     Raises:
-        ParamsError: no such preset, or a params.yaml that would be lost.
+        WordsError: no such preset.
+        ParamsError: a params.yaml that would be lost.
     """
     preset = find(name)
     if paths.PARAMS.exists() and not force:
@@ -57,7 +58,7 @@ def named(name: str) -> str:
     """The name, if there is such a preset.
 
     Raises:
-        ParamsError: there is none, with a near match and all that there are.
+        WordsError: there is none, with a near match and all that there are.
     """
     find(name)
     return name
@@ -67,11 +68,11 @@ def find(name: str) -> Path:
     """A preset's file: the project's own, or one that comes with Tercet.
 
     Raises:
-        ParamsError: there is none, with a near match and all that there are.
+        WordsError: there is none, with a near match and all that there are.
     """
     presets = paths.listed(paths.PRESETS)
     if name not in presets:
-        raise ParamsError(f"no preset is named {name!r}; {suggest(name, sorted(presets))}")
+        raise WordsError(f"no preset is named {name!r}; {suggest(name, sorted(presets))}")
     return presets[name]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import params, paths
-from tasks.errors import ModelError, ParamsError, suggest
+from tasks.errors import ModelError, ParamsError, WordsError, suggest
 from tasks.packages import located
 from tasks.params import Decoder, Distill, Family, Params
 from tasks.params.models import Transformer
@@ -17,13 +17,14 @@ def save(model: str, folder: Path) -> str:
     """Write `model`, trained or compressed, as a folder of Hugging Face, and say so.
 
     Raises:
-        ParamsError: the project has no language model, or none of that name.
+        WordsError: the project has no model of that name.
+        ParamsError: it is no language model.
         ModelError: the model has not been made, or the format has no word for what became of it; the folder is there.
     """
     settings = params.load()
     known = (*settings.baselines, *settings.compress)
     if model not in known:
-        raise ParamsError(f"no model is named {model!r}; {suggest(model, known)}")
+        raise WordsError(f"no model is named {model!r}; {suggest(model, known)}")
     begun = _begun(settings, model)
     if not isinstance(begun, Decoder | Transformer):
         raise ParamsError(f"{model}: of the family {begun.family}; a decoder and a transformer have such a folder")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from flows.views import terminal
 from tasks import params, paths, records
-from tasks.errors import ParamsError, suggest
+from tasks.errors import WordsError, suggest
 from tasks.records import ArtifactCard, Sensitivity, notation
 
 if TYPE_CHECKING:
@@ -16,14 +16,15 @@ def sensitivity(variant: str) -> None:
     """Print the table of a variant, of its card where it was needed to make the variant, else found now.
 
     Raises:
-        ParamsError: there is no such variant, or its scheme quantizes no layers.
+        WordsError: there is no such variant.
+        ParamsError: its scheme quantizes no layers.
         TercetError: the model cannot be read or converted.
     """
     from rich.text import Text
 
     settings = params.load()
     if variant not in settings.quantize:
-        raise ParamsError(f"no variant is named {variant!r}; {suggest(variant, settings.quantize)}")
+        raise WordsError(f"no variant is named {variant!r}; {suggest(variant, settings.quantize)}")
     path = paths.artifact(variant) / "card.json"
     found = records.read(ArtifactCard, path).sensitivity if path.exists() else ()
     if not found:

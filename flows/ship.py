@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any
 
 from tasks import params, paths, track
-from tasks.errors import DataError, ParamsError, ShippingError, TercetError, TrackingError
+from tasks.errors import DataError, ParamsError, ShippingError, TercetError, TrackingError, WordsError
 from tasks.scratch import scratch
 from tasks.ship import delivery, targets
 from tasks.ship.delivery import Delivered
@@ -143,7 +143,7 @@ def _register(move: Callable[[], track.Promoted]) -> None:
 
 def _named(names: Sequence[str]) -> list[str]:
     if not names:
-        raise ParamsError("received no device; name those whose bundles are meant, such as `tercet ship host-cpu`")
+        raise WordsError("received no device; name those whose bundles are meant, such as `tercet ship host-cpu`")
     return list(dict.fromkeys(names))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import files, paths
-from tasks.errors import ParamsError, SigningError, suggest
+from tasks.errors import SigningError, WordsError, suggest
 from tasks.ship import classify
 from tasks.sign import fleet, signature
 from tasks.sign.device.verify import fingerprint
@@ -16,14 +16,14 @@ def sign(devices: Sequence[str]) -> Iterator[str]:
     """Sign what is made for these devices, or for all, as the newest that there is; a line of each.
 
     Raises:
-        ParamsError: nothing is made for one of them.
+        WordsError: nothing is made for one of them.
         SigningError: the project has no keys, none is here, or a bundle is damaged.
     """
     key = fleet.release_key(paths.FLEET)
     made = {path.parent.name: path.parent for path in sorted(paths.BUNDLES.glob(f"*/{classify.MANIFEST}"))}
     for device in devices:
         if device not in made:
-            raise ParamsError(f"no bundle is made for {device!r} (`tercet run`); {suggest(device, made)}")
+            raise WordsError(f"no bundle is made for {device!r} (`tercet run`); {suggest(device, made)}")
     manifests = {device: _manifest(made[device]) for device in devices or made}
     signed = {device: signature.sign(made[device], key) for device, about in manifests.items() if about["variant"]}
     with files.locked(fleet.LOCK):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flows.views import terminal
 from tasks import params, paths
-from tasks.errors import ParamsError, suggest
+from tasks.errors import ParamsError, WordsError, suggest
 from tasks.params import Params
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def speculate(target: str, draft: str) -> None:
     """Measure two variants together on every device of params.yaml that can, write the records, and print a table.
 
     Raises:
-        ParamsError: there is no such variant, or the target judges no proposals.
+        WordsError: there is no such variant.
+        ParamsError: the target judges no proposals.
         TercetError: a variant has not been made, or a device failed.
     """
     from rich.text import Text
@@ -57,7 +58,7 @@ def _made(settings: Params, variant: str) -> "Made":
     from tasks.bench.request import made_in
 
     if variant not in settings.quantize:
-        raise ParamsError(f"no variant is named {variant!r}; {suggest(variant, settings.quantize)}")
+        raise WordsError(f"no variant is named {variant!r}; {suggest(variant, settings.quantize)}")
     found = made_in(paths.artifact(variant))
     if found.card.scenario != "generate":
         raise ParamsError(f"{variant}: writes no text; a decoder's variant is expected")

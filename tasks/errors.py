@@ -35,7 +35,7 @@ class ParamsError(TercetError):
 
 
 class WordsError(ParamsError):
-    """A word of the command line names nothing, where code 1 has a meaning of its own."""
+    """A word of the command line names nothing, or those that are there do not go together."""
 
 
 class DataError(TercetError):

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from tasks.errors import ParamsError, suggest
+from tasks.errors import ParamsError, WordsError, suggest
 
 THREADS = "threads"
 NAMES = (THREADS, "dask", "ray")
@@ -22,12 +22,13 @@ def asked(text: str) -> Asked:
     """What `NAME` or `NAME@ADDRESS` says.
 
     Raises:
-        ParamsError: there is no such runner, its package is not installed, or workers elsewhere have no server to
+        WordsError: there is no such runner.
+        ParamsError: its package is not installed, or workers elsewhere have no server to
             report to.
     """
     name, at, address = text.partition("@")
     if name not in NAMES or bool(at) != bool(address) or (at and name == THREADS):
-        raise ParamsError(
+        raise WordsError(
             f"runner: received {text!r}; {suggest(name, NAMES)}; with a cluster, dask@ADDRESS or ray@ADDRESS"
         )
     package = f"prefect-{name}"

@@ -10,7 +10,7 @@ from tasks.bench import devices as catalog
 from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.reach import reach
-from tasks.errors import ParamsError, TercetError, suggest
+from tasks.errors import ParamsError, TercetError, WordsError, suggest
 from tasks.published import table as figures
 from tasks.records import Comparison
 from tasks.report.advice import Advised
@@ -66,12 +66,12 @@ def published(name: str, *, as_json: bool = False) -> None:
     """Print what others have published of a device of the catalog that names its board, or of a board of the table.
 
     Raises:
-        ParamsError: there is no such device, or nothing is known of it.
+        WordsError: there is no such device, or nothing is known of it.
     """
     board = (catalog.load(name).board if name in catalog.names() else None) or name
     rows = figures.of_board(board)
     if not rows:
-        raise ParamsError(f"device: nobody's figures are known of {name!r}; {suggest(name, figures.boards())}")
+        raise WordsError(f"device: nobody's figures are known of {name!r}; {suggest(name, figures.boards())}")
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
         return
@@ -88,8 +88,10 @@ def probe(name: str, *, as_json: bool = False) -> bool:
     """Connect to or start one device, or every one for an empty name; a line for each. Whether all answered.
 
     Raises:
-        ParamsError: there is no such device.
+        WordsError: there is no such device.
     """
+    if name and name not in catalog.names():
+        raise WordsError(f"device: received {name!r}; {suggest(name, catalog.names())}")
     names = [name] if name else catalog.names()
     told = []
     for device in [catalog.load(each) for each in names]:

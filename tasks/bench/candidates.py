@@ -14,7 +14,7 @@ from tasks.bench import devices
 from tasks.bench.device import Device
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, made_in
-from tasks.errors import DataError, ParamsError, UnsupportedError, suggest
+from tasks.errors import DataError, ParamsError, UnsupportedError, WordsError, suggest
 from tasks.files import sha256
 from tasks.formats import tflite
 from tasks.published import beside
@@ -102,7 +102,8 @@ def artifact(subject: str) -> Artifact:
     """A variant that the project has made, or a `.tflite` file.
 
     Raises:
-        ParamsError: it is neither.
+        WordsError: it is neither.
+        ParamsError: the file is none of LiteRT.
         DataError: the variant's file is not what its card was written for.
     """
     path = Path(subject)
@@ -111,7 +112,7 @@ def artifact(subject: str) -> Artifact:
     made = [folder.parent.name for folder in sorted(paths.ARTIFACTS.glob("*/card.json"))]
     if subject not in made:
         known = suggest(subject, made) if made else "none is made here: `tercet run`"
-        raise ParamsError(f"received {subject!r}; a .tflite file, or a variant of this project: {known}")
+        raise WordsError(f"received {subject!r}; a .tflite file, or a variant of this project: {known}")
     return made_in(paths.artifact(subject))
 
 

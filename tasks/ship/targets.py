@@ -7,7 +7,7 @@ from os.path import normpath
 from pathlib import Path
 
 from tasks.bench import devices, openssh
-from tasks.errors import ParamsError, suggest
+from tasks.errors import ParamsError, WordsError, suggest
 from tasks.params import Fleet, Params
 
 
@@ -46,10 +46,11 @@ def of(params: Params, device: str) -> list[Target]:
     """The targets of a device, the canary first.
 
     Raises:
-        ParamsError: there is no such device, nothing says where its bundle goes, or another device's goes there.
+        WordsError: there is no such device.
+        ParamsError: nothing says where its bundle goes, or another device's goes there.
     """
     if device not in params.benchmark.devices:
-        raise ParamsError(f"no device {device!r} is measured here; {suggest(device, params.benchmark.devices)}")
+        raise WordsError(f"no device {device!r} is measured here; {suggest(device, params.benchmark.devices)}")
     hosts, folder = _place(params, device)
     if folder is None:
         raise ParamsError(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from tasks.errors import ParamsError, suggest
+from tasks.errors import WordsError, suggest
 
 if TYPE_CHECKING:
     from tasks.params import Params
@@ -47,7 +47,7 @@ def call(stage: str, *keys: str) -> None:
     What belongs to a further seed is given the parameters as that seed sees them.
 
     Raises:
-        TercetError: of the kind that the stage documents; ParamsError for a stage, a number of keys, or a key that is
+        TercetError: of the kind that the stage documents; WordsError for a stage, a number of keys, or a key that is
             not there.
     """
     from tasks import params
@@ -57,14 +57,14 @@ def call(stage: str, *keys: str) -> None:
     from tasks.registry import named
 
     if stage not in STAGES:
-        raise ParamsError(f"no stage is named {stage!r}; {suggest(stage, STAGES)}")
+        raise WordsError(f"no stage is named {stage!r}; {suggest(stage, STAGES)}")
     function = named(STAGES[stage])
     names = list(inspect.signature(function).parameters)[1:]
     if not len(names) - len(function.__defaults__ or ()) <= len(keys) <= len(names):
-        raise ParamsError(f"stage {stage} takes {' and '.join(names) or 'no key'}; received {' '.join(keys) or 'none'}")
+        raise WordsError(f"stage {stage} takes {' and '.join(names) or 'no key'}; received {' '.join(keys) or 'none'}")
     given = params.load()
     for name, key in zip(names, keys, strict=False):
         if name in NAMED and key not in NAMED[name](given):
-            raise ParamsError(f"stage {stage}: no {name} of params.yaml is {key!r}; {suggest(key, NAMED[name](given))}")
+            raise WordsError(f"stage {stage}: no {name} of params.yaml is {key!r}; {suggest(key, NAMED[name](given))}")
     with failures.kept(stage, *keys), hold("local", exclusive=False) if stage in BUSY else nullcontext():
         function(seen_by(given, *keys), *keys)

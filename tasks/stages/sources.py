@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import paths
-from tasks.errors import DataError, ParamsError, suggest
+from tasks.errors import DataError, WordsError, suggest
 from tasks.files import below, hashes, read_json, write_json
 from tasks.packages import PACKAGE, located
 from tasks.params import Params, Sourced, Words
@@ -22,10 +22,10 @@ def sources(params: Params, kind: str) -> None:
 
     Raises:
         DataError: a file is not there.
-        ParamsError: there is no such kind.
+        WordsError: there is no such kind.
     """
     if kind not in KINDS:
-        raise ParamsError(f"no kind of source is named {kind!r}; {suggest(kind, KINDS)}")
+        raise WordsError(f"no kind of source is named {kind!r}; {suggest(kind, KINDS)}")
     path, value = paths.source(kind), KINDS[kind](params)
     if value != read_json(path):
         write_json(path, value)

@@ -7,7 +7,7 @@ from flows.part import part
 from flows.stale import Work
 from flows.start import dvc_bridge
 from tasks import paths
-from tasks.errors import ParamsError
+from tasks.errors import WordsError
 from tasks.records import Measurement
 from tests import least
 
@@ -56,7 +56,7 @@ def test_a_mark_or_a_pattern_names_pairs(recorded, asked, found):
 
 @pytest.mark.parametrize("word", ["int9@host-cpu", "invald", "int8", "ok"])
 def test_what_fits_no_pair_is_told(recorded, word):
-    with pytest.raises(ParamsError, match=rf"^--remeasure: received '{word}'; allowed: crowded, drift, .*invalid"):
+    with pytest.raises(WordsError, match=rf"^--remeasure: received '{word}'; allowed: crowded, drift, .*invalid"):
         anew.pairs(recorded, [word])
 
 

@@ -228,7 +228,7 @@ def test_use_names_a_near_match(clone, tercet):
     before = paths.PARAMS.read_bytes()
     code, _, err = tercet("use", "digit-cnn")
     names = sorted(path.stem for path in paths.PRESETS.glob("*.yaml"))
-    assert code == 1
+    assert code == 2
     assert err == f"tercet: no preset is named 'digit-cnn'; allowed: {', '.join(names)}. did you mean 'digits-cnn'?\n"
     assert paths.PARAMS.read_bytes() == before
 
@@ -292,7 +292,7 @@ def test_probe_says_what_a_device_answers(clone, tercet):
     code, out, _ = tercet("devices", "--probe", "ethos-u55-128")
     assert (code, out) == (0, f"ok      ethos-u55-128: Vela {version('ethos-u-vela')} answers for ethos-u55-128\n")
     code, _, err = tercet("devices", "--probe", "host-cpi")
-    assert code == 1
+    assert code == 2
     assert "did you mean 'host-cpu'?" in err
 
 

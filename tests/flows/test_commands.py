@@ -110,7 +110,7 @@ def test_a_dry_run_names_the_stages_and_makes_nothing(make_clone):
     assert not [name for name in stages if "ethos" in name or "pruned" in name]
     assert stages.index("train") < stages.index("quantize@int8") < stages.index("benchmark@int8-host-cpu")
     assert not list((clone.root / "out").glob("models*"))
-    told = clone.run("tercet", "run", "--device", "host-cpi", code=1)
+    told = clone.run("tercet", "run", "--device", "host-cpi", code=2)
     assert told == "tercet: --device: received 'host-cpi'; allowed: ethos-u55-128, host-cpu. did you mean 'host-cpu'?\n"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from flows import cli
 from tasks import paths
+from tasks.records import Comparison
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_FOLDER = "the name of a folder is expected"
@@ -55,16 +56,53 @@ def test_a_word_that_is_none_is_one_line_that_names_the_help(words, said, tercet
     ("words", "said"),
     [
         (["init", "file/in"], "file/in: Not a directory"),
-        (["init", "new", "--from", "\u00e9"], "no preset is named '\u00e9'; allowed: "),
-        (["stage", "quantize"], "stage quantize takes variant; received none"),
-        (["stage", "benchmark", "int8"], "stage benchmark takes variant and device; received int8"),
         (["stage", "prepare"], "out/code/prepare.json: not there, or not whole: `tercet run` writes it, or `dvc "),
-        (["sensitivity", ""], "no variant is named ''; allowed: "),
     ],
 )
 def test_what_cannot_be_done_is_one_line(words, said, tercet):
     code, told = tercet(*words)
     assert (code, told.count("\n")) == (1, 1)
+    assert told.startswith(f"tercet: {said}")
+
+
+NAMELESS = [
+    (["use", "nonesuch"], "no preset is named 'nonesuch'; allowed: "),
+    (["init", "new", "--from", "\u00e9"], "no preset is named '\u00e9'; allowed: "),
+    (["init", "new", "--data", "t.csv", "--target", "c"], "--target: received 'c'; allowed: a, b."),
+    (["init", "new", "--data", "t.csv", "--target", "a", "--device", "x"], "--device: received 'x'; allowed: "),
+    (["run", "--variant", "x"], "--variant: received 'x'; allowed: "),
+    (["run", "--device", "x"], "--device: received 'x'; allowed: "),
+    (["run", "--runner", "x"], "runner: received 'x'; allowed: "),
+    (["compare", "--sort", "energy"], "--sort: received 'energy'; allowed: "),
+    (["compare", "x"], "VARIANT: received 'x', of which there are none; allowed: "),
+    (["compare", "--device", "x"], "--device: received 'x', of which there are none; allowed: "),
+    (["compare", "--sort", "bytes", "--against", "HEAD"], "--sort and --against: one of them alone"),
+    (["sensitivity", ""], "no variant is named ''; allowed: "),
+    (["speculate", "x", "y"], "no variant is named 'x'; allowed: "),
+    (["save", "x", "folder"], "no model is named 'x'; allowed: "),
+    (["stage", "x"], "no stage is named 'x'; allowed: "),
+    (["stage", "quantize", "x"], "stage quantize: no variant of params.yaml is 'x'; allowed: "),
+    (["stage", "quantize"], "stage quantize takes variant; received none"),
+    (["stage", "benchmark", "int8"], "stage benchmark takes variant and device; received int8"),
+    (["devices", "--probe", "x"], "device: received 'x'; allowed: "),
+    (["devices", "--published", "x"], "device: nobody's figures are known of 'x'; allowed: "),
+    (["advise", "x"], "received 'x'; a .tflite file, or a variant of this project: none is made here"),
+    (["keys", "rotate", "x"], "root or release expected; received 'x'"),
+    (["ship", "x"], "no device 'x' is measured here; allowed: "),
+    (["ship"], "received no device; name those whose bundles are meant"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), NAMELESS, ids=[" ".join(words) for words, _ in NAMELESS])
+def test_a_word_that_names_nothing_is_one_line_and_code_2(words, said, tercet, monkeypatch):
+    monkeypatch.setattr("flows.run.quiet_libraries", lambda **_: paths.STATE.mkdir(exist_ok=True))
+    monkeypatch.setattr("flows.run.log_to_terminal", lambda _: None)
+    monkeypatch.setattr("flows.by_dvc.check_code", lambda *_: None)
+    Path("t.csv").write_text("a,b\n1,2\n3,4\n")
+    paths.REPORT.mkdir(parents=True)
+    Comparison(name="w", reference="fp32", rows=()).save(paths.REPORT / "comparison.json")
+    code, told = tercet(*words)
+    assert (code, told.count("\n")) == (2, 1), told
     assert told.startswith(f"tercet: {said}")
 
 

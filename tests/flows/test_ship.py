@@ -128,19 +128,20 @@ def test_what_is_damaged_there_is_told_and_shipped_anew(tercet, cargoes, project
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("words", "code", "expected"),
     [
-        (["host-cpu"], "tercet: fleet: no keys sign for this project yet: `tercet keys new`"),
+        (["host-cpu"], 1, "tercet: fleet: no keys sign for this project yet: `tercet keys new`"),
         (
             ["host-gpu", "--unsigned"],
+            2,
             "no device 'host-gpu' is measured here; allowed: host-cpu. did you mean 'host-cpu'?",
         ),
-        ([], "tercet: received no device; name those whose bundles are meant, such as `tercet ship host-cpu`"),
+        ([], 2, "tercet: received no device; name those whose bundles are meant, such as `tercet ship host-cpu`"),
     ],
 )
-def test_what_cannot_be_shipped_is_one_line(tercet, project, words, expected):
-    code, out, err = tercet(*words)
-    assert (code, out) == (1, "")
+def test_what_cannot_be_shipped_is_one_line(tercet, project, words, code, expected):
+    found, out, err = tercet(*words)
+    assert (found, out) == (code, "")
     assert expected in err
     assert not (project / "store").exists()
 

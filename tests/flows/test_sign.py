@@ -115,7 +115,7 @@ def test_what_is_wrong_is_one_line(tercet, place, monkeypatch):
     (known,) = fleet.release_keys(paths.FLEET)
     for words in (["keys", "revoke"], ["keys", "revoke", known[:3]], ["keys", "revoke", "zzzzzz"]):
         code, out, err = tercet(*words)
-        assert (code, out, len(err.splitlines())) == (1, "", 1)
+        assert (code, out, len(err.splitlines())) == (2, "", 1)
         assert f"received {words[2]!r}; allowed: " in err if words[2:] else "received nothing; allowed: " in err
     assert tercet("keys", "rotate", "all")[2] == "tercet: root or release expected; received 'all'\n"
     bundle("pi4")

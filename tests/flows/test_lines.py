@@ -7,7 +7,7 @@ from io import StringIO
 import pytest
 from tqdm import tqdm
 
-from flows import run
+from flows.start import lines
 
 
 class Terminal(StringIO):
@@ -31,14 +31,14 @@ def test_a_failure_is_red_where_colours_are_seen_and_wanted(screen, level, envir
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "stderr", screen())
-    run._Lines().emit(logging.makeLogRecord({"msg": "train: failed", "levelno": level}))
+    lines._Lines().emit(logging.makeLogRecord({"msg": "train: failed", "levelno": level}))
     assert sys.stderr.getvalue() == shown
 
 
 def test_a_line_stands_above_a_progress_bar_and_not_in_it(monkeypatch):
     screen = StringIO()
     monkeypatch.setattr(sys, "stderr", screen)
-    handler = run._Lines()
+    handler = lines._Lines()
     with tqdm(total=4, file=screen, mininterval=0, ncols=60) as bar:
         bar.update(2)
         handler.emit(logging.makeLogRecord({"msg": "train baseline: ran in 2.0 s", "levelno": logging.INFO}))

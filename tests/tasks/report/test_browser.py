@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 MARKS = "#chart svg path[aria-roledescription=point]"
 REASON = "the process had a processor for only 23% of a window"
-HISTORIES: dict[str, dict[str, list[float]]] = {
+HISTORIES: dict[str, dict[str, list[float | None]]] = {
     "baseline": {"loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 0.9], "val_accuracy": [0.5, 0.75, 0.875]},
-    "longer": {"loss": [0.5, float("nan")], "val_accuracy": [0.875, 0.9]},
+    "longer": {"loss": [0.5, None], "val_accuracy": [0.875, 0.9]},
 }
 PAIRS = "#pairs tbody:not([hidden])"
 
@@ -210,7 +210,7 @@ def test_how_training_went_is_a_line_for_each_model(browser: "Browser", report: 
 
     def expected(measure: str) -> dict[str, list[list[float]]]:
         told = {model: enumerate(each.get(measure, []), 1) for model, each in HISTORIES.items()}
-        found = {model: [[i, v] for i, v in values if v == v] for model, values in told.items()}
+        found = {model: [[i, v] for i, v in values if v is not None] for model, values in told.items()}
         return {model: values for model, values in found.items() if values}
 
     with opened(browser, report) as shown:

@@ -58,7 +58,7 @@ def _write_own(network: "tf_keras.Model", model: Transformer, folder: Path) -> N
     from tasks.models import transformer
 
     (entry,) = preprocess.read(paths.DATA / "preprocess.json")["inputs"].values()
-    made = vocabulary.tokenizer(entry)
-    words = (made.to_str(), vocabulary.end(entry)) if made else None
+    made = vocabulary.maker(entry)
+    words = (made.to_str(), None if "tokenizer" in entry else vocabulary.end(entry)) if made else None
     spec = transformer.of_data(model, dataset.spec())
     write.write_own(network, spec, transformer.THETA, words, folder)

@@ -47,7 +47,7 @@ def write(model: "tf_keras.Model", source: Checkpoint, folder: Path) -> None:
 
 
 def write_own(
-    model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: tuple[str, int] | None, folder: Path
+    model: "tf_keras.Model", spec: DecoderSpec, theta: float, words: tuple[str, int | None] | None, folder: Path
 ) -> None:
     """Write a decoder of one's own sizes as Qwen3, which it is in all but them.
 
@@ -55,7 +55,8 @@ def write_own(
         model: of `spec`, with perhaps narrower feed-forwards and fewer heads.
         spec: its sizes.
         theta: the base of its rotary places.
-        words: a tokenizer.json and the token that ends a text; None: nobody says how a text becomes its tokens.
+        words: a tokenizer.json and the token that ends a text, or None: the data do not say it; None: nobody says how
+            a text becomes its tokens.
         folder: where to.
 
     Raises:

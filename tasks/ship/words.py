@@ -40,11 +40,12 @@ def of(inputs: dict[str, Any], source: Path | None) -> Words:
         ModelError: a file of the checkpoint is damaged.
     """
     (entry,) = inputs.values()
-    if made := vocabulary.tokenizer(entry):
-        return Words(made.to_str(pretty=False).encode(), (vocabulary.end(entry),))
+    own = vocabulary.maker(entry)
+    if own is not None and "tokenizer" not in entry:
+        return Words(own.to_str(pretty=False).encode(), (vocabulary.end(entry),))
     if source is None:
-        raise UnsupportedError(ENDLESS if "tokenizer" in entry else UNKNOWN)
-    return _of_gguf(source) if source.is_file() else _of_folder(source)
+        raise UnsupportedError(ENDLESS if own is not None else UNKNOWN)
+    return _of_gguf(source, own) if source.is_file() else _of_folder(source, own)
 
 
 def told(words: Words, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -60,27 +61,28 @@ def told(words: Words, inputs: dict[str, Any]) -> dict[str, Any]:
     return about if known else {**about, "tokenizer": json.loads(words.tokenizer)}
 
 
-def _of_folder(folder: Path) -> Words:
-    from tokenizers import Tokenizer
-
+def _of_folder(folder: Path, own: Any) -> Words:
+    """The words of the data's own tokenizer, or of the folder's where they have none."""
     path = folder / tokenizer.TOKENIZER
-    if not path.exists():
+    if own is None and not path.exists():
         raise UnsupportedError(UNKNOWN)
-    made = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     about = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
     told = [read_json(folder / name).get("eos_token_id") for name in ENDS if (folder / name).exists()]
     ends = next((each for each in told if each is not None), None)
     template = folder / "chat_template.jinja"
     chat = template.read_text(encoding="utf-8") if template.exists() else about.get("chat_template")
+    made = tokenizer.load(folder) if own is None else own
     return _checked(path, made, ends if isinstance(ends, list) else [ends], chat)
 
 
-def _of_gguf(path: Path) -> Words:
+def _of_gguf(path: Path, own: Any) -> Words:
+    """Likewise; a file may say which token ends a text, and not what its tokens are."""
     file = Gguf(path)
-    if file.value("tokenizer.ggml.model") is None:
+    if own is None and file.value("tokenizer.ggml.model") is None:
         raise UnsupportedError(UNKNOWN)
+    made = gguf_tokenizer.tokenizer(file) if own is None else own
     template = gguf_tokenizer.settings(file).get("chat_template")
-    return _checked(path, gguf_tokenizer.tokenizer(file), [file.value("tokenizer.ggml.eos_token_id")], template)
+    return _checked(path, made, [file.value("tokenizer.ggml.eos_token_id")], template)
 
 
 def _checked(path: Path, made: Any, ends: list[Any], chat: Any) -> Words:

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models
 
 from tasks.checkpoints import gguf_tokenizer, load, tokenizer
 from tasks.errors import ModelError
@@ -254,3 +255,7 @@ def test_what_is_shipped_speaks_its_words(gguf_file):
     found = words.of({"tokens": {"kind": "tokens", "shape": [12], "vocabulary": 96}}, gguf_file())
     assert (found.begins, found.ends, found.chat) == (None, (7,), None)
     assert "low" in json.loads(found.tokenizer)["model"]["vocab"]
+    other = json.loads(Tokenizer(models.WordLevel({"x": 0, "y": 1}, unk_token="y")).to_str())
+    found = words.of({"tokens": {"kind": "tokens", "shape": [12], "vocabulary": 96, "tokenizer": other}}, gguf_file())
+    assert json.loads(found.tokenizer) == other, "the data's own, which the model learnt"
+    assert (found.begins, found.ends, found.chat) == (None, (7,), None)

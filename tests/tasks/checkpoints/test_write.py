@@ -184,10 +184,29 @@ def test_a_model_of_ones_own_is_a_qwen3_that_others_load(project):
     np.testing.assert_allclose(again.model(16)(tokens).numpy(), made(tokens).numpy(), atol=1e-5)
     from tokenizers import Tokenizer
 
-    ends = shipped.of({"text": {"tokenizer": {}}}, project / "saved").ends  # as where its tokenizer made the data
+    told = json.loads((project / "saved" / "tokenizer.json").read_text())
+    ends = shipped.of({"text": {"tokenizer": told}}, project / "saved").ends  # as where its tokenizer made the data
     assert ends == shipped.of(preprocess.read(paths.DATA / "preprocess.json")["inputs"], None).ends
     words = Tokenizer.from_file(str(project / "saved" / "tokenizer.json"))
     assert words.decode(tokens[0].tolist()) in (project / "text.txt").read_text()
+
+
+def test_a_model_that_reads_by_a_tokenizer_of_others_is_saved_with_that(project):
+    from flows import save
+    from tasks.examples import dataset, vocabulary
+    from tasks.models import transformer
+    from tasks.stages.prepare import prepare
+
+    vocabulary.tokenizer({"bytes": True}).save(str(project / "tokenizer.json"))
+    (project / "text.txt").write_text("the cat is on the mat, and the mouse is in the house\n" * 40)
+    by_another = OWN.replace("tokens: bpe, vocabulary: 270", "tokens: tokenizer, tokenizer: tokenizer.json")
+    (project / "params.yaml").write_text(by_another)
+    settings = params.load()
+    prepare(settings)
+    save._write_own(transformer.build(settings.model, dataset.spec()), settings.model, project / "saved")
+    told, config = (json.loads((project / "saved" / name).read_text()) for name in ("tokenizer.json", "config.json"))
+    assert told == json.loads((project / "tokenizer.json").read_text())
+    assert config["eos_token_id"] is None, "which token ends a text, that file does not say"
 
 
 OWN = """

@@ -102,6 +102,16 @@ def test_a_checkpoint_says_what_begins_and_ends_a_text(folder):
     assert words.of(NUMBERS, folder).chat == "{{ other }}"
 
 
+def test_the_tokenizer_that_the_data_were_read_by_stands_before_the_checkpoints(folder):
+    """The model learnt its numbers, and serving makes them; what ends a text, the checkpoint alone says."""
+    from tokenizers import Tokenizer, models
+
+    other = json.loads(Tokenizer(models.WordLevel({"x": 0, "y": 1}, unk_token="y")).to_str())
+    found = words.of({"text": {**NUMBERS["tokens"], "tokenizer": other}}, folder)
+    assert json.loads(found.tokenizer) == other
+    assert (found.begins, found.ends, found.chat) == (None, (1, 2), "{{ messages }}")
+
+
 def test_without_words_it_is_told_why(folder):
     with pytest.raises(UnsupportedError, match="nobody says how a text becomes its tokens"):
         words.of(NUMBERS, None)
@@ -264,7 +274,7 @@ def test_litert_lm_answers_by_a_real_model_as_the_runner_does(tmp_path):
     entry = Quantize(model="baseline", scheme="dynamic", prefill=(16,), room=256)
     path.write_bytes(language.make(load.load(source).model(16), entry).content)
     calls = tuple(signatures.read(tflite.load(path)))
-    spoken = words.of({"text": {"kind": "tokens", "shape": [16], "vocabulary": 49_152, "tokenizer": True}}, source)
+    spoken = words.of({"text": {"kind": "tokens", "shape": [16], "vocabulary": 49_152}}, source)
     litertlm.write(bundle, path, card(path).model_copy(update={"signatures": calls}), spoken)
     tokenizer, runner = Tokenizer.from_str(spoken.tokenizer.decode()), driver(path, calls)
     told, ended = by_litert_lm(bundle, PROMPTS, count), []

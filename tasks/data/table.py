@@ -26,7 +26,7 @@ from tasks.params import Prepare
 INPUTS = {"number": "numbers", "category": "categories", "date": "dates"}  # by the kind of their columns
 MANY = 10  # rows of each class, of which it is no chance that a column says the class in all
 GROWTH = 10  # bytes in memory for each one in the file
-DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?")
+DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d(:?\d\d)?)?)?Z?")
 COMMAS = re.compile(r"[+-]?\d*,\d[\d.,]*")  # a number by other habits: 1,5 or 1,234.5
 DAYS = re.compile(  # a date by other habits: 31.1.2026, 1/31/26 or 2026/1/31, and a time behind it
     r"(\d{1,2}([./-])\d{1,2}\2\d{4}|\d{1,2}/\d{1,2}/\d\d|\d\d\.\d\d\.\d\d|\d{4}([./])\d{1,2}\3\d{1,2})(\D.*)?"

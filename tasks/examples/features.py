@@ -103,7 +103,8 @@ def table(kind: str, columns: tuple[str, ...], raw: Array, params: Prepare) -> d
         moments = np.array([[tables.days(cell) for cell in row] for row in raw], np.float64)
         known = [column[~np.isnan(column)] for column in moments.T]
         means = [float(each.mean()) if each.size else 0.0 for each in known]
-        return entry | {"mean": means, "scale": [float(_scale(each)) if each.size else 1.0 for each in known]}
+        scale = [float(_scale(each)) if each.size else 1.0 for each in known]
+        return entry | {"mean": means, "scale": scale, "zoned": [tables.zoned(column) for column in raw.T]}
     rows = [_number(column, params.feature(name).normalize) for name, column in zip(columns, raw.T, strict=True)]
     missing, mean, scale = (list(values) for values in zip(*rows, strict=True))
     return entry | {"missing": missing, "mean": mean, "scale": scale}

@@ -20,10 +20,11 @@ Any of numbers may be brought down to principal components, (ready - centre) @ c
 
     {"kind": "image", ..., "centre": [0.1, …], "components": [[0.2, …], …]}
 
-Inputs from a table say which of its columns they are of; what is missing there has a value of its own:
+Inputs from a table say which of its columns they are of; what is missing there has a value of its own. A date becomes
+five numbers, and has an offset from UTC where those that were learnt from had one, and none where they had none:
 
     {"kind": "number", "shape": [2], "columns": ["age", "fare"], "missing": [29.7, 32.2], "mean": …, "scale": …}
-    {"kind": "date", "shape": [1], "columns": ["day"], "mean": [19800.5], "scale": [41.0]}     five numbers of each date
+    {"kind": "date", "shape": [1], "columns": ["day"], "mean": [19800.5], "scale": [41.0], "zoned": [false]}
     {"kind": "category", "shape": [1], "columns": ["port"], "values": [["S", "C", ""]], "vocabulary": 4}
 
     {"kind": "category", "shape": [9], "shared": true, "values": [["a", "b"]], "vocabulary": 3}     9 of the same values
@@ -40,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import texts
-from .tables import Table, cells, days, pick
+from .tables import Table, cells, days, pick, zoned
 
 __all__ = [  # what a bundle's `classify.py` and its server take of tables is found here
     "Table", "apply", "cells", "changes", "days", "pick", "read", "ready_shape", "step",
@@ -205,11 +206,21 @@ def _dates(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:
     """
     if raw.dtype.kind not in "UO" or raw.ndim != 2 or raw.shape[1:] != tuple(spec["shape"]):
         raise ValueError(f"str [n, {spec['shape'][0]}] expected; received {raw.dtype} {list(raw.shape)}")
+    for name, told, column in zip(spec.get("columns", ()), spec.get("zoned", ()), raw.T, strict=False):
+        _check_offset(name, column, zone=told)
     found = np.array([[days(str(cell)) for cell in row] for row in raw], np.float64).reshape(raw.shape)
     turns = [2 * np.pi * found / circle for circle in (YEAR_D, WEEK_D)]
     parts = [(found - spec["mean"]) / spec["scale"], *(wave(turn) for turn in turns for wave in (np.sin, np.cos))]
     ready: NDArray[np.float32] = np.nan_to_num(np.concatenate(parts, axis=1)).astype(np.float32)
     return ready
+
+
+def _check_offset(name: str, column: NDArray[Any], *, zone: bool | None) -> None:
+    """The same date is hours apart with an offset from UTC and without: it is as those that were learnt from."""
+    for cell in map(str, column):
+        if None not in (zone, found := zoned([cell])) and found != zone:
+            told = "with its offset from UTC, such as 2026-01-31T12:00+01:00," if zone else "without an offset from UTC"
+            raise ValueError(f"column {name!r}: a date {told} expected, as all in training are; received {cell}")
 
 
 def _standardised(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[np.float32]:

@@ -134,6 +134,12 @@ def days(cell: str) -> float:
     return (found - datetime(1970, 1, 1, tzinfo=found.tzinfo and UTC)) / timedelta(days=1)
 
 
+def zoned(cells: Iterable[str]) -> bool | None:
+    """Whether dates, see `moments`, have an offset from UTC; None where all of them are missing."""
+    known = (cell for cell in cells if cell.lower() not in MISSING)
+    return next((moment(cell).tzinfo is not None for cell in known), None)
+
+
 def pick(spec: dict[str, Any], table: Table) -> NDArray[Any]:
     """An input's raw form from the cells of a table: floats or str objects [n, columns].
 

@@ -237,8 +237,18 @@ def test_dates_become_how_late_and_where_in_year_and_week(project):
     weeks = [preprocess.apply(entry, day)[0, 3:] for day in (monday, tuesday, next_monday)]
     np.testing.assert_allclose(weeks[0], weeks[2], atol=1e-5)
     assert np.abs(weeks[0] - weeks[1]).max() > 0.3
-    noon = preprocess.apply(entry, np.array([["2024-01-01T12:00:00Z"]], object))[0, 0]
+    noon = preprocess.apply(entry, np.array([["2024-01-01T12:00:00"]], object))[0, 0]
     assert noon == pytest.approx((tables.days("2024-01-01") + 0.5 - entry["mean"][0]) / entry["scale"][0], abs=1e-5)
+
+
+@pytest.mark.parametrize(("learnt", "ok", "other"), [("", "T11:00", "T11:00Z"), ("T12:00+01:00", "T11:00Z", "T11:00")])
+def test_a_date_has_an_offset_from_utc_where_those_in_training_had_one(learnt, ok, other, project):
+    written(project, [f"2024-01-{i + 1:02}{learnt},{i % 2}" for i in range(30)], "day,alive")
+    entry = prepared()["dates"]
+    preprocess.apply(entry, np.array([["2024-02-01" + ok], [""]], object))
+    with pytest.raises(ValueError, match=r"column 'day': a date with.* all in training .* received 2024-02-01T11:00"):
+        preprocess.apply(entry, np.array([["2024-02-01" + ok], ["2024-02-01" + other]], object))
+    assert not np.isnan(preprocess.apply(entry | {"zoned": [None]}, np.array([["2024-02-01" + other]], object))).any()
 
 
 @pytest.mark.parametrize(("cell", "told"), [("2024-02-30", {}), ("soon", {"features": {"day": {"kind": "date"}}})])

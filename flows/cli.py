@@ -161,10 +161,18 @@ def _enter_project(*, needed: bool) -> None:
     from tasks.errors import ParamsError
 
     here = Path.cwd()
+    stray: Path | None = None
     for folder in (here, *here.parents):
         if MARK in _text(folder / "dvc.yaml"):
+            if needed and stray:
+                raise ParamsError(
+                    f"{stray}: belongs to no project, as no dvc.yaml beside it says `{MARK}`; {folder}, above it, is "
+                    f"one: `tercet -C {folder}` means that, and `tercet init` makes one of a folder without params.yaml"
+                )
             os.chdir(folder)
             return
+        if stray is None and (folder / "params.yaml").exists():
+            stray = folder / "params.yaml"
     if needed:
         raise ParamsError(
             f"{here}: no Tercet project here or above (a folder whose dvc.yaml says `{MARK}`); "

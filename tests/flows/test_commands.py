@@ -70,6 +70,18 @@ def test_words_below_the_project_are_of_it_and_files_are_of_where_one_is(start, 
     assert asked == [(unmade, word) for word in ("int8", *files)]
 
 
+def test_no_other_project_runs_than_the_params_yaml_that_is_here(unmade, tercet, monkeypatch):
+    (unmade / "other" / "notes").mkdir(parents=True)
+    (unmade / "other" / "params.yaml").write_text("name: other\n")
+    for place in ("other", "other/notes"):
+        monkeypatch.chdir(unmade / place)
+        code, out, err = tercet("compare")
+        assert (code, out) == (1, "")
+        assert err.startswith(f"tercet: {unmade}/other/params.yaml: belongs to no project")
+        assert f"`tercet -C {unmade}`" in err
+        assert "out/report/comparison.json" in tercet("-C", str(unmade), "compare")[2], "which says what is meant"
+
+
 def test_a_file_is_advised_on_where_there_is_no_project(project, tercet, monkeypatch):
     asked = []
     monkeypatch.setattr("flows.advise.advise", lambda subject, *_limits: asked.append(subject))

@@ -90,6 +90,12 @@ def factor(smaller: float) -> str:
     return f"{significant(1 / smaller)}× larger"
 
 
+def file(raw: float, packed: float) -> str:
+    """How a file compares with another one that is `raw` times as large, and `packed` times under gzip."""
+    told, under_gzip = factor(raw), factor(packed)
+    return f"file {told}" if told == under_gzip else f"file {told}, {under_gzip} under gzip"
+
+
 def probability(p: float) -> str:
     """A p-value: `p = 0.03`, or `p < 0.001`."""
     return "p < 0.001" if p < 0.001 else f"p = {min(p, 1.0):.{3 if p < 0.01 else 2}f}"

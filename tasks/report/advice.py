@@ -117,8 +117,7 @@ def _changes(row: Row, device: Sequence[Row], comparison: Comparison) -> Iterato
         interval = notation.interval(found.low, found.high, found.kind)
         yield f"{notation.ratio(found.ratio)}× the {found.of}{other} {interval}".rstrip()
     yield _drop(row, base)
-    raw, packed = (notation.factor(getattr(base, size) / getattr(row, size)) for size in ("bytes", "gzip_bytes"))
-    yield f"file {raw}, {packed} under gzip"
+    yield notation.file(base.bytes / row.bytes, base.gzip_bytes / row.gzip_bytes)
 
 
 def _drop(row: Row, base: Row) -> str:

@@ -146,9 +146,8 @@ def yardstick(row: Row, beside: Beside) -> str:
 
 
 def _size(subject: Subject, base: Subject) -> str:
-    raw = notation.factor(base.artifact.bytes / subject.artifact.bytes)
-    packed = notation.factor(base.artifact.gzip_bytes / subject.artifact.gzip_bytes)
-    return f"file {raw}" if raw == packed else f"file {raw}, {packed} under gzip"
+    raw, packed = (getattr(base.artifact, key) / getattr(subject.artifact, key) for key in ("bytes", "gzip_bytes"))
+    return notation.file(raw, packed)
 
 
 def _bound(m: Measurement) -> list[str]:

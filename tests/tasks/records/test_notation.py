@@ -59,3 +59,9 @@ def test_an_estimate_is_never_taken_for_a_measurement() -> None:
     }
     assert found["emulated"] == "emulated"
     assert found["none"] == "none"
+
+
+def test_what_is_true_of_a_file_and_of_its_bytes_under_gzip_is_said_once() -> None:
+    assert [notation.file(*ratios) for ratios in ((1.005, 0.999), (2.0, 1 / 3), (2.0, 2.0))] == [
+        "file of the same size", "file 2.00× smaller, 3.00× larger under gzip", "file 2.00× smaller",
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Which examples judge: drawn by chance, each class in its due share, or the latest ones, or whole groups."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import DataError
-from tasks.examples import Array, Arrays, Examples, first, times, twins
+from tasks.examples import Array, Arrays, Examples, first, normal, times, twins
 from tasks.examples.dataset import BEGIN, BY, LABEL, NORMAL, Source
 from tasks.examples.files import Files
 from tasks.examples.tokens import Tokens
 from tasks.params import Prepare
+
+log = logging.getLogger(__name__)
 
 
 def split(source: Source, params: Prepare) -> dict[str, Examples]:
@@ -23,8 +26,9 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
     Where the task is reconstruction, train holds normal examples only.
 
     Raises:
-        DataError: there is one class only, or one has two names that look alike, or a split would be empty, or lack
-            what the task needs, or judge what it is of, or has an example of an earlier one.
+        DataError: there is one class only, or one has two names that look alike, or the second is what is normal, or a
+            split would be empty, or lack what the task needs, or judge what it is of, or has an example of an earlier
+            one.
     """
     if params.task in ("classification", "reconstruction") and len(source.classes) < 2:
         raise DataError(f"at least two classes expected; received {', '.join(source.classes)} alone")
@@ -37,6 +41,9 @@ def split(source: Source, params: Prepare) -> dict[str, Examples]:
             "prepare.task: a reconstruction is of one input, of class 0 (normal) or 1 (anomalous); received "
             f"{len(inputs)} inputs and {len(source.classes)} classes"
         )
+    if reconstruction:
+        normal.check(source.classes, "a reconstruction is learnt from the first class, which is what is normal")
+        log.info("prepare: the reconstruction is of %r, which alone is learnt from; %r is anomalous", *source.classes)
     rng = np.random.default_rng(params.seed)
     train, test, validation = source.train, source.test, source.validation
     if test is None:

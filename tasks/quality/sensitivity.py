@@ -83,6 +83,7 @@ def _gain(variant: Array, reference: Array, truth: Array) -> Statistic:
 METRIC = Metric(
     task="classification",
     keep="tasks.quality.kept:of_the_second",
+    of_second=True,
     value=sensitivity,
     interval=_interval,
     paired=_paired,

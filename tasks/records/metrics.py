@@ -79,6 +79,7 @@ class Metric:
     keep: str  # "module:function"
     asks: tuple[str, ...] = ()  # targets
     by_class: bool = False  # what is kept of an example is the score of each class, [n, classes]
+    of_second: bool = False  # it tells of the second of two classes, which is what is looked for
     beside: bool = False  # it compares: `keep` is also given the reference's outputs, by the name "(reference)"
     value: "Callable[[Array, Array], float]"  # of what was kept, and the truth
     interval: "Callable[[Array, Array], tuple[float, float]]"  # likewise: of 95 %

@@ -10,7 +10,7 @@ from tasks.bench import judging, writing
 from tasks.bench.judging import kept
 from tasks.bench.predict import Kernels, litert
 from tasks.bench.request import Made, Questions, made_in
-from tasks.examples import Array, Examples, dataset, first, preprocess, save_inputs, vocabulary
+from tasks.examples import Array, Examples, dataset, first, normal, preprocess, save_inputs, vocabulary
 from tasks.examples.dataset import LABEL
 from tasks.files import sha256
 from tasks.formats import tflite
@@ -33,12 +33,13 @@ def evaluate(params: Params, variant: str) -> None:
 
     Raises:
         UnsupportedError: the host's runtime refuses the artifact.
-        DataError: there are no such questions.
+        DataError: there are no such questions, or the metric tells of a class that is not what is looked for.
     """
     artifact = made_in(paths.artifact(variant))
     splits: tuple[Split, ...] = ("validation", "test")
     examples = {split: dataset.load(split) for split in splits}
     metric = metric_of(examples["test"], params.metric)
+    _check_looked_for(metric, dataset.spec().classes)
     scores, runtime, chosen = [], "", None
     with scratch("evaluate") as folder:
         reference = made_in(paths.artifact(params.benchmark.reference)) if METRICS.load(metric).beside else None
@@ -63,6 +64,11 @@ def evaluate(params: Params, variant: str) -> None:
         confusion=tuple(map(tuple, counts.tolist())),
         choices=chosen,
     ).save(paths.evaluation(variant))
+
+
+def _check_looked_for(metric: str, classes: tuple[str, ...]) -> None:
+    if METRICS.load(metric).of_second and len(classes) == 2:
+        normal.check(classes, f"evaluate.metric: {metric} is how many of the second class are found")
 
 
 def _by_class(test: Score, truth: Array) -> tuple[tuple[ClassFigures, ...], Array]:

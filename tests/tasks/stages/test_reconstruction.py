@@ -1,12 +1,15 @@
 """The task reconstruction from arrays on disk to the score of the deployable file."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tasks import paths
+from tasks.errors import DataError
 from tasks.examples import dataset
 from tasks.models import autoencoder
-from tasks.params import Params
+from tasks.params import Params, Prepare
 from tasks.quantize.variant import write
 from tasks.records import Evaluation, read
 from tasks.report.compare import score
@@ -31,6 +34,33 @@ PARAMS = Params.model_validate(
         "bundle": {},
     }
 )
+
+
+def table(first, second):
+    rows = [f"{i * i % 37},{i * 7 % 31},{second if i % 5 else first}" for i in range(200)]
+    Path("parts.csv").write_text("\n".join(["x,z,state", *rows]))
+    told = {"source": "csv", "path": "parts.csv", "target": "state", "split": {"repeats": "allowed"}}
+    return PARAMS.model_copy(update={"prepare": Prepare(**told, task="reconstruction")})
+
+
+@pytest.mark.parametrize(
+    "pair", ["anomaly normal", "bad good", "broken ok", "Fail PASS", "is_not_ok ok", "1-bad 2-good"]
+)
+def test_what_is_not_normal_is_not_learnt_for_it(project, pair):
+    """Classes stand in the order of their names, in which most words for what is wrong come first."""
+    with pytest.raises(DataError, match=r"learnt from the first class, .* the classes are .* such as 0 and 1"):
+        prepare(table(*pair.split()))
+
+
+@pytest.mark.parametrize(
+    "pair", ["0 1", "good scratched", "benign malignant", "normal typical", "a b", "0-normal 1-bad"]
+)
+def test_which_class_is_learnt_from_is_told(project, pair, caplog):
+    caplog.set_level("INFO")
+    first, second = pair.split()
+    prepare(table(first, second))
+    assert not dataset.load("train").targets["label"].any()
+    assert f"the reconstruction is of {first!r}, which alone is learnt from; {second!r} is anomalous" in caplog.text
 
 
 def test_an_autoencoder_tells_what_is_anomalous_by_its_int8_file(project):

@@ -14,6 +14,11 @@ import numpy as np
 
 BRIGHTEST = 255
 MOST = 256  # examples in one request
+# cells of a file that tables in memory keep as nothing: what pandas reads so (`none` is a word to it)
+MISSING = {
+    "", "#N/A", "#N/A N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+}  # fmt: skip
+AS_IN_A_FILE = "a text, as a CSV file has it, expected"
 
 
 def instances(body: Any) -> list[Any]:
@@ -97,7 +102,7 @@ def _nested(images: list[Any], depth: int) -> bool:
 
 
 def _table(rows: list[Any], inputs: dict[str, Any], preprocess: Any) -> Any:
-    """Cells as a CSV file has them: null and NaN are empty cells, all else is what the column's own words say."""
+    """Cells as a CSV file has them: what the column's own words say, of null and NaN too."""
     words: dict[str, list[str]] = {}  # of each column; none where it has numbers or dates
     for spec in inputs.values():
         count = len(spec["columns"])
@@ -116,14 +121,15 @@ def _cell(name: str, words: list[str], value: Any) -> str:
     """What a CSV file has in the place of a value.
 
     A file has one way of writing a number or a truth, which JSON and tables in memory do not keep: 2, 2.0 and "02" are
-    one number to them. So it is looked for among the words of the column, and stays as it is where it is none of them.
+    one number to them, and `NA` is null. So it is looked for among the words of the column, and stays as it is, or null
+    an empty cell, where it is none of them.
     """
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str) or hasattr(value, "isoformat"):  # or a date of pandas
         return str(value).strip()
     if value is None or (isinstance(value, float) and value != value):
-        return ""
+        return _only(name, "null", [word for word in words if word in MISSING]) or ""
     truth = isinstance(value, bool)
     if not isinstance(value, Number):
         raise ValueError(f"{name}: a text, a number or null expected; received {str(value)[:80]}")  # noqa: TRY004 - data, no bug
@@ -131,10 +137,17 @@ def _cell(name: str, words: list[str], value: Any) -> str:
     if written in words:
         return written
     alike = _alike(words, value)
-    if len(alike) > 1 or (truth and not alike):
-        meant = f"may be {' or '.join(alike)[:80]}" if alike else "is none of its words"
-        raise ValueError(f"{name}: a text, as a CSV file has it, expected; received {written}, which {meant}")
-    return alike[0] if alike else written  # a number that no example had
+    if truth and not alike:
+        raise ValueError(f"{name}: {AS_IN_A_FILE}; received {written}, which is none of its words")
+    return _only(name, written, alike) or written  # a number that no example had
+
+
+def _only(name: str, received: str, alike: list[str]) -> str | None:
+    """The one word that a value may be; None: it is none."""
+    if len(alike) > 1:
+        meant = " or ".join(word or "an empty text" for word in alike)
+        raise ValueError(f"{name}: {AS_IN_A_FILE}; received {received}, which may be {meant[:80]}")
+    return alike[0] if alike else None
 
 
 def _alike(words: list[str], value: Any) -> list[str]:

@@ -114,6 +114,31 @@ def test_json_of_the_same_values_is_what_the_script_reads(file: Path, drawn: Any
     assert by_value(json.loads(json.dumps(told)), spec(words)) == expected
 
 
+@pytest.mark.parametrize("missing", ["NA", "N/A", "nan", "NULL", "None", "<NA>", ""])
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_word_for_what_is_missing_is_that_word_though_pandas_reads_nothing(
+    file: Path, listed: Any, carrier: str, missing: str
+) -> None:
+    entries = spec({"port": ["S", "C"]})
+    entries["c"]["values"] = [["S", missing, "C"]]
+    content = f"port,n\n{missing},1\nC,2\n?,3\n"
+    frame = pd.read_csv(io.StringIO(content))
+    assert frame["port"].isna().tolist() == [True, False, False]
+    expected = by_script(file, content, entries)
+    assert expected["c"] == [[2], [3], [0]]
+    assert by_value(listed(CARRIERS[carrier](frame[["port"]])), entries) == expected
+    assert by_value([{"port": None}, {"port": "C"}, {"port": "?"}], entries) == expected
+
+
+def test_nothing_is_an_empty_cell_where_no_word_says_so_and_refused_where_two_do() -> None:
+    entries = spec({"port": ["S", "none", "?"]})
+    assert by_value([{"port": None}], entries) == by_value([{"port": ""}], entries)
+    with pytest.raises(
+        ValueError, match=r"port: a text, .* expected; received null, which may be NA or an empty text$"
+    ):
+        by_value([{"port": None}], spec({"port": ["S", "NA"]}))
+
+
 WORDS = {"member": ["false", "true"], "code": ["1", "2", "02.50", "2.5", "x"], "sex": ["m", "f"]}
 REFUSED = {
     "a list": ({"code": ["2"]}, "code: a text, a number or null expected; received ['2']"),

@@ -1,5 +1,6 @@
 """A model of `compress`: what its method makes of its parent, with the card of what came of it."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from tasks.examples.dataset import TEACHER, TEXT_BYTES
 from tasks.examples.feed import feed, own_words
 from tasks.members import FAMILIES, METHODS
 from tasks.params import Compress, Decoder, Distill, Stored
+from tasks.params.compress import Method
 from tasks.records import Code, Layer, ModelCard
 from tasks.training import custom, fit, keras_files
 from tasks.training.asked import Asked
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import tf_keras
 
 CLUSTERED = 256  # a kernel of so few values, each shared by two or more of its weights that are not zero, was clustered
+
+log = logging.getLogger(__name__)
 
 
 def make(
@@ -49,6 +53,7 @@ def make(
         return
     assert method.apply is not None, entry.method
     parent, parent_card = keras_files.load_from(place(entry.parent))
+    _tell_of_weights(model, entry, parent_card)
     more: dict[str, Any] = {}
     if entry.teacher is not None:
         teacher = _teacher(entry.teacher, place)
@@ -73,6 +78,18 @@ def make(
     with files.replaced_folder(folder) as temporary:
         keras_files.save(result, temporary)
         card.save(temporary / "card.json")
+
+
+def _tell_of_weights(model: str, entry: Compress, parent: ModelCard) -> None:
+    """A warning where classes no longer count alike: what rare ones lose would be blamed on the method."""
+    if not isinstance(entry, Method) or not entry.epochs or entry.teacher is not None:
+        return
+    if (entry.class_weights, parent.class_weights) == ("none", "balanced"):
+        log.warning(
+            "compress.%s: its parent %s was trained with class_weights: balanced, and it is not, so that a rare class "
+            "counts less; say so in it too, if that is not meant",
+            model, entry.parent,
+        )  # fmt: skip
 
 
 def _teacher(teacher: str | Decoder, place: Callable[[str], Path]) -> "tf_keras.Model":

@@ -59,6 +59,8 @@ def apply(
         batch_size=params.batch_size,
         learning_rate=params.aware_learning_rate,
         seed=params.seed,
+        # or a rare class would count less again, and rounding be blamed for what it loses
+        class_weights=card.class_weights,
     )
     learned = heads.find(model, train.targets)  # before the outputs are called otherwise
     fit.fit(aware, train, validation, training, label="quantize aware", heads=learned)

@@ -71,6 +71,12 @@ class ModelCard(Record):
     # by section or method: what it was made by, defaults among it
     params: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    @property
+    def class_weights(self) -> Literal["none", "balanced"]:
+        """How classes counted when it was trained last, as `Training.class_weights` has it."""
+        weighed = any(each.get("class_weights") == "balanced" for each in self.params.values())
+        return "balanced" if weighed else "none"
+
 
 class Program(Record):
     """The network of an artifact once more, for another runtime, in a file beside it."""

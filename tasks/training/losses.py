@@ -74,9 +74,13 @@ def objective(
         known: the heads, where the outputs have other names than those that they were found by.
 
     Raises:
-        ModelError: no output has a target, or the teacher's answers do not fit the output.
+        ModelError: no output has a target, or the teacher's answers do not fit the output, or classes are to be
+            weighed where there are none.
     """
     found = heads.find(model, train.targets) if known is None else known
+    if params.class_weights != "none" and not any(head.kind == "classes" for head in found):
+        told = ", ".join(f"{head.target} is {head.kind}" for head in found)
+        raise ModelError(f"class_weights: they are of classes, each example of one; {told}: leave them out")
     names, losses, metrics = model.output_names, dict[str, str | Loss](), dict[str, list[str | Loss]]()
     for head in found:
         losses[names[head.place]] = LOSSES[head.kind]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from tasks import records
 from tasks.compress import cluster, distill, finetune, prune
-from tasks.compress.model import preserved
+from tasks.compress.model import make, preserved
 from tasks.examples import Arrays
 from tasks.examples.dataset import TEACHER, Spec, TensorSpec
 from tasks.models import cnn
@@ -62,6 +63,23 @@ def test_finetune_only_trains(model, data):
     assert history["loss"][-1] < history["loss"][0]
     assert not np.array_equal(before[0], kernels(tuned)[0])
     assert preserved(keras_files.layers(tuned)) == ()
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"), [("balanced", "none", 1), ("balanced", "balanced", 0), ("none", "none", 0)]
+)
+def test_classes_that_no_longer_count_alike_are_told(project, model, data, monkeypatch, caplog, was, now, told):
+    (project / "baseline").mkdir()
+    keras_files.save(model, project / "baseline")
+    records.ModelCard(
+        model="baseline", parent=None, method="train", parameters=1, epochs=1, total_epochs=1,
+        layers=keras_files.layers(model), history={}, params={"train": {"class_weights": was}},
+    ).save(project / "baseline" / "card.json")  # fmt: skip
+    monkeypatch.setattr("tasks.compress.model.dataset.load", lambda _split: data)
+    entry = Finetune(method="finetune", parent="baseline", epochs=1, class_weights=now)
+    make(project / "more", "more", entry, project.joinpath, data, ignore)
+    assert caplog.text.count("compress.more: its parent baseline was trained with class_weights: balanced, and") == told
+    assert records.read(records.ModelCard, project / "more" / "card.json").class_weights == now
 
 
 def as_student(model, data, params):

@@ -43,3 +43,20 @@ def test_a_transposed_convolution_that_leaves_floats_is_refused_before_the_train
 def test_one_that_becomes_integers_is_trained(architectures):
     trained = aware.apply(network(architectures, stem=True), CARD, ENTRY, IMAGES, IMAGES)
     assert not layers.floats(litert.convert(trained, "int8", IMAGES))
+
+
+def test_a_rare_class_counts_as_much_as_where_the_model_was_trained():
+    label = (np.arange(400) % 20 == 0).astype(np.int64)
+    noise = np.random.default_rng(0).normal(size=(400, 1))
+    examples = Arrays({"x": (noise + label[:, None]).astype("f4")}, {"label": label})
+    entry = ENTRY.model_copy(update={"aware_epochs": 40, "batch_size": 50, "aware_learning_rate": 0.05})
+    found = {}
+    for weights in ("none", "balanced"):
+        fit.reset(0)
+        x = keras.Input((1,), name="x")
+        model = keras.Model(x, keras.layers.Dense(2, activation="softmax", name="label")(x))
+        card = CARD.model_copy(update={"params": {"model": {}, "train": {"class_weights": weights}}})
+        trained = aware.apply(model, card, entry, examples, examples)
+        found[weights] = int(trained.predict(examples.inputs["x"], verbose=0).argmax(axis=1)[label == 1].sum())
+    assert found["none"] <= 2
+    assert found["balanced"] >= 10

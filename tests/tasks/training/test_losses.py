@@ -342,3 +342,16 @@ def test_a_rare_class_is_found_where_it_weighs_as_much():
 def test_class_weights_beside_a_teacher_are_refused():
     with pytest.raises(ValueError, match="class_weights are of the labels alone"):
         Finetune(method="finetune", parent="a", teacher="b", epochs=1, class_weights="balanced")
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [(np.eye(3, dtype=np.int64)[LABELS], "label is labels"), (LOGITS.astype(np.float32), "label is values")],
+)
+def test_class_weights_without_classes_are_refused(target, told):
+    x = keras.Input((2,), name="x")
+    model = keras.Model(x, keras.layers.Dense(3, activation="sigmoid", name="probabilities")(x))
+    examples = Arrays({"x": np.zeros((40, 2), np.float32)}, {LABEL: target})
+    with pytest.raises(ModelError, match=f"class_weights: they are of classes, .*; {told}: leave them out"):
+        objective(model, examples, examples, Training(epochs=1, class_weights="balanced"))
+    assert objective(model, examples, examples, Training(epochs=1)).losses

@@ -68,7 +68,7 @@ def load(params: Prepare) -> Source:
         except (OSError, EOFError, ValueError) as error:
             raise DataError(f"{path}: {error}") from None
     _check_order(path, table, str(params.split.column))
-    names = (str(params.target), *(name for name in params.features if name != params.target))
+    names = _columns(path, table, params)
     values = np.stack([_values(path, table, name, params) for name in names], axis=1)
     return Source(
         kinds={"window": "series"},
@@ -98,6 +98,14 @@ def _column(path: Path, table: tables.Table, name: str) -> list[str]:
     if name not in table.columns:
         raise DataError(f"{path}: no column is named {name!r}; {suggest(name, table.columns)}")
     return table.columns[name]
+
+
+def _columns(path: Path, table: tables.Table, params: Prepare) -> tuple[str, ...]:
+    """Those of a window: what is told first, then each other one that is told to be a series."""
+    for name in params.features:
+        _column(path, table, name)
+    further = (name for name, told in params.features.items() if told.kind == "series" and name != params.target)
+    return str(params.target), *further
 
 
 def _check_order(path: Path, table: tables.Table, name: str) -> None:

@@ -143,6 +143,13 @@ class Prepare(Section):
             raise ValueError(f"horizon and change are of the source 'series'; received source {self.source!r}")
         if self.source == "series" and isinstance(self.target, tuple):
             raise ValueError(f"source 'series' tells of one column; received {len(self.target)} targets")
+        for name, told in self.features.items() if self.source == "series" else ():
+            kinds = ("series",) if name == self.target else ("series", "unused")
+            if told.kind not in kinds or told.known() != {"kind": told.kind}:
+                raise ValueError(
+                    f"features.{name}: {{kind: {' or '.join(kinds)}}} alone expected of a column of source 'series', "
+                    f"as `normalize` is of all; received {told.known()}"
+                )
         return self
 
     @model_validator(mode="after")

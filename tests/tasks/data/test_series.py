@@ -64,6 +64,14 @@ def test_further_columns_stand_behind_the_one_that_is_told(project: Path) -> Non
     np.testing.assert_allclose(windows[3, :, 0], values()[3:8], rtol=1e-6)
 
 
+def test_a_column_that_is_unused_is_in_no_window(project: Path) -> None:
+    written(lines())
+    told = {"volume": {"kind": "unused"}, "price": {"kind": "series"}}
+    assert load(section(features=told)).train.arrays().inputs["window"].shape == (55, 5, 1)
+    with pytest.raises(DataError, match="no column is named 'volum'"):
+        load(section(features={"volum": {"kind": "unused"}}))
+
+
 @given(st.integers(25, 90), st.integers(1, 7), st.integers(1, 4), st.floats(0.05, 0.4), st.floats(0.05, 0.4))
 def test_no_row_is_seen_by_two_splits(
     tmp_path_factory: pytest.TempPathFactory, rows: int, length: int, horizon: int, validation: float, test: float
@@ -212,6 +220,10 @@ def test_files_that_are_none_are_told(project: Path) -> None:
         ({"split": {"by": "random"}}, "source 'series' needs the task regression and a split by time"),
         ({"target": ["a", "b"]}, "source 'series' tells of one column; received 2 targets"),
         ({"target": None}, "source 'series' needs the key 'target'"),
+        ({"features": {"volume": {"kind": "category"}}}, r"features\.volume: {kind: series or unused} alone expected"),
+        ({"features": {"volume": {"normalize": "none"}}}, r"features\.volume: .* received {'normalize': 'none'}"),
+        ({"features": {"volume": {"kind": "series", "normalize": "none"}}}, "as `normalize` is of all; received"),
+        ({"features": {"price": {"kind": "unused"}}}, r"features\.price: {kind: series} alone expected"),
         ({"source": "csv"}, "horizon and change are of the source 'series'; received source 'csv'"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks import paths
 from tasks.errors import DataError, ModelError, suggest
-from tasks.examples import Array, Arrays, Examples, preprocess, stores, tokens
+from tasks.examples import Array, Arrays, Examples, batches, preprocess, stores, tokens
 from tasks.examples.files import Files, load_index, save_index
 from tasks.examples.tokens import Tokens
 
@@ -32,6 +32,7 @@ RECONSTRUCTION = "reconstruction"  # the target, and the output, that is the inp
 INDEX = "inputs.{}.files.csv"  # what stands for an input whose examples are files
 SHARDS = "inputs.{}.shards.csv"  # or lie in shards: their index, and they themselves
 SHARD = "inputs.{}.{{}}.zip"
+CHECKED = 4096  # examples that are looked at together
 NORMAL = 0  # the class number of what a reconstruction is learned from; 1 is anomalous
 
 
@@ -185,6 +186,26 @@ def targets(split: str) -> dict[str, Array]:
     """
     stored = _stored(split)
     return load_raw(split).targets if _task(_described()) == "language" else stored
+
+
+def check(split: str, examples: Examples, inputs: Mapping[str, Any]) -> None:
+    """Look whether all that every later stage makes ready can be, where data are prepared: of a split by itself.
+
+    Args:
+        split: its name, for the message.
+        examples: raw; images and texts can always be.
+        inputs: the entries of preprocess.json.
+
+    Raises:
+        DataError: a date has no offset from UTC, as those of training have, or a number is too far from theirs.
+    """
+    able = {name: entry for name, entry in inputs.items() if entry["kind"] not in ("image", "text")}
+    for chunk in batches(examples, CHECKED) if able and isinstance(examples, Arrays) else ():
+        for name, entry in able.items():
+            try:
+                preprocess.apply(entry, chunk.inputs[name])
+            except ValueError as error:
+                raise DataError(f"the {split} split: {name}: {error}; correct it, or leave the example out") from None
 
 
 def save(folder: Path, examples: Examples) -> None:

@@ -42,8 +42,8 @@ def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str,
         if params.source == "series":
             inputs[name] = series(train.arrays().inputs[name], params)
             continue
-        highest = max(_highest(part, name) for part in (source.train, source.test) if part is not None)
-        inputs[name] = describe(name, kind, train, params, highest)
+        found = [_highest(part, name) for part in (source.train, source.test) if part is not None]
+        inputs[name] = describe(name, kind, train, params, max(found) if min(found) >= 0 else -1)
     if params.components is not None:
         inputs |= components.of(train, inputs, params.components)
     told = source.train.targets

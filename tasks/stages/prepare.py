@@ -16,13 +16,15 @@ def prepare(params: Params) -> None:
     The same parameters and files give the same bytes.
 
     Raises:
-        DataError: the source is missing or broken, or too small for its splits.
+        DataError: the source is missing or broken, or too small for its splits, or has what cannot be made ready.
     """
     source: Source = SOURCES.load(params.prepare.source).load(params.prepare)
     splits = split(source, params.prepare)
     if params.prepare.task == "classification" and not isinstance(source.train, Tokens):
         card.tell_absent(splits, source.classes)
     described = features.preprocessing(source, splits["train"], params.prepare)
+    for name, examples in splits.items():
+        dataset.check(name, examples, described["inputs"])
     with replaced_folder(paths.DATA) as folder:
         for name, examples in splits.items():
             dataset.save(folder / name, examples)

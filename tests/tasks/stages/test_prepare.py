@@ -150,3 +150,35 @@ def test_the_vocabulary_comes_from_the_training_split_only(project):
     assert set(described["inputs"]["text"]["vocabulary"][2:]) == tokens
     assert described["inputs"]["text"]["vocabulary"][2] == "shared"
     assert described["targets"] == {"label": {"kind": "class", "classes": ["0", "1"]}}
+
+
+DAYS = [f"2024-01-{day:02}T12:00+01:00,{day * day},{day % 2}" for day in range(1, 31)]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("2024-03-01T12:00,5,1", "the test split: dates: column 'day': a date with its offset from UTC.*03-01T12:00"),
+        ("2024-03-01T12:00Z,1e38,1", "the test split: numbers: finite numbers within float32 expected"),
+    ],
+)
+def test_what_cannot_be_made_ready_later_is_not_prepared(project, row, told):
+    """The first number differs so little in training that what is far from it has no place in float32."""
+    (project / "test.csv").write_text("\n".join(["day,size,y", row]))
+    rows = [line.replace(f",{day * day},", f",{1 + day * 1e-10},") for day, line in enumerate(DAYS, 1)]
+    (project / "train.csv").write_text("\n".join(["day,size,y", *rows]))
+    with pytest.raises(DataError, match=told) as caught:
+        stage.prepare(params(source="csv", path=".", target="y", normalize="standard"))
+    assert "\n" not in str(caught.value)
+    assert not (project / "out" / "data").exists()
+
+
+def test_integers_below_0_in_the_test_alone_are_no_numbers_of_things(project):
+    """An embedding has no vector for them, and would be built for those of training."""
+    for name, lowest in (("train", 0), ("test", -3)):
+        x = np.random.default_rng(0).integers(lowest, 10, (60, 3))
+        np.savez(project / f"{name}.npz", **{"inputs.x": x, "targets.label": np.arange(60) % 2})
+    stage.prepare(params(source="npz", path=".", split={"repeats": "allowed"}))
+    assert dataset.spec().inputs["x"].vocabulary_size is None
+    with pytest.raises(DataError, match=r"prepare\.features\.x: integers from 0 expected of kind id"):
+        stage.prepare(params(source="npz", path=".", split={"repeats": "allowed"}, features={"x": {"kind": "id"}}))

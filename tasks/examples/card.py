@@ -17,13 +17,22 @@ log = logging.getLogger(__name__)
 
 
 def tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
-    """Warn of the classes that no model can learn, or that none is judged on."""
+    """Warn of the classes, or labels, that no model can learn, or that none is judged on."""
     for name, lack in (("train", "no model can learn them"), ("test", "no model is judged on them")):
-        present = np.unique(splits[name].targets[LABEL])
-        absent = [each for number, each in enumerate(classes) if number not in present]
-        if absent:
-            shown = ", ".join(absent[:SHOWN]) + (f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else "")
-            log.warning("prepare: the %s split has no example of %s: %s", name, shown, lack)
+        label = splits[name].targets[LABEL]
+        there, everywhere = (
+            (label.any(axis=0), label.all(axis=0))
+            if label.ndim > 1
+            else (np.isin(np.arange(len(classes)), label), np.zeros(len(classes), bool))
+        )
+        for told, found in (("no example of", ~there), ("no example without", everywhere)):
+            if found.any():
+                _tell(f"prepare: the {name} split has {told}", np.array(classes)[found].tolist(), lack)
+
+
+def _tell(what: str, names: list[str], lack: str) -> None:
+    shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    log.warning("%s %s: %s", what, shown, lack)
 
 
 def of(

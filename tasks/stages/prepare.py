@@ -20,7 +20,7 @@ def prepare(params: Params) -> None:
     """
     source: Source = SOURCES.load(params.prepare.source).load(params.prepare)
     splits = split(source, params.prepare)
-    if params.prepare.task == "classification" and not isinstance(source.train, Tokens):
+    if params.prepare.task in ("classification", "multilabel") and not isinstance(source.train, Tokens):
         card.tell_absent(splits, source.classes)
     described = features.preprocessing(source, splits["train"], params.prepare)
     for name, examples in splits.items():

@@ -182,3 +182,18 @@ def test_integers_below_0_in_the_test_alone_are_no_numbers_of_things(project):
     assert dataset.spec().inputs["x"].vocabulary_size is None
     with pytest.raises(DataError, match=r"prepare\.features\.x: integers from 0 expected of kind id"):
         stage.prepare(params(source="npz", path=".", split={"repeats": "allowed"}, features={"x": {"kind": "id"}}))
+
+
+def test_a_label_that_no_model_is_judged_on_is_told(project, caplog):
+    """Macro-AUC passes it over."""
+    for name, rows in (("train", ["0,1,0", "1,0,0", "1,1,1"]), ("test", ["0,0,1", "1,0,1", "0,0,1"])):
+        lines = [f"{place}{name == 'test':d},{rows[place % 3]}" for place in range(1, 31)]
+        (project / f"{name}.csv").write_text("\n".join(["size,cat,dog,sky", *lines]))
+    told = {"task": "multilabel", "target": ["cat", "dog", "sky"], "features": {"size": {"kind": "number"}}}
+    stage.prepare(params(source="csv", path=".", **told))
+    said = [line for line in caplog.messages if "the test split" in line]
+    assert said == [
+        "prepare: the test split has no example of dog: no model is judged on them",
+        "prepare: the test split has no example without sky: no model is judged on them",
+    ]
+    assert "the train split has no example" not in caplog.text

@@ -16,7 +16,9 @@ from tasks.params import Feature, Prepare
 MAY_BE = {"array": (*preprocess.ARRAYS, *preprocess.NUMBERED)}  # what an input may be told to be, by what it is
 ROUNDING = 4  # last digits that equal numbers may be apart once they were computed with
 LOG = 100.0  # of a change of logarithms, which is told in hundredths: the size that it is rounded at
-CHUNK = 1024  # images looked at together, so that statistics need little memory
+CHUNK = 2**26  # bytes of images that are looked at together, so that statistics need little memory
+COUNTED = 2**20  # pixels of them that are counted at a time: counting takes eight bytes for each
+LEVELS = 256  # of a pixel
 
 
 def preprocessing(source: Source, train: Examples, params: Prepare) -> dict[str, Any]:
@@ -186,7 +188,8 @@ def describe(name: str, found: str, train: Examples, params: Prepare, highest: i
     if kind not in allowed:
         raise DataError(f"prepare.features.{name}.kind: received {kind!r}; this input may be {', '.join(allowed)}")
     if kind == "image":
-        return _image(one.shape[1:], (batch.inputs[name] for batch in batches(train, CHUNK)), told)
+        together = batches(train, max(1, CHUNK // one.nbytes))
+        return _image(one.shape[1:], (batch.inputs[name] for batch in together), told)
     raw = train.arrays().inputs[name]
     if kind == "text":
         return {
@@ -217,12 +220,13 @@ def vocabulary(raw: NDArray[np.str_], size: int, *, pairs: bool = False) -> list
 
 def channel_statistics(parts: Iterable[NDArray[np.uint8]]) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel of images [..., channels], summed in whole numbers."""
-    count, sums = 0, np.zeros((2, 1), np.int64)  # of the values and of their squares, by channel
+    counts: Array = np.zeros((1, LEVELS), np.int64)  # how often each level is there, by channel
     for part in parts:
-        pixels = part.reshape(-1, part.shape[-1]).astype(np.int64)
-        count += len(pixels)
-        sums = sums + np.stack([pixels.sum(axis=0), np.square(pixels).sum(axis=0)])
-    mean, square = sums / count
+        pixels = part.reshape(-1, part.shape[-1])
+        for start in range(0, len(pixels), COUNTED):
+            counts = counts + [np.bincount(each, minlength=LEVELS) for each in pixels[start : start + COUNTED].T]
+    levels = np.arange(LEVELS)
+    mean, square = (counts @ levels**power / counts[0].sum() for power in (1, 2))
     deviation = np.sqrt(np.maximum(square - mean**2, 0))
     return mean.tolist(), deviation.tolist()
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -123,6 +124,33 @@ def test_channel_statistics_agree_with_numpy(monkeypatch):
         "image"
     ]
     assert entry["scale"][2] == 1.0
+
+
+def test_channel_statistics_take_little_beside_the_images():
+    """A thousand photographs of 512 x 512 are 0.8 GB, and eight bytes of each number and of its square 13."""
+    images = np.random.default_rng(0).integers(0, 256, (64, 512, 512, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        mean, deviation = features.channel_statistics([images])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < images.nbytes / 2
+    assert np.allclose(mean, images.mean(axis=(0, 1, 2)), rtol=1e-12)
+    assert np.allclose(
+        deviation, np.sqrt([np.square(images[..., i].astype("f8")).mean() - mean[i] ** 2 for i in range(3)])
+    )
+
+
+def test_images_are_decoded_so_many_at_a_time_as_their_size_allows(project, monkeypatch):
+    """However large they are: a number of images would be any number of bytes."""
+    decoded = []
+    source = numbered(np.arange(30) % 2)
+    images = Arrays({"image": np.zeros((30, 32, 32, 3), np.uint8)}, source.train.targets)
+    monkeypatch.setattr(features, "CHUNK", 10 * 32 * 32 * 3)
+    monkeypatch.setattr(Arrays, "arrays", lambda self: decoded.append(len(self)) or self)
+    features.describe("image", "image", images, Prepare(source="digits", normalize="standard"), -1)
+    assert decoded == [1, 10, 10, 10]
 
 
 def test_a_vocabulary_is_ranked_by_count_then_alphabet_and_cut():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # what stands for a number that is not known, in lower case
 DELIMITERS = ",;\t|"
+LONGEST = 2**20 - 1  # characters of a cell: under a MiB, as texts in other files; csv itself stops at an eighth of it
 
 
 class Table(NamedTuple):
@@ -45,7 +46,8 @@ def cells(path: Path) -> Table:
                     lines.append(line)
                 line = rows.line_num + 1
         except csv.Error as error:
-            raise ValueError(f"line {rows.line_num}: {error}") from None
+            told = f"; at most {LONGEST:,} characters expected: cut it" if "limit" in str(error) else ""
+            raise ValueError(f"line {rows.line_num}: {error}{told}") from None
     if not table:
         raise ValueError("a header and at least one row expected")
     if twice := [name for name in header if name and header.count(name) > 1]:
@@ -64,6 +66,7 @@ def reader(file: TextIO) -> Any:
     """
     first = file.readline()
     file.seek(0)
+    csv.field_size_limit(LONGEST)
     return csv.reader(file, delimiter=max(DELIMITERS, key=first.count), strict=True)
 
 

@@ -190,3 +190,15 @@ def test_the_card_says_how_many_texts_are_cut(tmp_path):
     assert found == expected
     assert 0 < found["train"] < len(splits["train"])
     assert np.sum([found[name] for name in ("train", "validation", "test")]) == 60
+
+
+def test_a_text_in_a_cell_may_be_as_long_as_one_on_a_line(project):
+    """csv's own limit is 131,072 characters."""
+    long = "word " * 200_000
+    csv(project / "t.csv", [(long, "1"), *((f"text {i}", str(i % 2)) for i in range(20))], "text,label")
+    assert load(section("t.csv")).train.inputs["text"][0] == long.strip()
+    csv(project / "t.csv", [("short", "0"), (long * 2, "1")], "text,label")
+    with pytest.raises(
+        DataError, match=r"t\.csv: line 3: field larger .* at most 1,048,575 characters expected: cut it"
+    ):
+        load(section("t.csv"))

@@ -151,7 +151,8 @@ def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
         kind = "integers" if integers else "numbers"
         raise ValueError(f"{kind} [n, {str(list(shape))[1:-1]}] expected; received {raw.dtype} {list(raw.shape)}")
     if "change" in spec:
-        raw = changes(spec["change"], raw)
+        with np.errstate(over="ignore"):  # it is told
+            raw = changes(spec["change"], _finite(raw.astype(np.float32)))  # as in training; JSON's are doubles
     if integers:
         return _within(raw, np.iinfo(np.int32).min, np.iinfo(np.int32).max).astype(np.int32)
     with np.errstate(over="ignore"):  # it is told below
@@ -160,7 +161,12 @@ def _array(spec: dict[str, Any], raw: NDArray[Any]) -> NDArray[Any]:
             ready: NDArray[np.float32] = ((known - spec["mean"]) / spec["scale"]).astype(np.float32)
         else:
             ready = _standardised(spec, raw) if "mean" in spec else raw.astype(np.float32)
-    if not np.isfinite(ready).all():  # an integer program would take what is no number for one
+    return _finite(ready)
+
+
+def _finite(ready: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same numbers, if all are: an integer program would take what is no number for one."""
+    if not np.isfinite(ready).all():
         raise ValueError("finite numbers within float32 expected; received others")
     return ready
 

@@ -105,6 +105,7 @@ def test_the_files_alone_give_the_same_on_a_device(tmp_path):
 
 
 NUMBERS = {"kind": "array", "shape": [2], "dtype": "float32"}
+SERIES = {"kind": "series", "shape": [3, 1], "dtype": "float32", "change": "difference"}
 AGES = {"kind": "number", "shape": [2], "columns": ["a", "b"], "missing": [1.0, 2.0], "mean": [0, 0], "scale": [1, 1]}
 
 
@@ -116,13 +117,20 @@ AGES = {"kind": "number", "shape": [2], "columns": ["a", "b"], "missing": [1.0, 
         (NUMBERS, [[1e39, 1.0]]),
         (NUMBERS | {"mean": [0, 0], "scale": [1, 1]}, [[np.nan, 1.0]]),
         (AGES, [[np.inf, 1.0]]),
-        ({"kind": "series", "shape": [2, 1], "dtype": "float32", "change": "difference"}, [[[np.nan], [1.0]]]),
+        (SERIES, [[[np.nan], [1.0], [2.0]]]),
+        (SERIES | {"change": "log"}, [[[1e39], [1e39], [1.0]]]),
     ],
 )
 def test_what_is_no_number_is_refused_as_in_training(spec, raw):
     """An integer program would take it for 0, and answer."""
     with pytest.raises(ValueError, match="finite numbers within float32 expected; received others"):
         preprocess.apply(spec, np.array(raw))
+
+
+def test_a_large_value_changes_in_use_by_what_it_changed_by_in_training():
+    """There windows are float32, whose neighbours lie 64 apart at 10⁹; JSON and CSV files give doubles."""
+    doubles = 1e9 + np.array([[[0.0], [40.0], [110.0]]])
+    assert preprocess.apply(SERIES, doubles).tolist() == preprocess.apply(SERIES, doubles.astype("f4")).tolist()
 
 
 def test_a_number_that_is_missing_has_a_value():

@@ -12,6 +12,7 @@ Without a path the ratings are generated, with a structure that is known: `gener
 import logging
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -150,9 +151,11 @@ def _parts(found: Ratings, params: Prepare) -> dict[str, Arrays]:
     """Each split's users, their candidates, and which of these is liked."""
     rng = np.random.default_rng(params.seed)
     chosen: dict[str, list[tuple[int, int]]] = {name: [] for name in SPLITS}
-    liked = found.rating >= params.liked
-    for user in range(len(found.users)):
-        own = found.item[(found.user == user) & liked].tolist()
+    liked = np.flatnonzero(found.rating >= params.liked)
+    by_user = liked[np.argsort(found.user[liked], kind="stable")]  # of each in the order of time
+    ends = np.searchsorted(found.user[by_user], np.arange(len(found.users) + 1))
+    for user, (start, stop) in enumerate(pairwise(ends.tolist())):
+        own = found.item[by_user[start:stop]].tolist()
         held = dict(zip(own[-2:], SPLITS[1:], strict=True)) if len(own) > 2 else {}
         for item in own:
             chosen[held.get(item, "train")].append((user, item))

@@ -57,8 +57,28 @@ def noisy(figures: Latency) -> bool:
 
 
 def ratio(reference: Sequence[Nanoseconds], variant: Sequence[Nanoseconds], period: int = 1) -> Ratio | None:
-    """Latency over the reference's: `paired`, of each window's `floor`."""
-    return paired(*([floor(window, period) for window in side] for side in (reference, variant)))
+    """Latency over the reference's: `paired`, of the `floors` of each pair of windows."""
+    pairs = [floors(*pair, period) for pair in zip(reference, variant, strict=True)]
+    return paired(*([pair[side] for pair in pairs] for side in (0, 1)))
+
+
+def floors(one: Nanoseconds, other: Nanoseconds, period: int = 1) -> tuple[float, float]:
+    """The `floor` of each of two windows, by as many rounds of both.
+
+    The lowest of more samples is lower by chance alone. In the same time the quicker one goes round more often; of it
+    those samples count that ran when, by their share of the window, the slower one's did.
+    """
+    rounds = min(len(one), len(other)) // period
+    first, second = (floor(_rounds_of(window, rounds, period), period) for window in (one, other))
+    return first, second
+
+
+def _rounds_of(window: Nanoseconds, rounds: int, period: int) -> Nanoseconds:
+    """So many rounds of a window, spread over it: at each moment of theirs the round of the window that runs then."""
+    moments = np.arange(rounds * period)
+    there = moments * (len(window) // period) // (rounds * period)
+    taken: Nanoseconds = window[there * period + moments % period]
+    return taken
 
 
 def floor(window: Nanoseconds, period: int = 1) -> float:

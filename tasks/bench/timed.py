@@ -26,7 +26,7 @@ from tasks.scratch import scratch
 
 log = logging.getLogger(__name__)
 PROFILE_S = 1800.0
-RATIO_OF = "lowest sample of each window"
+RATIO_OF = "lowest sample of each window, among as many of both"
 
 
 @dataclass(frozen=True)

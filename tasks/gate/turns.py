@@ -54,9 +54,9 @@ def logarithms(taken: Iterable[Shot], variant: str, keys: Iterable[str], setup: 
         if figure.turns is None:
             continue
         for own, other in turns:
-            sides = [shot.phases.get(figure.turns.phase) for shot in (own, other)]
-            costs = [cost for each in sides if each and (cost := _cost(figure, each, setup)) is not None]
-            if len(costs) == len(sides):
+            sides = [each for shot in (own, other) if (each := shot.phases.get(figure.turns.phase))]
+            costs = _costs(figure, *sides, setup=setup) if len(sides) == 2 else None
+            if costs:
                 found.setdefault(key, []).append(math.log(costs[0] / costs[1]))
     return found
 
@@ -68,12 +68,13 @@ def _pairs(taken: list[Shot], variant: str) -> Iterator[tuple[Shot, Shot]]:
             yield (one, other) if one.variant == variant else (other, one)
 
 
-def _cost(figure: Figure, stretch: Stretch, setup: Setup) -> float | None:
-    """What a window tells of a figure; null where it tells nothing, or is no measurement."""
-    if stretch.fault(starved=0 if setup.offloads else shots.STARVED) is not None:
+def _costs(figure: Figure, own: Stretch, other: Stretch, *, setup: Setup) -> tuple[float, float] | None:
+    """What two windows of a turn tell of a figure; null where one tells nothing, or is no measurement."""
+    sides = (own, other)
+    if any(each.fault(starved=0 if setup.offloads else shots.STARVED) is not None for each in sides):
         return None
-    window = stretch.metered.window
     if figure.unit == "ms":  # as the ratio of a record
-        return stats.floor(stretch.samples, window.period)
+        return stats.floors(own.samples, other.samples, own.metered.window.period)
     assert figure.turns
-    return figure.turns.window(Phase(volume=window.volume), stretch.window()) or None
+    first, second = (figure.turns.window(Phase(volume=each.metered.window.volume), each.window()) for each in sides)
+    return (first, second) if first and second else None

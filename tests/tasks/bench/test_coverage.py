@@ -48,6 +48,15 @@ def test_the_interval_of_a_ratio_holds_the_truth(name: str, statistic: str) -> N
     assert held(name, statistic, pairs=6) >= LEAST
 
 
+@pytest.mark.parametrize("rounds", study.ROUNDS)
+@pytest.mark.parametrize("name", study.SCENARIOS)
+def test_it_holds_the_truth_of_what_goes_round_more_often_the_quicker_it_is(name: str, rounds: tuple[int, int]) -> None:
+    trials = TRIALS // 5
+    _, low, high = study.ratios_of_rounds(study.SCENARIOS[name], rounds, pairs=6, trials=trials, seed=1)
+    least = binom.ppf(LUCK, trials, study.GOAL) / trials
+    assert np.mean((low <= study.TRUE) & (high >= study.TRUE)) >= least
+
+
 @pytest.mark.parametrize("pairs", [8, 12])
 @pytest.mark.parametrize("name", ["loaded, and drifts by 10 %", "two speeds, switched 50% of windows"])
 def test_more_windows_hold_it_too(name: str, pairs: int) -> None:

@@ -60,6 +60,26 @@ def test_ratio_is_of_the_least_disturbed_inferences_and_the_median_of_its_pairs(
     assert (found.pairs, found.kind) == (6, "interval")
 
 
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))
+def test_of_both_windows_as_many_rounds_count_and_each_place_as_often(period: int, one: int, other: int) -> None:
+    """Every sample tells its round: a lowest of as many rounds of both is seen, and none is taken twice."""
+    windows = [np.repeat(np.arange(1, n + 1), period).astype(np.uint64) for n in (one, other)]
+    fewest = min(one, other)
+    for window in windows:
+        taken = stats._rounds_of(window, fewest, period).reshape(fewest, period)
+        assert (np.diff(taken.astype(int), axis=0) > 0).all()
+        assert len(window) > fewest * period or (taken == window.reshape(fewest, period)).all()
+    assert stats.floors(*windows, period) == stats.floors(*windows[::-1], period)[::-1]
+
+
+def test_a_window_with_twice_the_rounds_is_not_the_quicker_for_it() -> None:
+    """The same tokens, now and then late: of one round nothing can be the lowest, so of two rounds only one counts."""
+    late = window(*[100, 150] * 8)
+    found = stats.ratio([late] * 6, [np.concatenate([late, window(*[150, 100] * 8)])] * 6, period=16)
+    assert found is not None
+    assert found.value == pytest.approx(1)
+
+
 def test_pairs_too_few_for_an_interval_have_a_range() -> None:
     found = stats.ratio([window(100)] * 5, [window(us) for us in (50, 51, 52, 53, 54)])
     assert found is not None

@@ -28,6 +28,7 @@ SURENESS: tuple[Keeps, ...] = ("no", "perhaps", "yes")
 SAME_CLOCK = 0.01  # relative
 # of a file that nobody has a card of: the scheme by the types of its tensors, the first that fits
 TYPES = {"int16": "int16x8", "float16": "float16"}
+BETWEEN = ("QUANTIZE", "DEQUANTIZE")  # floats and integers: a graph of integers may take and give floats by these
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def _scheme(path: Path) -> str:
     except tflite.DAMAGED as error:
         raise ParamsError(f"{path}: no file of LiteRT: {type(error).__name__}") from None
     types = {tensor.dtype for tensor in graph.tensors}
-    made = {tensor.dtype for operator in graph.operators for tensor in graph.made(operator.outputs)}
+    computes = [operator for operator in graph.operators if operator.kind not in BETWEEN]
+    made = {tensor.dtype for operator in computes for tensor in graph.made(operator.outputs)}
     if "float32" not in made and "int16" not in made:
         return "int8"
     found = next((scheme for dtype, scheme in TYPES.items() if dtype in types), None)

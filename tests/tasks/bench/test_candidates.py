@@ -17,6 +17,7 @@ from tasks.bench.candidates import Budget, Candidate, Span
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Foretold, Request
 from tasks.errors import ParamsError, UnsupportedError
+from tasks.formats import tflite
 from tasks.published import estimate, networks, table
 from tasks.published.runtimes import RUNTIMES
 from tasks.published.table import Row
@@ -249,6 +250,32 @@ def test_what_is_foretold_is_what_a_run_would_record(pair: Callable[[str, str], 
 @pytest.mark.parametrize("scheme", ["float32", "float16", "int8", "int16x8"])
 def test_a_files_scheme_is_told_by_its_tensors(golden: Path, scheme: str) -> None:
     assert candidates.artifact(str(golden / f"{scheme}.tflite")).card.scheme == scheme
+
+
+def test_integers_throughout_are_told_where_the_file_takes_and_gives_floats(golden: Path, tmp_path: Path) -> None:
+    """As TensorFlow's converter writes them, unless it is told otherwise."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = tflite.objects((golden / "int8.tflite").read_bytes())
+    graph = model.subgraphs[0]
+    graph.inputs, graph.outputs = list(graph.inputs), list(graph.outputs)
+    for kind, side in (("QUANTIZE", graph.inputs), ("DEQUANTIZE", graph.outputs)):
+        code, operator, outer = schema.OperatorCodeT(), schema.OperatorT(), schema.TensorT()
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
+        outer.name, outer.shape, outer.type = kind, graph.tensors[side[0]].shape, schema.TensorType.FLOAT32
+        ends = [len(graph.tensors)], [int(side[0])]
+        operator.inputs, operator.outputs = ends if kind == "QUANTIZE" else ends[::-1]
+        operator.opcodeIndex = len(model.operatorCodes)
+        model.operatorCodes.append(code)
+        graph.tensors.append(outer)
+        graph.operators.insert(0 if kind == "QUANTIZE" else len(graph.operators), operator)
+        side[0] = len(graph.tensors) - 1
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path = tmp_path / "floats-outside.tflite"
+    path.write_bytes(builder.Output())
+    assert candidates.artifact(str(path)).card.scheme == "int8"
 
 
 def test_what_is_neither_file_nor_variant_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from tasks.errors import DataError, ParamsError, UnsupportedError, WordsError, s
 from tasks.files import sha256
 from tasks.formats import tflite
 from tasks.published import beside
-from tasks.published.runtimes import RUNTIMES
-from tasks.published.table import Row
+from tasks.published.runtimes import RUNTIMES, processor
+from tasks.published.table import FLOATS, Row
 from tasks.records import Energy, Judged, Measurement, Runnable, estimates, notation, read
 
 Origin = Literal["measured", "published", "estimated"]
@@ -202,13 +202,28 @@ def _candidate(
 
 def _published(artifact: Artifact, device: Device, board: str) -> Row | None:
     """The figure of this very network on its board: by the device's own kernels the latest, else anybody's quickest."""
-    rows = beside.rows(artifact.path, artifact.card.scheme, board)
+    rows = [row for row in beside.rows(artifact.path, artifact.card.scheme, board) if _its_own(row, device)]
     clock, kernels = getattr(device, "clock_mhz", None), getattr(device, "kernels", None)
     if clock:
         rows = [row for row in rows if row.clock_mhz is None or abs(row.clock_mhz / clock - 1) <= SAME_CLOCK]
     threads = str(getattr(device, "threads", 1))
     own = [row for row in rows if kernels and RUNTIMES[kernels].has(row, threads)]
     return own[-1] if own else min(rows, key=lambda row: row.latency_ms or 0.0, default=None)
+
+
+def _its_own(row: Row, device: Device) -> bool:
+    """Whether a figure of a board is of that part of it which a device stands for, at as many threads where it says so.
+
+    A board has a processor, and may have an accelerator; a datasheet of integers alone is an accelerator's.
+    """
+    kernels, peaks = getattr(device, "kernels", None), getattr(device, "peak_gops", {FLOATS: None})
+    if kernels and RUNTIMES[kernels].accelerates:
+        return row.core.startswith(RUNTIMES[kernels].cores)
+    if FLOATS not in peaks:
+        return not processor(row.core)
+    threads = getattr(device, "threads", 1)
+    alike = row.ran_threads in ("", str(threads)) or (threads > 1 and not row.ran_threads.isdigit())
+    return processor(row.core) and alike
 
 
 def _over(known: Candidate, budget: Budget) -> str:

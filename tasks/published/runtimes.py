@@ -9,6 +9,11 @@ MICRO = ("cortex-m", "rh850")  # cores of microcontrollers
 APPLICATION = ("cortex-a", "arm1176", "neoverse", "zen", "emerald")  # and where its source does not name it
 
 
+def processor(core: str) -> bool:
+    """Whether a core of the table is a processor's, and no accelerator beside or in it."""
+    return not core or (core.startswith((*MICRO, *APPLICATION)) and "+" not in core.removesuffix("+"))
+
+
 @dataclass(frozen=True)
 class Runtime:
     """Whose kernels are alike: how its rows call it, with the round of MLPerf Tiny where only that one's are meant."""

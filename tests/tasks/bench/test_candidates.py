@@ -103,6 +103,28 @@ def test_boards_whose_published_figures_keep_to_a_budget_are_named_and_no_others
                 assert (name in named) == (own[-1] <= limit) or "does not fit" in left[name]
 
 
+@pytest.mark.parametrize(
+    ("network", "device", "said"),
+    [
+        ("mobilenet_v1-1.0-224", "raspberry-pi-5", "ncnn benchncnn, CPU, 1 thread, 2400 MHz"),  # not its 4 threads
+        ("mobilenet_v1-1.0-224", "roofline-raspberry-pi-5", "ncnn benchncnn, CPU, 4 threads, 2400 MHz"),
+        ("mobilenet_v1-1.0-224", "roofline-jetson-orin-nano", None),  # its GPU: the processor's 6 threads are not
+        (
+            "mobilenet_v2-1.0-320",
+            "roofline-imx95-npu",
+            "NPU Neutron (22/88 ops)",
+        ),  # slower than the processor beside it
+        ("mobilenet_v2-1.0-224", "roofline-raspberry-pi-4", "XNNPACK end2end-bench, multi (all cores) threads"),
+    ],
+)
+def test_a_published_figure_is_of_the_part_of_the_board_and_of_the_threads_that_the_device_is(
+    tmp_path: Path, network: str, device: str, said: str | None
+) -> None:
+    path = written(tmp_path / f"{network}.tflite", networks.NETWORKS[network]().products)
+    found, _ = candidates.find(candidates.artifact(str(path)), Budget(), [device])
+    assert [each.said for each in found if each.origin == "published"] == ([said] if said else [])
+
+
 def test_without_a_networks_figures_few_are_named_that_break_the_budget_by_more_than_the_stated_error(
     tiny: dict[str, Artifact], lines: list[dict[str, str]], change: Callable[..., None]
 ) -> None:

@@ -78,7 +78,6 @@ def measure(request: Request, setup: Setup) -> Result:
     """
     taken = shoot(request, setup)
     mine = [shot for shot in taken if shot.variant == request.variant]
-    others = [shot for shot in taken if shot.variant != request.variant]
     if mine[-1].emulated:
         return Result(_timeless(request, mine))
     fault = shots.fault(taken, starved=0 if setup.offloads else shots.STARVED)
@@ -92,7 +91,7 @@ def measure(request: Request, setup: Setup) -> Result:
         reference=request.reference.card.variant if paired else None,
         phases=phases,
         memory=shots.memory(mine),
-        flags=_flags(request, setup, phases, others or mine, kept=not fault),
+        flags=_flags(request, setup, phases, taken, kept=not fault),
         operators=_operators(request, setup),
         environment=mine[-1].answer.environment,
         details={"memory_kib": shots.memory_levels(mine), **mine[-1].answer.facts, "ratio_of": RATIO_OF},
@@ -124,20 +123,32 @@ def _samples(place: int, shot: Shot) -> Iterator[tuple[str, stats.Nanoseconds]]:
 
 
 def _flags(
-    request: Request, setup: Setup, phases: Mapping[str, Phase], reference: list[Shot], *, kept: bool
+    request: Request, setup: Setup, phases: Mapping[str, Phase], taken: Sequence[Shot], *, kept: bool
 ) -> list[Flag]:
-    """What a reader of the figures must be wary of; where they count, the reference's level is kept for later runs."""
-    level_ms = stats.latency([shot.last.samples for shot in reference]).ms_p50
-    key = levels.key(request, plan_of(request), reference[-1].answer.environment)
+    """What a reader of the figures must be wary of."""
     known = [(phase.latency, [w for w in phase.windows if w.variant == request.variant]) for phase in phases.values()]
     flags: dict[Flag, bool] = {
         "noisy": any(stats.noisy(latency) for latency, _ in known if latency),
         "crowded": not setup.offloads and any(stats.crowded(windows, latency) for latency, windows in known if latency),
-        "drift": levels.drifted(key, request.device.name, level_ms),
+        "drift": _drifted(request, taken, kept=kept),
     }
+    return [flag for flag, is_set in flags.items() if is_set]
+
+
+def _drifted(request: Request, taken: Sequence[Shot], *, kept: bool) -> bool:
+    """Whether the reference ran at another level than before; where it counts, the level is kept for later runs.
+
+    It tells nothing where it did not run, as beside what is driven in another way.
+    """
+    reference = [shot for shot in taken if shot.variant == request.reference.card.variant]
+    if not reference:
+        return False
+    level_ms = stats.latency([shot.last.samples for shot in reference]).ms_p50
+    key = levels.key(request, plan_of(request), reference[-1].answer.environment)
+    drifted = levels.drifted(key, request.device.name, level_ms)
     if kept:
         levels.keep(key, request.device.name, level_ms, time.time())
-    return [flag for flag, is_set in flags.items() if is_set]
+    return drifted
 
 
 def judge(request: Request, setup: Setup) -> Result:

@@ -12,8 +12,9 @@ import pytest
 
 from tasks import paths
 from tasks.bench.kinds import litert
-from tasks.bench.request import Request
+from tasks.bench.request import Artifact, Request
 from tasks.params import Protocol
+from tasks.records import Signature, Tensor
 
 Pair = Callable[[str, str], Request]
 LEVELS = paths.STATE / "levels" / "host-cpu.jsonl"
@@ -43,6 +44,21 @@ def test_drift_is_of_the_reference_against_its_levels_in_earlier_runs(pair: Pair
     machine.ns["float32"] = 90_000
     assert flags(pair("int8", "host-cpu")) == ("drift",)
     assert flags(pair("int8", "host-cpu-2t")) == ()  # another device, another ledger
+
+
+def test_a_reference_that_did_not_run_beside_has_no_level(pair: Pair, machine: Any) -> None:
+    """A text is driven in another way than the reference: what its tokens take is nobody else's level."""
+    request = pair("int8", "host-cpu")
+    token = Tensor(name="tokens", shape=(1, 1), dtype="int32")
+    call = Signature(name="decode", inputs=(token,), outputs=(token,), state={"tokens": "tokens"})
+    card = request.artifact.card.model_copy(update={"signatures": (call,)})
+    writes = replace(request, artifact=Artifact(card, request.artifact.path))
+    assert flags(request) == flags(writes) == ()
+    report()
+    assert flags(writes) == ()
+    assert flags(request) == (), "the reference runs as it did"
+    machine.ns["int8"] = 50_000
+    assert flags(writes) == ()
 
 
 @pytest.mark.parametrize("change", ["mode", "windows", "window_s", "device", "machine"])

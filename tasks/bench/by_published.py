@@ -58,23 +58,25 @@ def latency(
     )
 
 
-def token(artifact: Artifact, runtime: str, call: str) -> tuple[Latency, Energy] | str:
+def token(artifact: Artifact, runtime: str, call: str, board: str | None) -> tuple[Latency, Energy] | str:
     """What a token takes that a signature tells, by what it reads and what is published of the runtime on its board.
 
-    In words, why that does not tell it.
+    In words, why that does not tell it: of another board it says nothing.
     """
+    known = language.RUNTIMES[runtime].board
+    if board != known:
+        return f"tokens by {runtime} are published on {known} alone, not on {board or 'its board'}"
     (signature,) = (each for each in artifact.card.signatures if each.name == call)
     found = language.estimate(runtime, cost.reads(artifact.path, call, signature.state.values()) / 1e9)
     if isinstance(found, str):
         return found
-    board = language.RUNTIMES[runtime].board
     latency = Latency(
         provenance="estimated",
         ms_p50=found.ms,
         ms_low=found.low,
         ms_high=found.high,
         judged=found.judged,
-        fitted_to=f"{len(language.rows(runtime))} figures of {runtime} on {board}",
+        fitted_to=f"{len(language.rows(runtime))} figures of {runtime} on {known}",
     )
     drawn = language.power(runtime)
     return latency, Energy(kind="none", reason=drawn) if isinstance(drawn, str) else energy(latency, drawn)

@@ -94,7 +94,7 @@ def measure(request: Request) -> Result:
             latency, details["estimated_from"] = by_kernels(request.artifact, device, latency)
         spent = energy(latency, device)
         if phase == DECODE and device.language and calls[0]:
-            told = by_published.token(request.artifact, device.language, calls[0])
+            told = by_published.token(request.artifact, device.language, calls[0], device.board)
             latency, spent = (latency, spent) if isinstance(told, str) else told
             details["estimated_from"] = f"the peaks: {told}" if isinstance(told, str) else latency.fitted_to
         about = {"bound": details["bound"]}

@@ -196,6 +196,13 @@ def test_a_token_that_reads_as_much_as_published_ones_takes_what_they_do(
     assert measured.energy.kind == "estimate_published"
     assert measured.energy.mj == pytest.approx(258.5, rel=0.2)
     assert measured.energy.judged
+    for board in ("raspberry-pi-4", None):  # of which no token is published
+        other = device.model_copy(update={"board": board})
+        predicted = roofline.measure(Request(one, one, other, Protocol(mode="quick"), tmp_path / "inputs.npz"))
+        assert predicted.measurement.energy.kind == "estimate_datasheet"
+        assert predicted.measurement.details["estimated_from"] == (
+            f"the peaks: tokens by llama-cpp are published on raspberry-pi-5 alone, not on {board or 'its board'}"
+        )
 
 
 @pytest.mark.slow

@@ -87,16 +87,26 @@ def _ran(each: "Speculation") -> bool:
 
 def _figures(each: "Speculation") -> list[str]:
     """Of a token each, where it was measured: of a text that is not the target's own nothing is told."""
-    from tasks.records.notation import UNKNOWN
+    from tasks.records.notation import UNKNOWN, interval
+    from tasks.records.notation import ratio as written
 
     if not _ran(each):
         return [UNKNOWN] * 7
     phases, ratio = (each.plain, each.speculated), each.ratio
     times = [_each(phase, phase.latency.ms_mean if phase.latency else None) for phase in phases]
-    energies = [_each(phase, phase.energy.mj) for phase in phases]
+    energies = [f"{_mark(phase)} {_each(phase, phase.energy.mj)}".strip() for phase in phases]
     share = UNKNOWN if each.acceptance is None else f"{each.acceptance:.0%}"
-    told = UNKNOWN if ratio is None else f"{ratio.value:.2f} [{ratio.low:.2f}–{ratio.high:.2f}]"
+    told = UNKNOWN if ratio is None else f"{written(ratio.value)} {interval(ratio.low, ratio.high, ratio.kind)}"
     return [share, f"{1 + each.accepted / each.calls:.2f}", *times, told, *energies]
+
+
+def _mark(phase: "Phase") -> str:
+    """Whether a counter told the energy, or it is an estimate; nothing where there is none."""
+    from tasks.records.figures import Value
+    from tasks.records.notation import MARKS
+
+    mj, kind = phase.energy.mj, phase.energy.kind
+    return "" if mj is None else MARKS[Value(mj, source=kind).provenance]
 
 
 def _each(phase: "Phase", of_all: float | None) -> str:

@@ -65,11 +65,29 @@ def test_every_length_is_measured_on_every_device(project, monkeypatch, capsys):
     speculate.speculate("big", "small")
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
     told = ["75%", "2.50", "10", "5"]
-    assert ["host-cpu", "1", *told, "0.50", "[0.40–0.60]", "20", "25", "pays"] in lines
-    assert ["host-cpu", "4", *told, "2.00", "[1.60–2.40]", "20", "25", "does", "not", "pay"] in lines
+    energies = ["●", "20", "●", "25"]
+    assert ["host-cpu", "1", *told, "0.50", "[0.40–0.60]", *energies, "pays"] in lines
+    assert ["host-cpu", "4", *told, "2.00", "[1.60–2.40]", *energies, "does", "not", "pay"] in lines
     assert ["laptop", "4", *"–––––––", "unsupported"] in lines
     assert ["laptop,", "4", "ahead:", "away"] in lines
     assert read(Speculation, paths.speculation("big", "small", 4, "host-cpu")).acceptance == 0.75
+
+
+def test_an_estimate_and_the_range_of_few_windows_are_told_as_such(project, monkeypatch, capsys):
+    """As the tables of a run do: ○ of what no counter has told, () of what claims nothing."""
+    found = measured(card("big"), card("small"), "host-cpu", speculate.params.load().benchmark.protocol, 1)
+    ratio = found.ratio.model_copy(update={"kind": "range", "pairs": 2})
+    estimated, none = Energy(kind="estimate_cpu_time", mj=320), Energy(kind="none", reason="no counter")
+    changes = {
+        "plain": found.plain.model_copy(update={"energy": estimated}),
+        "speculated": found.speculated.model_copy(update={"energy": none, "ratio": ratio}),
+    }
+    monkeypatch.setattr(speculation, "measure", lambda *_: found.model_copy(update=changes))
+    monkeypatch.setenv("COLUMNS", "160")
+    speculate.speculate("big", "small")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    told = ["75%", "2.50", "10", "5", "0.50", "(0.40–0.60)", "○", "20", "–", "cannot", "be", "told"]
+    assert ["host-cpu", "1", *told] in lines
 
 
 def test_what_is_no_pair_is_one_line(project):

@@ -10,6 +10,8 @@ from tasks.records import notation
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tasks.bench.request import Artifact
+
 MARKS = {"measured": "●", "published": "◐", "estimated": "○"}
 LEGEND = (
     "from the least energy, as no price of a board is known here; "
@@ -22,7 +24,7 @@ def advise(subject: str, latency_ms: float | None, energy_mj: float | None) -> N
 
     Args:
         subject: a variant of the project, or a `.tflite` file.
-        latency_ms: what an inference may take; None: however long.
+        latency_ms: what an inference may take, or a token of what writes texts; None: however long.
         energy_mj: likewise of energy.
 
     Raises:
@@ -33,7 +35,9 @@ def advise(subject: str, latency_ms: float | None, energy_mj: float | None) -> N
     asked = candidates.artifact(subject)
     found, left = candidates.find(asked, Budget(latency_ms, energy_mj))
     console = terminal.console()
-    console.print(Text(f"{asked.card.variant}, {asked.card.scheme}: {_within(latency_ms, energy_mj)}", style="bold"))
+    console.print(
+        Text(f"{asked.card.variant}, {asked.card.scheme}: {_within(asked, latency_ms, energy_mj)}", style="bold")
+    )
     if found:
         terminal.show(console, render(found))
     else:
@@ -66,6 +70,7 @@ def _span(span: Span) -> str:
     return f"{middle} ({notation.significant(span.low)}–{notation.significant(span.high)})"
 
 
-def _within(latency_ms: float | None, energy_mj: float | None) -> str:
+def _within(asked: "Artifact", latency_ms: float | None, energy_mj: float | None) -> str:
     limits = [f"{value:g} {unit}" for value, unit in ((latency_ms, "ms"), (energy_mj, "mJ")) if value is not None]
-    return f"at most {' and '.join(limits)} an inference" if limits else "no budget is told"
+    each = "a token" if asked.card.scenario == "generate" else "an inference"
+    return f"at most {' and '.join(limits)} {each}" if limits else f"no budget is told; figures are of {each}"

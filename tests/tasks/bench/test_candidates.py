@@ -21,7 +21,7 @@ from tasks.formats import tflite
 from tasks.published import estimate, networks, table
 from tasks.published.runtimes import RUNTIMES
 from tasks.published.table import Row
-from tasks.records import Energy, Judged, Latency, Measurement, Window, inference
+from tasks.records import Energy, Judged, Latency, Measurement, Phase, Signature, Window, inference
 from tests.networks import written
 from tests.phases import changed
 
@@ -324,3 +324,28 @@ def test_the_command_names_the_boards(
     monkeypatch.setattr("sys.argv", ["tercet", "advise", "x", "--latency-ms", "-1"])
     assert cli.main() == 2
     assert "received '-1'; a number above 0 is expected" in capsys.readouterr().err
+
+
+def test_what_a_token_takes_is_told_of_a_token(
+    tiny: dict[str, Artifact], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What writes texts is told by its last phase, which is one token more."""
+    monkeypatch.chdir(tmp_path)
+    call = Signature(name="decode", inputs=(), outputs=(), state={"kv": "kv"})
+    card = tiny["dscnn"].card.model_copy(update={"signatures": (call,)})
+    latency = {"prefill": 400.0, "decode": 20.0}
+    window = Window(variant="dscnn", runs=1, seconds=1, busy_s=1, ms_p10=3, ms_p50=3, ms_mean=3, cpu_ms_mean=3,
+                    load_ms=1, first_ms=1, peak_memory_kib=1)  # fmt: skip
+    phases = {
+        name: Phase(unit="token", latency=Latency(provenance="measured", ms_p50=ms), windows=(window,))
+        for name, ms in latency.items()
+    }
+    record = Measurement(variant="dscnn", device="host-cpu", device_kind="litert", status="ok", mode="full",
+                         artifact_sha256=card.sha256, phases=phases)  # fmt: skip
+    record.save(paths.benchmark("dscnn", "host-cpu"))
+    monkeypatch.setattr(candidates, "artifact", lambda _: Artifact(card, tiny["dscnn"].path))
+    monkeypatch.setattr("sys.argv", ["tercet", "advise", "dscnn", "--latency-ms", "50"])
+    assert cli.main() == 0
+    told = capsys.readouterr().out
+    assert "dscnn, int8: at most 50 ms a token" in told
+    assert re.search(r"host-cpu +yes +● 20\.0", told)

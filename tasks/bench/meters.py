@@ -15,6 +15,7 @@ from tasks.intervals import of_median
 from tasks.records import Energy, EnergyKind, Ratio
 
 UPDATES_NEEDED = 100  # of the counter, in one window: fewer, and its steps show in the figure
+IDLE_UPDATES = 8  # likewise in each idle time: fewer, and what ran before and after it shows
 AGREES = 0.05  # how far energy over time may be from the power that was read meanwhile
 IDLE_SETTLED = 0.1  # how far two idle times may be apart before it is worth a word
 HOST = {"powercap": counters.POWERCAP, "hwmon": counters.HWMON}  # what a processor's energy is read from
@@ -78,6 +79,18 @@ class Metered:
     def fault(self) -> str | None:
         """Why the counter's readings are no measurement."""
         return _fault(self.window.energy, self.window.seconds, self.energy)
+
+    @property
+    def coarse(self) -> str | None:
+        """Why idle power is not known, though a window's is: of so few updates what ran beside makes the most."""
+        counter = self.window.energy
+        least_s = min(((end.ns - start.ns) / 1e9 for start, end in filter(None, counter.idle)), default=0.0)
+        if not counter.update_s or least_s / counter.update_s >= IDLE_UPDATES:
+            return None
+        return (
+            f"{least_s / counter.update_s:.1f} counter updates in an idle time of {least_s:.3g} s; at least "
+            f"{IDLE_UPDATES} needed, one every {least_s / IDLE_UPDATES:.3g} s"
+        )
 
     @property
     def missed(self) -> str | None:
@@ -145,6 +158,7 @@ def counted(windows: Sequence[Metered], reference: Sequence[Metered] = ()) -> En
     if fault:
         return Energy(kind=kind, reason=f"invalid: {fault}", passing=missed is not None)
     found = [window.energy for window in windows if window.energy]
+    coarse = next((window.coarse for window in windows if window.coarse), None)
     clocked, net = (_spread([getattr(one, part) for one in found]) for part in ("clocked", "net"))
     return Energy(
         kind=kind,
@@ -152,21 +166,23 @@ def counted(windows: Sequence[Metered], reference: Sequence[Metered] = ()) -> En
         low_mj=clocked.low,
         high_mj=clocked.high,
         mj_with_input=median(one.with_input_mj for one in found),
-        net_mj=median(one.net.mj for one in found) if net.low > 0 else None,
-        net_low_mj=net.low,
-        net_high_mj=net.high,
+        net_mj=median(one.net.mj for one in found) if net.low > 0 and not coarse else None,
+        net_low_mj=None if coarse else net.low,
+        net_high_mj=None if coarse else net.high,
         ratio=_ratio(reference, found),
         scope=f"{' + '.join(zone.name for zone in counter.zones)}: {scope}",
         formula=f"of the counter's energy in {len(found)} windows, {median(one.busy for one in found):.0%} of whose"
         " time is inference; the rest of the time at between idle power and the window's own",
-        reason="; ".join(_lacking(net, missed)) or None,
+        reason="; ".join(_lacking(net, coarse, missed)) or None,
         passing=missed is not None,
     )
 
 
-def _lacking(net: Bounded, missed: str | None) -> Iterator[str]:
+def _lacking(net: Bounded, coarse: str | None, missed: str | None) -> Iterator[str]:
     """What there is no figure of beside the energy, and why."""
-    if net.low <= 0:
+    if coarse:
+        yield f"no net figure: {coarse}"
+    elif net.low <= 0:
         yield f"no net figure: {net.low:.3g} to {net.high:.3g} mJ over idle may be nothing"
     if missed:
         yield f"no ratio: beside the reference {missed}"

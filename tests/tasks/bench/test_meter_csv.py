@@ -90,6 +90,26 @@ def test_a_meter_that_saw_too_little_gives_a_reason(
     assert energy.passing == ("hz" not in written), "a sample that was missed may be there next time"
 
 
+@pytest.mark.parametrize("late", [0.3, 0.8])
+def test_a_meter_that_looks_once_a_second_tells_no_idle_power(meter: Path, response: Window, late: float) -> None:
+    """5 W idle, 9 W at work: half of what it saw of a second without work is from before and after."""
+    idle = [readings(10.0, 11.0), readings(132.6, 133.6)]
+    about = {"source": "external", "zones": [{"zone": "m", "name": "m", "range_uj": None}], "reason": None}
+    energy = {**about, "update_s": None, "idle": idle, "window": readings(12.5, 132.5)}
+    window = window_of(runs=1000, seconds=120.0, busy_s=120.0, energy=energy)
+    for hz, net in ((1.0, None), (50.0, 480.0)):
+        times = np.arange(late, 150, 1 / hz)
+        idles = ((times >= 10) & (times < 12)) | ((times >= 132.55) & (times < 133.7))
+        rows = (f"{BEGUN_S + t:.4f},{5 if idle else 9}\n" for t, idle in zip(times, idles, strict=True))
+        meter.write_text("time_s,power_w\n" + "".join(rows))
+        found = counted(window)
+        assert found.mj == pytest.approx(9 * 120, rel=0.01)
+        assert found.net_mj == (None if net is None else pytest.approx(net, rel=0.01))
+        assert (found.net_low_mj is None, found.net_high_mj is None) == (net is None, net is None)
+        told = "no net figure: 1.0 counter updates in an idle time of 1 s; at least 8 needed, one every 0.125 s"
+        assert found.reason == (told if net is None else None)
+
+
 def test_what_the_meter_missed_of_the_reference_leaves_no_ratio_and_says_so(meter: Path, response: Window) -> None:
     write(meter)
     seen = [Metered(each) for each in meter_csv.filled([response] * 6)]

@@ -100,6 +100,7 @@ class Words:
         self.ends: set[int] = set(told.get("ends", own))
         self.begins: int | None = told.get("begins")
         self.chat: str | None = told.get("chat")
+        self.special: dict[str, str] = told.get("special", {})  # what the template of a chat writes by name
         self.longest = max(len(token.encode()) for token in self.tokenizer.get_vocab())  # bytes of a token
 
     def numbers(self, text: str) -> list[int]:

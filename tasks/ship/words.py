@@ -1,7 +1,8 @@
 """How a text becomes the tokens of what is shipped, and which of these begin and end one."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ UNKNOWN = "nobody says how a text becomes its tokens: the data are numbers, and 
 ENDLESS = "no checkpoint says which token of the data's tokenizer ends a text, and LiteRT-LM asks for one"
 FILE = "words.json"  # of a bundle: what preprocess.json does not say of a language model's words
 ENDS = ("generation_config.json", CONFIG)  # the first that names the tokens that end a text is right
+SETTINGS = ("special_tokens_map.json", "tokenizer_config.json")  # of a tokenizer: what the last one says counts
+SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")  # what templates write by name, as transformers has it
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Words:
     ends: tuple[int, ...]  # tokens that end a text: one at least
     begins: int | None = None  # the token that stands before every text
     chat: str | None = None  # a template of Jinja for what is said by turns
+    special: Mapping[str, str] = field(default_factory=dict)  # the texts of the tokens that it may write by name
 
 
 def of(inputs: dict[str, Any], source: Path | None) -> Words:
@@ -51,12 +55,15 @@ def of(inputs: dict[str, Any], source: Path | None) -> Words:
 def told(words: Words, inputs: dict[str, Any]) -> dict[str, Any]:
     """What `words.json` says: `ends`, `begins`, `chat`, and the `tokenizer` where the data's own entry has none.
 
+    Beside a template of a chat `special` has the texts of the tokens that it writes by name.
+
     Args:
         words: a model's.
         inputs: the data's, as preprocess.json has them.
     """
     (entry,) = inputs.values()
-    about = {"ends": list(words.ends), "begins": words.begins, "chat": words.chat}
+    about: dict[str, Any] = {"ends": list(words.ends), "begins": words.begins, "chat": words.chat}
+    about |= {"special": dict(words.special)} if words.chat is not None else {}
     known = vocabulary.maker(entry) is not None
     return about if known else {**about, "tokenizer": json.loads(words.tokenizer)}
 
@@ -66,13 +73,15 @@ def _of_folder(folder: Path, own: Any) -> Words:
     path = folder / tokenizer.TOKENIZER
     if own is None and not path.exists():
         raise UnsupportedError(UNKNOWN)
-    about = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    about = {
+        key: value for name in SETTINGS if (folder / name).exists() for key, value in read_json(folder / name).items()
+    }
     told = [read_json(folder / name).get("eos_token_id") for name in ENDS if (folder / name).exists()]
     ends = next((each for each in told if each is not None), None)
     template = folder / "chat_template.jinja"
     chat = template.read_text(encoding="utf-8") if template.exists() else about.get("chat_template")
     made = tokenizer.load(folder) if own is None else own
-    return _checked(path, made, ends if isinstance(ends, list) else [ends], chat)
+    return _checked(path, made, ends if isinstance(ends, list) else [ends], chat, about)
 
 
 def _of_gguf(path: Path, own: Any) -> Words:
@@ -81,15 +90,22 @@ def _of_gguf(path: Path, own: Any) -> Words:
     if own is None and file.value("tokenizer.ggml.model") is None:
         raise UnsupportedError(UNKNOWN)
     made = gguf_tokenizer.tokenizer(file) if own is None else own
-    template = gguf_tokenizer.settings(file).get("chat_template")
-    return _checked(path, made, [file.value("tokenizer.ggml.eos_token_id")], template)
+    about = gguf_tokenizer.settings(file)
+    return _checked(path, made, [file.value("tokenizer.ggml.eos_token_id")], about.get("chat_template"), about)
 
 
-def _checked(path: Path, made: Any, ends: list[Any], chat: Any) -> Words:
+def _checked(path: Path, made: Any, ends: list[Any], chat: Any, about: Mapping[str, Any]) -> Words:
     known = tuple(int(end) for end in ends if isinstance(end, int))
     if not known:
         raise UnsupportedError(f"{path}: no token ends a text, and LiteRT-LM asks for one")
     before = made.encode("").ids  # what a tokenizer adds to nothing; LiteRT-LM's own adds none, and is told which
     begins = before[0] if before and before[0] not in known else None
     content = json.dumps(json.loads(made.to_str(pretty=False)), ensure_ascii=False).encode()
-    return Words(content, known, begins, chat if isinstance(chat, str) else None)
+    return Words(content, known, begins, chat if isinstance(chat, str) else None, _special(about))
+
+
+def _special(about: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a tokenizer's own tokens, each of which may stand alone or with what else is said of it."""
+    told = {name: about.get(name) for name in SPECIAL}
+    texts = {name: each.get("content") if isinstance(each, dict) else each for name, each in told.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}

@@ -149,6 +149,8 @@ def test_a_saved_gguf_begins_and_ends_texts_as_the_file_did(gguf_file, tmp_path,
     inputs = {"tokens": {"kind": "tokens", "shape": [8], "vocabulary": 96}}
     before, after = (shipped.of(inputs, path) for path in (source.path, tmp_path / "out"))
     assert (after.begins, after.ends, after.chat) == (before.begins, before.ends, before.chat)
+    assert after.special == before.special
+    assert before.special["eos_token"] == "<end>"
 
 
 def test_every_kind_has_a_way_back():

@@ -132,6 +132,20 @@ def test_messages_become_a_text_by_the_models_own_template(tmp_path: Path, folde
         assert "".join(part["choices"][0]["delta"]["content"] for part in parts) == expected
 
 
+def test_a_template_writes_the_tokens_that_begin_and_end_a_text_by_name(tmp_path: Path, folder: Path) -> None:
+    """Llama 3's begins by `bos_token`, Zephyr's ends each message by `eos_token`: without them it is another text."""
+    template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    template += "{{ pad_token }}{% if tools is not none %}j{% endif %}"
+    other = made(tmp_path / "b", folder / "attending.tflite")
+    told = {"ends": [WORDS - 1], "begins": None, "chat": template, "special": {"bos_token": "d", "eos_token": "e"}}
+    (other / "words.json").write_text(json.dumps(told))
+    sealed(other, json.loads((other / "manifest.json").read_text()))
+    with served(server.prepared(other, 1, 1, PATIENT)) as client:
+        answer = client.post(CHAT, {"messages": [{"role": "user", "content": each} for each in "bc"]}).json
+    assert answer["choices"][0]["message"]["content"] == by_hand("dbece", PLACES - 5)
+    assert answer["usage"]["prompt_tokens"] == 5
+
+
 WRONG = {
     "another way of choosing": ({"prompt": "a", "temperature": 0.7}, "temperature: "),
     "several": ({"prompt": "a", "n": 2}, "n: "),

@@ -102,6 +102,15 @@ def test_a_checkpoint_says_what_begins_and_ends_a_text(folder):
     assert words.of(NUMBERS, folder).chat == "{{ other }}"
 
 
+def test_what_a_template_writes_by_name_goes_along(folder):
+    (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": "<b>", "pad_token": "<p>"}))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    written = {"bos_token": {"__type": "AddedToken", "content": "<s>"}, "eos_token": "</s>", "unk_token": None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | written))
+    expected = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<p>"}
+    assert words.told(words.of(NUMBERS, folder), NUMBERS)["special"] == expected
+
+
 def test_the_tokenizer_that_the_data_were_read_by_stands_before_the_checkpoints(folder):
     """The model learnt its numbers, and serving makes them; what ends a text, the checkpoint alone says."""
     from tokenizers import Tokenizer, models

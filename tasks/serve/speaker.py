@@ -95,9 +95,8 @@ class Words:
         self.tokenizer = vocabulary.maker(entry if "tokenizer" not in told else told)
         if self.tokenizer is None:
             raise DataError(f"{bundle.folder}: nobody says which text its tokens are; `classify.py` takes numbers")
-        own = [] if "tokenizer" in entry else [vocabulary.end(entry)]
         self.known = int(entry["vocabulary"])  # tokens, from 0 on
-        self.ends: set[int] = set(told.get("ends", own))
+        self.ends: set[int] = set(told["ends"] if "ends" in told else _own_ends(entry))
         self.begins: int | None = told.get("begins")
         self.chat: str | None = told.get("chat")
         self.special: dict[str, str] = told.get("special", {})  # what the template of a chat writes by name
@@ -112,6 +111,11 @@ class Words:
     def stream(self) -> "Stream":
         """Makes text of tokens as they come."""
         return Stream(self.tokenizer)
+
+
+def _own_ends(entry: dict[str, Any]) -> list[int]:
+    """The tokens that end a text by what preprocess.json says of an input alone."""
+    return [] if "tokenizer" in entry else [vocabulary.end(entry)]
 
 
 class Stream:

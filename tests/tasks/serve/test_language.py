@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import DataError
+from tasks.examples import vocabulary
 from tasks.formats import tflite
 from tasks.quantize import signatures
 from tasks.serve import server
@@ -252,6 +253,18 @@ def test_a_model_of_numbers_alone_is_not_served(tmp_path: Path, folder: Path) ->
     other = made(tmp_path / "b", folder / "attending.tflite", numbers)
     with pytest.raises(DataError, match="nobody says which text its tokens are"):
         server.prepared(other, 1, 1, PATIENT)
+
+
+def test_numbers_are_served_by_the_words_that_go_with_them(tmp_path: Path, folder: Path) -> None:
+    """Where the data are numbers the checkpoint says what text they are, and `words.json` has it."""
+    other = made(tmp_path / "b", folder / "attending.tflite", {k: v for k, v in TEXT.items() if k != "characters"})
+    tokenizer = json.loads(vocabulary.tokenizer(TEXT).to_str())
+    about = {"ends": [WORDS - 1], "begins": None, "chat": None, "tokenizer": tokenizer}
+    (other / "words.json").write_text(json.dumps(about))
+    sealed(other, json.loads((other / "manifest.json").read_text()))
+    with served(server.prepared(other, 1, 1, PATIENT)) as client:
+        (choice,) = client.post("/v1/completions", {"prompt": "cafe"}).json["choices"]
+    assert choice["text"] == by_hand("cafe", PLACES - 4)
 
 
 @given(

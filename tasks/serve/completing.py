@@ -33,6 +33,7 @@ class Wish:
     stops: tuple[str, ...]  # texts that end it, and are not part of it
     loop: asyncio.AbstractEventLoop
     end: float  # of the loop's time, when nobody waits any more
+    apart: bool = False  # it is a text of its own, as a message is; else it is to be appended to the prompt
     pieces: "asyncio.Queue[Piece | Answer]" = field(default_factory=asyncio.Queue)  # an answer is the last
     cancelled: Event = field(default_factory=Event)  # nobody waits for it any more
 
@@ -59,7 +60,8 @@ class Completer:
 
     def _written(self, wish: Wish) -> Iterator[Piece]:
         self._counts.tokens["prompt"] += len(wish.prompt)
-        stream, held, written, began = self._words.stream(), Held(wish.stops), 0, time.perf_counter()
+        stream = self._words.stream([] if wish.apart else wish.prompt)
+        held, written, began = Held(wish.stops), 0, time.perf_counter()
         for token in islice(self._writer.tokens(wish.prompt), wish.most):
             now = time.perf_counter()
             self._counts.step("invoke", now - began)

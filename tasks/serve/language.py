@@ -81,7 +81,7 @@ class Scribe:
                 if body is None:
                     raise NoAnswerError(413, f"a body of up to {self.limits.bytes} bytes expected")
                 wanted, prompt, most = await loop.run_in_executor(self.reader, self._read, kind, body)
-            wish = Wish(prompt, most, wanted.stops, loop, end)
+            wish = Wish(prompt, most, wanted.stops, loop, end, apart=kind is Chat)
             job = Job(JSON, wish, loop.create_future())
             job.future.add_done_callback(lambda done: wish.pieces.put_nowait(done.result()))
             queue(job)

@@ -1,7 +1,7 @@
 """A language model that is served: from a text to the text behind it, token by token, each the likeliest."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from tasks.ship import words
 GENERATE = ("language", "pjrt_language")  # modules of the runner that write
 DECODE, PREFILL = "decode", "prefill"
 LONGEST = 4096  # tokens, where a file does not say its room
+NEAR = 8  # tokens of a prompt that decide how the text behind it begins
+HALF = "\ufffd"  # what a decoder has for bytes that are no whole character
 
 
 class Writer(Protocol):
@@ -108,9 +110,9 @@ class Words:
         (found,) = self.tokenizer.encode_batch([text], add_special_tokens=False)
         return list(found.ids)
 
-    def stream(self) -> "Stream":
+    def stream(self, before: Sequence[int] = ()) -> "Stream":
         """Makes text of tokens as they come."""
-        return Stream(self.tokenizer)
+        return Stream(self.tokenizer, before)
 
 
 def _own_ends(entry: dict[str, Any]) -> list[int]:
@@ -119,12 +121,21 @@ def _own_ends(entry: dict[str, Any]) -> list[int]:
 
 
 class Stream:
-    """Text out of tokens: what is half a character waits for its other half."""
+    """Text out of tokens: what is half a character waits for its other half.
 
-    def __init__(self, tokenizer: Any) -> None:
+    Args:
+        tokenizer: whose tokens they are.
+        before: the tokens of the text that it is to be appended to. Decoders such as Llama 2's leave out the space that
+            a text's first word bears, and would leave out that between the two. Empty: it is a text of its own.
+    """
+
+    def __init__(self, tokenizer: Any, before: Sequence[int] = ()) -> None:
         from tokenizers.decoders import DecodeStream
 
-        self._tokenizer, self._stream = tokenizer, DecodeStream(skip_special_tokens=True)
+        near = list(before[-NEAR:])
+        if tokenizer.decode(near).endswith(HALF):  # what ends so would be told again with the other half
+            near = []
+        self._tokenizer, self._stream = tokenizer, DecodeStream(ids=near, skip_special_tokens=True)
 
     def step(self, token: int) -> str:
         """The text that a token adds; empty where more must come."""

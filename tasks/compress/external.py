@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tasks.compress.preserves import preserved
 from tasks.foreign.adopt import keep
 from tasks.members import CompressionMethod
 from tasks.params.compress import External
@@ -13,7 +14,7 @@ def write(folder: Path, name: str, params: External) -> None:
     Raises:
         ModelError: the file cannot be read safely, or its model does not fit the data.
     """
-    keep(folder, name, params, parent=params.parent, method=params.method)
+    keep(folder, name, params, parent=params.parent, method=params.method, preserved=preserved)
 
 
 METHOD = CompressionMethod(schema=External, write=write)

@@ -62,13 +62,18 @@ def zeros(found: Iterable[Kernel]) -> list[tuple[Kernel, Mask]]:
 
 
 def keep(model: "tf_keras.Model") -> list[Any]:
-    """Keras callbacks by which each kernel that was pruned keeps its zeros in further training; none, if none was.
+    """Keras callbacks by which each kernel that was pruned keeps its zeros in further training; none, if none was."""
+    found = pruned(model)
+    return [Hold(found).callback] if found else []
 
-    A kernel counts as pruned from a share of zeros on that training alone never gives; one of zeros only was not.
+
+def pruned(model: "tf_keras.Model") -> list[tuple[Kernel, Mask]]:
+    """The kernels that were pruned, with the masks that keep what is zero.
+
+    One counts as pruned from a share of zeros on that training alone never gives; one of zeros only was not.
     """
-    found = kernels.every(model, kernels.PRUNABLE)
-    pruned = [(kernel, mask) for kernel, mask in zeros(found) if PRUNED < 1 - mask.mean() < 1]
-    return [Hold(pruned).callback] if pruned else []
+    found = zeros(kernels.every(model, kernels.PRUNABLE))
+    return [(kernel, mask) for kernel, mask in found if PRUNED < 1 - mask.mean() < 1]
 
 
 class Hold:

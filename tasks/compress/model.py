@@ -6,21 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import files
-from tasks.compress import masks
+from tasks.compress.preserves import preserved
 from tasks.examples import Examples, dataset
 from tasks.examples.dataset import TEACHER, TEXT_BYTES
 from tasks.examples.feed import feed, own_words
 from tasks.members import FAMILIES, METHODS
 from tasks.params import Compress, Decoder, Distill, Stored
 from tasks.params.compress import Method
-from tasks.records import Code, Layer, ModelCard
+from tasks.records import Code, ModelCard
 from tasks.training import custom, fit, keras_files
 from tasks.training.asked import Asked
 
 if TYPE_CHECKING:
     import tf_keras
-
-CLUSTERED = 256  # a kernel of so few values, each shared by two or more of its weights that are not zero, was clustered
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +59,6 @@ def make(
         train = train.also({TEACHER: given})
         more = {"teacher": teacher} if method.hinted else {}
     result, history = method.apply(parent, entry, train, dataset.load("validation"), on_epoch, **more)
-    layers = keras_files.layers(result)
     card = ModelCard(
         model=model,
         parent=entry.parent,
@@ -69,8 +66,8 @@ def make(
         parameters=result.count_params(),
         epochs=entry.epochs,
         total_epochs=entry.epochs + (0 if _anew(entry) else parent_card.total_epochs),
-        layers=layers,
-        preserves=preserved(layers),
+        layers=keras_files.layers(result),
+        preserves=preserved(result),
         history={name: tuple(values) for name, values in history.items()},
         code=_code(entry, parent_card),
         params={entry.method: entry.known()},
@@ -118,14 +115,3 @@ def answers(teacher: "tf_keras.Model", examples: Examples) -> Any:
         return Asked(teacher)
     with own_words():
         return teacher.predict(feed(examples), verbose=0)
-
-
-def preserved(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    """What a later method must keep, read off the largest kernel rather than off what was asked for."""
-    largest = max(layers, key=lambda layer: layer.parameters)
-    found = []
-    if largest.sparsity > masks.PRUNED:
-        found.append("sparsity")
-    if largest.unique_values <= min(CLUSTERED, largest.parameters * (1 - largest.sparsity) / 2):
-        found.append("clusters")
-    return tuple(found)

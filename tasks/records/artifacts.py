@@ -8,6 +8,7 @@ from pydantic import Field
 from tasks.records.base import Record
 
 Scenario = Literal["single", "generate"]
+Preserved = tuple[Literal["sparsity", "clusters"], ...]
 
 
 class Tensor(Record):
@@ -65,7 +66,7 @@ class ModelCard(Record):
     # equal-budget control must match
     total_epochs: int
     layers: tuple[Layer, ...]
-    preserves: tuple[Literal["sparsity", "clusters"], ...] = ()  # what a later method must keep
+    preserves: Preserved = ()  # what a later method must keep
     history: dict[str, tuple[float | None, ...]]  # one value an epoch; null: it was no finite number
     code: Code | None = None
     # by section or method: what it was made by, defaults among it

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import files, paths, track
+from tasks.compress.preserves import preserved
 from tasks.examples import dataset
 from tasks.foreign.adopt import keep
 from tasks.members import FAMILIES
@@ -24,7 +25,8 @@ def train(params: Params, baseline: str = BASELINE) -> None:
     """
     fit.reset(params.train.seed)
     if not params.train.epochs and isinstance(params.model, File):
-        keep(paths.model(baseline), baseline, params.model, parent=None, method="train")
+        place = paths.model(baseline)
+        keep(place, baseline, params.model, parent=None, method="train", preserved=preserved)
         return
     hangs_from: list[str | Path] = [params.model.model_dump_json(), params.train.model_dump_json()]
     if isinstance(params.model, Sourced | Words):

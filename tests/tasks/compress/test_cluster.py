@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tasks.compress import cluster, kernels, masks
-from tasks.compress.model import preserved
+from tasks.compress.preserves import preserved
 from tasks.errors import ModelError
 from tasks.params import Cluster
 from tasks.training import fit, keras_files
@@ -63,7 +63,7 @@ def test_training_keeps_the_values_few_and_the_zeros_zero(architectures):
         assert 4 < len(np.unique(after)) <= 8  # a value may lose all its weights
         assert np.array_equal(after == 0, before == 0)
     assert len(history["loss"]) == 2
-    assert preserved(keras_files.layers(clustered)) == ("sparsity", "clusters")
+    assert preserved(clustered) == ("sparsity", "clusters")
     again, _ = cluster.apply(model, params(clusters=8, epochs=2), data, data, lambda *_: None)
     assert all(np.array_equal(a, b) for a, b in zip(clustered.get_weights(), again.get_weights(), strict=True))
     same = kernels.find(model, kernels.CLUSTERABLE)

@@ -5,7 +5,8 @@ import pytest
 
 from tasks import records
 from tasks.compress import cluster, distill, finetune, prune
-from tasks.compress.model import make, preserved
+from tasks.compress.model import make
+from tasks.compress.preserves import preserved
 from tasks.examples import Arrays
 from tasks.examples.dataset import TEACHER, Spec, TensorSpec
 from tasks.models import cnn
@@ -53,7 +54,7 @@ def test_cluster_shares_values_and_keeps_the_zeros_of_its_parent(model, data):
     for kernel, were_zero in zip(kernels(clustered), zeros, strict=True):
         assert len(np.unique(kernel)) <= 8
         assert np.all(kernel[were_zero] == 0)
-    assert preserved(keras_files.layers(clustered)) == ("sparsity", "clusters")
+    assert preserved(clustered) == ("sparsity", "clusters")
 
 
 def test_finetune_only_trains(model, data):
@@ -62,7 +63,20 @@ def test_finetune_only_trains(model, data):
     tuned, history = finetune.apply(model, params, data, data, ignore)
     assert history["loss"][-1] < history["loss"][0]
     assert not np.array_equal(before[0], kernels(tuned)[0])
-    assert preserved(keras_files.layers(tuned)) == ()
+    assert preserved(tuned) == ()
+
+
+def test_what_has_zeros_is_to_keep_them_though_the_largest_layer_has_none(model, data):
+    largest = max((layer for layer in model.layers if layer.weights), key=lambda layer: layer.count_params())
+    pruning = Prune(method="prune", parent="b", sparsity=0.6, epochs=1, batch_size=16, layers={largest.name: 0})
+    pruned, _ = prune.apply(model, pruning, data, data, ignore)
+    assert np.all(pruned.get_layer(largest.name).kernel.numpy() != 0)
+    assert preserved(pruned) == ("sparsity",)
+    sharing = Cluster(method="cluster", parent="b", clusters=8, epochs=1, batch_size=16)
+    shared, _ = cluster.apply(model, sharing, data, data, ignore)
+    kernel = shared.get_layer(largest.name).kernel
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
+    assert preserved(shared) == ("clusters",)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.compress import kernels, prune
-from tasks.compress.model import preserved
+from tasks.compress.preserves import preserved
 from tasks.errors import ModelError
 from tasks.params import Prune
 from tasks.training import fit, keras_files
@@ -73,7 +73,7 @@ def test_every_layer_reaches_the_target_by_training(architectures):
         assert [np.sum(v == 0) for v in values] == [round(0.75 * v.size) for v in values], name
     assert np.all(pruned.get_layer("depthwise").get_weights()[0] != 0)
     assert len(history["loss"]) == 2
-    assert preserved(keras_files.layers(pruned)) == ("sparsity",)
+    assert preserved(pruned) == ("sparsity",)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))  # the given one's
     assert not any(np.signbit(v[v == 0]).any() for values in by_layer(pruned).values() for v in values)
 

@@ -88,6 +88,15 @@ def test_a_trained_model_is_taken_over_as_it_is(prepared):
     assert (paths.model("baseline") / "model.h5").read_bytes() == first
 
 
+def test_what_came_pruned_is_to_be_kept_by_later_methods(prepared):
+    model = network()
+    kernel, bias = model.layers[-1].get_weights()
+    kernel[::2] = 0
+    model.layers[-1].set_weights([kernel, bias])
+    train(settings(to_keras(model)))
+    assert read(ModelCard, paths.model("baseline") / "card.json").preserves == ("sparsity",)
+
+
 def test_epochs_go_on_from_the_files_weights(prepared):
     model = network()
     params = settings(to_keras(model), {"epochs": 2, "learning_rate": 1e-6})

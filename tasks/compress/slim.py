@@ -13,6 +13,7 @@ from tasks.channels import cost, estimate, saliency, selection, surgery
 from tasks.channels.groups import Channels, Kept
 from tasks.channels.saliency import Scores
 from tasks.channels.tracing import trace
+from tasks.compress import masks
 from tasks.errors import ModelError
 from tasks.foreign.flat import flat, is_flat
 from tasks.members import CompressionMethod
@@ -39,6 +40,7 @@ def apply(
 
     Layers keep multiples of 16 channels (narrow ones of a smaller power of two) where the share can be reached so:
     other widths leave a part of a processor's vector unit idle, and at half the products gain little time.
+    What was pruned stays pruned.
 
     Returns:
         A new model with the same names of layers (those of models within it, too), inputs and outputs, and the history
@@ -62,7 +64,8 @@ def apply(
         kept = _by_share(model, channels, scores, params, train)
     slimmed = surgery.remove(model, channels, kept)
     _log(model, channels, kept)
-    return slimmed, fit.fit(slimmed, train, validation, params, label="slim", on_epoch=on_epoch)
+    callbacks = masks.keep(slimmed)
+    return slimmed, fit.fit(slimmed, train, validation, params, label="slim", callbacks=callbacks, on_epoch=on_epoch)
 
 
 def _by_share(model: "tf_keras.Model", channels: Channels, scores: Scores, params: Slim, train: "Examples") -> Kept:

@@ -318,6 +318,17 @@ def test_nothing_to_remove_is_said():
         shrink(model, train, keep=0.5)
 
 
+def test_what_was_pruned_stays_so_while_the_rest_is_trained():
+    model = network()
+    kernel, bias = model.get_layer("side").get_weights()
+    kernel[::2] = 0
+    model.get_layer("side").set_weights([kernel, bias])
+    tuned, _ = slim.apply(model, params(widths={"expand": 7, "stem": 5}, epochs=1), images(), images(), ignore)
+    found = tuned.get_layer("side").get_weights()[0]
+    assert not found[[0, 2]].any()
+    assert found[1].all()
+
+
 @pytest.mark.slow
 def test_zeros_and_frozen_statistics_stay_and_training_goes_on(architectures):
     model = network()

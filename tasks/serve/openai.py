@@ -159,8 +159,7 @@ def prompted(wanted: Completion | Chat, words: Words, room: int | None) -> list[
     most = (room or LONGEST) * words.longest
     if isinstance(wanted, Completion):
         ids = wanted.prompt if isinstance(wanted.prompt, list) else _begun(wanted.prompt, words, most)
-        if not ids:
-            raise ValueError("prompt: a text of one token at least expected; received an empty one")
+        _check_any("prompt", ids)
         if max(ids) >= words.known:
             raise ValueError(f"prompt: tokens from 0 to {words.known - 1} expected; received {max(ids)}")
         return ids
@@ -169,7 +168,15 @@ def prompted(wanted: Completion | Chat, words: Words, room: int | None) -> list[
     _within("messages", sum(message.length for message in wanted.messages), most)
     said = _conversation(words.chat, wanted.messages, words.special)
     _within("messages", len(said), most)
-    return words.numbers(said)
+    ids = words.numbers(said)
+    _check_any("messages", ids)
+    return ids
+
+
+def _check_any(name: str, ids: list[int]) -> None:
+    """Refuse what has nothing to be gone on from; it is the client's fault, which shall not try it again."""
+    if not ids:
+        raise ValueError(f"{name}: a text of one token at least expected; received an empty one")
 
 
 def _begun(text: str, words: Words, most: int) -> list[int]:

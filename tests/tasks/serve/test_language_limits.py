@@ -79,6 +79,13 @@ def test_what_may_fit_is_read(client: Client) -> None:
     assert f"received a prompt of {PLACES} and no" in said(client.post(COMPLETIONS, {"prompt": [1] * PLACES}))
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_messages_of_which_the_template_makes_nothing_are_the_clients_fault(client: Client, stream: bool) -> None:
+    """OpenAI's client would ask what is answered with 500 twice more."""
+    told = client.post(CHAT, messages("") | {"stream": stream})
+    assert said(told) == "messages: a text of one token at least expected; received an empty one"
+
+
 def test_others_are_answered_while_a_prompt_is_read_and_the_limit_holds(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

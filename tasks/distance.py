@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 
+UNIT = 2.0**-23  # in the last place of a float32, relative to it
+KERNELS = 16  # such units of the largest answer: kernels approximate exp and tanh, and add in an order of their own
+
 
 def apart(a: Any, b: Any) -> float:
     """The distance of `a` from `b`, over the spread of `b`; both float32 [n, ...]. Infinite where shapes differ."""
@@ -11,6 +14,11 @@ def apart(a: Any, b: Any) -> float:
         return float("inf")
     difference, spread = rms(a - b), rms(b - b.mean())
     return difference / spread if spread else difference
+
+
+def rounded(answers: Any) -> float:
+    """What float32's arithmetic alone may move answers by, in their own unit, however little they spread."""
+    return KERNELS * UNIT * float(np.abs(answers).max(initial=0))
 
 
 def rms(values: Any) -> float:

@@ -6,8 +6,9 @@ from tasks.bench import judging, predict, timed
 from tasks.bench.request import Questions, Request, Result
 from tasks.bench.setup import Setup
 from tasks.bench.transport import Local
-from tasks.distance import rms
+from tasks.distance import rms, rounded
 from tasks.errors import UnsupportedError
+from tasks.examples import Array
 from tasks.formats.schemes import SCHEMES
 from tasks.records import Runnable, judged
 
@@ -43,7 +44,7 @@ def check(request: Request, setup: Setup) -> None:
         answers.check(f"examples by {who}")
     theirs, ours = given.values, wanted.values
     card, spread = request.artifact.card, rms(ours - ours.mean())
-    bound, between = allowed(card, setup), step(card)
+    bound, between = allowed(card, setup), step(card, ours)
     off = rms(theirs - ours) if theirs.shape == ours.shape else np.inf
     if off > bound * spread + between:
         raise UnsupportedError(
@@ -55,7 +56,7 @@ def check(request: Request, setup: Setup) -> None:
 def allowed(card: Runnable, setup: Setup) -> float:
     """How far a runtime may lie from LiteRT, as the root mean square of the difference over the outputs' own.
 
-    That of the outputs is about their mean. An output of integers may be rounded to the next one besides.
+    That of the outputs is about their mean. They may lie apart by a `step` besides.
     """
     found = SCHEMES.load(card.scheme)
     if setup.runtime != "pjrt":
@@ -65,6 +66,11 @@ def allowed(card: Runnable, setup: Setup) -> float:
     return HALVES if found.halves or setup.offloads else found.apart
 
 
-def step(card: Runnable) -> float:
-    """What lies between two integers of the output that is compared; 0 for one of floats."""
-    return next((output.scale or 0.0 for output in card.outputs if output.name == judged(card.outputs)), 0.0)
+def step(card: Runnable, answers: Array) -> float:
+    """What numbers of the output that is compared may differ by, however little they spread, in their own unit.
+
+    Integers may be rounded to the next one. Floats are as fine as they are large: years spread over a few units and lie
+    at 2,000 of them.
+    """
+    scale = next((output.scale or 0.0 for output in card.outputs if output.name == judged(card.outputs)), 0.0)
+    return max(scale, rounded(answers))

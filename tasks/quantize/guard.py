@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tasks.bench.predict import predict
-from tasks.distance import apart, rms
+from tasks.distance import UNIT, apart, rms, rounded
 from tasks.errors import ConversionError, DeviceError, UnsupportedError
 from tasks.examples import Array, Arrays, Examples
 from tasks.formats.schemes import SCHEMES
@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
 TRIED = 24  # examples, each asked twice: there and back
 WINDOWS = 4  # of text, where each of their tokens is answered: hundreds of answers, of tens of thousands of numbers
-UNIT = 2.0**-23  # in the last place of a float32, relative to it
-# what is no fault: the kernels' own units, of the largest answer (they approximate exp and tanh), and so many times
-# what Keras's own answers change where every weight is moved by one unit
-KERNELS, MOVED = 16, 16
+# what is no fault: what `rounded` tells, and so many times what Keras's own answers change where every weight is moved
+# by one unit
+MOVED = 16
 Answers = dict[str, Array]
 
 
@@ -127,7 +126,7 @@ def _check_floats(found: Answers, expected: Answers, scheme: str, model: "tf_ker
     moved: Answers | None = None
     for name, array in expected.items():
         off = rms(found[name] - array)
-        allowed = KERNELS * UNIT * float(np.abs(array).max(initial=0))
+        allowed = rounded(array)
         if off <= allowed:
             continue
         moved = moved or _moved(model, examples, SCHEMES.load(scheme).unit or UNIT)

@@ -55,7 +55,8 @@ def write(folder: Path, artifact: Made, device: Device, shipped: Shipped) -> Exa
     ready = Arrays({name: preprocess.apply(entry, given[name]) for name, entry in inputs.items()}, {})
     found, found_by = _answers(folder, artifact, device, shipped, ready)
     outputs = classify.judged(found, shipped.output, shipped.serves)
-    np.savez(folder / OUTPUTS, allow_pickle=False, **{classify.EXPECTED: classify.judgement(target, outputs)})
+    expected = classify.judgement(target, outputs)
+    np.savez(folder / OUTPUTS, allow_pickle=False, **{classify.EXPECTED: expected})
     first = next(iter(ready.inputs.values()))
     return Examples(
         file=path.name,
@@ -64,7 +65,7 @@ def write(folder: Path, artifact: Made, device: Device, shipped: Shipped) -> Exa
         n=len(few),
         found_by=found_by,
         bound=SCHEMES.load(artifact.card.scheme).apart if shipped.bound is None else shipped.bound,
-        step=same_answers.step(artifact.card),
+        step=same_answers.step(artifact.card, expected),
         labels=tuple(_label(target, label) for label in few.targets[LABEL]),
         answers=tuple(classify.answer(target, *pair) for pair in zip(first, outputs, strict=True)),
     )

@@ -89,7 +89,7 @@ class Examples(Record):
     n: int
     found_by: str  # what answered: name and version
     bound: float
-    step: float  # between two integers of an output that is quantized
+    step: float  # between two integers of an output that is quantized, or what floats are rounded by
     labels: tuple[Any, ...]  # what the data say of each
     answers: tuple[dict[str, Any], ...]  # what the script prints of each
 

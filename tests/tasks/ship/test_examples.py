@@ -121,6 +121,20 @@ def test_rows_of_a_table_come_out_as_the_arithmetic_says(ready: Path, params: Pa
     assert told(serve(folder, "--check"))["agree"]
 
 
+def test_large_values_that_spread_little_may_be_rounded_on_another_processor(
+    ready: Path, params: Params, serve: Serve, sealed: Sealed
+) -> None:
+    rng = np.random.default_rng(3)
+    raw = {"a": (101_325 + 0.03 * rng.normal(size=(8, 3))).astype(np.float32), "b": np.zeros((8, 3), np.float32)}
+    prepared({"a": VALUES, "b": VALUES}, {"kind": "value", "classes": []}, raw, raw["a"])
+    champion("two")
+    folder, _, expected = shipped(params)
+    for moved, code in ((np.nextafter(expected, np.float32(np.inf)), 0), (expected + 1, 1)):
+        np.savez(folder / "examples.outputs.npz", expected=moved)
+        sealed(folder)
+        assert told(serve(folder, "--check"), code)["off"] > 0
+
+
 @pytest.mark.parametrize("kind", ["labels", "anomaly", "value"])
 def test_what_is_answered_is_named_as_the_script_does(ready: Path, params: Params, serve: Serve, kind: str) -> None:
     rng = np.random.default_rng(4)

@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from tasks.errors import ModelError
 from tasks.examples import Arrays, dataset
 from tasks.examples.dataset import LABEL, Spec, TensorSpec
@@ -87,12 +89,23 @@ def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -
     real = tensor.dtype.startswith("float") or tensor.scale is not None
     if real != wanted.dtype.startswith("float"):
         raise ModelError(f"model {model!r}: input {tensor.name!r} takes {tensor.dtype}; the data has {wanted.dtype}")
-    if wanted.pixels is not None and not wanted.pixels.raw and (tensor.scale or 0.0) * BYTE >= BRIGHT:
-        raise ModelError(
-            f"model {model!r}: input {tensor.name!r} takes pixels from 0 to {BYTE}, and prepare has scaled them: set "
-            "`prepare.normalize: none`"
-        )
+    if wanted.pixels is not None and tensor.scale and not tensor.dtype.startswith("float"):
+        _check_pixels(f"model {model!r}: input {tensor.name!r}", tensor, raw=wanted.pixels.raw)
     return tensor.model_copy(update={"shape": wanted.shape})
+
+
+def _check_pixels(what: str, tensor: Tensor, *, raw: bool) -> None:
+    """Refuse pixels that an input's integers do not tell apart: they would round scaled ones to nothing, clip bytes."""
+    top = (np.iinfo(tensor.dtype).max - (tensor.zero_point or 0)) * (tensor.scale or 0.0)
+    if top >= BRIGHT and not raw:
+        raise ModelError(
+            f"{what} takes pixels from 0 to {BYTE}, and prepare has scaled them: set `prepare.normalize: none`"
+        )
+    if top < BRIGHT and raw:
+        raise ModelError(
+            f"{what} takes numbers up to {top:.3g}, and prepare has left pixels from 0 to {BYTE}: set "
+            "`prepare.normalize` to unit or standard, whichever the model has learnt from"
+        )
 
 
 def _check_answer(model: str, graph: litert.Graph, spec: Spec) -> None:

@@ -76,7 +76,7 @@ def read(path: Path, signature: str | None = None) -> tuple[Operator, ...]:
     runtime does that once, when it loads the file.
 
     Raises:
-        UnsupportedError: an operator whose work the file does not tell, or a damaged file.
+        UnsupportedError: an operator whose work the file does not tell, an input of no fixed size, or a damaged file.
     """
     try:
         return _read(tflite.load(path), signature)
@@ -116,6 +116,7 @@ def reads(path: Path, signature: str, state: Collection[str]) -> int:
 def _read(file: tflite.File, signature: str | None) -> tuple[Operator, ...]:
     places = {found.name: found.graph for found in file.signatures}
     graph = file.main if signature is None else file.graphs[places[signature]]
+    _check_sizes(graph)
     tensors = list(graph.tensors)
     found = []
     for node in graph.operators:
@@ -127,6 +128,16 @@ def _read(file: tflite.File, signature: str | None) -> tuple[Operator, ...]:
         inputs = [tensors[i] if i >= 0 else None for i in node.inputs]
         found.append(_operator(node.kind, inputs, [tensors[i] for i in node.outputs], node.options))
     return tuple(found)
+
+
+def _check_sizes(graph: tflite.Graph) -> None:
+    """Refuse a graph for inputs of any size: its tensors are as large as for one of 1, until a runtime resizes them."""
+    for tensor in graph.made(graph.inputs):
+        if -1 in tensor.open_shape[1:]:  # an example has no part in the axis of the batch
+            raise UnsupportedError(
+                f"its input {tensor.name!r} may have any size, {list(tensor.open_shape)}, and what it takes hangs from "
+                "that; convert the model for inputs of the data's size"
+            )
 
 
 def _operator(kind: str, inputs: list[Tensor | None], outputs: list[Tensor], options: Any) -> Operator:

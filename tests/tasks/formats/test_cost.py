@@ -9,7 +9,7 @@ import pytest
 from tasks.bench import devices
 from tasks.bench.kinds import ethos_u
 from tasks.errors import UnsupportedError
-from tasks.formats import cost
+from tasks.formats import cost, tflite
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -136,6 +136,22 @@ def test_a_pool_reads_its_window_for_each_output(tmp_path: Path) -> None:
 def test_what_cannot_be_counted_is_named(golden: Path) -> None:
     with pytest.raises(UnsupportedError, match="CUSTOM"):
         cost.read(golden / "custom.tflite")
+
+
+@pytest.mark.parametrize("given", [(-1, -1, -1, 3), (1, 8, -1, 3)])
+def test_nothing_is_counted_of_inputs_of_any_size(tmp_path: Path, given: tuple[int, ...]) -> None:
+    """Such a file has the numbers for inputs of 1 by 1 in it, whatever it is given."""
+    path = one_operator(tmp_path, "CONV_2D", [(1, 8, 1, 3), (6, 3, 3, 3), (1, 8, 1, 6)], {1})
+    model = tflite.objects(path.read_bytes())
+    for shape, refused in ((given, True), ((-1, 8, 1, 3), False)):
+        model.subgraphs[0].tensors[0].shapeSignature = np.array(shape, np.int32)
+        path.write_bytes(tflite.pack(model))
+        if refused:
+            with pytest.raises(
+                UnsupportedError, match=r"its input 't0' may have any size, \[.*\], .*convert the model"
+            ):
+                cost.read(path)
+    assert cost.read(path)[0].macs == 8 * 6 * 27, "each example has the same size in a batch of any"
 
 
 def test_a_part_that_is_written_moves_alone(tmp_path: Path) -> None:

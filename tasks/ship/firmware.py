@@ -70,7 +70,8 @@ inline TfLiteStatus AddOperators(ModelResolver& resolver) {{
 #endif  // RESOLVER_H_
 """
 MAIN = """\
-// An example: one inference. Fill the input where it says so, in the types and scales that manifest.json tells.
+// An example: one inference. Fill each input where it says so, in the type and scale that manifest.json tells: it has
+// them in this order (made.inputs).
 #include "model.h"
 #include "resolver.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
@@ -84,8 +85,10 @@ int main() {{
   if (model->version() != TFLITE_SCHEMA_VERSION || AddOperators(resolver) != kTfLiteOk) return 1;
   static tflite::MicroInterpreter interpreter(model, resolver, arena, ARENA_BYTES);
   if (interpreter.AllocateTensors() != kTfLiteOk) return 2;
-  TfLiteTensor* input = interpreter.input(0);
-  for (unsigned int i = 0; i < input->bytes; ++i) input->data.raw[i] = 0;  // the example goes here
+  for (size_t k = 0; k < interpreter.inputs_size(); ++k) {{
+    TfLiteTensor* input = interpreter.input(k);
+    for (size_t i = 0; i < input->bytes; ++i) input->data.raw[i] = 0;  // the example's part goes here
+  }}
   return interpreter.Invoke() == kTfLiteOk ? 0 : 3;
 }}
 """

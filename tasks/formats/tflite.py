@@ -64,6 +64,13 @@ class Graph:
         """The tensors at these places, without those that are left out."""
         return [self.tensors[place] for place in places if place >= 0]
 
+    def called(self, places: Iterable[int], named: Mapping[str, int]) -> tuple[str, ...]:
+        """What the tensors at these places are called: by the names that are given, each once, else by their own."""
+        known: dict[int, list[str]] = {}
+        for name, place in named.items():
+            known.setdefault(place, []).append(name)
+        return tuple(known[place].pop(0) if known.get(place) else self.tensors[place].name for place in places)
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -87,17 +94,15 @@ class File:
         """The graph that runs where nothing else is named."""
         return self.graphs[0]
 
-    def names(self) -> dict[int, str]:
-        """What the main graph's inputs and outputs are called: as its signature says, else by their tensors.
+    def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What the main graph's inputs and outputs are called, in order: as its signature says, else by their tensors.
 
-        A file of several signatures has no such names; each of them is called by its own.
+        A tensor may be both, or several outputs, and has another name as each. A file of several signatures has no such
+        names; each of them is called by its own.
         """
-        graph = self.main
-        named = {place: graph.tensors[place].name for place in (*graph.inputs, *graph.outputs)}
-        if len(self.signatures) == 1 and self.signatures[0].graph == 0:
-            for side in (self.signatures[0].inputs, self.signatures[0].outputs):
-                named |= {place: name for name, place in side.items()}
-        return named
+        graph, none = self.main, Signature("", 0, {}, {})
+        own = self.signatures[0] if len(self.signatures) == 1 and self.signatures[0].graph == 0 else none
+        return graph.called(graph.inputs, own.inputs), graph.called(graph.outputs, own.outputs)
 
     def dtypes(self) -> set[str]:
         """The types of all its tensors."""

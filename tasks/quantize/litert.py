@@ -177,10 +177,10 @@ def _set(converter: Any, scheme: str, calibration: "Arrays | None", *, sparse: b
 def inspect(content: bytes) -> Graph:
     """Read the inputs, outputs and operators of a LiteRT file's main graph, by its schema alone."""
     file = tflite.parse(content)
-    graph, names = file.main, file.names()
+    graph, (inputs, outputs) = file.main, file.names()
     return Graph(
-        inputs=tuple(tensor(graph.tensors[i], names[i]) for i in graph.inputs),
-        outputs=tuple(tensor(graph.tensors[i], names[i]) for i in graph.outputs),
+        inputs=tuple(tensor(graph.tensors[i], name) for i, name in zip(graph.inputs, inputs, strict=True)),
+        outputs=tuple(tensor(graph.tensors[i], name) for i, name in zip(graph.outputs, outputs, strict=True)),
         operators=dict(sorted(Counter(operator.kind for operator in graph.operators).items())),
     )
 

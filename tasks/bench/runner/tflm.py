@@ -111,8 +111,10 @@ def _names(model: Any, side: str) -> list[str]:
     """The names of the main graph's inputs or outputs, in order: the signature's where there is exactly one."""
     graph = model.subgraphs[0]
     entries = getattr(model.signatureDefs[0], side) if len(model.signatureDefs or ()) == 1 else None
-    named = {entry.tensorIndex: entry.name for entry in entries or ()}
-    return [named.get(i, graph.tensors[i].name).decode() for i in getattr(graph, side)]
+    named: dict[int, list[bytes]] = {}  # a tensor may be several outputs
+    for entry in entries or ():
+        named.setdefault(entry.tensorIndex, []).append(entry.name)
+    return [(named[i].pop(0) if named.get(i) else graph.tensors[i].name).decode() for i in getattr(graph, side)]
 
 
 def _affine(detail: dict[str, Any]) -> tuple[float, int]:

@@ -1,11 +1,13 @@
 """Files with weights behind the flatbuffer are read like any other; what is written, every runtime can read."""
 
+import copy
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tasks.bench.runner import tflm
 from tasks.errors import UnsupportedError
 from tasks.examples import Arrays
 from tasks.formats import cost, tflite
@@ -158,9 +160,32 @@ def test_every_signature_is_read_with_its_own_graph(two_ways):
 def test_a_file_of_several_signatures_calls_its_tensors_by_their_own_names(two_ways):
     file = tflite.parse(two_ways)
     graph = file.main
-    assert file.names() == {place: graph.tensors[place].name for place in (*graph.inputs, *graph.outputs)}
+    assert file.names() == tuple(tuple(graph.tensors[i].name for i in side) for side in (graph.inputs, graph.outputs))
     one = tflite.parse(content("float32"))
-    assert set(one.names().values()) == {*one.signatures[0].inputs, *one.signatures[0].outputs}
+    assert one.names() == tuple(tuple(side) for side in (one.signatures[0].inputs, one.signatures[0].outputs))
+
+
+def test_an_input_that_is_given_back_has_a_name_as_each():
+    """As a key that goes with each example; and of two outputs that are one tensor each has its own."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = tflite.objects(content("two"))
+    graph, (way,) = model.subgraphs[0], model.signatureDefs
+    given = {entry.name: entry.tensorIndex for entry in way.inputs}
+    told = {entry.name: entry.tensorIndex for entry in way.outputs}
+    for name, place in ((b"key", given[b"a"]), (b"again", told[b"product"])):
+        entry = copy.copy(way.outputs[0])
+        entry.name, entry.tensorIndex = name, place
+        way.outputs.append(entry)
+        graph.outputs = np.append(graph.outputs, np.int32(place))
+    made = tflite.pack(model)
+    inputs, outputs = tflite.parse(made).names()
+    assert (sorted(inputs), sorted(outputs)) == (["a", "b"], ["again", "difference", "key", "product"])
+    ours = dict(zip(outputs, tflite.parse(made).main.outputs, strict=True))
+    details = Interpreter(model_content=made).get_signature_runner().get_output_details()
+    assert ours == {name: detail["index"] for name, detail in details.items()}
+    own = tuple(tuple(tflm._names(tflite.objects(made), side)) for side in ("inputs", "outputs"))
+    assert own == (inputs, outputs), "TensorFlow Lite Micro's own reader of names says the same"
 
 
 def test_a_mapped_file_is_read_like_its_bytes(tmp_path, two_ways):

@@ -228,6 +228,11 @@ def _reason(said: str) -> str:
         return f"the runtime has no operator {', '.join(dict.fromkeys(operators))}{''.join(ways)}"
     if wide := re.search(r"16x8-bit not yet supported for op: '(\w+)'", said):
         return f"there is no int16x8 of {wide[1]}; use scheme int8 or dynamic, or a model without that operator"
+    if unranged := re.search(r"Max and min for dynamic tensors should be recorded.*Failed for tensor (\S+)", said):
+        return (
+            f"there are no integers of what compares the whole numbers {unranged[1]}, as a mask does (mask_zero of an "
+            "Embedding); use scheme dynamic, or a model without it"
+        )
     return next((line.strip() for line in said.splitlines() if line.strip()), "it did not say why")
 
 

@@ -69,3 +69,15 @@ def test_where_layers_cannot_be_left_out_nobody_is_told_to(network):
     said = refused(network, scheme="int16x8")
     assert "no int16x8 of ELU; use scheme int8 or dynamic" in said
     assert "exclude" not in said
+
+
+def test_a_mask_of_tokens_is_named_where_it_has_no_integers():
+    fit.reset(0)
+    given = keras.Input((5,), dtype="int32", name="tokens")
+    x = keras.layers.LSTM(3, unroll=True)(keras.layers.Embedding(9, 4, mask_zero=True)(given))
+    model = keras.Model(given, keras.layers.Dense(2, activation="softmax")(x))
+    examples = Arrays({"tokens": np.random.default_rng(0).integers(0, 9, (8, 5)).astype(np.int32)}, {})
+    said = refused((model, examples), scheme="int16x8")
+    assert "whole numbers serving_default_tokens:0, as a mask does (mask_zero" in said
+    made = mixed.as_asked(model, Quantize(model="baseline", scheme="dynamic"), examples)
+    assert guard.check(made.content, "dynamic", examples, model) < 0.1, "which is the way out"

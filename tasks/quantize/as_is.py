@@ -41,19 +41,21 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays)
         )
     content = source.read_bytes()
     try:
-        graph, shapes, calls = litert.inspect(content), _shapes(content), signatures.read(tflite.parse(content))
+        graph, calls = litert.inspect(content), signatures.read(tflite.parse(content))
+        shapes, told = _shapes(content)
     except tflite.DAMAGED as error:
         raise ModelError(f"model {model!r}: not a whole LiteRT file: {type(error).__name__}: {error}") from None
     if any(call.state for call in calls):
         tokens, scores = signatures.language(model, calls)
         graph = replace(graph, inputs=(tokens,), outputs=(scores,))
         shapes = [[1, *next(iter(spec.inputs.values())).shape]]  # a prompt may be any that its prefills go into
+        told = [[1, *scores.shape]]
     names = spec.names_of([tensor.name for tensor in graph.inputs], f"model {model!r}")
     inputs = tuple(
         _checked(model, tensor, shape, spec.inputs[name])
         for name, tensor, shape in zip(names, graph.inputs, shapes, strict=True)
     )
-    _check_answer(model, graph, spec)
+    outputs = _answering(model, graph.outputs, told, spec)
     guard.check(content, "as-is", examples, calls=calls)
     (folder / FILE).write_bytes(content)
     ArtifactCard(
@@ -64,7 +66,7 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays)
         sha256=hashlib.sha256(content).hexdigest(),
         **sizes.of(content),
         inputs=inputs,
-        outputs=graph.outputs,
+        outputs=outputs,
         signatures=calls,
         state_bytes=signatures.state_bytes(calls),
         operators=graph.operators,
@@ -73,18 +75,16 @@ def write(folder: Path, variant: str, model: str, place: Path, examples: Arrays)
     ).save(folder / "card.json")
 
 
-def _shapes(content: bytes) -> list[list[int]]:
-    """The inputs' shapes with their batch axis; -1 where the file leaves a size open."""
+def _shapes(content: bytes) -> tuple[list[list[int]], list[list[int]]]:
+    """The shapes of inputs and of outputs with their batch axis; -1 where the file leaves a size open."""
     graph = tflite.parse(content).main
-    return [list(tensor.open_shape) for tensor in graph.made(graph.inputs)]
+    inputs, outputs = ([list(t.open_shape) for t in graph.made(side)] for side in (graph.inputs, graph.outputs))
+    return inputs, outputs
 
 
 def _checked(model: str, tensor: Tensor, shape: list[int], wanted: TensorSpec) -> Tensor:
     """An input as it is for the data, of one example at a time."""
-    fits = len(shape) == len(wanted.shape) + 1 and all(
-        size in (-1, expected) for size, expected in zip(shape, (1, *wanted.shape), strict=True)
-    )
-    if not fits:
+    if not _fits(shape, (1, *wanted.shape)):
         raise ModelError(f"model {model!r}: input {tensor.name!r} takes {shape}; the data has {[1, *wanted.shape]}")
     real = tensor.dtype.startswith("float") or tensor.scale is not None
     if real != wanted.dtype.startswith("float"):
@@ -108,15 +108,24 @@ def _check_pixels(what: str, tensor: Tensor, *, raw: bool) -> None:
         )
 
 
-def _check_answer(model: str, graph: litert.Graph, spec: Spec) -> None:
-    answers = [tensor for tensor in graph.outputs if len(graph.outputs) == 1 or tensor.name == LABEL]
+def _answering(model: str, outputs: tuple[Tensor, ...], shapes: list[list[int]], spec: Spec) -> tuple[Tensor, ...]:
+    """The outputs as they are for the data, of one example at a time: what is left open has the size that is wanted."""
     wanted: tuple[int, ...] = (spec.answers,)
     if spec.task == "reconstruction":
         wanted = next(iter(spec.inputs.values())).shape
     if spec.task == "language":
         wanted = (*next(iter(spec.inputs.values())).shape, spec.answers)
-    if [answer.shape for answer in answers] != [wanted]:
-        shapes = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in graph.outputs)
+    judging = [place for place, tensor in enumerate(outputs) if len(outputs) == 1 or tensor.name == LABEL]
+    given = [shapes[place][1:] for place in judging]
+    if len(given) != 1 or not _fits(given[0], wanted):
+        told = ", ".join(f"{tensor.name} {list(tensor.shape)}" for tensor in outputs)
         raise ModelError(
-            f"model {model!r}: gives {shapes}; one output of {list(wanted)} is expected, called {LABEL!r} among several"
+            f"model {model!r}: gives {told}; one output of {list(wanted)} is expected, called {LABEL!r} among several"
         )
+    judged = outputs[judging[0]].model_copy(update={"shape": wanted})
+    return (*outputs[: judging[0]], judged, *outputs[judging[0] + 1 :])
+
+
+def _fits(shape: list[int], wanted: tuple[int, ...]) -> bool:
+    """Whether a tensor of such a shape, -1 where a size is open, is one of the wanted shape."""
+    return len(shape) == len(wanted) and all(size in (-1, other) for size, other in zip(shape, wanted, strict=True))

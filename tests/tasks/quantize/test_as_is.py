@@ -8,8 +8,8 @@ import pytest
 
 from tasks.bench.runner.arrays import quantize
 from tasks.errors import ModelError
-from tasks.examples.dataset import Pixels, TensorSpec
-from tasks.quantize.as_is import _checked
+from tasks.examples.dataset import Pixels, Spec, TensorSpec
+from tasks.quantize.as_is import _answering, _checked
 from tasks.records import Tensor
 
 SCALED, RAW = Pixels((0.0,) * 3, (255.0,) * 3), Pixels((0.0,) * 3, (1.0,) * 3)
@@ -52,3 +52,22 @@ def test_what_fits_is_taken(scale, pixels):
 
 def test_bytes_fit_into_integers_of_any_width():
     assert checked(1.0, RAW, "int8", -128).shape == checked(255 / 32767, RAW, "int16").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("task", "shape", "wanted"),
+    [
+        ("reconstruction", [-1, -1, -1, 3], (8, 8, 3)),
+        ("classification", [-1, 2], (2,)),
+        ("classification", [1, -1], (2,)),
+    ],
+)
+def test_an_answer_of_any_size_is_one_of_the_data_s(task, shape, wanted):
+    spec = Spec({"x": TensorSpec((8, 8, 3), "float32")}, ("no", "yes"), task)
+    own = Tensor(name="y", shape=tuple(max(size, 1) for size in shape[1:]), dtype="float32")
+    (output,) = _answering("own", (own,), [shape], spec)
+    assert output.shape == wanted
+    label, other = Tensor(name="label", shape=own.shape, dtype="float32"), Tensor(name="z", shape=(5,), dtype="float32")
+    assert [each.shape for each in _answering("own", (other, label), [[1, 5], shape], spec)] == [(5,), wanted]
+    with pytest.raises(ModelError, match=r"one output of \[.*\] is expected"):
+        _answering("own", (own,), [[*shape[:-1], 7]], spec)

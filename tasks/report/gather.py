@@ -116,6 +116,7 @@ def _subjects(params: Params) -> tuple[list[Subject], _Absent]:
     subjects, absent = [], _Absent()
     for variant in params.quantize:
         try:
+            _see_line(params, variant)
             subjects.append(subject(variant))
         except DataError as error:  # a failed variant is told and does not hide the others
             failed = failures.first(_needed(params, variant))
@@ -131,7 +132,7 @@ def _yardsticks(params: Params) -> tuple[list[YardstickScores], list[str]]:
     """What yardsticks score, and of those without a score why."""
     found, absent = [], []
     for name in params.yardsticks:
-        path, failed = paths.yardstick(name), failures.find("yardstick", name)
+        path, failed = paths.yardstick(name), _unprepared() or failures.find("yardstick", name)
         if failed is None and path.exists():
             found.append(read(YardstickScores, path))
         else:
@@ -147,6 +148,26 @@ def _needed(params: Params, variant: str) -> Iterator[tuple[str, ...]]:
     yield ("train",) if baseline == BASELINE else ("train", baseline)
     yield from (("compress", name) for name in models)
     yield from (("quantize", variant), ("evaluate", variant))
+
+
+def _see_line(params: Params, variant: str) -> None:
+    """See that all that a variant is made from is there: behind what failed, what was made before is still there.
+
+    Raises:
+        DataError: the data could not be prepared, or a model of the variant's line is not there.
+    """
+    if failed := _unprepared():
+        raise DataError(failed.line)
+    name: str | None = params.quantize[variant].model
+    while name is not None:
+        if not (card := paths.model(name) / "card.json").exists():
+            raise DataError(f"{card}: no such file; `tercet run` makes it")
+        name = params.compress[name].parent if name in params.compress else None
+
+
+def _unprepared() -> failures.Failure | None:
+    """Why there are no data; null where there are, or where nothing has failed: records may outlive their data."""
+    return None if paths.DATA.exists() else failures.find("prepare")
 
 
 def _made(variant: str) -> bool:

@@ -202,11 +202,12 @@ def model_run_name(model: str) -> str:
 
 
 def _models(params: Params, data: Data | None) -> Iterator[Run]:
+    """Of those that are there with all that they come from: else an earlier one would stand for what has failed."""
     whose = replicas(params)
     for model in (*params.baselines, *params.compress):
-        path = paths.model(model) / "card.json"
-        if path.exists():
-            yield of_card(params.name, records.read(ModelCard, path), data, whose.get(model))
+        line = [paths.model(each) / "card.json" for each in (model, *params.ancestors(model))]
+        if all(path.exists() for path in line):
+            yield of_card(params.name, records.read(ModelCard, line[0]), data, whose.get(model))
 
 
 def _report(experiment: str, comparison: Comparison) -> Report:

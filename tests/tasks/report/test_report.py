@@ -2,6 +2,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,7 +10,7 @@ from flows.views import table
 from tasks import paths
 from tasks.errors import ConversionError, DataError, InvalidError, ModelError, TercetError, UnsupportedError
 from tasks.params import Budget, Bundle, Params
-from tasks.records import Comparison, Measurement, Row, failures, read
+from tasks.records import Comparison, Measurement, Row, YardstickScores, failures, read
 from tasks.records.failures import Failure
 from tasks.records.figures import FIGURES, known
 from tasks.report import advice, markdown, page
@@ -232,6 +233,43 @@ def test_evaluations_outlive_their_data_without_paired_tests(study: Path, params
     assert all(row.paired is None for row in comparison.rows)
     (failure,) = comparison.failures
     assert failure.startswith("paired tests: ")
+
+
+@pytest.mark.parametrize(("gone", "stage"), [("baseline", "train"), ("pruned80", "compress")])
+def test_what_was_made_before_is_not_told_for_what_has_failed(
+    gone: str, stage: str, study: Path, params: Params
+) -> None:
+    """DVC removes a stage's output before it runs; what hangs from it is left as an earlier run made it."""
+    shutil.rmtree(paths.model(gone))
+    with pytest.raises(UnsupportedError), failures.kept(stage, *([gone] if stage == "compress" else [])):
+        raise UnsupportedError("it cannot be made")
+    comparison = gather(params)
+
+    def line(model: str) -> tuple[str, ...]:
+        return model, *params.ancestors(model)
+
+    lost = {name for name, each in params.quantize.items() if gone in line(each.model)}
+    assert {"pruned80-int8", "pruned80-clustered16-int8"} <= lost
+    assert {row.variant for row in comparison.rows} == {*params.quantize} - lost
+    (refused,) = comparison.refused
+    assert all(name in refused.partition(":")[0].split(", ") for name in lost)
+    report(params)
+    sent = {entry.model for entry in contents.collect(params) if isinstance(entry, entries.Run) and entry.model}
+    assert sent == {name for name in (*params.baselines, *params.compress) if gone not in line(name)}
+
+
+def test_data_that_could_not_be_prepared_leave_no_figure_of_earlier_ones(
+    study: Path, params: Params, make: SimpleNamespace
+) -> None:
+    asked = params.model_validate(params.model_dump() | {"yardstick": {"plain": {"method": "logistic"}}})
+    both = (make.score(range(3), "validation", n=140), make.score(range(20)))
+    YardstickScores(name="plain", method="logistic", scores=both).save(paths.yardstick("plain"))
+    assert len(gather(asked).yardsticks) == 1
+    shutil.rmtree(paths.DATA)
+    failed("prepare", reason="data/sst2: no such file or folder")
+    comparison = gather(asked)
+    assert comparison.rows == comparison.yardsticks == ()
+    assert comparison.failures == (f"{', '.join(params.quantize)}: prepare: data/sst2: no such file or folder",)
 
 
 def test_an_evaluation_of_an_earlier_artifact_does_not_count(study: Path, params: Params) -> None:

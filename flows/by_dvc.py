@@ -4,10 +4,13 @@ from flows import seeds
 from flows.start.lines import log_to_terminal
 from flows.start.quiet import noted, quiet_libraries
 from tasks import dvc_lock, params, paths
+from tasks.bench import devices
 from tasks.code.causes import causes, written
 from tasks.code.hangs import everything
 from tasks.errors import TercetError
-from tasks.stages import call
+from tasks.files import read_json
+from tasks.stages import GIVEN, call
+from tasks.stages.sources import KINDS
 
 
 def stage(name: str, *keys: str) -> None:
@@ -22,6 +25,8 @@ def stage(name: str, *keys: str) -> None:
     try:
         seeds.check(params.load())
         check_code(name, *keys)
+        check_given(name)
+        check_device(name, *keys)
         call(name, *keys)
     except TercetError:
         raise
@@ -43,4 +48,38 @@ def check_code(name: str, *keys: str) -> None:
             why = "; ".join(causes({of: was[of]}, {of: now[of]})) or "its settings changed"
             raise TercetError(
                 f"{paths.code(of)} is of other code: {why}; `tercet run` writes it anew, or `dvc repro --force code`"
+            )
+
+
+def check_given(name: str) -> None:
+    """See that the files from outside that a stage reads are those that `out/sources` says, for the same reason.
+
+    Raises:
+        TercetError: one is another, or is not there.
+    """
+    if (kind := GIVEN.get(name)) is None:
+        return
+    was, now = read_json(paths.source(kind)) or {}, KINDS[kind](params.load())
+    if changed := sorted(file for file in was.keys() | now.keys() if was.get(file) != now.get(file)):
+        more = f" (and {len(changed) - 1} more)" if changed[1:] else ""
+        raise TercetError(
+            f"{paths.source(kind)} is of other files: {changed[0]} changed{more}; `tercet run` writes it anew, or "
+            f"`dvc repro --force sources@{kind}`"
+        )
+
+
+def check_device(name: str, *keys: str) -> None:
+    """See that the device of a benchmark is the one whose fingerprint DVC goes by: figures of another would be its own.
+
+    Raises:
+        TercetError: something of it is other, as on another machine or after an upgrade.
+    """
+    for device in params.load().benchmark.devices if name == "benchmark" else ():
+        was = read_json(paths.fingerprint(device)) if device in keys[1:] else None
+        now = devices.fingerprint(devices.load(device)) if was else {}
+        if was and (changed := sorted(key for key in was.keys() | now.keys() if was.get(key) != now.get(key))):
+            told = f"{changed[0]} was {was.get(changed[0])!r} and is {now.get(changed[0])!r}"
+            raise TercetError(
+                f"{paths.fingerprint(device)} is of another machine or version: {told}; `tercet run` writes it anew, "
+                f"or `dvc repro --force fingerprint@{device}`"
             )

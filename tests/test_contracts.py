@@ -13,7 +13,7 @@ import yaml
 from flows.stale import LOOKED_AT
 from tasks import closure
 from tasks.params import Params
-from tasks.stages import STAGES
+from tasks.stages import GIVEN, STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -57,6 +57,14 @@ def test_every_stage_is_in_the_graph_and_the_other_way_round():
     for stage in STAGES:
         words = shlex.split(definition(stage)["cmd"])
         assert words[:3] == ["tercet", "stage", stage]
+
+
+def test_dvc_and_the_stages_say_the_same_of_the_files_that_are_given():
+    needs = {stage: [str(dep) for dep in definition(stage).get("deps", [])] for stage in STAGES}
+    told = {name: [dep for dep in deps if dep.startswith("out/sources/")] for name, deps in needs.items()}
+    assert {name: deps for name, deps in told.items() if deps} == {
+        name: [f"out/sources/{kind}.json"] for name, kind in GIVEN.items()
+    }
 
 
 def read_of_params(path):

@@ -20,7 +20,7 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from flows import lanes, seeds
 from flows.alone import LOCK
-from flows.by_dvc import check_code
+from flows.by_dvc import check_code, check_given
 from flows.start import dvc_bridge
 from tasks import files, params, paths
 from tasks.errors import TercetError, TrackingError
@@ -93,7 +93,7 @@ def carry_out(given: dict[str, Any]) -> dict[str, str]:
         The hashes of what was made, by path; none in the flow's own folder, where it lies.
 
     Raises:
-        TercetError: of the stage's own kind; or this clone has other code, or no remote.
+        TercetError: of the stage's own kind; or this clone has other code or files, or no remote.
     """
     parcel = Parcel.model_validate(given)
     name, *keys = parcel.words
@@ -141,9 +141,10 @@ def _receive(parcel: Parcel) -> Any:
     seeds.write(params.load())
     try:
         check_code(*parcel.words)
+        check_given(parcel.words[0])
     except TercetError as error:
         raise TercetError(
-            f"{gethostname()}:{Path.cwd()} has other code than the run that sends it work: {error}"
+            f"{gethostname()}:{Path.cwd()} has other code or files than the run that sends it work: {error}"
         ) from None
     repo = Repo(".", _wait_for_lock=True)
     with repo.lock:

@@ -32,6 +32,12 @@ BUSY = {
     "evaluate",
     "yardstick",
 }  # what no measurement of this machine may run beside
+GIVEN = {  # which kind of files from outside a stage reads, as dvc.yaml has it of `out/sources`
+    "prepare": "data",
+    "train": "model",
+    "compress": "model",
+    "bundle": "model",
+}
 NAMED: dict[str, "Callable[[Params], Collection[str]]"] = {  # what the keys of stages are names of
     "baseline": lambda params: params.baselines,
     "model": lambda params: params.compress,

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows import by_dvc
 from tasks import params, paths, stages
+from tasks.bench.runner import machine
 from tasks.errors import DataError, ParamsError, TercetError
-from tasks.stages import code
+from tasks.stages import code, fingerprint, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,33 @@ def test_what_other_code_would_make_is_not_kept_under_the_name_of_this_one(calle
         by_dvc.stage("benchmark", "int8", "host-cpu")
     by_dvc.stage("code")  # which mends it
     assert called == [("train",), ("benchmark", "int8", "ethos-u55-128"), ("code",)]
+
+
+def test_what_other_data_would_make_is_not_kept_under_the_name_of_these(called, project):
+    settings = yaml.safe_load(paths.PARAMS.read_text())
+    settings["prepare"] |= {"source": "csv", "path": "t.csv", "target": "a"}
+    paths.PARAMS.write_text(yaml.safe_dump(settings))
+    Path("t.csv").write_text("a,b\n1,2\n3,4\n")
+    code.code(params.load())
+    sources.sources(params.load(), "data")
+    by_dvc.stage("prepare")
+    Path("t.csv").write_text("a,b\n1,2\n3,5\n")
+    said = r"out/sources/data.json is of other files: t\.csv changed; .*`dvc repro --force sources@data`"
+    with pytest.raises(TercetError, match=said):
+        by_dvc.stage("prepare")
+    by_dvc.stage("train")
+    by_dvc.stage("sources", "data")  # which mends it
+    assert called == [("prepare",), ("train",), ("sources", "data")]
+
+
+def test_what_another_machine_measures_is_not_kept_as_of_this_one(called, monkeypatch):
+    fingerprint.fingerprint(params.load(), "host-cpu")
+    by_dvc.stage("benchmark", "int8", "host-cpu")
+    monkeypatch.setattr(machine, "processor", lambda: {"processor": "another"})
+    with pytest.raises(TercetError, match=r"out/fingerprints/host-cpu.json is of another .*: \w+ was .* and is "):
+        by_dvc.stage("benchmark", "int8", "host-cpu")
+    by_dvc.stage("benchmark", "int8", "ethos-u55-128")
+    assert called == [("benchmark", "int8", "host-cpu"), ("benchmark", "int8", "ethos-u55-128")]
 
 
 def test_what_nobody_foresaw_is_one_line_and_the_traceback_is_kept(called, monkeypatch):

@@ -128,7 +128,20 @@ def test_a_clone_of_other_code_makes_nothing(flow, monkeypatch):
 
     monkeypatch.setattr(exchange, "check_code", other)
     project, _, there = flow
-    with pytest.raises(TercetError, match=r"there has other code than the run .*: tasks/models/cnn\.py changed$"):
+    with pytest.raises(
+        TercetError, match=r"there has other code or files than the run .*: tasks/models/cnn\.py changed$"
+    ):
+        project.reproduce("second", carried_to(there))
+    assert not (there / "out" / "made").exists()
+
+
+def test_a_clone_with_another_file_of_the_users_own_makes_nothing(flow, monkeypatch):
+    def other(_stage):
+        raise TercetError("out/sources/model.json is of other files: models/net.h5 changed")
+
+    monkeypatch.setattr(exchange, "check_given", other)
+    project, _, there = flow
+    with pytest.raises(TercetError, match=r"there has other code or files than the run .*models/net\.h5 changed$"):
         project.reproduce("second", carried_to(there))
     assert not (there / "out" / "made").exists()
 

@@ -241,16 +241,18 @@ def hashes(paths: Iterable[Path], known: Path) -> dict[str, str]:
 
     Args:
         paths: files that are there.
-        known: a file that keeps what was found, by size and time: large ones are not read on every look.
+        known: a file that keeps what was found, by size and times: large ones are not read on every look. The time of
+            the last change counts as well, which nobody can set back, as archives and `cp -p` do the other one.
     """
     before: dict[str, list[Any]] = read_json(known) or {}
     new, found = {}, {}
     for path in sorted(paths):
         key, stat = str(path.resolve()), path.stat()
-        size, time, value = before.get(key, (None, None, None))
-        if (size, time) != (stat.st_size, stat.st_mtime_ns):
+        now = [stat.st_mtime_ns, stat.st_ctime_ns]
+        size, times, value = before.get(key, (None, None, None))
+        if (size, times) != (stat.st_size, now):
             value = sha256(path)
-            new[key] = [stat.st_size, stat.st_mtime_ns, value]
+            new[key] = [stat.st_size, now, value]
         found[path.as_posix()] = str(value)
     if new:
         with locked(known):  # others look side by side, and none may lose what another adds

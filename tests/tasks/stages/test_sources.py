@@ -104,6 +104,17 @@ def test_a_file_is_read_once_until_it_changes(project, monkeypatch):
     assert read == ["x", "x"]
 
 
+def test_another_file_of_the_same_size_and_time_is_seen(project):
+    """As two versions of archives that say one time for all files: an IDX file has a size whatever it holds."""
+    file, other = project / "raw", project / "other"
+    for path, content in ((file, b"1"), (other, b"2")):
+        path.write_bytes(content)
+        os.utime(path, ns=(10**18, 10**18))
+    assert written(settings("raw"), "data") == {"raw": sha(b"1")}
+    other.replace(file)
+    assert written(settings("raw"), "data") == {"raw": sha(b"2")}
+
+
 def test_what_is_missing_is_one_line(project):
     with pytest.raises(DataError, match=r"^prepare.path: raw: no such file or folder$"):
         sources.sources(settings("raw"), "data")

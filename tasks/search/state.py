@@ -37,7 +37,7 @@ class State:
     """A study, its trials' records, and what they are judged by. One process at a time has its folder."""
 
     def __init__(self, params: Params, search: Search, devices: Sequence[str], lane: Lane) -> None:
-        """Find the study of this space, these objectives, this baseline and data, these devices, libraries and code.
+        """Find the study of this space, these objectives, this baseline, data, files, devices, libraries and code.
 
         Args:
             params: of the project, whose baseline and reference are up to date.
@@ -46,8 +46,9 @@ class State:
             lane: who else may work during a stage.
         """
         reference = made_in(paths.artifact(params.benchmark.reference))
-        given = [*sorted(paths.model(BASELINE).iterdir()), paths.DATA / "card.json"]
-        root = space.digest([*map(files.sha256, given)])
+        given = [*files.below(paths.model(BASELINE)), paths.DATA / "card.json"]
+        outside = files.read_json(paths.source("model"))  # hand-written models and teachers may be files
+        root = space.digest([*map(files.sha256, given), *([outside] if outside else [])])
         self.search, self._params = search, params
         self._baseline = read(ModelCard, paths.model(BASELINE) / "card.json")
         asked_for, made_by = _asked_for(params, search), _made_by(params, search, devices)

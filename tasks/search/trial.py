@@ -55,7 +55,7 @@ class Workshop:
     search: Search
     folder: Path  # of the study
     models: Path  # of finished models, by what they were made from
-    root: str  # tells the baseline and the data apart from all others
+    root: str  # tells the baseline, the data and the user's own models apart from all others
     reference: Artifact
     devices: tuple[str, ...]  # estimates first
     lane: Lane  # by the name of a stage: who else may work meanwhile

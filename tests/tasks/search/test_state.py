@@ -206,6 +206,30 @@ def test_other_goals_or_another_baseline_are_another_study(begun):
     assert begun().folder != first.folder
 
 
+def test_another_file_of_the_users_own_is_another_study_and_other_models(begun):
+    """A hand-written model, or its teacher, may be one from outside, of which params.yaml has the name alone."""
+    paths.source("model").parent.mkdir()
+    paths.source("model").write_text('{"models/theirs.h5": "1"}')
+    first = begun()
+    _, plan, _ = next(asked for _ in params.load().quantize if (asked := first.ask())[1].models)
+    place = first.workshop.place(plan, plan.models[-1][0])
+    assert begun().folder == first.folder
+    paths.source("model").write_text('{"models/theirs.h5": "2"}')
+    other = begun()
+    assert other.folder != first.folder
+    assert other.workshop.place(plan, plan.models[-1][0]) != place
+
+
+def test_a_baseline_that_holds_a_folder_can_be_searched_from(begun):
+    texts = paths.model("baseline") / "samples"
+    texts.mkdir()
+    (texts / "epoch-0001.txt").write_text("what a language model wrote")
+    first = begun()
+    assert begun().folder == first.folder
+    (texts / "epoch-0001.txt").write_text("of another training")
+    assert begun().folder != first.folder
+
+
 def test_the_winners_are_written_once_and_the_search_stays_the_same(begun):
     state = begun()
     run(state)

@@ -112,7 +112,8 @@ def _of_alias(alias: str, params: Params, variants: Sequence[str], devices: tupl
             f"{params.name!r}, of which there are: {there}"
         )
     version = versions.fetch(params.name, known[alias], folder)
-    own = tuple(name for name in params.benchmark.devices if alias.endswith(f"-{name}"))
+    ends = [name for name in params.benchmark.devices if alias.endswith(f"-{name}")]
+    own = tuple(sorted(ends, key=len)[-1:])  # raspberry-pi-5 is the end of roofline-raspberry-pi-5, too
     named = variants or [_shipped(own) or version.tags["variant"]]
     prepared = (files.read_json(PREPROCESS) or {}).get("inputs")
     pairs = []

@@ -355,18 +355,32 @@ def test_a_variant_that_is_new_is_told(project, settings, told, capsys):
     assert "note: new since HEAD~1, so nothing to compare: int4" in capsys.readouterr().out
 
 
-def test_an_alias_is_compared_with_what_its_device_would_be_shipped(project, settings, told, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("alias", "device"),
+    [
+        ("champion-host-cpu", "host-cpu"),
+        ("candidate-raspberry-pi-5", "raspberry-pi-5"),
+        ("candidate-roofline-raspberry-pi-5", "roofline-raspberry-pi-5"),  # whose end is another device's name
+    ],
+)
+def test_an_alias_is_compared_with_what_its_device_would_be_shipped(
+    alias, device, project, settings, told, monkeypatch, tmp_path
+):
+    found = settings()
+    known = {"devices": ("host-cpu", "raspberry-pi-5", "roofline-raspberry-pi-5")}
+    found = found.model_copy(update={"benchmark": found.benchmark.model_copy(update=known)})
+    monkeypatch.setattr(gate.params, "load", lambda: found)
     file = tmp_path / "champion.tflite"
     shutil.copy(GOLDEN / "two.tflite", file)
     tags = {"variant": "float32", "model": "baseline", "scheme": "float32", "artifact_sha256": sha256(file)}
-    monkeypatch.setattr(versions, "aliases", lambda model: {"champion-host-cpu": "4"})
+    monkeypatch.setattr(versions, "aliases", lambda model: {alias: "4"})
     monkeypatch.setattr(
         versions, "fetch", lambda *asked: versions.Version(f"{asked[0]}/{asked[1]}", tags, file, sha256(file))
     )
-    monkeypatch.setattr(before, "_shipped", lambda devices: {("host-cpu",): "int8"}[devices])
-    gate.gate("champion-host-cpu", [], [])
+    monkeypatch.setattr(before, "_shipped", lambda devices: {(device,): "int8"}[devices])
+    gate.gate(alias, [], [])
     ((pair, names),) = told
-    assert (pair.variant, names) == ("int8", ("host-cpu",))
+    assert (pair.variant, names) == ("int8", (device,))
     assert pair.before.artifact.card.bytes == file.stat().st_size
     assert pair.before.evaluation is None
     assert pair.other_inputs == before.OTHER_INPUTS  # it takes two of other shapes

@@ -39,12 +39,12 @@ def publish(params: Params) -> Published:
     settle()
     outcomes: list[Outcome] = []
     with ledger.single_publisher():
-        unknown = ledger.unknown(uri, everything)  # another publisher may have been at work
         try:
             with server.told(uri):
                 import_mlflow()
                 store = within(PATIENCE_S, partial(Store, uri, params.name))
-                for entry in unknown:
+                # only now: another publisher may have been at work, and a new experiment has nothing
+                for entry in ledger.unknown(uri, everything):
                     outcomes.append(within(_limit_s(entry), partial(store.send, entry)))
                     if outcomes[-1] != "waiting":
                         ledger.remember(uri, entry)

@@ -1,6 +1,7 @@
 """The experiment and the registered model of one workload on a tracking server."""
 
 import json
+import shlex
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -9,8 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from tasks import files, paths, records, redact, revision
+from tasks.errors import TrackingError
 from tasks.records import Evaluation
-from tasks.track import confusion, contents, database, saved
+from tasks.track import confusion, contents, database, ledger, saved
 from tasks.track.client import client
 from tasks.track.entries import Alias, Artifact, Entry, Point, Report, Run
 from tasks.track.server import DEFAULT_URI
@@ -113,10 +115,11 @@ class Store:
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = database.location(self.name) if self.uri == DEFAULT_URI else None
         found = self.client.get_experiment_by_name(self.name)
+        if found and found.lifecycle_stage == "deleted":
+            raise TrackingError(self._deleted(str(found.experiment_id)))
         try:
-            made = str(found.experiment_id if found else self.client.create_experiment(self.name, location, EXPERIMENT))
+            made = str(found.experiment_id) if found else self._new_experiment()
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -125,6 +128,25 @@ class Store:
             if found and key not in found.tags:
                 self.client.set_experiment_tag(made, key, value)
         return made
+
+    def _new_experiment(self) -> str:
+        """Make it; it has nothing, whatever the ledger knows of one that was deleted for good, or has another name now.
+
+        Raises:
+            MlflowException: it is there.
+        """
+        location = database.location(self.name) if self.uri == DEFAULT_URI else None
+        made = str(self.client.create_experiment(self.name, location, EXPERIMENT))
+        ledger.forget(self.uri)
+        return made
+
+    def _deleted(self, number: str) -> str:
+        shown = redact.shown(self.uri)
+        return (
+            f"tracking server {shown}: the experiment {self.name!r} was deleted there: `MLFLOW_TRACKING_URI="
+            f"{shlex.quote(shown)} mlflow experiments restore -x {number}` brings it back; with another `name` in "
+            f"{paths.PARAMS} there is a new one"
+        )
 
     def _send_run(self, run: Run) -> Outcome:
         runs = self._runs(run.name)

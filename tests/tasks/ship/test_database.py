@@ -1,6 +1,8 @@
 """The project's own database: whole or not there, whatever is killed, and at home where the project is."""
 
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -96,6 +98,34 @@ def test_a_new_database_has_nothing_whatever_the_ledger_says(store: Store, param
     as_another_process()
     database.ready(server.DEFAULT_URI)  # as the curve of a training does, before anything is published
     assert track.publish(params).sent == RECORDS
+    assert len(store.runs()) == 7
+
+
+def test_a_new_experiment_has_nothing_whatever_the_ledger_says(store: Store, params: Params) -> None:
+    """Who has renamed the old one in MLflow's pages, or deleted it for good, sees the comparison whole again."""
+    track.publish(params)
+    old = store.client.get_experiment_by_name("digits-cnn").experiment_id
+    store.client.rename_experiment(old, "of last year")
+    comparison = paths.REPORT / "comparison.json"
+    comparison.write_text(comparison.read_text() + "\n")  # something is new, so that the server is asked at all
+    track.publish(params)
+    assert len(store.runs()) == 7
+    assert store.client.get_experiment_by_name("digits-cnn").experiment_id != old
+    assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
+
+
+def test_an_experiment_that_was_deleted_is_told_with_its_mend_which_works(store: Store, params: Params) -> None:
+    track.publish(params)
+    old = store.client.get_experiment_by_name("digits-cnn").experiment_id
+    store.client.delete_experiment(old)
+    ledger.LEDGER.unlink()
+    said = rf"experiment 'digits-cnn' was deleted there: `MLFLOW_TRACKING_URI=\S+ mlflow experiments restore -x {old}` "
+    with pytest.raises(TrackingError, match=said) as told:
+        track.publish(params)
+    assert "later" not in str(told.value)
+    command = re.findall("`(.+?)`", str(told.value))[0]
+    subprocess.run(["env", *shlex.split(command)], check=True, timeout=120, capture_output=True)
+    assert track.publish(params).sent == 0
     assert len(store.runs()) == 7
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tasks import paths
+from tasks import files, paths
 from tasks.params import Params
 
 SHOWN = 3  # of what is left, by name
@@ -14,14 +14,20 @@ SHOWN = 3  # of what is left, by name
 def tidy(params: Params) -> None:
     """Remove the bundles of devices that `params` does not name, so that none is shipped; tell what else is left.
 
-    The rest hurts nobody and is a way back: DVC restores a bundle from its cache when its device is named again.
+    The rest hurts nobody and is a way back: DVC restores a bundle from its cache when its device is named again. What
+    somebody has put beside them stays: a file, and a copy of a bundle under another name.
     """
-    for bundle in sorted(_others(paths.BUNDLES, params.benchmark.devices)):
+    for bundle in sorted(filter(_is_own, _others(paths.BUNDLES, params.benchmark.devices))):
         shutil.rmtree(bundle)
         print(f"removed {bundle}: params.yaml does not name the device any more", file=sys.stderr)
     if found := sorted(left(params)):
         names = ", ".join(map(str, found[:SHOWN])) + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
         print(f"left of an earlier params.yaml, and used by nothing: {names}; they may be deleted", file=sys.stderr)
+
+
+def _is_own(bundle: Path) -> bool:
+    """Whether it is a folder, and of the device that it is named by: one without a manifest is of nobody else."""
+    return bundle.is_dir() and (files.read_json(bundle / "manifest.json") or {}).get("device") in (None, bundle.name)
 
 
 def left(params: Params) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """What is left of an earlier params.yaml."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,21 @@ def test_bundles_of_other_devices_go_and_the_rest_is_told(project: Path, capsys:
         folder.rmdir()
     tidy(params)
     assert capsys.readouterr().err == ""
+
+
+def test_what_somebody_has_put_beside_the_bundles_stays(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = Params.model_validate(yaml.safe_load((ROOT / "infra/presets/smoke.yaml").read_text()))
+    device = params.benchmark.devices[0]
+    for folder, of in (
+        (paths.bundle(device), device),
+        (paths.bundle("of-march"), device),
+        (paths.bundle("old"), "old"),
+    ):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"device": of}))
+    packed = paths.BUNDLES / "of-march.tar.gz"
+    packed.touch()
+    tidy(params)
+    assert packed.exists()
+    assert sorted(path.name for path in paths.BUNDLES.iterdir() if path.is_dir()) == sorted([device, "of-march"])
+    assert capsys.readouterr().err.startswith("removed out/bundles/old: ")

@@ -166,7 +166,9 @@ def prompted(wanted: Completion | Chat, words: Words, room: int | None) -> list[
     if words.chat is None:
         raise ValueError("messages: this model has no template for them; ask /v1/completions with a prompt")
     _within("messages", sum(message.length for message in wanted.messages), most)
-    said = _conversation(words.chat, wanted.messages, words.special)
+    from tasks.serve import conversation  # Jinja is not for every server
+
+    said = conversation.rendered(words.chat, [message.plain for message in wanted.messages], words.special)
     _within("messages", len(said), most)
     ids = words.numbers(said)
     _check_any("messages", ids)
@@ -192,28 +194,6 @@ def _within(name: str, length: int, most: int) -> None:
     """
     if length > most:
         raise ValueError(f"{name}: the model has room for a text of {most} characters at most; received {length}")
-
-
-def _conversation(template: str, messages: list[Message], special: dict[str, str]) -> str:
-    """Messages as the model was taught to read them; the template can do nothing but write.
-
-    It is given what transformers gives to it (`apply_chat_template`), the tokens that begin and end a text among that.
-    """
-    from jinja2 import TemplateError
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    room.globals["raise_exception"] = _refused
-    try:
-        known = {"bos_token": "", "eos_token": "", "tools": None, "documents": None, **special}
-        said = [message.plain for message in messages]
-        return room.from_string(template).render(messages=said, add_generation_prompt=True, **known)
-    except TemplateError as error:
-        raise ValueError(f"messages: the model's template: {error}") from None
-
-
-def _refused(why: str) -> None:
-    raise ValueError(f"messages: {why}")
 
 
 def most(wanted: Completion | Chat, prompt: int, room: int | None) -> int:

@@ -79,7 +79,7 @@ def _of_folder(folder: Path, own: Any) -> Words:
     told = [read_json(folder / name).get("eos_token_id") for name in ENDS if (folder / name).exists()]
     ends = next((each for each in told if each is not None), None)
     template = folder / "chat_template.jinja"
-    chat = template.read_text(encoding="utf-8") if template.exists() else about.get("chat_template")
+    chat = template.read_text(encoding="utf-8") if template.exists() else _usual(about.get("chat_template"))
     made = tokenizer.load(folder) if own is None else own
     return _checked(path, made, ends if isinstance(ends, list) else [ends], chat, about)
 
@@ -102,6 +102,13 @@ def _checked(path: Path, made: Any, ends: list[Any], chat: Any, about: Mapping[s
     begins = before[0] if before and before[0] not in known else None
     content = json.dumps(json.loads(made.to_str(pretty=False)), ensure_ascii=False).encode()
     return Words(content, known, begins, chat if isinstance(chat, str) else None, _special(about))
+
+
+def _usual(chat: Any) -> Any:
+    """The template of a chat; of several, a list with their names, the one that is used where none is named."""
+    several = chat if isinstance(chat, list) else []
+    named = {each.get("name"): each.get("template") for each in several if isinstance(each, dict)}
+    return named.get("default") if isinstance(chat, list) else chat
 
 
 def _special(about: Mapping[str, Any]) -> dict[str, str]:

@@ -98,6 +98,10 @@ def test_a_checkpoint_says_what_begins_and_ends_a_text(folder):
     found = words.of(NUMBERS, folder)
     assert (found.begins, found.ends, found.chat) == (0, (1, 2), "{{ messages }}")
     assert json.loads(found.tokenizer) == json.loads((folder / "tokenizer.json").read_text())
+    several = [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]
+    for told, chat in ((several, "d"), (several[:1], None)):
+        (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": told}))
+        assert words.of(NUMBERS, folder).chat == chat
     (folder / "chat_template.jinja").write_text("{{ other }}")
     assert words.of(NUMBERS, folder).chat == "{{ other }}"
 

@@ -53,6 +53,19 @@ def end(entry: dict[str, Any]) -> int:
     return NEVER if entry.get("bytes") else len(entry["characters"])
 
 
+def behind(words: Any, before: list[int], tokens: list[int]) -> str:
+    """The text of tokens that stand behind others: decoders such as Llama 2's leave out a space that a text begins by.
+
+    Args:
+        words: a `tokenizers.Tokenizer`.
+        before: the tokens before them.
+        tokens: whose text is told, special ones with it.
+    """
+    first, both = (words.decode(part, skip_special_tokens=False) for part in (before, [*before, *tokens]))
+    # a character may be begun before and end behind
+    return both[len(first) :] if both.startswith(first) else words.decode(tokens, skip_special_tokens=False)
+
+
 def learn(text: str, size: int) -> list[list[str]]:
     """The merges of a byte-level BPE of so many tokens at most: what stands side by side most often becomes one.
 

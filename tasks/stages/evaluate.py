@@ -96,8 +96,8 @@ def _sample(artifact: Made, validation: Examples) -> Sample | None:
     if words is None or not len(prompt):
         return None
     tokens = writing.written(artifact, prompt, litert())
-    before, text = (words.decode(list(ids), skip_special_tokens=False) for ids in (prompt.tolist(), tokens))
-    return Sample(before=before, text=text, tokens=tokens)
+    before = words.decode(prompt.tolist(), skip_special_tokens=False)
+    return Sample(before=before, text=vocabulary.behind(words, prompt.tolist(), list(tokens)), tokens=tokens)
 
 
 def _choices(folder: Path, artifact: Made, path: Path) -> Choices:

@@ -39,10 +39,11 @@ def after_epochs(model: "tf_keras.Model", validation: "Examples", folder: Path) 
     (entry,) = preprocess.read(paths.DATA / "preprocess.json")["inputs"].values()
     words = vocabulary.maker(entry)
     (window,) = (rows[0] for rows in first(validation, 1).inputs.values())
-    shown = words.decode(window[-SHOWN:].tolist(), skip_special_tokens=False)
+    last = window[-SHOWN:].tolist()
+    shown = words.decode(last, skip_special_tokens=False)
 
     def after(epoch: int, _logs: Any) -> None:
-        said = words.decode(written(model, window, NEW_TOKENS), skip_special_tokens=False)
+        said = vocabulary.behind(words, last, written(model, window, NEW_TOKENS))
         folder.mkdir(parents=True, exist_ok=True)
         files.write_text(folder / FILE.format(epoch + 1), f"{HEAD}{shown}|{said}\n")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
 
 from tasks.examples import preprocess, texts, vocabulary
 
@@ -86,3 +87,15 @@ def test_the_last_tokens_of_a_text_are_taken_with_spaces_before_a_short_one():
     (space,) = vocabulary.tokenizer(BPE).encode(" ").ids
     e = vocabulary.tokenizer(BPE).encode("é").ids
     assert short.tolist() == [space] * (8 - len(e)) + e
+
+
+def test_what_stands_behind_a_text_keeps_the_space_between():
+    """As Llama 2's tokens, which bear the space before them, of which a text's first one loses its own."""
+    words = Tokenizer(models.WordLevel({"▁the": 0, "▁sky": 1, "▁is": 2, "▁blue": 3}, unk_token="▁the"))
+    words.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    assert words.decode([3]) == "blue"
+    assert vocabulary.behind(words, [0, 1, 2], [3]) == " blue"
+    assert vocabulary.behind(words, [], [3]) == "blue"
+    halves = vocabulary.tokenizer({"bytes": True})
+    before, after = halves.encode("aé").ids[:2], halves.encode("é").ids[1:]
+    assert vocabulary.behind(halves, before, [*after, ord("b")])[-1] == "b", "of half a character nobody can tell more"

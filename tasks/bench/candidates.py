@@ -28,6 +28,8 @@ SURENESS: tuple[Keeps, ...] = ("no", "perhaps", "yes")
 SAME_CLOCK = 0.01  # relative
 # of a file that nobody has a card of: the scheme by the types of its tensors, the first that fits
 TYPES = {"int16": "int16x8", "float16": "float16"}
+NARROW = {"int4": "int4-dynamic", "int8": "dynamic"}  # where products take such weights
+SIDES = ("inputs", "outputs")
 BETWEEN = ("QUANTIZE", "DEQUANTIZE")  # floats and integers: a graph of integers may take and give floats by these
 
 
@@ -118,18 +120,22 @@ def artifact(subject: str) -> Artifact:
 
 
 def _scheme(path: Path) -> str:
-    """Of a file without a card, by the types that its graph computes in."""
+    """Of a file without a card, by the types that its graph computes in, and those of the weights that it takes."""
     try:
         graph = tflite.load(path).main
     except tflite.DAMAGED as error:
         raise ParamsError(f"{path}: no file of LiteRT: {type(error).__name__}") from None
     types = {tensor.dtype for tensor in graph.tensors}
     computes = [operator for operator in graph.operators if operator.kind not in BETWEEN]
-    made = {tensor.dtype for operator in computes for tensor in graph.made(operator.outputs)}
+    taken, made = ({t.dtype for node in computes for t in graph.made(getattr(node, side))} for side in SIDES)
     if "float32" not in made and "int16" not in made:
         return "int8"
-    found = next((scheme for dtype, scheme in TYPES.items() if dtype in types), None)
-    return found or ("dynamic" if "int8" in types else "float32")
+    if found := next((scheme for dtype, scheme in TYPES.items() if dtype in types), None):
+        return found
+    narrow = next((dtype for dtype in NARROW if dtype in types), None)
+    if narrow is None:
+        return "float32"
+    return NARROW[narrow] if narrow in taken else f"{narrow}-weights"  # which become floats before anything computes
 
 
 def _known(artifact: Artifact, device: Device, budget: Budget) -> Candidate:

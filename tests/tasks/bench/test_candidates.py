@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 
 from flows import cli
@@ -17,7 +18,9 @@ from tasks.bench.candidates import Budget, Candidate, Span
 from tasks.bench.kinds import KINDS
 from tasks.bench.request import Artifact, Foretold, Request
 from tasks.errors import ParamsError, UnsupportedError
+from tasks.examples import Arrays
 from tasks.formats import tflite
+from tasks.params import Quantize
 from tasks.published import estimate, networks, table
 from tasks.published.runtimes import RUNTIMES
 from tasks.published.table import Row
@@ -272,6 +275,18 @@ def test_what_is_foretold_is_what_a_run_would_record(pair: Callable[[str, str], 
 @pytest.mark.parametrize("scheme", ["float32", "float16", "int8", "int16x8"])
 def test_a_files_scheme_is_told_by_its_tensors(golden: Path, scheme: str) -> None:
     assert candidates.artifact(str(golden / f"{scheme}.tflite")).card.scheme == scheme
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "int8-weights", "int4-dynamic", "int4-weights"])
+def test_weights_that_become_floats_are_told_from_those_that_products_take(scheme: str, tmp_path: Path) -> None:
+    keras = pytest.importorskip("tf_keras", reason="the training stack is not installed")
+    from tasks.quantize import mixed
+
+    model = keras.Sequential([keras.layers.Dense(64, input_shape=(64,)), keras.layers.Dense(8)])
+    examples = Arrays({model.input_names[0]: np.zeros((4, 64), np.float32)}, {})
+    made = mixed.make(model, Quantize(model="baseline", scheme=scheme), examples)
+    (tmp_path / "model.tflite").write_bytes(made.content)
+    assert candidates.artifact(str(tmp_path / "model.tflite")).card.scheme == scheme
 
 
 def test_integers_throughout_are_told_where_the_file_takes_and_gives_floats(golden: Path, tmp_path: Path) -> None:

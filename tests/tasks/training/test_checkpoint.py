@@ -175,7 +175,12 @@ WRAPPED = {
 }
 
 
-@pytest.mark.parametrize("name", WRAPPED)
+PARTS = ("both ways", "states dropping", "a cell")  # each in one of the others, too
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in PARTS else []) for name in WRAPPED]
+)
 def test_layers_within_layers_are_trained_and_go_on_and_are_converted(name, project, killed):
     rows = Arrays({"x": RNG.normal(size=(32, 6, 8)).astype(np.float32)}, {"label": RNG.integers(0, 3, 32)})
 

@@ -1,7 +1,7 @@
 """What each server is known to have, so that a run with nothing new asks nobody, and who may publish at the moment."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from tasks import files, paths, redact
@@ -42,6 +42,18 @@ def forget(uri: str) -> None:
     """Note that the server has nothing: it is new."""
     ledger = _read()
     if ledger.pop(redact.shown(uri), None) is not None:
+        LATEST.unlink(missing_ok=True)  # before: what is not known to be there is asked for
+        files.write_json(LEDGER, ledger)
+
+
+def keep(uri: str, experiment: str, keys: Collection[str]) -> None:
+    """Forget what the server has of an experiment beside these keys, so that what comes back is sent anew."""
+    ledger = _read()
+    known = ledger.get(redact.shown(uri), {})
+    gone = [key for key in known if key.startswith(f"{experiment}: ") and key not in keys]
+    if gone:
+        for key in gone:
+            del known[key]
         LATEST.unlink(missing_ok=True)  # before: what is not known to be there is asked for
         files.write_json(LEDGER, ledger)
 

@@ -1,5 +1,6 @@
 """Bring to the tracking server what it does not have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,7 +8,7 @@ from tasks import redact
 from tasks.params import Params
 from tasks.track import contents, ledger, server
 from tasks.track.client import import_mlflow
-from tasks.track.entries import Artifact, Entry
+from tasks.track.entries import Artifact, Entry, Report, Run
 from tasks.track.patience import within
 from tasks.track.store import Outcome, Store
 from tasks.track.stream import settle
@@ -43,6 +44,7 @@ def publish(params: Params) -> Published:
             with server.told(uri):
                 import_mlflow()
                 store = within(PATIENCE_S, partial(Store, uri, params.name))
+                _supersede(store, uri, params.name, everything)
                 # only now: another publisher may have been at work, and a new experiment has nothing
                 for entry in ledger.unknown(uri, everything):
                     outcomes.append(within(_limit_s(entry), partial(store.send, entry)))
@@ -52,6 +54,17 @@ def publish(params: Params) -> Published:
             ledger.gather()
     sent, waiting = outcomes.count("sent"), outcomes.count("waiting")
     return Published(sent, len(everything) - sent - waiting, waiting, redact.shown(uri))
+
+
+def _supersede(store: Store, uri: str, experiment: str, everything: Sequence[Entry]) -> None:
+    """Tag the runs of what no record describes any more: a variant that has another name now, say, or has failed.
+
+    The ledger forgets them first: a kill then leaves none tagged that it takes for the present.
+    """
+    ledger.keep(uri, experiment, {entry.key for entry in everything})
+    names = {entry.name for entry in everything if isinstance(entry, Run | Report)}
+    for run_id in within(PATIENCE_S, partial(store.beside, names)):
+        within(PATIENCE_S, partial(store.supersede, run_id))
 
 
 def _limit_s(entry: Entry) -> float:

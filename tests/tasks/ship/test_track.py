@@ -113,6 +113,9 @@ def test_a_database_that_was_deleted_gets_everything_although_the_ledger_knows_i
         def send(self, entry: entries.Entry) -> str:
             return "sent"
 
+        def beside(self, names: set[str]) -> list[str]:
+            return []
+
     monkeypatch.setattr(publisher, "Store", Fake)
     assert [track.publish(params).sent for _ in range(2)] == [RECORDS, 0]
     Path("mlflow.db").unlink()
@@ -159,6 +162,26 @@ def test_what_was_is_told_from_what_is(store: Store, params: Params) -> None:
     assert sorted(reports) == ["false", "true"]
     version = store.client.get_model_version_by_alias("digits-cnn", "candidate-host-cpu")
     assert "| host-cpu | 0.97 | 0.5 |" in version.description
+
+
+def test_what_is_described_no_more_is_superseded_until_it_comes_back(store: Store, params: Params) -> None:
+    track.publish(params)
+    path = paths.REPORT / "comparison.json"
+    original = path.read_bytes()
+
+    def standing() -> set[str]:
+        return {run.info.run_name for run in store.all_runs() if run.data.tags["superseded"] == "false"}
+
+    everything = standing()
+    comparison = read(Comparison, path)
+    rows = tuple(row for row in comparison.rows if row.variant != "int8")
+    comparison.model_copy(update={"rows": rows, "failures": ("int8: failed",)}).save(path)
+    assert track.publish(params).sent == 1, "the report"
+    assert standing() == everything - {"int8 @ host-cpu", "int8 @ ethos-u55-128"}
+    path.write_bytes(original)
+    track.publish(params)
+    assert standing() == everything
+    assert len(store.all_runs()) == 8, "two reports, and what came back is the run that was there"
 
 
 @pytest.mark.parametrize("status", ["invalid", "error", "unsupported"])

@@ -37,12 +37,14 @@ def points(comparison: Comparison) -> str:
 def metrics(comparison: Comparison) -> dict[str, dict[str, dict[str, float]]]:
     """{variant: {device: {figure: value}}}; the unknown is absent, and with it a pair that did not run.
 
-    A figure is what was read at one time; between variants only the ratios compare.
+    A figure is what was read at one time, and of several seeds the mean, as the page has it, which is set against this;
+    between variants only the ratios compare.
     """
     table: dict[str, dict[str, dict[str, float]]] = {}
     for row in comparison.rows:
         if found := known(row):
-            table.setdefault(row.variant, {})[row.device] = {key: each.value for key, each in found.items()}
+            means = {key: FIGURES[key].over_seeds(row) or value for key, value in found.items()}
+            table.setdefault(row.variant, {})[row.device] = {key: each.value for key, each in means.items()}
     return table
 
 

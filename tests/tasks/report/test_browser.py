@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 from tasks.params import Params
-from tasks.records import Comparison, ModelCard, Operator, Sensitivity
+from tasks.records import Comparison, Energy, ModelCard, Operator, Row, Sensitivity
 from tasks.report import advice, page, tables
 from tests.browsing import PHONE, chromium, opened
+from tests.phases import changed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -288,6 +289,33 @@ def test_what_changed_since_a_run_is_told(
         file.write_text("[")
         shown.get_by_label("Earlier report").set_input_files(file)
         shown.get_by_text("neither a report nor a metrics.json").wait_for()
+
+
+def test_what_cannot_be_compared_with_a_run_says_why(
+    browser: "Browser", report: Path, told: Comparison, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    def changes(before: Path) -> dict[str, str]:
+        with opened(browser, report) as shown:
+            shown.get_by_label("Earlier report").set_input_files(before)
+            shown.get_by_text("figures differ.").wait_for()
+            lines = [line.split("\t") for line in shown.locator("#changed tbody tr").all_inner_texts()]
+        return {f"{pair} {figure}": change for pair, figure, _, _, change in lines}
+
+    before = tables.metrics(told)
+    before["int8"]["host-cpu"] = {"latency_ms": 0.2}
+    before["dynamic"]["host-cpu"]["energy_mj"] = 0.0
+    (file := tmp_path / "metrics.json").write_text(json.dumps(before))
+    assert changes(file) == {"int8@host-cpu Latency ms": "lost", "dynamic@host-cpu Energy mJ": "worse"}
+
+    def earlier(row: Row) -> Row:
+        counted = changed(row.measurement, energy=Energy(kind="counter_rapl", mj=9.0))
+        own = counted if row == told.rows[0] else row.measurement
+        return row.model_copy(update={"metric": "f1", "measurement": own})
+
+    found = changes(build(told.model_copy(update={"rows": tuple(map(earlier, told.rows))})))
+    assert found.pop("fp32@host-cpu Energy mJ").endswith(" %, other source")
+    assert set(found.values()) == {"new"}
+    assert all(name.endswith("ccuracy %") for name in found), "judged by another metric then"
 
 
 def test_without_scripts_the_answer_and_every_pair_are_there(

@@ -230,6 +230,8 @@ def test_the_page_has_the_means_and_the_seeds_rows(several: Params) -> None:
     row = json.loads(data.partition(">")[2].partition("</script>")[0])["rows"][1]
     assert row["figures"]["quality"][0] == pytest.approx(1 - 12 / 360, rel=1e-5)
     assert "96.7 ±" in markdown.render(gather(several))
+    sent = json.loads((paths.REPORT / "metrics.json").read_text())["int8"]["host-cpu"]
+    assert sent == pytest.approx({key: value[0] for key, value in row["figures"].items()}, rel=1e-5), "set against it"
 
 
 def test_a_run_of_means_goes_to_mlflow(several: Params) -> None:

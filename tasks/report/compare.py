@@ -338,8 +338,10 @@ def _excluded(subject: Subject) -> str:
     if card.allowed_drop is None or card.validation_drop is None:
         return text
     kept = "within" if card.validation_drop <= card.allowed_drop else "not within"
-    lower = (subject.evaluation.scores[0].better == "higher") == (card.validation_drop >= 0)
-    told = f"{abs(card.validation_drop):.4f} {'below' if lower else 'above'} float32 on validation data"
+    of, apart = subject.evaluation.scores[0], abs(card.validation_drop)
+    lower = (of.better == "higher") == (card.validation_drop >= 0)
+    distance = f"{apart:.4f}" if of.unit == "share" else notation.significant(apart)
+    told = f"{distance} {'below' if lower else 'above'} float32 on validation data"
     return f"{text} It lies {told}, {kept} the {card.allowed_drop:g} asked for."
 
 

@@ -291,12 +291,13 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
         if bound is None:
             yield f"whether the {drop} of {champion.metric} is within {limit:g} has no paired test"
         elif bound > limit:
-            least = f"{n} only show that it is below {bound:.3f}"
+            least = f"{n} only show that it is below {_beyond(bound, limit)}"
             yield f"a {drop} of {champion.metric} within {limit:g} is not distinguishable from one beyond it: {least}"
     mean = champion.drop_over_seeds
     if limit is not None and mean is not None and mean.mean > limit:
         drop = "drop" if champion.better == "higher" else "rise"
-        yield f"over {mean.n} seeds the {drop} of {champion.metric} is {mean.mean:.3f} in the mean, beyond {limit:g}"
+        far = _beyond(mean.mean, limit)
+        yield f"over {mean.n} seeds the {drop} of {champion.metric} is {far} in the mean, beyond {limit:g}"
     goal = costs[budget.minimize]
     if goal is not None and goal.bounds == "range" and goal.value != goal.ends[1]:
         yield f"its {budget.minimize} is of few pairs, whose range claims nothing: measure in more windows"
@@ -306,6 +307,11 @@ def _doubts(comparison: Comparison, champion: Row, budget: Budget, costs: Mappin
             bounds = f"its bounds ({told.origin}) end" if told.bounds == "bounds" else f"its {told.bounds} ends"
             yield f"{name} may be beyond {most:g}: {bounds} at {significant(told.ends[1])}"
     yield from (f"its measurement is flagged {flag}" for flag in champion.measurement.flags)
+
+
+def _beyond(value: float, limit: float) -> str:
+    """A value beyond a limit, with as many digits as show that it is, two at least."""
+    return significant(value, next((n for n in range(2, 17) if float(f"{value:.{n - 1}e}") > limit), 17))
 
 
 def _against_a_limit(row: Row, name: str, compared: Value | None) -> Value | None:

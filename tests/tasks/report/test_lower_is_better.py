@@ -47,6 +47,14 @@ def test_rows_say_what_quality_is_and_which_way_is_better(errors: Comparison) ->
     assert all("latency_ms" in row.fronts for row in errors.rows)  # the slower, the nearer to the truth
 
 
+def test_a_small_rise_that_layers_were_left_out_for_is_no_zero(make: SimpleNamespace) -> None:
+    subject = judged(make.subject("int8"))
+    card = {"excluded": ("a",), "allowed_drop": 2e-5, "validation_drop": 3.2e-5}
+    small = subject.model_copy(update={"artifact": subject.artifact.model_copy(update=card)})
+    (note, *_) = compare.build("prices", "fp32", [small], [], None).notes
+    assert note.endswith("It lies 0.0000320 above float32 on validation data, not within the 2e-05 asked for.")
+
+
 def test_a_verdict_tells_a_rise_as_worse(errors: Comparison) -> None:
     _, int8, dynamic = (row.verdict for row in errors.rows)
     assert "rmse +0.604, worse (p < 0.001" in int8

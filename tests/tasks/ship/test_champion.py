@@ -199,6 +199,18 @@ def test_a_limit_that_the_examples_cannot_show_is_kept_by_the_point_and_doubted(
     (doubt,) = few.doubts
     assert "not distinguishable from one beyond it: 144 validation examples only show that it is below 0.03" in doubt
     assert not many.doubts
+    small = {"metric": "mae", "unit": "", "better": "lower", "validation_n": 144}
+    told = Paired(p_value=1.0, drop_bound=0.00042)
+    rows = [
+        make_row("float32", validation_quality=0.003, **small),
+        make_row("int8", latency_ms=0.2, validation_quality=0.0031, validation_paired=told, **small),
+    ]
+    (doubt,) = select(compare(*rows), "host-cpu", Budget(max_quality_drop=0.0002)).doubts
+    assert doubt.endswith("144 validation examples only show that it is below 0.00042")
+    told = Paired(p_value=1.0, drop_bound=0.01004)
+    rows = [make_row("float32"), make_row("int8", latency_ms=0.2, validation_n=144, validation_paired=told)]
+    (doubt,) = select(compare(*rows), "host-cpu", Budget(max_quality_drop=0.01)).doubts
+    assert doubt.endswith("only show that it is below 0.01004"), "and not 0.010, which is within the limit"
     assert tested(0, 2, 144).champion == "float32"  # 2 of 144 is more than 0.01
     rows = [make_row("float32"), make_row("int8", latency_ms=0.2)]
     (doubt,) = select(compare(*rows), "host-cpu", Budget(max_quality_drop=0.01)).doubts

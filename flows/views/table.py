@@ -8,6 +8,7 @@ from flows.views import terminal
 from tasks.records import Comparison, Outcome, Row, YardstickScores, notation
 from tasks.records.figures import Figure, of_yardstick, told
 from tasks.report.advice import Advised, title, words
+from tasks.report.compare import heading
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +38,7 @@ def show(comparison: Comparison) -> None:
     console = terminal.console()
     for device in dict.fromkeys(row.device for row in comparison.rows):
         rows = [row for row in comparison.rows if row.device == device]
-        table = _table(device, rows, comparison.reference, wide=console.width >= WIDE)
+        table = _table(rows, comparison.reference, wide=console.width >= WIDE)
         _add(table, comparison.yardsticks, columns(rows, wide=console.width >= WIDE), wide=console.width >= WIDE)
         terminal.show(console, table)
         if console.width < WIDE and (flagged := _flagged(rows)):
@@ -104,16 +105,13 @@ def columns(rows: Sequence[Row], *, wide: bool) -> list[Figure]:
     return shown
 
 
-def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "Table":
+def _table(rows: Sequence[Row], reference: str, *, wide: bool) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    against = rows[0].anchor
-    title = device if against is None or against == reference else f"{device}, against {against}"
-    title += ", means over seeds" if any(row.over_seeds for row in rows) else ""
     table = Table(
-        title=title,
+        title=heading(rows, reference),
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
@@ -125,8 +123,8 @@ def _table(device: str, rows: Sequence[Row], reference: str, *, wide: bool) -> "
     table.add_column("variant", no_wrap=True)  # neither a name nor a figure is ever cut
     shown = columns(rows, wide=wide)
     for figure in shown:
-        heading = "\n".join(notation.heading(figure)).strip()
-        table.add_column(heading, justify="right", no_wrap=True)
+        name = "\n".join(notation.heading(figure)).strip()
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in rows:
         flags = "".join(f", {flag}" for flag in row.measurement.flags) if wide else ""

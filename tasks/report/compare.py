@@ -110,6 +110,13 @@ def by_device(rows: Iterable[Row]) -> dict[str, list[Row]]:
     return found
 
 
+def heading(rows: Sequence[Row], reference: str) -> str:
+    """A device, with what the ratios of its rows are against where that is not the reference, and if they are means."""
+    against = rows[0].anchor
+    told = rows[0].device if against is None or against == reference else f"{rows[0].device}, against {against}"
+    return told + (", means over seeds" if any(row.over_seeds for row in rows) else "")
+
+
 def _row(subject: Subject, measurement: Measurement, base: Subject | None, truth: Array | None) -> Row:
     test = measured_score(subject.evaluation, "test", measurement)
     against, other = None, base if base is not None and base.variant != subject.variant else None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tasks.records import Comparison, Row, figures, notation
 from tasks.records.figures import Figure, told
 from tasks.report.advice import Advised, title, words
+from tasks.report.compare import heading
 
 
 def render(comparison: Comparison, advised: Advised | None = None, links: Mapping[str, str] | None = None) -> str:
@@ -28,7 +29,9 @@ def render(comparison: Comparison, advised: Advised | None = None, links: Mappin
             values = (figures.of_yardstick(figure, each.on("test")) for figure in shown)
             cells = [notation.cell(figure, value, wide=True) for figure, value in zip(shown, values, strict=True)]
             lines.append([f"{each.name} (yardstick)", *cells, ""])
-        parts.append(f"### {device}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+        parts.append(
+            f"### {heading(rows, comparison.reference)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        )
     parts += [f"**failed:** {failure}" for failure in comparison.failures]
     parts += [f"**cannot be made:** {refusal}" for refusal in comparison.refused]
     marks = [f"{mark} {name}" for name, mark in notation.MARKS.items() if mark]

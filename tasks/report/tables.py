@@ -69,6 +69,7 @@ def _line(row: Row) -> dict[str, Any]:
         **m.model_dump(include={"device_kind", "mode", "status", "reason", "reference"}),
         "flags": " ".join(m.flags),
         "outcome": row.outcome,
+        "ratio_against": row.speed.against if row.speed else None,
         **{name: cell for figure in FIGURES.values() for name, cell in _cells(figure, row).items()},
         "quality_n": row.quality_n,
         "validation_quality": row.validation_quality,

@@ -31,7 +31,7 @@ def about(
 
 
 def _data(params: Params, comparison: Comparison, sha256: str | None) -> str:
-    first = comparison.rows[0] if comparison.rows else None
+    first = next((row for row in comparison.rows if row.quality is not None), None)  # else nobody has counted
     counts = f", {first.quality_n} test and {first.validation_n} validation examples" if first else ""
     digest = f" (card.json {sha256[:DIGITS]})" if sha256 else ""
     data, several = params.prepare, params.all_seeds[1:]

@@ -7,6 +7,7 @@ from tasks.intervals import Kind
 from tasks.records import Beside, Control, Measurement, Row, Score, Subject, notation
 from tasks.report.causes import causes
 from tasks.report.others import others
+from tasks.ship.speed import NEGLIGIBLE
 
 UNSTEADY = "too unsteady to tell a change"
 LIMITS = {
@@ -65,9 +66,12 @@ def _speed(row: Row) -> str:
     if found is None:
         return "latency not compared: no paired windows" if row.measurement.latency else "no latency is known here"
     if found.of == "instructions":
-        less = found.ratio < 1
+        less, proxy = found.ratio < 1, "a proxy of cost, no time"
+        if row.outcome == "no change":
+            told = notation.ratio(found.ratio)
+            return f"as many instructions as {found.against}, to within {NEGLIGIBLE:.0%} (ratio {told}, {proxy})"
         times = notation.ratio(1 / found.ratio if less else found.ratio)
-        return f"{times}× {'fewer' if less else 'more'} instructions than {found.against} (a proxy of cost, no time)"
+        return f"{times}× {'fewer' if less else 'more'} instructions than {found.against} ({proxy})"
     estimated = "" if row.measurement.latency is None else row.measurement.latency.provenance
     lead = "" if estimated == "measured" else f"{estimated} "
     if row.outcome in ("no change", "inconclusive"):

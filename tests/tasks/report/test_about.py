@@ -68,6 +68,16 @@ def test_the_page_says_when_and_by_what_and_never_by_the_clock(
     assert page.read_bytes() == before
 
 
+def test_examples_are_counted_by_a_variant_that_answered(comparison: Comparison, params: Params) -> None:
+    first, *others = comparison.rows
+    refused = first.model_copy(update={"quality": None, "quality_n": 0, "validation_n": None})
+    said = about(params, comparison.model_copy(update={"rows": (refused, *others)}), (), None)
+    assert said == about(params, comparison, (), None)
+    assert ", 360 test and 140 validation examples;" in said
+    nobody = about(params, comparison.model_copy(update={"rows": (refused,)}), (), None)
+    assert nobody == "Data: digits, split by seed 0; trained by seed 0."
+
+
 def test_what_no_record_has_is_left_out(study: Path, params: Params) -> None:
     report(params)
     said = (paths.REPORT / "index.html").read_text()

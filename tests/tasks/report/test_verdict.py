@@ -216,6 +216,14 @@ def test_instructions_are_compared_and_never_called_speed(make: SimpleNamespace)
     assert "faster" not in row.verdict
 
 
+@pytest.mark.parametrize("millions", [1.19, 1.2, 1.21])
+def test_as_many_instructions_are_neither_more_nor_fewer(make: SimpleNamespace, millions: float) -> None:
+    row = make.comparison([counted(make, "fp32", 1.2), counted(make, "int8", millions)]).rows[1]
+    assert row.outcome == "no change"
+    told = f"(ratio {millions / 1.2:.2f}, a proxy of cost, no time); "
+    assert row.verdict.startswith(f"As many instructions as fp32, to within 3% {told}")
+
+
 def test_a_gpu_that_draws_no_more_than_idle_is_launch_bound(make: SimpleNamespace) -> None:
     ratio = Ratio(value=1.0, low=0.99, high=1.01, pairs=5)
     same = changed(

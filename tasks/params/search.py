@@ -1,10 +1,12 @@
 """What `tercet search` looks for, on which devices, and among what."""
 
+import math
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from tasks.errors import suggest
+from tasks.errors import ParamsError, suggest
 from tasks.members import METHODS
 from tasks.params.compress import Compress
 from tasks.params.quantize import SchemeName
@@ -92,11 +94,6 @@ class Interval(Section):
             raise ValueError(f"low must be below high, and above 0 for log; received {self.low:g} and {self.high:g}")
         return self
 
-    @property
-    def ends(self) -> tuple[Scalar, ...]:
-        """The least and the most."""
-        return self.low, self.high
-
 
 Choices = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 Range = Interval | Choices
@@ -161,10 +158,15 @@ class Search(Section):
         """An entry of `compress`.
 
         Raises:
-            ValidationError: the values do not fit the method.
+            ParamsError: the values do not fit the method.
         """
         training = self.training.model_dump(exclude={"examples"})
-        found: Compress = _ENTRY.validate_python({"method": method, "parent": parent, **training, **values})
+        try:
+            found: Compress = _ENTRY.validate_python({"method": method, "parent": parent, **training, **values})
+        except ValidationError as error:
+            fault = error.errors()[0]
+            where = ".".join(str(step) for step in fault["loc"])
+            raise ParamsError(f"space: {where or method}: received {fault['input']!r}; {fault['msg']}") from None
         return found
 
     @model_validator(mode="after")
@@ -182,25 +184,38 @@ class Search(Section):
 
     @model_validator(mode="after")
     def _ranges_fit_the_methods(self) -> Self:
+        used = list(dict.fromkeys(method for chain in self.chains for method in chain))
         for key in self.space:
             method = key.partition(".")[0]
             if method not in METHODS:
                 raise ValueError(f"space.{key}: a key is method.parameter; {suggest(method, METHODS)}")
-        for method in dict.fromkeys(method for chain in self.chains for method in chain):
+            if method not in used:
+                raise ValueError(f"space.{key}: {method!r} is in none of the chains; {suggest(method, used)}")
+        for method in used:
             own = {key: found for key, found in self.ranges.items() if key.partition(".")[0] == method}
-            for end in (0, -1):
-                values = {key.partition(".")[2]: _ends(found)[end] for key, found in own.items()}
+            for values in _points(own):
                 try:
                     self.entry(method, "baseline", values)
-                except ValidationError as error:
-                    fault = error.errors()[0]
-                    where = ".".join(str(step) for step in fault["loc"])
-                    raise ValueError(f"space: {where or method}: received {fault['input']!r}; {fault['msg']}") from None
+                except ParamsError as error:
+                    raise ValueError(str(error)) from None
         return self
 
 
-def _ends(found: Range) -> tuple[Scalar, ...]:
-    return found.ends if isinstance(found, Interval) else found
+def _points(own: Mapping[str, Range]) -> Iterator[dict[str, Scalar]]:
+    """Values of a method's parameters: all that are first, all that are last, and each one beside the first."""
+    tried = {key.partition(".")[2]: _tried(found) for key, found in own.items()}
+    first, last = ({key: values[end] for key, values in tried.items()} for end in (0, -1))
+    yield from (first, last)
+    yield from ({**first, key: value} for key, values in tried.items() for value in values)
+
+
+def _tried(found: Range) -> tuple[Scalar, ...]:
+    """Every choice; of an interval the ends and a number between, which is none of the few that a key may allow."""
+    if not isinstance(found, Interval):
+        return found
+    whole = isinstance(found.low, int) and isinstance(found.high, int)
+    between = found.low + 1 if whole else found.low + (found.high - found.low) * math.sqrt(0.5)
+    return found.low, between, found.high
 
 
 _ENTRY: TypeAdapter[Any] = TypeAdapter(Compress)

@@ -119,6 +119,14 @@ def test_bits_are_named_where_they_differ_from_the_schemes(make):
         ({"space": {"prune.sparsity": {"low": 0.5, "high": 1.5}}}, "prune.sparsity: received 1.5"),
         ({"space": {"prune.sparsty": [0.5]}}, "prune.sparsty: received 0.5"),
         ({"space": {"prune.sparsity": {"low": 0.5, "high": 0.5}}}, "low must be below high"),
+        ({"space": {"prune.allocate": ["uniform", "even", "sensitivity"]}}, "prune.allocate: received 'even'"),
+        ({"space": {"cluster.clusters": {"low": 8.0, "high": 64.0}}}, "valid integer, got a number with a fract"),
+        (
+            {"space": {"gptq.epochs": [0], "gptq.block": {"low": 32, "high": 64}}, "chains": [["gptq"]]},
+            "block: received 33",
+        ),
+        ({"space": {"prune.pattern": [None, "2:4"]}}, "`sparsity` or `pattern`, and not both"),
+        ({"space": {"factorize.energy": [0.8]}}, "'factorize' is in none of the chains; allowed: cluster, distill,"),
         ({"trial": 3}, "search.trial: unknown key"),
     ],
 )

@@ -32,6 +32,13 @@ class Method(Training):
             raise ValueError("class_weights are of the labels alone: leave them out where there is a teacher")
         return self
 
+    @model_validator(mode="after")
+    def _only_a_teacher_weighs(self) -> Self:
+        for key in ("teacher_weight", "temperature"):
+            if self.teacher is None and getattr(self, key) != type(self).model_fields[key].default:
+                raise ValueError(f"{key} means nothing without `teacher`, the model whose answers are learned")
+        return self
+
 
 class Slim(Method):
     """Structured pruning: whole channels, units and attention heads are removed."""
@@ -86,6 +93,12 @@ class Cluster(Method):
     clusters: Clusters | Literal["auto"] = 16  # auto: for each layer the fewest that validation allows
     tolerance: Annotated[float, Field(ge=0)] = 0.002  # auto: what one layer alone may cost of the validation quality
     layers: dict[str, Clusters] = Field(default_factory=dict)  # the clusters of the layers named here
+
+    @model_validator(mode="after")
+    def _only_auto_tolerates(self) -> Self:
+        if self.clusters != "auto" and self.tolerance != type(self).model_fields["tolerance"].default:
+            raise ValueError("tolerance means nothing without `clusters: auto`")
+        return self
 
 
 class Factorize(Method):

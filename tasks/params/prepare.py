@@ -1,6 +1,6 @@
 """Where the data comes from."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,10 @@ from tasks.params.section import MOST, Count, Section, Seed, Share
 
 Pixels = Annotated[int, Field(ge=1, le=2**12)]
 Normalize = Literal["unit", "standard", "none"]
+Source = Literal[
+    "brain", "breast-cancer", "csv", "digits", "docstrings", "folder", "idx", "keras", "medmnist", "npz", "photos",
+    "pydoc", "ratings", "sentences", "series", "text", "tsv",
+]  # fmt: skip
 NEEDED = {
     "csv": ("path", "target"), "folder": ("path",), "idx": ("path",), "medmnist": ("path",), "npz": ("path",),
     "sentences": ("path",), "text": ("path",), "tsv": ("path",), "keras": ("dataset",), "series": ("target",),
@@ -17,6 +21,17 @@ CLASSES_ALONE = (  # they tell no values
     "tsv",
 )  # fmt: skip
 GROUPED = ("docstrings", "folder", "sentences")  # of those, by files or folders that no column names
+WORDS = ("csv", "docstrings", "npz", "sentences", "tsv")
+TOKENS = ("pydoc", "text")
+READ_BY = {  # keys that the other sources do not look at; those of `height` and the like are beside their checks
+    "path": (*(name for name, keys in NEEDED.items() if "path" in keys), "ratings", "series"),
+    "dataset": ("keras",),
+    "text": ("sentences",),
+    "tokens": TOKENS,
+    "bigrams": WORDS,
+    "vocabulary": (*WORDS, *TOKENS),
+    "length": (*WORDS, *TOKENS, "series"),
+}
 BYTES = 256
 Size = Annotated[int, Field(ge=1, le=MOST)]
 
@@ -48,10 +63,7 @@ class Split(Section):
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
-    source: Literal[
-        "brain", "breast-cancer", "csv", "digits", "docstrings", "folder", "idx", "keras", "medmnist", "npz", "photos",
-        "pydoc", "ratings", "sentences", "series", "text", "tsv",
-    ]  # fmt: skip
+    source: Source
     # folder: the folder, or an archive of it (tar, ZIP); idx, npz, tsv: the folder; medmnist, series: the file; csv,
     # sentences, text: the folder or the file
     path: str | None = None
@@ -119,6 +131,14 @@ class Prepare(Section):
             raise ValueError(f"several targets are for regression and multilabel; received the task {self.task!r}")
         if (self.height is None) != (self.width is None):
             raise ValueError("height and width go together; received one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _source_reads_what_is_told(self) -> Self:
+        for key, sources in READ_BY.items() if self.source in get_args(Source) else ():  # a plug-in's are its own
+            if self.source not in sources and getattr(self, key) != type(self).model_fields[key].default:
+                allowed = ", ".join(sorted(sources))
+                raise ValueError(f"{key} is of the sources {allowed}; received source {self.source!r}")
         return self
 
     @model_validator(mode="after")

@@ -61,6 +61,10 @@ class Quantize(Section):
         if self.aware_epochs and (any(others) or self.max_quality_drop is not None):
             left = "ranges, granularity, exclude, bits, max_quality_drop"
             raise ValueError(f"aware_epochs trains all layers alike; leave out {left}")
+        if self.percentile != type(self).model_fields["percentile"].default and self.ranges != "percentile":
+            raise ValueError("percentile means nothing without `ranges: percentile`")
+        if self.aware_learning_rate != type(self).model_fields["aware_learning_rate"].default and not self.aware_epochs:
+            raise ValueError("aware_learning_rate means nothing without aware_epochs")
         if self.exclude_scheme != "float32" and not self.exclude and self.max_quality_drop is None:
             raise ValueError("exclude_scheme means nothing without exclude or max_quality_drop")
         if self.exclude_scheme != "float32" and not SCHEMES.load(self.scheme).static:

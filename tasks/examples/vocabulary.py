@@ -61,9 +61,9 @@ def behind(words: Any, before: list[int], tokens: list[int]) -> str:
         before: the tokens before them.
         tokens: whose text is told, special ones with it.
     """
-    first, both = (words.decode(part, skip_special_tokens=False) for part in (before, [*before, *tokens]))
-    # a character may be begun before and end behind
-    return both[len(first) :] if both.startswith(first) else words.decode(tokens, skip_special_tokens=False)
+    parts = (before, [*before, *tokens], tokens)
+    first, both, alone = (str(words.decode(part, skip_special_tokens=False)) for part in parts)
+    return both[len(first) :] if both.startswith(first) else alone  # a character may be begun before and end behind
 
 
 def learn(text: str, size: int) -> list[list[str]]:

@@ -46,14 +46,18 @@ def forget(uri: str) -> None:
         files.write_json(LEDGER, ledger)
 
 
-def keep(uri: str, experiment: str, keys: Collection[str]) -> None:
-    """Forget what the server has of an experiment beside these keys, so that what comes back is sent anew."""
-    ledger = _read()
-    known = ledger.get(redact.shown(uri), {})
-    gone = [key for key in known if key.startswith(f"{experiment}: ") and key not in keys]
-    if gone:
-        for key in gone:
-            del known[key]
+def left(uri: str, experiment: str, keys: Collection[str]) -> dict[str, str]:
+    """What this project has sent of an experiment that has none of these keys: its digests by their keys."""
+    known = _read().get(redact.shown(uri), {})
+    return {key: digest for key, digest in known.items() if key.startswith(f"{experiment}: ") and key not in keys}
+
+
+def drop(uri: str, keys: Collection[str]) -> None:
+    """Forget what was sent by these keys, so that what comes back is sent anew."""
+    if keys:
+        ledger = _read()
+        for key in keys:
+            ledger.get(redact.shown(uri), {}).pop(key, None)
         LATEST.unlink(missing_ok=True)  # before: what is not known to be there is asked for
         files.write_json(LEDGER, ledger)
 

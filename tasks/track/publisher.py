@@ -8,7 +8,7 @@ from tasks import redact
 from tasks.params import Params
 from tasks.track import contents, ledger, server
 from tasks.track.client import import_mlflow
-from tasks.track.entries import Artifact, Entry, Report, Run
+from tasks.track.entries import Artifact, Entry
 from tasks.track.patience import within
 from tasks.track.store import Outcome, Store
 from tasks.track.stream import settle
@@ -59,12 +59,12 @@ def publish(params: Params) -> Published:
 def _supersede(store: Store, uri: str, experiment: str, everything: Sequence[Entry]) -> None:
     """Tag the runs of what no record describes any more: a variant that has another name now, say, or has failed.
 
-    The ledger forgets them first: a kill then leaves none tagged that it takes for the present.
+    Of those that this project has sent: another one may publish other variants and devices to the same experiment.
     """
-    ledger.keep(uri, experiment, {entry.key for entry in everything})
-    names = {entry.name for entry in everything if isinstance(entry, Run | Report)}
-    for run_id in within(PATIENCE_S, partial(store.beside, names)):
-        within(PATIENCE_S, partial(store.supersede, run_id))
+    gone = ledger.left(uri, experiment, {entry.key for entry in everything})
+    for digest in gone.values():
+        within(PATIENCE_S, partial(store.supersede, digest))
+    ledger.drop(uri, gone)
 
 
 def _limit_s(entry: Entry) -> float:

@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 LIVE = paths.STATE / "curves"  # which run the training of a model streams to
 BATCH, PARAMS = 800, 100  # in one request; MLflow takes 1,000 items, of which 100 may be parameters and 100 tags
-PAGE = 1000  # runs in one answer
 EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's pages open on traces without it
 NOTE = "mlflow.note.content"  # a run's description
 DIGEST, SUPERSEDED = "record_digest", "superseded"  # tags of runs
@@ -66,20 +65,10 @@ class Store:
             case Alias():
                 return self._send_alias(entry)
 
-    def beside(self, names: Collection[str]) -> list[str]:
-        """The runs, by number, that stand for what is and have none of these names."""
-        found, token = list[str](), None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment], f"tags.{SUPERSEDED} = 'false'", max_results=PAGE, page_token=token
-            )
-            found += [str(run.info.run_id) for run in page if run.info.run_name not in names]
-            if not (token := page.token):
-                return found
-
-    def supersede(self, run_id: str) -> None:
-        """Say of a run that it tells what was."""
-        self.client.set_tag(run_id, SUPERSEDED, "true")
+    def supersede(self, digest: str) -> None:
+        """Say of the run that was sent of a record, if there is one, that it tells what was."""
+        if found := self._find(DIGEST, digest):
+            self.client.set_tag(found.info.run_id, SUPERSEDED, "true")
 
     def live_run(self, model: str, epoch: int) -> str:
         """The run to stream to from `epoch` on: that of the killed training that goes on here, else a new one."""
@@ -228,7 +217,7 @@ class Store:
             if own and run.data.tags.get(SUPERSEDED) == "true":
                 self.client.set_tag(run.info.run_id, SUPERSEDED, "false")
             if not own and DIGEST in run.data.tags and run.data.tags.get(SUPERSEDED) != "true":
-                self.supersede(run.info.run_id)
+                self.client.set_tag(run.info.run_id, SUPERSEDED, "true")
 
     def _link(self, found: "MlflowRun", run: Run) -> str:
         """Name the file that a run is about as its output; returns the file's number."""

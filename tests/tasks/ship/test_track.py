@@ -113,9 +113,6 @@ def test_a_database_that_was_deleted_gets_everything_although_the_ledger_knows_i
         def send(self, entry: entries.Entry) -> str:
             return "sent"
 
-        def beside(self, names: set[str]) -> list[str]:
-            return []
-
     monkeypatch.setattr(publisher, "Store", Fake)
     assert [track.publish(params).sent for _ in range(2)] == [RECORDS, 0]
     Path("mlflow.db").unlink()
@@ -182,6 +179,19 @@ def test_what_is_described_no_more_is_superseded_until_it_comes_back(store: Stor
     track.publish(params)
     assert standing() == everything
     assert len(store.all_runs()) == 8, "two reports, and what came back is the run that was there"
+
+
+def test_what_another_clone_has_sent_stands(store: Store, params: Params) -> None:
+    """It may measure other variants, on other devices, for the same experiment."""
+    track.publish(params)
+    ledger.LEDGER.unlink()
+    path = paths.REPORT / "comparison.json"
+    comparison = read(Comparison, path)
+    here = tuple(row for row in comparison.rows if (row.variant, row.device) != ("int8", "ethos-u55-128"))
+    comparison.model_copy(update={"rows": here}).save(path)
+    track.publish(params)
+    (run,) = (run for run in store.all_runs() if run.info.run_name == "int8 @ ethos-u55-128")
+    assert run.data.tags["superseded"] == "false"
 
 
 @pytest.mark.parametrize("status", ["invalid", "error", "unsupported"])

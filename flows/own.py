@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from string import Template
@@ -217,8 +218,11 @@ def _count(data: Path, what: Kind) -> int:
     """Examples that preparation parts into training and the rest, as far as is looked."""
     train = [file for suffix in READ if (file := data / f"train{suffix}").is_file()]
     found: Iterator[Any]
-    if not data.is_dir():
-        found = _rows(data) if data.suffix in READ else iter(range(200))
+    if what == "images" and not data.is_dir():
+        names = [path.relative_to(data) for path, _ in islice(_images(data), LOOKED_AT)]
+        found = iter([name for name in names if "train" in name.parts[:2]] or names)  # one folder may be around all
+    elif not data.is_dir():
+        found = _rows(data)
     elif what == "texts" and train:
         found = _rows(train[0])
     else:
@@ -236,14 +240,21 @@ def _files(data: Path) -> Iterator[Path]:
     return (path for path in below(data) if not any(name.startswith(".") for name in path.relative_to(data).parts))
 
 
+def _images(data: Path) -> Iterator[tuple[Path, Path | BytesIO]]:
+    """Those of a folder or of an archive, each with what it is read from."""
+    if data.is_dir():
+        return ((path, path) for path in _files(data) if is_image(path))
+    return ((path, BytesIO(content)) for path, content in trees.contents(data, is_image))
+
+
 def _size(data: Path) -> str:
     """The lines that have images resized: none where all are small and of one size."""
     from PIL import Image
 
     sizes = set()
-    for path in islice(filter(is_image, _files(data)), LOOKED_AT):
+    for path, content in islice(_images(data), LOOKED_AT):
         try:
-            with Image.open(path) as image:
+            with Image.open(content) as image:
                 sizes.add(image.size)
         except OSError as error:
             raise DataError(f"{path}: {error}; correct or delete the file") from None

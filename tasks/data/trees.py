@@ -110,6 +110,24 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and (tarfile.is_tarfile(path) or zipfile.is_zipfile(path))
 
 
+def contents(path: Path, wanted: Callable[[Path], bool]) -> Iterator[tuple[Path, bytes]]:
+    """The files of an archive by their paths in it, in its own order, without links: for a look at the first of them.
+
+    Args:
+        path: of the archive.
+        wanted: of which names the bytes are read.
+
+    Raises:
+        DataError: as far as was asked for, it is no whole archive, or a file in it would fill the memory.
+    """
+    for member in _members(path):
+        if member.leads is None and wanted(Path(member.name)) and not _is_hidden(member.name):
+            sizes.check(f"{path}: {member.name}", member.size)
+            with _whole(path):
+                content = member.read()
+            yield path / member.name, content
+
+
 def _is_hidden(name: str) -> bool:
     return any(part.startswith(links.HIDDEN) for part in name.split("/"))
 

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,22 @@ def test_images_that_are_large_or_differ_in_size_are_resized(tmp_path):
     Image.new("L", (9, 9)).save(tmp_path / "small" / "dark" / "other.png")
     assert "  height: 64\n  width: 64\n" in written("p", Own(tmp_path / "small"), tmp_path)
     assert "  height: 64\n" in written("p", Own(images(tmp_path / "large", side=100, each=2)), tmp_path)
+
+
+@pytest.mark.parametrize("form", ["tar", "gztar", "zip"])
+@pytest.mark.parametrize("side", [16, 100])
+@pytest.mark.parametrize("parted", [False, True], ids=["one folder", "train and test"])
+def test_an_archive_is_a_start_like_the_folder_in_it(project, tercet, tmp_path_factory, form, side, parted):
+    home = tmp_path_factory.mktemp("data")
+    images(home / "shapes" / ("train" if parted else ""), side, each=10)
+    if parted:
+        images(home / "shapes" / "test", side, each=5)
+    packed = Path(shutil.make_archive(str(home / "packed"), form, home, "shapes"))
+    assert tercet("init", "p", "--data", str(packed))[::2] == (0, "")
+    made = paths.PARAMS.read_text().replace(packed.name, "shapes")
+    assert made == written("p", Own(home / "shapes"), project)
+    assert params.load().prepare.calibration == 10
+    prepare.prepare(params.load())
 
 
 def test_a_target_of_many_numbers_is_a_value_and_of_few_a_class(tmp_path):

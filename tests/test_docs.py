@@ -81,6 +81,21 @@ def test_every_command_that_a_page_has_one_type_is_understood():
         assert parser.of(name).make_context(f"tercet {name}", words).params is not None, f"{page}: {line}"
 
 
+def test_who_deploys_says_what_the_deployments_ask_of_the_environment():
+    """What is not told stays a placeholder: every run then begins in an empty folder, and fails."""
+    project = ROOT / "prefect.yaml"
+    asked = set(re.findall(r"\{\{ \$(\w+) \}\}", project.read_text(encoding="utf-8")))
+    assert asked == {"TERCET_HOME"}
+    found = []
+    for page in [*PAGES, project]:
+        text = page.read_text(encoding="utf-8")
+        for line in re.findall(r"^[# ]*(.*\bprefect .*\bdeploy --all)$", text, re.MULTILINE):
+            found.append(page.name)
+            given = {word.partition("=")[0] for word in line.split(" prefect ")[0].split()}
+            assert asked <= given, f"{page}: {line}"
+    assert sorted(found) == ["prefect.yaml", "schedule.md"]
+
+
 def test_every_command_has_a_line_at_a_glance():
     told = re.findall(r"^tercet (\w+)(.*)$", (DOCS / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
     first = {name for name, _ in told}

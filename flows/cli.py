@@ -88,7 +88,10 @@ def main() -> int:
 
 def _answer(words: Sequence[str]) -> int:
     """Do what the words say; without words the help is printed, and a wrong command has a near match."""
-    if words[:1] == ["-C"] and len(words) > 1:
+    if words[:1] == ["-C"]:
+        if len(words) == 1:
+            print("tercet: -C: a folder, and a command behind it, expected; received none", file=sys.stderr)
+            return USAGE
         os.chdir(words[1])
         words = words[2:]
     first = words[0] if words else "--help"

@@ -54,6 +54,7 @@ def test_a_folder_before_the_command_is_where_it_works(unmade, tercet, monkeypat
     assert code == 1
     assert "out/report/comparison.json" in err
     assert tercet("-C", "nowhere", "compare") == (1, "", "tercet: nowhere: No such file or directory\n")
+    assert tercet("-C") == (2, "", "tercet: -C: a folder, and a command behind it, expected; received none\n")
 
 
 @pytest.mark.parametrize("start", ["below", "-C"])

@@ -45,7 +45,7 @@ def rendered(template: str, messages: Sequence[Mapping[str, Any]], special: Mapp
     known = {"bos_token": "", "eos_token": "", "tools": None, "documents": None, **special}
     try:
         return room.from_string(template).render(messages=messages, add_generation_prompt=True, **known)
-    except TemplateError as error:
+    except (TemplateError, TypeError) as error:  # of a type: it joins texts with what a message has none of
         raise ValueError(f"messages: the model's template: {error}") from None
 
 

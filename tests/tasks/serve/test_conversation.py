@@ -39,6 +39,8 @@ def test_the_day_is_told() -> None:
     [
         ("{{ raise_exception('one at a time') }}", "messages: one at a time"),
         ("{% for %}", "messages: the model's template: "),
+        ("{{ messages[0].tool_calls | tojson }}", "messages: the model's template: .*Undefined is not JSON"),
+        ("{{ 'a' + documents }}", "messages: the model's template: can only concatenate"),
         ("{{ messages.append(1) }}", "messages: the model's template: .*unsafe"),
         ("{{ ''.__class__.__mro__ }}", "messages: the model's template: .*unsafe"),
     ],

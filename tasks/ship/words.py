@@ -106,9 +106,9 @@ def _checked(path: Path, made: Any, ends: list[Any], chat: Any, about: Mapping[s
 
 def _usual(chat: Any) -> Any:
     """The template of a chat; of several, a list with their names, the one that is used where none is named."""
-    several = chat if isinstance(chat, list) else []
-    named = {each.get("name"): each.get("template") for each in several if isinstance(each, dict)}
-    return named.get("default") if isinstance(chat, list) else chat
+    if not isinstance(chat, list):
+        return chat
+    return {each.get("name"): each.get("template") for each in chat if isinstance(each, dict)}.get("default")
 
 
 def _special(about: Mapping[str, Any]) -> dict[str, str]:

@@ -114,7 +114,10 @@ def test_a_new_experiment_has_nothing_whatever_the_ledger_says(store: Store, par
     assert track.publish(params) == track.Published(0, RECORDS, 0, "sqlite:///mlflow.db")
 
 
-def test_an_experiment_that_was_deleted_is_told_with_its_mend_which_works(store: Store, params: Params) -> None:
+def test_an_experiment_that_was_deleted_is_told_with_its_mend_which_works(
+    store: Store, params: Params, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")  # where `mlflow` is, as at the reader's
     track.publish(params)
     old = store.client.get_experiment_by_name("digits-cnn").experiment_id
     store.client.delete_experiment(old)

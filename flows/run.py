@@ -73,7 +73,6 @@ def _settings(wish: Wish) -> tuple[params.Params, Part]:
     asked(wish.runner)
     settings = params.load()
     given.check(settings)
-    _check_devices(settings)
     return settings, part(settings, wish.variants, wish.devices)
 
 
@@ -138,13 +137,6 @@ def tell(failure: TercetError | None) -> int:
     for line in str(failure or "").splitlines():
         print(f"tercet: {line}", file=sys.stderr)
     return 1 if failure else 0
-
-
-def _check_devices(settings: params.Params) -> None:
-    from tasks.bench import devices
-
-    for name in settings.benchmark.devices:
-        devices.load(name)
 
 
 def _flow(found: "Work", wish: Wish, server: Server | None) -> TercetError | None:

@@ -27,15 +27,19 @@ def _files() -> dict[str, Path]:
     return paths.listed(paths.DEVICES, paths.OWN_DEVICES)
 
 
-def load(name: str) -> Device:
+def load(name: str, where: str = "device") -> Device:
     """One device.
+
+    Args:
+        name: of its file.
+        where: the name stands, for the error.
 
     Raises:
         ParamsError: there is no such device, or its file is wrong; one line says where and what is allowed.
     """
     found = _files()
     if name not in found:
-        raise ParamsError(f"device: received {name!r}; {suggest(name, sorted(found))}")
+        raise ParamsError(f"{where}: received {name!r}; {suggest(name, sorted(found))}")
     return parse(found[name])
 
 

@@ -181,9 +181,19 @@ def test_a_device_that_is_not_in_the_catalog_is_told_before_anything_runs(clone,
     paths.PARAMS.write_text(paths.PARAMS.read_text().replace("[host-cpu,", "[host-cpi,"))
     code, _, err = tercet("run")
     assert code == 1
-    assert (
-        err == f"tercet: device: received 'host-cpi'; allowed: {', '.join(devices.names())}. did you mean 'host-cpu'?\n"
-    )
+    said = f"benchmark.devices: received 'host-cpi'; allowed: {', '.join(devices.names())}. did you mean 'host-cpu'?"
+    assert err == f"tercet: params.yaml: {said}\n"
+
+
+def test_a_device_that_a_method_names_is_told_by_its_key(clone, tercet, monkeypatch):
+    from flows import run
+
+    monkeypatch.setattr(run, "quiet_libraries", lambda **_: None)
+    monkeypatch.setattr(run, "log_to_terminal", lambda _: None)
+    slimmed = "  slimmed: {method: slim, parent: baseline, keep: 0.5, budget: latency, device: ethos-u5, epochs: 1}\n"
+    paths.PARAMS.write_text(paths.PARAMS.read_text().replace("  pruned80:", f"{slimmed}  pruned80:", 1))
+    code, _, err = tercet("run")
+    assert (code, err[:67]) == (1, "tercet: params.yaml: compress.slimmed.device: received 'ethos-u5'; ")
 
 
 @pytest.mark.parametrize("command", ["run", "devices", "compare", "publish", "ui"])

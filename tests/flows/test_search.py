@@ -45,7 +45,7 @@ def project_of(project):
     ("text", "words", "said"),
     [
         ("", [], "params.yaml: there is no section `search`; the least of one: search: {objectives: "),
-        (SEARCH.replace("ethos-u55-128", "ethos-u55-12"), [], "device: received 'ethos-u55-12'; allowed: "),
+        (SEARCH.replace("-u55-128", "-u55-1"), [], "params.yaml: search: device: received 'ethos-u55-1'; "),
         (SEARCH.replace("chains", "chain"), [], "params.yaml: search.chain: unknown key; allowed: "),
     ],
 )

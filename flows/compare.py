@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal
 
 from tasks import paths, records
 from tasks.errors import DataError, WordsError, suggest
 from tasks.records import Comparison, Row
-from tasks.records.figures import FIGURES, Figure, judged
+from tasks.records.figures import FIGURES, Figure, Value, judged
 from tasks.report import changes, tables
 from tasks.report.advice import Advised
 from tasks.report.seeds import apart
@@ -91,7 +92,7 @@ def choose(comparison: Comparison, asked: Asked, *, fits: bool = True) -> Compar
     left_out: dict[str, tuple[Any, ...]] = {} if len(rows) == len(comparison.rows) else {"failures": (), "refused": ()}
     kept = {(row.variant, row.device) for row in rows}
     left_out |= {"replicas": tuple(row for row in comparison.replicas if (row.of, row.device) in kept)}
-    return comparison.model_copy(update={"rows": tuple(_sorted(rows, asked.sort)), **left_out})
+    return comparison.model_copy(update={"rows": tuple(_sorted(rows, comparison.replicas, asked.sort)), **left_out})
 
 
 def then(revision: str) -> Comparison:
@@ -118,26 +119,34 @@ def _is_asked(row: Row, asked: Asked) -> bool:
     )
 
 
-def _sorted(rows: Sequence[Row], key: str | None) -> Iterator[Row]:
-    """The rows of each device, the best first, as all choices compare them; those of the most trusted source first."""
+def _sorted(rows: Sequence[Row], further: Sequence[Row], key: str | None) -> Iterator[Row]:
+    """The rows of each device, the best first, as all choices compare them; those of the most trusted source first.
+
+    What is shown of several seeds is a mean, so it is what is sorted by.
+    """
     if key is None:
         yield from rows
         return
     if key not in FIGURES:
         raise WordsError(f"--sort: received {key!r}; {suggest(key, FIGURES)}")
     for device in dict.fromkeys(row.device for row in rows):
-        yield from _by(FIGURES[key], [row for row in rows if row.device == device])
+        there = ([row for row in each if row.device == device] for each in (rows, further))
+        yield from _by(FIGURES[key], *there)
 
 
-def _by(figure: Figure, rows: Sequence[Row]) -> list[Row]:
-    """The rows of one device."""
+def _by(figure: Figure, rows: Sequence[Row], further: Sequence[Row]) -> list[Row]:
+    """The rows of one device; `further`: those of other seeds, each beside what its own seed has."""
     own = judged(figure, rows[0].metric, rows[0].unit, rows[0].better)
 
+    def cost(row: Row) -> Value | None:
+        return speed.cost(row, [each for each in (*rows, *further) if each.seed in (None, row.seed)], own)
+
     def place(row: Row) -> tuple[object, ...]:
-        value = speed.cost(row, rows, own)
-        if value is None:
+        found = [value for each in (row, *further) if each is row or each.of == row.variant if (value := cost(each))]
+        if not found:
             return (1,)
-        return (0, speed.trust(value), value.value if own.better == "lower" else -value.value)
+        mean = fmean(value.value for value in found if value.origin == found[0].origin)
+        return (0, speed.trust(found[0]), mean if own.better == "lower" else -mean)
 
     return sorted(rows, key=place)
 

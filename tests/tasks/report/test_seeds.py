@@ -17,7 +17,7 @@ from flows import compare
 from flows.views import table
 from tasks import params, paths
 from tasks.params import Budget, Bundle, Params
-from tasks.records import Comparison, Energy, Measurement, read
+from tasks.records import Comparison, Energy, Measurement, Row, read
 from tasks.records.figures import FIGURES, QUALITY
 from tasks.report import markdown
 from tasks.report.advice import advise, words
@@ -118,6 +118,24 @@ def test_a_row_has_the_mean_of_every_figure_that_several_seeds_tell(several: Par
     }
     refused = next(row for row in found.rows if (row.variant, row.device) == ("fp32", "ethos-u55-128"))
     assert set(refused.over_seeds) == {"bytes", "gzip_bytes"}, "a file has its size wherever it runs"
+
+
+@pytest.mark.parametrize("key", ["gzip_bytes", "latency_ms"])
+def test_rows_are_sorted_by_the_means_that_are_shown(several: Params, key: str) -> None:
+    """The seed that ships has int8 ahead; the two others have it so far behind that its mean is."""
+    found = gather(several)
+
+    def behind(row: Row) -> Row:
+        if row.of != "int8" or row.measurement.ratio is None:
+            return row
+        slow = row.measurement.ratio.model_copy(update={"value": 9.0, "low": 8.0, "high": 10.0})
+        measured = changed(row.measurement, ratio=slow)
+        return row.model_copy(update={"gzip_bytes": 900_000, "measurement": measured})
+
+    turned = found.model_copy(update={"replicas": tuple(behind(row) for row in found.replicas)})
+    for comparison, order in ((found, ["int8", "fp32"]), (turned, ["fp32", "int8"])):
+        rows = compare.choose(comparison, compare.Asked(devices=["host-cpu"], sort=key)).rows
+        assert [row.variant for row in rows] == order
 
 
 def test_a_seed_is_compared_with_its_own_reference(several: Params) -> None:

@@ -14,6 +14,7 @@ from tasks.track.lineage import Data
 from tasks.track.views import views
 
 LONGEST = 5000  # of a tag's value in MLflow
+CANDIDATE = "candidate-"  # and the device: the alias of what its budget selects
 SAMPLES = "samples"  # of text, among what a model's run holds and in the model's folder
 
 
@@ -257,9 +258,14 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
+def is_alias(name: str) -> bool:
+    """Whether an entry's name, behind the experiment's, is that of an alias; no run's is: each has a blank."""
+    return name.startswith(CANDIDATE) and " " not in name
+
+
 def _aliases(params: Params) -> Iterator[Alias]:
     for device in params.benchmark.devices:
         path = paths.bundle(device) / "manifest.json"
         if path.exists():
-            sha256, name = records.read(Manifest, path).artifact_sha256, f"candidate-{device}"
+            sha256, name = records.read(Manifest, path).artifact_sha256, f"{CANDIDATE}{device}"
             yield Alias(f"{params.name}: {name}", name, sha256)

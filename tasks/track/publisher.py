@@ -44,7 +44,7 @@ def publish(params: Params) -> Published:
             with server.told(uri):
                 import_mlflow()
                 store = within(PATIENCE_S, partial(Store, uri, params.name))
-                _supersede(store, uri, params.name, everything)
+                _withdraw(store, uri, params.name, everything)
                 # only now: another publisher may have been at work, and a new experiment has nothing
                 for entry in ledger.unknown(uri, everything):
                     outcomes.append(within(_limit_s(entry), partial(store.send, entry)))
@@ -56,14 +56,14 @@ def publish(params: Params) -> Published:
     return Published(sent, len(everything) - sent - waiting, waiting, redact.shown(uri))
 
 
-def _supersede(store: Store, uri: str, experiment: str, everything: Sequence[Entry]) -> None:
-    """Tag the runs of what no record describes any more: a variant that has another name now, say, or has failed.
+def _withdraw(store: Store, uri: str, experiment: str, everything: Sequence[Entry]) -> None:
+    """Take back what no record describes any more: a variant that has another name now, say, a device that is removed.
 
-    Of those that this project has sent: another one may publish other variants and devices to the same experiment.
+    Of what that this project has sent: another one may publish other variants and devices to the same experiment.
     """
     gone = ledger.left(uri, experiment, {entry.key for entry in everything})
-    for digest in gone.values():
-        within(PATIENCE_S, partial(store.supersede, digest))
+    for key, digest in gone.items():
+        within(PATIENCE_S, partial(store.withdraw, key, digest))
     ledger.drop(uri, gone)
 
 

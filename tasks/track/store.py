@@ -65,10 +65,18 @@ class Store:
             case Alias():
                 return self._send_alias(entry)
 
-    def supersede(self, digest: str) -> None:
-        """Say of the run that was sent of a record, if there is one, that it tells what was."""
+    def withdraw(self, key: str, digest: str) -> None:
+        """Take back what was sent of a record: say of its run that it tells what was, or take its alias away.
+
+        An alias that names another file than was sent is another project's by now, and stays.
+        """
         if found := self._find(DIGEST, digest):
             self.client.set_tag(found.info.run_id, SUPERSEDED, "true")
+        name = key.removeprefix(f"{self.name}: ")
+        if contents.is_alias(name) and (version := self._aliases().get(name)):
+            tags = self.client.get_model_version(self.name, version).tags
+            if Alias(key, name, tags.get("artifact_sha256")).digest == digest:
+                self.client.delete_registered_model_alias(self.name, name)
 
     def live_run(self, model: str, epoch: int) -> str:
         """The run to stream to from `epoch` on: that of the killed training that goes on here, else a new one."""
@@ -308,6 +316,11 @@ class Store:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
+    def _aliases(self) -> dict[str, str]:
+        """Those of the registered model, with their versions."""
+        found = self.client.search_registered_models(f"name = '{self.name}'")
+        return {str(name): str(version) for each in found for name, version in each.aliases.items()}
+
     def _version(self, artifact_sha256: str) -> "ModelVersion | None":
         """The version of the registered model that holds this file."""
         found = self.client.search_model_versions(
@@ -317,7 +330,7 @@ class Store:
 
     def _send_alias(self, alias: Alias) -> Outcome:
         self.register()
-        current = self.client.get_registered_model(self.name).aliases.get(alias.name)
+        current = self._aliases().get(alias.name)
         if alias.artifact_sha256 is None:
             if current is None:
                 return "already"
@@ -326,7 +339,7 @@ class Store:
         version = self._version(alias.artifact_sha256)
         if version is None:
             return "waiting"
-        if str(current) == str(version.version):
+        if current == str(version.version):
             return "already"
         self.client.set_registered_model_alias(self.name, alias.name, version.version)
         return "sent"

@@ -70,3 +70,24 @@ def test_where_there_is_no_store_there_is_no_alias_and_none_is_made(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert versions.aliases("digits-cnn") == {}
     assert not list(project.iterdir())
+
+
+def test_the_alias_of_a_device_that_is_removed_goes_unless_another_project_has_moved_it(
+    store: Store, params: Params
+) -> None:
+    less = params.model_copy(update={"benchmark": params.benchmark.model_copy(update={"devices": ["host-cpu"]})})
+
+    def sent(settings: Params) -> dict[str, str]:
+        table = paths.REPORT / "comparison.json"  # made anew, as by any run that removes a device
+        table.write_text(table.read_text() + "\n")
+        track.publish(settings)
+        return versions.aliases("digits-cnn")
+
+    both = sent(params)
+    assert set(both) == {"candidate-host-cpu", "candidate-ethos-u55-128"}
+    assert set(sent(less)) == {"candidate-host-cpu"}
+    assert sent(params) == both, "it comes back with the device"
+    moved = both | {"candidate-ethos-u55-128": str(3 - int(both["candidate-ethos-u55-128"]))}
+    assert moved != both
+    store.client.set_registered_model_alias("digits-cnn", "candidate-ethos-u55-128", moved["candidate-ethos-u55-128"])
+    assert sent(less) == moved

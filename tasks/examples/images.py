@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG")
 WHITE = (255, 255, 255, 255)
 DEEP = 2**16 - 1  # the largest value of 16 bits
+DEPTH = 24  # where a PNG says how many bits a sample has
 # a camera's image has up to 61 million pixels (a full frame in 2026); one with a palette takes 13 bytes for each of
 # them while it is decoded, and a file of 100 KB may have any number
 MOST = 2**26
@@ -65,6 +66,8 @@ def _opened(content: bytes) -> "Image.Image":
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         _within(image)
         image.load()
+        if "transparency" in image.info and image.format == "PNG":
+            image.info["transparency"] = _as_pixels(image.info["transparency"], image.mode, depth=content[DEPTH])
         ImageOps.exif_transpose(image, in_place=True)
         return _plain(image)
     except UnidentifiedImageError:
@@ -91,11 +94,25 @@ def _within(image: "Image.Image") -> None:
         raise ValueError(f"up to {MOST} pixels expected; received {image.width} × {image.height}")
 
 
+def _as_pixels(key: Any, mode: str, depth: int) -> Any:
+    """The colour that a PNG calls transparent, in the depth in which Pillow gives its pixels.
+
+    The file has it in its own (PNG, third edition, 11.3.1.1), and Pillow hands that on. Of 16 bits in three colours it
+    gives the upper eight, and a colour is known by those.
+    """
+    if mode == "L" and isinstance(key, int):
+        return key * 255 // (2**depth - 1)
+    if mode == "RGB" and depth == 16:
+        return tuple(part >> 8 for part in key)
+    return key
+
+
 def _plain(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits of grey
         deep: NDArray[Any] = np.asarray(image).astype(np.int32)
+        deep = np.where(deep == image.info.get("transparency", -1), DEEP, deep)  # on white
         return Image.fromarray(((deep * 255 + DEEP // 2) // DEEP).clip(0, 255).astype(np.uint8))
     grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:

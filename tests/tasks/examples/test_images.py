@@ -18,10 +18,10 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def png(width: int, height: int, rows: bytes = b"") -> bytes:
-    """A PNG with a palette of which one colour is transparent; by itself without the rows that it says it has."""
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
-    colours = chunk(b"PLTE", bytes(3)) + chunk(b"tRNS", b"\0")
+def png(width: int, height: int, rows: bytes = b"", depth: int = 8, colour: int = 3, key: bytes = b"\0") -> bytes:
+    """A PNG of which one colour is transparent; by itself with a palette, without the rows that it says it has."""
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    colours = (chunk(b"PLTE", bytes(3)) if colour == 3 else b"") + chunk(b"tRNS", key)
     return b"\x89PNG\r\n\x1a\n" + head + colours + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -66,3 +66,28 @@ def test_each_of_16_bits_becomes_the_nearest_of_8() -> None:
     Image.fromarray(deep.astype(np.uint16)).save(stream, "PNG")
     found = images.decode(stream.getvalue(), (256, 256, 1))[..., 0]
     np.testing.assert_array_equal(found, np.rint(deep / 257))
+
+
+@pytest.mark.parametrize(
+    ("depth", "samples", "key"),
+    [
+        (1, bytes([0b01100000]), [0]),
+        (2, bytes([0b00011011]), [1]),
+        (4, bytes([0x05, 0x8F]), [5]),
+        (8, bytes([0, 5, 128, 255]), [128]),
+        (16, struct.pack(">4H", 0x80, 0x1234, 0x8000, 0xFFFF), [0x1234]),
+        (8, bytes([128, 128, 128, 0, 0, 0, 255, 16, 32, 1, 2, 3]), [128, 128, 128]),
+        (16, struct.pack(">12H", *[0x8000] * 3, 0, 0, 0, 0xFFFF, 0x1000, 0x2000, *[0x80] * 3), [0x8000] * 3),
+    ],
+)
+def test_the_transparent_colour_of_any_depth_is_white(depth: int, samples: bytes, key: list[int]) -> None:
+    """As libpng has it, by TensorFlow."""
+    import tensorflow as tf
+
+    colour = 0 if len(key) == 1 else 2
+    content = png(4, 1, b"\0" + samples, depth, colour, struct.pack(f">{len(key)}H", *key))
+    found = images.decode(content, (1, 4, len(key)))[0]
+    pixels = tf.io.decode_png(content, channels=4, dtype=tf.uint16).numpy()[0] / 65535
+    seen = 255 * (pixels[:, : len(key)] * pixels[:, 3:] + 1 - pixels[:, 3:])
+    np.testing.assert_allclose(found, seen, atol=0.51)
+    assert (pixels[:, 3] == 0).any()

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG")
 WHITE = (255, 255, 255, 255)
 DEEP = 2**16 - 1  # the largest value of 16 bits
-DEPTH = 24  # where a PNG says how many bits a sample has
+DEPTH, COLOUR = 24, 25  # where a PNG says how many bits a sample has, and what its samples are
+GREY_AND_ALPHA = 4  # of these; Pillow has none of it in 16 bits, and makes it colours
 # a camera's image has up to 61 million pixels (a full frame in 2026); one with a palette takes 13 bytes for each of
 # them while it is decoded, and a file of 100 KB may have any number
 MOST = 2**26
@@ -68,8 +69,9 @@ def _opened(content: bytes) -> "Image.Image":
         image.load()
         if "transparency" in image.info and image.format == "PNG":
             image.info["transparency"] = _as_pixels(image.info["transparency"], image.mode, depth=content[DEPTH])
+        grey = image.mode in ("1", "L", "LA") or (image.format == "PNG" and content[COLOUR] == GREY_AND_ALPHA)
         ImageOps.exif_transpose(image, in_place=True)
-        return _plain(image)
+        return _plain(image, grey=grey)
     except UnidentifiedImageError:
         raise ValueError(f"no image of {' or '.join(FORMATS)}") from None
     # the file is a stranger's: Pillow raises many things for a broken one
@@ -107,14 +109,13 @@ def _as_pixels(key: Any, mode: str, depth: int) -> Any:
     return key
 
 
-def _plain(image: "Image.Image") -> "Image.Image":
+def _plain(image: "Image.Image", *, grey: bool) -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits of grey
         deep: NDArray[Any] = np.asarray(image).astype(np.int32)
         deep = np.where(deep == image.info.get("transparency", -1), DEEP, deep)  # on white
         return Image.fromarray(((deep * 255 + DEEP // 2) // DEEP).clip(0, 255).astype(np.uint8))
-    grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
         ground = Image.new("RGBA", image.size, WHITE)
         image = Image.alpha_composite(ground, image.convert("RGBA"))

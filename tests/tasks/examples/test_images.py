@@ -21,7 +21,7 @@ def chunk(name: bytes, content: bytes) -> bytes:
 def png(width: int, height: int, rows: bytes = b"", depth: int = 8, colour: int = 3, key: bytes = b"\0") -> bytes:
     """A PNG of which one colour is transparent; by itself with a palette, without the rows that it says it has."""
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    colours = (chunk(b"PLTE", bytes(3)) if colour == 3 else b"") + chunk(b"tRNS", key)
+    colours = (chunk(b"PLTE", bytes(3)) if colour == 3 else b"") + (chunk(b"tRNS", key) if key else b"")
     return b"\x89PNG\r\n\x1a\n" + head + colours + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -91,3 +91,12 @@ def test_the_transparent_colour_of_any_depth_is_white(depth: int, samples: bytes
     seen = 255 * (pixels[:, : len(key)] * pixels[:, 3:] + 1 - pixels[:, 3:])
     np.testing.assert_allclose(found, seen, atol=0.51)
     assert (pixels[:, 3] == 0).any()
+
+
+@pytest.mark.parametrize(("depth", "form"), [(8, ">6B"), (16, ">6H")])
+def test_grey_that_lets_through_is_grey_in_any_depth(depth: int, form: str) -> None:
+    most = 2**depth - 1
+    rows = b"\0" + struct.pack(form, most // 2, most, most // 2, 0, 0, most)
+    content = png(3, 1, rows, depth, images.GREY_AND_ALPHA, b"")
+    assert images.look(content) == (1, 3, True)
+    assert images.decode(content, (1, 3, 1)).ravel().tolist() == [127, 255, 0]

@@ -56,7 +56,6 @@ def test_it_is_looked_for_again_where_there_is_nothing_to_run(monkeypatch, tmp_p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run.params, "load", lambda: None)
     monkeypatch.setattr(run.given, "check", lambda settings: None)
-    monkeypatch.setattr(run, "_check_devices", lambda settings: None)
     monkeypatch.setattr("flows.stale.look", lambda settings: set())
     monkeypatch.setattr(run, "_publish", lambda settings: published.append(gc.isenabled()))
     monkeypatch.setattr(run, "tidy", lambda settings: None)

@@ -142,11 +142,12 @@ def _by(figure: Figure, rows: Sequence[Row], further: Sequence[Row]) -> list[Row
         return speed.cost(row, [each for each in (*rows, *further) if each.seed in (None, row.seed)], own)
 
     def place(row: Row) -> tuple[object, ...]:
-        found = [value for each in (row, *further) if each is row or each.of == row.variant if (value := cost(each))]
-        if not found:
+        first = cost(row)
+        if first is None:
             return (1,)
-        mean = fmean(value.value for value in found if value.origin == found[0].origin)
-        return (0, speed.trust(found[0]), mean if own.better == "lower" else -mean)
+        others = (value for each in further if each.of == row.variant if (value := cost(each)))
+        mean = fmean([first.value, *(value.value for value in others if value.origin == first.origin)])
+        return (0, speed.trust(first), mean if own.better == "lower" else -mean)
 
     return sorted(rows, key=place)
 

@@ -138,6 +138,19 @@ def test_rows_are_sorted_by_the_means_that_are_shown(several: Params, key: str) 
         assert [row.variant for row in rows] == order
 
 
+def test_what_the_first_seed_does_not_tell_is_last_as_nothing_is_shown_of_it(several: Params) -> None:
+    found = gather(several)
+
+    def lost(row: Row) -> Row:
+        failed = row.measurement.model_copy(update={"status": "error", "reason": "it crashed"})
+        return row.model_copy(update={"measurement": failed}) if row.variant == "int8" else row
+
+    without = found.model_copy(update={"rows": tuple(lost(row) for row in found.rows)})
+    rows = compare.choose(without, compare.Asked(devices=["host-cpu"], sort="latency_ms")).rows
+    assert [row.variant for row in rows] == ["fp32", "int8"]
+    assert FIGURES["latency_ms"].over_seeds(rows[1]) is None
+
+
 def test_a_seed_is_compared_with_its_own_reference(several: Params) -> None:
     rows = {row.variant: row for row in gather(several).replicas if row.device == "host-cpu"}
     assert rows["int8-s1"].speed is not None

@@ -59,7 +59,7 @@ def publish(params: Params) -> Published:
 def _withdraw(store: Store, uri: str, experiment: str, everything: Sequence[Entry]) -> None:
     """Take back what no record describes any more: a variant that has another name now, say, a device that is removed.
 
-    Of what that this project has sent: another one may publish other variants and devices to the same experiment.
+    Of what this project has sent: another one may publish other variants and devices to the same experiment.
     """
     gone = ledger.left(uri, experiment, {entry.key for entry in everything})
     for key, digest in gone.items():

@@ -76,6 +76,12 @@ def test_the_modes(
         assert (sent["warmup_s"], sent["warmup_runs"]) == (warmup_s, warmup_runs)
 
 
+def test_a_window_has_time_for_both_phases_of_a_language_model(pair: Pair, machine: Any) -> None:
+    request = pair("float32", "host-cpu")
+    litert.measure(replace(request, protocol=Protocol(mode="quick", window_s=3600)))
+    assert min(machine.limits_s) > 2 * 3600
+
+
 def test_a_refusal_is_unsupported_and_names_who(pair: Pair, machine: Any) -> None:
     machine.refuses = "int8"
     with pytest.raises(UnsupportedError, match="int8: the runtime refuses it: no such kernel"):

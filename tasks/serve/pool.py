@@ -193,15 +193,21 @@ class Pool:
         """What each job is answered; None: it is too late for it."""
         began = time.perf_counter()
         timely = [job for job in jobs if began - job.arrived < self._limit_s]
-        try:
-            answers = handle(timely) if timely else []
-        except Exception as error:  # the other requests must not suffer from it
-            said = " ".join(str(error).split()) or type(error).__name__
-            print(f"tercet serve: a request failed: {type(error).__name__}: {said}", file=sys.stderr)  # noqa: T201
-            answers = [self._failed(said)] * len(timely)
+        answers = self._answers(handle, timely)
         took_s = (time.perf_counter() - began) / len(jobs)
         self._mean_s += SHARE * (took_s - self._mean_s)
         return {**dict.fromkeys(jobs), **dict(zip(timely, answers, strict=True))}
+
+    def _answers(self, handle: Handler, jobs: list[Job]) -> Sequence[Answer]:
+        """One answer each. What fails for several is done for each alone: the others must not suffer from one."""
+        try:
+            return handle(jobs) if jobs else []
+        except Exception as error:
+            if len(jobs) > 1:
+                return [answer for job in jobs for answer in self._answers(handle, [job])]
+            said = " ".join(str(error).split()) or type(error).__name__
+            print(f"tercet serve: a request failed: {type(error).__name__}: {said}", file=sys.stderr)  # noqa: T201
+            return [self._failed(said)]
 
     def _left(self, done: dict[Job, Answer | None]) -> None:
         self.inside -= len(done)

@@ -172,3 +172,21 @@ def test_a_call_is_timed_where_nothing_is_in_its_way(tmp_path: Path) -> None:
 
     model.invoke = invoke
     assert 0.02 <= alone_s(model) < 0.04
+
+
+def test_one_that_cannot_be_answered_fails_none_that_came_with_it(capfd: pytest.CaptureFixture[str]) -> None:
+    def handle(jobs: list[Job]) -> list[Answer]:
+        if "bad" in [job.body for job in jobs]:
+            raise RuntimeError("gather index\nout of bounds")  # LiteRT's, of a number that no row of a table is for
+        return echo(jobs)
+
+    async def ask(submitted: Any) -> list[Answer]:
+        jobs = [submitted(body, BRIEF) for body in ("a", "bad", "b", "c")]
+        return [await job.future for job in jobs]
+
+    made = pool(handle)
+    answers = asked(made, ask)
+    assert [answer.status for answer in answers] == [200, 500, 200, 200]
+    assert answers[1].content == b"gather index out of bounds"
+    assert made.inside == 0
+    assert capfd.readouterr().err.count("a request failed") == 1

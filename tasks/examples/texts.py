@@ -7,6 +7,7 @@ import json
 import re
 from itertools import pairwise
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,21 @@ from numpy.typing import NDArray
 BYTES = 256
 PADDING, UNKNOWN = 0, 1  # token numbers
 RESERVED = ("[padding]", "[unknown]")  # no token looks like these: a bracket is a token of its own
-TOKEN = re.compile(r"'?\w+(?:'\w+)*|[^\w\s]")  # don't, 's and single signs
+# Thai, Lao, Burmese, Khmer, kana and Chinese: no space is between words, so each of their signs is a token
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+)
+# parts of words that Python does not take for such: accents that no letter has as one sign, the points of Hebrew and
+# Arabic, the vowels of India's scripts
+MARKS = (
+    "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u0dff"
+)
+WORD = f"(?:[^\\W{UNSPACED}]+|[{MARKS}]+)+"
+SIGN = f"[{UNSPACED}][\u3099\u309a]?"  # か and a mark that makes が of it
+TOKEN = re.compile(rf"{SIGN}|'?{WORD}(?:'{WORD})*|[^\w\s]")  # don't, 's and single signs
+LONGEST = 100  # signs of a word; to put accents in order takes the square of their number
 
 
 # what a text is parted into before pairs of bytes are merged: lines' ends, words, numbers and signs, each with a space
@@ -27,8 +42,9 @@ SHOWN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes that GPT-
 
 
 def tokens(text: str) -> list[str]:
-    """The lower-case words and signs of a text, in order."""
-    return TOKEN.findall(text.lower())
+    """The lower-case words and signs of a text, in order; é is one, as a sign of its own or as e and an accent."""
+    found = TOKEN.findall(text.lower())
+    return found if text.isascii() else [normalize("NFC", each) if len(each) <= LONGEST else each for each in found]
 
 
 def bigrams(found: list[str]) -> list[str]:

@@ -3,13 +3,13 @@
 import numpy as np
 
 from tasks.errors import DataError
-from tasks.examples import Array, Arrays, Examples, dataset
+from tasks.examples import Array, Arrays, Examples, dataset, texts
 from tasks.examples.dataset import LABEL
 from tasks.members import YardstickMethod
 from tasks.params.yardstick import TfidfLogistic
 
 STEPS = 1000
-WORD = r"(?u)\b\w+\b"  # single letters too
+WORD = f"{texts.SIGN}|{texts.WORD}"  # single letters too
 
 
 def predict(train: Examples, judged: Examples, seed: int, *, c: float) -> Array:

@@ -2,6 +2,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -59,16 +61,32 @@ def test_texts_of_another_kind_are_refused():
         ("Café №5", ["café", "№", "5"]),
         ("[padding] [unknown]", ["[", "padding", "]", "[", "unknown", "]"]),
         (" \t ", []),
+        ("手机 很好。iPhone手机", ["手", "机", "很", "好", "。", "iphone", "手", "机"]),
+        ("これはペン", ["こ", "れ", "は", "ペ", "ン"]),
+        ("한국어 문장", ["한국어", "문장"]),
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("שָׁלוֹם", ["שָׁלוֹם"]),
+        ("cafe\u0301 CAFÉ", ["café", "café"]),
+        ("\u304b\u3099", ["が"]),
+        ("\u1112\u1161\u11ab", ["한"]),
     ],
 )
 def test_tokens(text, tokens):
     assert texts.tokens(text) == tokens
 
 
-@given(st.text("aZéßİ'’_ [],!9\t\n№", max_size=60))
+@given(st.text("aZéßİ'’_ [],!9\t\n№字かไि\u0301", max_size=60))
 def test_tokens_lose_nothing_but_space(text):
-    assert "".join(texts.tokens(text)) == "".join(text.lower().split())
+    assert normalize("NFC", "".join(texts.tokens(text))) == normalize("NFC", "".join(text.lower().split()))
     assert not set(texts.RESERVED) & set(texts.tokens(text))
+
+
+def test_a_text_of_accents_is_read_in_no_time():
+    """To put them in order, as Unicode's normal form does, would take minutes."""
+    began = time.perf_counter()
+    (token,) = texts.tokens("a" + "\u0301\u0323" * 10**6)
+    assert len(token) == 1 + 2 * 10**6
+    assert time.perf_counter() - began < 10
 
 
 def test_another_kind_is_refused():

@@ -67,3 +67,13 @@ def test_what_are_no_texts_or_one_class_is_refused(texts: tuple[Arrays, Arrays])
     numbers = Arrays({"numbers": np.zeros((4, 2))}, {LABEL: np.arange(4) % 2})
     with pytest.raises(DataError, match="one input of texts expected"):
         predict(numbers, numbers, 0, c=1.0)
+
+
+def test_signs_of_chinese_are_counted_each_as_a_network_reads_them(texts: tuple[Arrays, Arrays]) -> None:
+    """A sentence is one word to a pattern of letters, and no other text has it."""
+    labels, rng = texts[0].targets[LABEL], np.random.default_rng(0)
+    said = ["".join(rng.permutation([*"我们觉", "好" if label else "坏"])) for label in labels]
+    whole = Arrays({"text": np.array(said, object)}, {LABEL: labels})
+    train, judged = whole.take(np.arange(30)), whole.take(np.arange(30, 40))
+    found = YARDSTICKS.load("tfidf-logistic").predict(train, judged, 0, **SECTION.options)
+    np.testing.assert_array_equal(found.argmax(axis=1), judged.targets[LABEL])

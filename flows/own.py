@@ -16,7 +16,7 @@ from tasks.bench import devices as catalog
 from tasks.data import labelled, table, trees
 from tasks.data.folder import SUFFIXES, UNREAD, is_image
 from tasks.errors import DataError, ModelError, WordsError, not_utf8, suggest
-from tasks.examples import tables
+from tasks.examples import tables, texts
 from tasks.files import below
 
 STARTS = Path("infra/starts")
@@ -24,6 +24,7 @@ LOOKED_AT = 1000  # files or rows, to see what data are
 SIDE = 64  # pixels that images of several sizes, or of large ones, are brought to
 CLASSES = 20  # different numbers, of more of which a target is a value and no class
 MOST_CALIBRATION = 100
+LENGTHS = 16, 256  # the least and the most words that a small network is given of a text
 DEVICES = ("host-cpu", "ethos-u55-128")
 EMBEDDED = ("host-cpu", "host-cpu-2t")  # an Ethos-U has no operator that looks embeddings up
 MODELS = {
@@ -145,7 +146,8 @@ def written(name: str, own: Own, project: Path) -> str:
         "text": json.dumps(own.text or "text"),
         "task": "regression" if value else "classification",
         "drop": "" if value else ", max_quality_drop: 0.02",
-        "calibration": max(1, min(MOST_CALIBRATION, _count(own.data, what) // 2)),
+        "calibration": max(1, min(MOST_CALIBRATION, sum(1 for _ in _examples(own.data, what)) // 2)),
+        "length": _length(own) if what == "texts" else "",
         "size": _size(own.data) if what == "images" else "",
         "model": f"  family: file\n  source: {_place(trained(own.model), project)}" if own.model else MODELS[what],
         "epochs": 0 if own.model else EPOCHS[what],
@@ -214,8 +216,8 @@ def _has_categories(own: Own) -> bool:
     return any(table.kind_of(column) == "category" for column in known)
 
 
-def _count(data: Path, what: Kind) -> int:
-    """Examples that preparation parts into training and the rest, as far as is looked."""
+def _examples(data: Path, what: Kind) -> Iterator[Any]:
+    """Those that preparation parts into training and the rest, as far as is looked: files, or rows by their columns."""
     train = [file for suffix in READ if (file := data / f"train{suffix}").is_file()]
     found: Iterator[Any]
     if what == "images" and not data.is_dir():
@@ -228,7 +230,19 @@ def _count(data: Path, what: Kind) -> int:
     else:
         root = data / "train" if (data / "train").is_dir() else data
         found = (path for path in _files(root) if _is_example(path, what))
-    return sum(1 for _ in islice(found, LOOKED_AT))
+    return islice(found, LOOKED_AT)
+
+
+def _length(own: Own) -> int:
+    """Words that are read of a text: as many as nine of ten texts have, which are looked at."""
+    key = own.text or "text"
+    found = (
+        each.read_text(encoding="utf-8", errors="replace") if isinstance(each, Path) else str(each.get(key) or "")
+        for each in _examples(own.data, "texts")
+        if isinstance(each, Path | dict)
+    )
+    lengths = sorted(len(texts.tokens(text)) for text in found) or [0]
+    return max(LENGTHS[0], min(LENGTHS[1], lengths[len(lengths) * 9 // 10]))
 
 
 def _is_example(path: Path, what: Kind) -> bool:

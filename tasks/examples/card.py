@@ -13,6 +13,7 @@ from tasks.files import sha256
 from tasks.params import Prepare
 
 SHOWN = 10  # names of classes in a message
+MANY_CUT = 0.25  # of the texts
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +29,17 @@ def tell_absent(splits: dict[str, Examples], classes: tuple[str, ...]) -> None:
         for told, found in (("no example of", ~there), ("no example without", everywhere)):
             if found.any():
                 _tell(f"prepare: the {name} split has {told}", np.array(classes)[found].tolist(), lack)
+
+
+def tell_cut(card: dict[str, Any]) -> None:
+    """Warn of texts of which a model does not read the end, where many are such."""
+    for name, cut in card["cut"].items():
+        if cut["train"] > MANY_CUT * card["counts"]["train"]:
+            (length,) = card["inputs"][name]["shape"]
+            most = (
+                f"prepare.length: %d of %d training examples have more than the %d words of {name!r} that a model reads"
+            )
+            log.warning(most, cut["train"], card["counts"]["train"], length)
 
 
 def _tell(what: str, names: list[str], lack: str) -> None:

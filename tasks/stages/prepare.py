@@ -29,4 +29,6 @@ def prepare(params: Params) -> None:
         for name, examples in splits.items():
             dataset.save(folder / name, examples)
         write_json(folder / "preprocess.json", described)
-        write_json(folder / "card.json", card.of(source, splits, described, params.prepare, folder))
+        told = card.of(source, splits, described, params.prepare, folder)
+        write_json(folder / "card.json", told)
+    card.tell_cut(told)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from flows.own import Own, kind, written
@@ -109,6 +110,29 @@ def test_an_archive_is_a_start_like_the_folder_in_it(project, tercet, tmp_path_f
     assert made == written("p", Own(home / "shapes"), project)
     assert params.load().prepare.calibration == 10
     prepare.prepare(params.load())
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "folder"])
+def test_as_much_is_read_of_texts_as_nine_of_ten_have(form, project):
+    made = [("word " * (i + 1), "ab"[i % 2]) for i in range(100)]
+    data = project / f"t.{form}"
+    if form == "csv":
+        rows(data, ["text", "label"], made)
+    elif form == "jsonl":
+        lines = [{"text": text, "label": label} for text, label in made]
+        data.write_text("".join(json.dumps(line) + "\n" for line in [*lines, ["a line that preparation refuses"]]))
+    else:
+        for place, (text, label) in enumerate(made):
+            (data / label).mkdir(parents=True, exist_ok=True)
+            (data / label / f"{place}.txt").write_text(text)
+    length = yaml.safe_load(written("a", Own(data), project))["prepare"]["length"]
+    assert length == pytest.approx(90, abs=1)
+
+
+@pytest.mark.parametrize(("words", "length"), [(1, 16), (1000, 256)])
+def test_texts_that_are_brief_or_long_have_a_length_within_bounds(words, length, project):
+    rows(project / "t.csv", ["text", "label"], [(f"{i} " + "word " * words, i % 2) for i in range(20)])
+    assert yaml.safe_load(written("a", Own(project / "t.csv"), project))["prepare"]["length"] == length
 
 
 def test_a_target_of_many_numbers_is_a_value_and_of_few_a_class(tmp_path):

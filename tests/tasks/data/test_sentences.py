@@ -179,17 +179,32 @@ def test_a_class_with_one_example_is_told(tmp_path, caplog):
     assert "split has no example of odd" in caplog.text
 
 
-def test_the_card_says_how_many_texts_are_cut(tmp_path):
+def test_the_card_says_how_many_texts_are_cut_and_a_warning_where_many_are(tmp_path, caplog):
     csv(tmp_path / "a.csv", [(f"{i} " + "word " * (i % 10), str(i % 2), "x") for i in range(100)])
     params = section(tmp_path / "a.csv", length=4)
     source = load(params)
     splits = split(source, params)
     described = features.preprocessing(source, splits["train"], params)
-    found = card.of(source, splits, described, params, tmp_path)["cut"]["text"]
+    told = card.of(source, splits, described, params, tmp_path)
+    found = told["cut"]["text"]
     expected = {name: sum(len(text.split()) > 4 for text in part.inputs["text"]) for name, part in splits.items()}
     assert found == expected
     assert 0 < found["train"] < len(splits["train"])
     assert np.sum([found[name] for name in ("train", "validation", "test")]) == 60
+    card.tell_cut(told)
+    count = f"{found['train']} of {len(splits['train'])} training examples"
+    assert f"prepare.length: {count} have more than the 4 words of 'text' that a model reads" in caplog.text
+    caplog.clear()
+    card.tell_cut(
+        card.of(
+            source,
+            splits,
+            features.preprocessing(source, splits["train"], section(tmp_path / "a.csv", length=9)),
+            params,
+            tmp_path,
+        )
+    )
+    assert not caplog.text, "one in ten is cut"
 
 
 def test_a_text_in_a_cell_may_be_as_long_as_one_on_a_line(project):

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.data import labels, sizes
+from tasks.data import cells, labels, sizes
 from tasks.errors import DataError, not_utf8, suggest
-from tasks.examples import tables
 from tasks.files import below
 
 LONGEST = 2**20  # bytes of a text, or of a line of JSON
-GROWTH = 10  # bytes in memory for each one in a file
 SUFFIX = ".txt"
 log = logging.getLogger(__name__)
 
@@ -42,13 +40,7 @@ def of_csv(path: Path, keys: Keys) -> list[Row]:
     Raises:
         DataError: it is broken, lacks a column, or a text, a label or a group is empty.
     """
-    sizes.check(str(path), path.stat().st_size * GROWTH)
-    try:
-        table = tables.cells(path)
-    except UnicodeDecodeError as error:
-        raise not_utf8(str(path), error) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}") from None
+    table = cells.read(path)
     columns = [_column(path, table.columns, name) for name in keys if name is not None]
     places = [f"{path}:{line}" for line in table.lines]
     return [_named(where, keys, *cells) for where, *cells in zip(places, *columns, strict=True)]
@@ -60,7 +52,7 @@ def of_json(path: Path, keys: Keys) -> list[Row]:
     Raises:
         DataError: a line is too long, no object, lacks a key, or says something that is no text, no label or no group.
     """
-    sizes.check(str(path), path.stat().st_size * GROWTH)
+    sizes.check_text(path)
     lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     return [_of_line(f"{path}:{number}", line, keys) for number, line in enumerate(lines, start=1) if line.strip()]
 

@@ -10,6 +10,7 @@ Without a path the ratings are generated, with a structure that is known: `gener
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
@@ -18,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from tasks import files
-from tasks.data import labels
-from tasks.errors import DataError, not_utf8, suggest
+from tasks.data import cells, labels, sizes
+from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import LABEL, Source
 from tasks.members import DataSource
@@ -28,6 +29,7 @@ from tasks.scratch import scratch
 
 COLUMNS = ("user", "item", "rating", "time")
 USERS, ITEMS, TASTES, RATED = 400, 240, 4, 40  # of what is generated
+SHOWN = 32  # bytes in memory for each item that an example shows
 SPLITS = ("train", "validation", "test")
 log = logging.getLogger(__name__)
 
@@ -108,12 +110,7 @@ def parsed(where: Path) -> Ratings:
     Raises:
         DataError: see `load`.
     """
-    try:
-        table = tables.cells(where)
-    except UnicodeDecodeError as error:
-        raise not_utf8(str(where), error) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{where}: {error}") from None
+    table = cells.read(where)
     for name in COLUMNS:
         if name not in table.columns:
             raise DataError(f"{where}: no column is named {name!r}; {suggest(name, table.columns)}")
@@ -164,21 +161,28 @@ def _parts(found: Ratings, params: Prepare) -> dict[str, Arrays]:
             least = "three items rated so by a user" if name != "train" else "one"
             raise DataError(f"prepare.liked: {params.liked:g}: nobody's next item is known; {least} at least expected")
     parts = {name: np.array(pairs) for name, pairs in chosen.items()}
-    rated = np.zeros((len(found.users), len(found.items)), bool)
-    rated[found.user, found.item] = True
-    known = rated.copy()  # an item that training never shows a user as one of the others would be told apart by that
-    known[tuple(np.concatenate([parts[name] for name in SPLITS[1:]]).T)] = False
+    count = sum(map(len, parts.values()))
+    sizes.check(
+        f"prepare.candidates: {params.candidates} for each of {count:,} liked", count * params.candidates * SHOWN
+    )
+    order = np.argsort(found.user, kind="stable")
+    rated = np.split(found.item[order], np.searchsorted(found.user[order], np.arange(1, len(found.users))))
+    known = list(rated)  # an item that training never shows a user as one of the others would be told apart by that
+    for user, item in np.concatenate([parts[name] for name in SPLITS[1:]]).tolist():
+        known[user] = known[user][known[user] != item]
     return {
         name: _examples(found, pairs, known if name == "train" else rated, params, rng) for name, pairs in parts.items()
     }
 
 
-def _examples(found: Ratings, pairs: Array, rated: Array, params: Prepare, rng: np.random.Generator) -> Arrays:
-    """Users, each with what was liked in a place among others that are not `rated`, bool [users, items]."""
-    count = params.candidates
-    shown, label = np.empty((len(pairs), count), np.int64), rng.integers(0, count, len(pairs))
+def _examples(
+    found: Ratings, pairs: Array, rated: Sequence[Array], params: Prepare, rng: np.random.Generator
+) -> Arrays:
+    """Users, each with what was liked in a place among others that are not `rated`, the items of each user."""
+    count, every = params.candidates, np.arange(len(found.items), dtype=np.int32)
+    shown, label = np.empty((len(pairs), count), np.int32), rng.integers(0, count, len(pairs))
     for row, (user, item) in enumerate(pairs):
-        others = np.flatnonzero(~rated[user])
+        others = np.delete(every, rated[user])
         if len(others) < count - 1:
             raise DataError(
                 f"prepare.candidates: {count}: the user {found.users[user]!r} has {len(others)} items not rated yet; "

@@ -10,6 +10,7 @@ the logarithms, near to percent. No row is in windows of two splits, neither in 
 
 import gzip
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tasks.errors import DataError, not_utf8, suggest
+from tasks.data import cells, sizes
+from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, preprocess, tables, times
 from tasks.examples.dataset import BEGIN, BY, LABEL, Source
 from tasks.files import sha256
@@ -28,6 +30,8 @@ from tasks.params import Prepare
 from tasks.scratch import scratch
 
 FEWEST = 10  # windows
+PART = 2**20  # bytes that are unpacked at once
+WINDOWED = 16  # bytes in memory for each number of a window, with its changes
 USUAL = re.compile(r"(\d\d?)/(\d\d?)/(\d{4})")  # month, day and year, as the carried file has them
 
 
@@ -61,12 +65,7 @@ def load(params: Prepare) -> Source:
     check(params)
     path = _path(params)
     with _plain(path) as file:
-        try:
-            table = tables.cells(file)
-        except UnicodeDecodeError as error:
-            raise not_utf8(str(path), error) from None
-        except (OSError, EOFError, ValueError) as error:
-            raise DataError(f"{path}: {error}") from None
+        table = cells.read(file, path)
     _check_order(path, table, str(params.split.column))
     names = _columns(path, table, params)
     values = np.stack([_values(path, table, name, params) for name in names], axis=1)
@@ -88,8 +87,11 @@ def _plain(path: Path) -> Iterator[Path]:
     with scratch("series") as folder:
         plain = folder / path.stem
         try:
-            plain.write_bytes(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError) as error:
+            with gzip.open(path) as packed, plain.open("wb") as file:
+                while part := packed.read(PART):
+                    sizes.check_growth(str(path), file.tell() + len(part), path.stat().st_size)
+                    file.write(part)
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path}: no gzip file: {error}") from None
         yield plain
 
@@ -161,6 +163,7 @@ def _windows(path: Path, values: Array, params: Prepare) -> Arrays:
             f"{path}: {len(values)} rows make {max(count, 0)} windows of {length} rows (prepare.length) and {horizon} "
             f"(prepare.horizon) after them; {FEWEST} or more expected"
         )
+    sizes.check(f"{path}: {count:,} windows of {length} rows", count * length * values.shape[1] * WINDOWED)
     windows = sliding_window_view(values[: count + length - 1], length, axis=0).transpose(0, 2, 1)
     told = preprocess.step(params.change, windows[:, -1, 0], values[length + horizon - 1 :, 0])
     first = np.arange(count)

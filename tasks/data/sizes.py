@@ -1,10 +1,12 @@
 """How large a file of data may become in memory, looked at before anything of it is allocated."""
 
 import os
+from pathlib import Path
 
 from tasks.errors import DataError
 
 PACKED = 200  # times a compressed file may grow: sparse arrays reach that, and files made to fill a memory go beyond
+GROWTH = 10  # bytes in memory for each one of a text that becomes cells, or words
 HARMLESS = 64 * 2**20  # bytes: up to here nobody asks
 
 
@@ -29,6 +31,19 @@ def check(where: str, size: int, stored: int | None = None) -> None:
         )
     if stored is not None:
         check_growth(where, size, stored)
+
+
+def check_text(path: Path, told: Path | None = None) -> None:
+    """Refuse a file of text that would not fit into memory as its parts.
+
+    Args:
+        path: of the file.
+        told: what the message calls it, where it was unpacked from another.
+
+    Raises:
+        DataError: it is too large.
+    """
+    check(str(told or path), path.stat().st_size * GROWTH)
 
 
 def check_growth(where: str, size: int, stored: int) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.data import labels, sizes
-from tasks.errors import DataError, not_utf8, suggest
+from tasks.data import cells, labels
+from tasks.errors import DataError, suggest
 from tasks.examples import Array, Arrays, tables, times
 from tasks.examples.dataset import BY, LABEL, Source
 from tasks.files import sha256
@@ -25,7 +25,6 @@ from tasks.params import Prepare
 
 INPUTS = {"number": "numbers", "category": "categories", "date": "dates"}  # by the kind of their columns
 MANY = 10  # rows of each class, of which it is no chance that a column says the class in all
-GROWTH = 10  # bytes in memory for each one in the file
 DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d(:?\d\d)?)?)?Z?")
 COMMAS = re.compile(r"[+-]?\d*,\d[\d.,]*")  # a number by other habits: 1,5 or 1,234.5
 DAYS = re.compile(  # a date by other habits: 31.1.2026, 1/31/26 or 2026/1/31, and a time behind it
@@ -72,7 +71,7 @@ def load(params: Prepare) -> Source:
     Raises:
         DataError: a file is missing or broken, or a cell is not what its column is of; the message names both.
     """
-    found = [_read(path) for path in _paths(params)]
+    found = [Table(path, cells.read(path)) for path in _paths(params)]
     columns = _columns(found[0], params)
     classes = _classes(found[0], params)
     train, *test = (Arrays(_inputs(table, columns), _told(table, classes, params)) for table in found)
@@ -96,16 +95,6 @@ def _paths(params: Prepare) -> list[Path]:
     elif given.is_file():
         return [given]
     raise DataError(f"{given}: no such table; prepare.path names a CSV file, or a folder with train.csv and test.csv")
-
-
-def _read(path: Path) -> Table:
-    sizes.check(str(path), path.stat().st_size * GROWTH)
-    try:
-        return Table(path, tables.cells(path))
-    except UnicodeDecodeError as error:
-        raise not_utf8(str(path), error) from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: {error}") from None
 
 
 def _columns(table: Table, params: Prepare) -> dict[str, tuple[str, ...]]:

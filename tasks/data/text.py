@@ -23,7 +23,6 @@ from tasks.members import DataSource
 from tasks.params import Prepare
 
 INPUT = "text"
-GROWTH = 10  # bytes in memory for each one of the file, while it is decoded
 
 
 def check(params: Prepare) -> None:
@@ -112,7 +111,7 @@ def _files(params: Prepare) -> list[Path]:
 
 
 def _content(path: Path) -> bytes:
-    limits.check(str(path), path.stat().st_size * GROWTH)
+    limits.check_text(path)
     return path.read_bytes()
 
 

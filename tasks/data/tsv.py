@@ -51,7 +51,7 @@ def load(params: Prepare) -> Source:
 
 
 def _read(path: Path) -> list[tuple[str, str]]:
-    sizes.check(str(path), path.stat().st_size)
+    sizes.check_text(path)
     lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if not lines[-1]:  # what follows the last line's end
         lines.pop()

@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks import paths
 from tasks.errors import DataError, ModelError, suggest
-from tasks.examples import Array, Arrays, Examples, batches, preprocess, stores, tokens
+from tasks.examples import Array, Arrays, Examples, batches, preprocess, stores, strings, tokens
 from tasks.examples.files import Files, load_index, save_index
 from tasks.examples.tokens import Tokens
 
@@ -211,8 +211,8 @@ def check(split: str, examples: Examples, inputs: Mapping[str, Any]) -> None:
 def save(folder: Path, examples: Examples) -> None:
     """Write the examples of a split to a new folder, for `load_raw`.
 
-    Texts are written as their bytes in a row (UTF-8), and where each of them ends; of files that hold an example each,
-    the index is, or they are packed into shards.
+    Texts are written as `strings` does; of files that hold an example each, the index is, or they are packed into
+    shards.
     """
     folder.mkdir()
     stored = examples.stored if isinstance(examples, Tokens) else examples.targets
@@ -227,11 +227,8 @@ def save(folder: Path, examples: Examples) -> None:
     else:
         arrays |= {f"inputs.{name}": array for name, array in examples.arrays().inputs.items()}
     for name, array in arrays.items():
-        if array.dtype == object:
-            texts = [text.encode() for text in array.ravel()]
-            np.save(folder / f"{name}.ends.npy", np.cumsum([len(text) for text in texts], dtype=np.int64))
-            array = np.frombuffer(b"".join(texts), np.uint8)  # what stands for it in the file
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        for end, part in (strings.parts(array) if array.dtype == object else {"": array}).items():
+            np.save(folder / f"{name}{end}.npy", part, allow_pickle=False)
 
 
 def spec() -> Spec:
@@ -289,12 +286,12 @@ def _stored(split: str) -> dict[str, Array]:
 
 
 def _input(split: str, name: str, entry: Mapping[str, Any]) -> Array:
-    array = _array(f"{split}/inputs.{name}.npy")
+    array, place = _array(f"{split}/inputs.{name}.npy"), f"{split}/inputs.{name}"
     if entry["kind"] not in ("text", "date") and "values" not in entry:
         return array
-    ends, content = _array(f"{split}/inputs.{name}.ends.npy").tolist(), array.tobytes()
-    texts = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
-    return np.array(texts, object).reshape(-1, *entry.get("shape", ()))
+    ends, which = (_array(f"{place}.{part}.npy") for part in ("ends", "which"))
+    found: Array = _whole(paths.DATA / place, strings.whole, array, ends, which)
+    return found
 
 
 def _tokens(split: str, name: str, entry: Mapping[str, Any], found: dict[str, Array], following: str | None) -> Tokens:

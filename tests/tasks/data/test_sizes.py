@@ -9,9 +9,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from tasks.data import idx, npz, sizes, tsv
+from tasks.data import idx, npz, ratings, series, sizes, tsv
 from tasks.errors import DataError
 from tasks.examples import dataset
+from tasks.members import SOURCES
 from tasks.params import Prepare
 
 MIB = 2**20
@@ -152,3 +153,64 @@ def test_one_long_text_does_not_make_all_texts_long(tmp_path, peak):
         DataError, match=r"train\.tsv:2: a line of at most 1,048,576 bytes expected; received 2,000,002"
     ):
         tsv.load(Prepare(source="tsv", path=str(tmp_path)))
+
+
+TEXTS = {
+    "csv": {"target": "label"},
+    "ratings": {},
+    "series": {"target": "y", "task": "regression", "split": {"by": "time", "column": "t"}},
+    "sentences": {},
+    "text": {},
+    "tsv": {},
+}
+
+
+@pytest.mark.parametrize("source", TEXTS)
+def test_a_file_of_text_that_does_not_fit_as_cells_or_words_is_refused(source, tmp_path, monkeypatch):
+    name = {"tsv": "train.tsv", "text": "all.txt"}.get(source, "all.csv")
+    (tmp_path / name).write_bytes(b"a,b\n1,2\n" * 10_000)
+    path = str(tmp_path if source == "tsv" else tmp_path / name)
+    given = Prepare.model_validate({"source": source, "path": path} | TEXTS[source])
+    monkeypatch.setattr(sizes, "HARMLESS", 0)
+    monkeypatch.setattr(sizes.os, "sysconf", lambda _: 1000)  # a million bytes: half would be taken by 50,000
+    with pytest.raises(
+        DataError, match=rf"{name}: 800,000 bytes; at most half of this machine's memory, 500,000 bytes"
+    ):
+        SOURCES.load(source).load(given)
+
+
+def test_a_series_that_was_packed_to_fill_a_disk_is_refused(tmp_path, peak):
+    path = tmp_path / "series.csv.gz"
+    path.write_bytes(gzip.compress(bytes(200 * MIB), 9))
+    told = {"target": "y", "task": "regression", "split": {"by": "time", "column": "t"}}
+    given = Prepare.model_validate({"source": "series", "path": str(path)} | told)
+    tracemalloc.reset_peak()
+    with pytest.raises(DataError, match=r"series\.csv\.gz: [\d,]+ bytes out of [\d,]+; a compressed file may grow"):
+        series.load(given)
+    assert peak() < 8 * MIB
+
+
+def test_what_many_candidates_or_long_windows_take_is_told_before_it_is_taken(tmp_path, monkeypatch):
+    (tmp_path / "r.csv").write_text(
+        "user,item,rating,time\n" + "".join(f"u{u},i{i},5,{i}\n" for u in range(20) for i in range(u, u + 9))
+    )
+    monkeypatch.setattr(sizes, "HARMLESS", 0)
+    monkeypatch.setattr(sizes.os, "sysconf", lambda _: 400)
+    with pytest.raises(DataError, match=r"prepare\.candidates: 15 for each of 180 liked: 86,400 bytes; at most half"):
+        ratings.load(Prepare(source="ratings", path=str(tmp_path / "r.csv"), candidates=15))
+    (tmp_path / "s.csv").write_text("t,y\n" + "".join(f"{t},{t + 1}\n" for t in range(800)))
+    told = {"target": "y", "task": "regression", "split": {"by": "time", "column": "t"}, "length": 100}
+    with pytest.raises(DataError, match=r"s\.csv: 700 windows of 100 rows: 1,120,000 bytes; at most half"):
+        series.load(Prepare.model_validate({"source": "series", "path": str(tmp_path / "s.csv")} | told))
+
+
+def test_items_that_are_shown_again_and_again_take_little(tmp_path, peak):
+    """Each as a text of its own: 2.3 million took 320 MB here, and MovieLens's million of ratings 10 GB."""
+    rows = [f"u{u},i{(u * 7 + t * 11) % 500},5,{t}\n" for u in range(400) for t in range(60)]
+    (tmp_path / "r.csv").write_text("user,item,rating,time\n" + "".join(rows))
+    source = ratings.load(Prepare(source="ratings", path=str(tmp_path / "r.csv"), candidates=100))
+    tracemalloc.reset_peak()
+    dataset.save(tmp_path / "train", source.train)
+    assert source.train.inputs["items"].size == 2_320_000
+    assert peak() < 64 * MIB
+    assert (tmp_path / "train" / "inputs.items.which.npy").stat().st_size < 5 * MIB

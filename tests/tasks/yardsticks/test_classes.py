@@ -17,6 +17,7 @@ from tasks.examples.dataset import LABEL, RECONSTRUCTION, Spec, TensorSpec, Valu
 from tasks.members import YARDSTICKS
 from tasks.params.yardstick import Logistic, NearestClassMean, Trees
 from tasks.quality.score import score
+from tasks.yardsticks import trees
 
 RNG = np.random.default_rng(0)
 SECTIONS = {
@@ -119,6 +120,17 @@ def test_no_answer_hangs_from_the_truth(name: str, three: tuple[Arrays, Arrays])
     train, judged = three
     blind = Arrays(judged.inputs, {})
     np.testing.assert_array_equal(answers(name, train, judged), answers(name, train, blind))
+
+
+def test_trees_of_many_examples_are_of_steps_and_tell_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers in 255 steps: what lies between two of them is told alike, where exact ones are parted in the middle."""
+    told(monkeypatch, Spec({"numbers": TensorSpec((1,), "float32")}, (), "regression", values=Values((0.0,), (1.0,))))
+    x = np.arange(2550, dtype=np.float32)[:, None]
+    exact = answers("trees", numbers(x, x), numbers(x, x), trees=100)
+    monkeypatch.setattr(trees, "MANY", len(x))
+    stepped = answers("trees", numbers(x, x), numbers(x, x), trees=100)
+    assert len(np.unique(stepped)) <= 255 < len(np.unique(exact))
+    assert np.abs(stepped - x).mean() < 10, "ten numbers a step"
 
 
 @pytest.mark.parametrize("name", ["logistic", "trees"])

@@ -1,4 +1,4 @@
-"""Who rated what, how, and when: a CSV file with the columns user, item, rating and time.
+"""Who rated what, how, and when: a CSV file with the columns user, item, rating and time, or as `prepare.columns` says.
 
 What a user has rated `prepare.liked` or more is liked. Of each user the item that was liked last is of the test, the
 one before of the validation split, all earlier ones are learnt from: X. He et al., "Neural collaborative filtering"
@@ -25,9 +25,10 @@ from tasks.examples import Array, Arrays, tables
 from tasks.examples.dataset import LABEL, Source
 from tasks.members import DataSource
 from tasks.params import Prepare
+from tasks.params.prepare import Columns
 from tasks.scratch import scratch
 
-COLUMNS = ("user", "item", "rating", "time")
+OWN = Columns()
 USERS, ITEMS, TASTES, RATED = 400, 240, 4, 40  # of what is generated
 SHOWN = 32  # bytes in memory for each item that an example shows
 SPLITS = ("train", "validation", "test")
@@ -73,7 +74,7 @@ def load(params: Prepare) -> Source:
         origin = {"generated": sha256(text.encode()).hexdigest()}
     else:
         path = Path(params.path)
-        found, origin = parsed(path), {path.name: files.sha256(path)}
+        found, origin = parsed(path, params.columns), {path.name: files.sha256(path)}
     parts = _parts(found, params)
     return Source(
         kinds={"user": "category", "items": "category"},
@@ -94,7 +95,7 @@ def generated() -> str:
     rng = np.random.default_rng(0)
     tastes, kinds = rng.normal(size=(USERS, TASTES)) / 2, rng.normal(size=(ITEMS, TASTES))
     liking = rng.normal(0, 0.4, ITEMS)
-    lines = [",".join(COLUMNS)]
+    lines = [",".join(Columns.model_fields)]
     for user in range(USERS):
         near = kinds @ tastes[user]
         odds = np.exp(near) / np.arange(5, ITEMS + 5)
@@ -104,24 +105,30 @@ def generated() -> str:
     return "\n".join(lines)
 
 
-def parsed(where: Path) -> Ratings:
+def parsed(where: Path, told: Columns = OWN) -> Ratings:
     """The ratings of a file.
+
+    Args:
+        where: the file.
+        told: what its columns are called.
 
     Raises:
         DataError: see `load`.
     """
     table = cells.read(where)
-    for name in COLUMNS:
+    for key, name in told:
         if name not in table.columns:
-            raise DataError(f"{where}: no column is named {name!r}; {suggest(name, table.columns)}")
-    numbers = {name: _numbers(where, table, name) for name in ("rating", "time")}
-    for name in ("user", "item"):
+            also = f"; prepare.columns.{key} names it"
+            raise DataError(f"{where}: no column is named {name!r}; {suggest(name, table.columns)}{also}")
+    rating, time = (_numbers(where, table, name) for name in (told.rating, told.time))
+    for name in (told.user, told.item):
         for line, cell in zip(table.lines, table.columns[name], strict=True):
             labels.check(f"{where}: line {line}", name, cell)
-    _check_once(where, table)
-    order = np.argsort(numbers["time"], kind="stable")
-    (users, user), (items, item) = (np.unique(table.columns[name], return_inverse=True) for name in ("user", "item"))
-    return Ratings(tuple(users.tolist()), tuple(items.tolist()), user[order], item[order], numbers["rating"][order])
+    pairs = table.columns[told.user], table.columns[told.item]
+    _check_once(where, table.lines, *pairs)
+    order = np.argsort(time, kind="stable")
+    (users, user), (items, item) = (np.unique(column, return_inverse=True) for column in pairs)
+    return Ratings(tuple(users.tolist()), tuple(items.tolist()), user[order], item[order], rating[order])
 
 
 def _numbers(where: Path, table: tables.Table, name: str) -> Array:
@@ -135,10 +142,10 @@ def _numbers(where: Path, table: tables.Table, name: str) -> Array:
     return found
 
 
-def _check_once(where: Path, table: tables.Table) -> None:
+def _check_once(where: Path, lines: Sequence[int], users: Sequence[str], items: Sequence[str]) -> None:
     """Refuse an item that a user has rated twice: one row might be learnt from and the other one judge."""
     seen: dict[tuple[str, str], int] = {}
-    for line, user, item in zip(table.lines, table.columns["user"], table.columns["item"], strict=True):
+    for line, user, item in zip(lines, users, items, strict=True):
         if (first := seen.setdefault((user, item), line)) != line:
             told = f"the user {user!r} has rated the item {item!r} in line {first} too"
             raise DataError(f"{where}: line {line}: {told}: keep one of the rows, or it judges itself")

@@ -27,6 +27,7 @@ READ_BY = {  # keys that the other sources do not look at; those of `height` and
     "path": (*(name for name, keys in NEEDED.items() if "path" in keys), "ratings", "series"),
     "dataset": ("keras",),
     "text": ("sentences",),
+    "columns": ("ratings",),
     "tokens": TOKENS,
     "bigrams": WORDS,
     "vocabulary": (*WORDS, *TOKENS),
@@ -60,6 +61,15 @@ class Split(Section):
     repeats: Literal["together", "allowed"] = "together"
 
 
+class Columns(Section):
+    """What a file of ratings calls its columns."""
+
+    user: str = "user"
+    item: str = "item"
+    rating: str = "rating"
+    time: str = "time"
+
+
 class Prepare(Section):
     """Where the data comes from and how it is split and normalised."""
 
@@ -83,6 +93,7 @@ class Prepare(Section):
     # images: to 0..1, to mean 0 and deviation 1, or left at 0..255; arrays: standard as images, else left as they are;
     # a table's numbers: from their least to their most as 0..1, standard, or left as they are
     normalize: Normalize = "unit"
+    columns: Columns = Columns()  # ratings: as `{user: userId, item: movieId, time: timestamp}` of MovieLens
     liked: float = 4.0  # ratings: so much or more
     candidates: Annotated[int, Field(ge=2, le=10_000)] = 100  # ratings: items that a user may be shown, one liked next
     # principal components that images and numbers are brought down to, learnt from the training split; null: none are

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from sklearn.metrics import ndcg_score
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -206,6 +207,23 @@ def test_what_is_wrong_is_told_by_its_line(
     with pytest.raises(DataError, match=message) as caught:
         load(section(**told))
     assert "\n" not in str(caught.value)
+
+
+def test_columns_of_other_names_are_told(project: Path) -> None:
+    written(rows())
+    expected = load(section())
+    written(rows(), "userId,movieId,rating,timestamp")
+    with pytest.raises(DataError, match=r"no column is named 'user'; .*userId.*; prepare\.columns\.user names it"):
+        load(section())
+    columns = {"user": "userId", "item": "movieId", "time": "timestamp"}
+    found = load(section(columns=columns))
+    assert liked(found.train) == liked(expected.train)
+    assert liked(found.test) == liked(expected.test)
+    written([*rows(), "ann1,x13,5,late"], "userId,movieId,rating,timestamp")
+    with pytest.raises(DataError, match="line 242: column 'timestamp': a number expected; received 'late'"):
+        load(section(columns=columns))
+    with pytest.raises(ValidationError, match="columns is of the sources ratings; received source 'csv'"):
+        Prepare.model_validate({"source": "csv", "path": "r.csv", "target": "rating", "columns": columns})
 
 
 def test_a_file_that_is_none_and_a_section_that_does_not_fit_are_told(project: Path) -> None:

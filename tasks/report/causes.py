@@ -27,7 +27,7 @@ def causes(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:
     m = row.measurement
     found = _scales(m)
     if str(m.environment.get("runtime", "")).startswith(LITERT):
-        found += _litert(row, subject)
+        found += _litert(row, subject) or _outside(row, device)
     if KINDS.load(m.device_kind).dense:
         found += _weights(row, device, subject)
     if row.outcome in NO_GAIN:
@@ -43,6 +43,23 @@ def _litert(row: Row, subject: Subject) -> list[str]:
     if scheme.activations == "int16" and row.outcome in NO_GAIN:
         return ["likely cause: this runtime has no optimised kernels for int16×8"]
     return []
+
+
+def _outside(row: Row, device: Sequence[Row]) -> list[str]:
+    """Operators that XNNPACK has no kernel for in this variant's numbers, though it has in the reference's."""
+    anchor = next((each for each in device if each.variant == row.anchor), None)
+    own, other = (each and each.measurement.details.get("delegate") for each in (row, anchor))
+    if row.outcome not in NO_GAIN or not own or not other:
+        return []
+    kinds = {kind: count for kind, count in own["outside"].items() if count > other["outside"].get(kind, 0)}
+    more = sum(count - other["outside"].get(kind, 0) for kind, count in kinds.items())
+    if not more:
+        return []
+    between = f", between {own['parts']} parts that it does run" if own["parts"] > 1 else ""
+    return [
+        f"likely cause: of {own['operators']} operators {more} more than of {row.anchor} have no kernel of XNNPACK's "
+        f"and run on LiteRT's own{between}: {', '.join(kinds)}"
+    ]
 
 
 def _weights(row: Row, device: Sequence[Row], subject: Subject) -> list[str]:

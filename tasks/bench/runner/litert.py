@@ -1,6 +1,8 @@
 """LiteRT: `.tflite` files."""
 
 import struct
+from collections import Counter
+from collections.abc import Callable
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from .arrays import Arrays, Example, RefusedError, dequantize, one_line, quantiz
 
 PACKAGE = "ai-edge-litert"
 MODULE = "ai_edge_litert.interpreter"
+DELEGATE = "DELEGATE"  # as an interpreter calls a part that was taken over
 REFUSALS = (RuntimeError,)  # some come only with the first inference
 
 
@@ -76,12 +79,44 @@ class Model:
         }
 
     def facts(self) -> dict[str, Any]:
-        """What the runtime says of the model."""
-        return {}
+        """Under `delegate`, what the fast kernels of XNNPACK leave to LiteRT's own."""
+        # private, so it may be gone with any version; TensorFlow's own analyzer reads it
+        listed: Callable[[], list[dict[str, Any]]] = getattr(self.interpreter, "_get_ops_details", list)
+        operators = listed()
+        ends = [detail["index"] for detail in self.interpreter.get_output_details()]
+        return {"delegate": outside(operators, ends)} if operators else {}
 
     def operators(self) -> list[dict[str, Any]]:
         """Each operator of the main graph; the runtime does not tell their times."""
         return []
+
+
+def outside(operators: list[dict[str, Any]], ends: list[int]) -> dict[str, Any]:
+    """What a delegate has not taken over of a graph.
+
+    A delegate's part gives what others need of it, so an operator stands outside where its output is needed, by what
+    stands outside, by a part or as the answer, and no part gives it.
+
+    Args:
+        operators: as the interpreter lists them: those of the file, then the delegate's parts.
+        ends: the numbers of the tensors that are the answer.
+
+    Returns:
+        `operators` (of the file), `parts` (of the delegate), and how many of each kind are `outside`.
+    """
+    parts = [each for each in operators if each["op_name"] == DELEGATE]
+    given = {int(tensor) for part in parts for tensor in part["outputs"]}
+    rest = [each for each in operators if each["op_name"] != DELEGATE]
+    maker = {int(tensor): each for each in rest for tensor in each["outputs"]}
+    needed = [*map(int, ends), *(int(tensor) for part in parts for tensor in part["inputs"])]
+    found: dict[int, str] = {}
+    while needed:
+        tensor = needed.pop()
+        made = maker.get(tensor)
+        if made and tensor not in given and made["index"] not in found:
+            found[made["index"]] = made["op_name"]
+            needed += map(int, made["inputs"])
+    return {"operators": len(rest), "parts": len(parts), "outside": dict(sorted(Counter(found.values()).items()))}
 
 
 def _has_variables(path: Path) -> bool:

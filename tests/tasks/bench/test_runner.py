@@ -13,6 +13,8 @@ import pytest
 
 from tasks.bench import transport
 from tasks.bench.answers import Answer, Window
+from tasks.bench.request import Artifact
+from tasks.bench.runner import litert
 from tasks.errors import DeviceError
 
 Build = Callable[..., dict[str, Any]]
@@ -128,6 +130,38 @@ def test_no_example_knows_of_the_one_before_it(
         run(ask)
         (found,) = outputs(ask).values()
         np.testing.assert_allclose(found, expected[order], rtol=0, atol=apart)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernels", "parts", "left"),
+    [
+        ("float32", "default", 1, {}),
+        ("mixed", "default", 1, {"CUMSUM": 1}),
+        ("tokens", "default", 1, {"GATHER": 1}),
+        ("int16x8", "default", 0, {"CONV_2D": 1, "FULLY_CONNECTED": 1, "RESHAPE": 1}),
+        ("float32", "reference", 0, {"CONV_2D": 1, "FULLY_CONNECTED": 1, "RESHAPE": 1}),
+    ],
+)
+def test_what_xnnpack_leaves_to_litert_is_told(
+    described: Callable[[str], Artifact], name: str, kernels: str, parts: int, left: dict[str, int]
+) -> None:
+    artifact = described(name)
+    told = litert.Model(str(artifact.path), {"kernels": kernels, "threads": 1}).facts()["delegate"]
+    assert told == {"operators": sum(artifact.card.operators.values()), "parts": parts, "outside": left}
+
+
+def test_what_stands_between_the_parts_of_a_delegate_is_outside() -> None:
+    """a -> b -> c -> d -> e, of which the delegate runs a with b, and d; c reads a weight, -1 is what is left out."""
+
+    def operator(name: str, index: int, inputs: list[int], outputs: list[int]) -> dict[str, Any]:
+        return {"op_name": name, "index": index, "inputs": np.array(inputs), "outputs": np.array(outputs)}
+
+    chain = [operator(kind, k, [k, -1], [k + 1]) for k, kind in enumerate("abcde")]
+    chain[2]["inputs"] = np.array([2, 99])
+    parts = [operator(litert.DELEGATE, 5, [0], [2]), operator(litert.DELEGATE, 6, [3], [4])]
+    assert litert.outside([*chain, *parts], [5]) == {"operators": 5, "parts": 2, "outside": {"c": 1, "e": 1}}
+    assert litert.outside([*chain, *parts], [4])["outside"] == {"c": 1}, "nobody asks for e"
+    assert litert.outside(chain, [5])["outside"] == dict.fromkeys("abcde", 1)
 
 
 def test_what_the_runtime_refuses_is_unsupported_with_its_reason_in_one_line(request_of: Build, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tasks.records import Comparison, Energy, Instructions, Latency, Operator, Ratio, Speed
+from tasks.records import Comparison, Energy, Instructions, Latency, Measurement, Operator, Ratio, Speed
 from tasks.records.figures import FIGURES
 from tasks.report import causes, page, verdict
 from tasks.ship import speed
@@ -247,6 +247,25 @@ def test_time_that_goes_into_conversions_is_blamed(make: SimpleNamespace) -> Non
     row = changed(make.on_host("int8", "host-cpu"), ratio=slower, operators=operators)
     told = make.comparison([make.on_host("fp32", "host-cpu"), row]).rows[1].verdict
     assert told.endswith("Likely cause: 40% of the operators' time goes into converting numbers, not computing.")
+
+
+def test_operators_without_a_fast_kernel_in_these_numbers_are_blamed(make: SimpleNamespace) -> None:
+    def row(variant: str, parts: int, outside: dict[str, int], **also: object) -> Measurement:
+        about = {"delegate": {"operators": 66, "parts": parts, "outside": outside}}
+        return changed(make.on_host(variant, "host-cpu"), details=about, **also)
+
+    def told(ratio: float, outside: dict[str, int]) -> str:
+        ratios = Ratio(value=ratio, low=ratio - 0.05, high=ratio + 0.05, pairs=5)
+        rows = [row("fp32", 1, {"GATHER": 1}), row("int8", 12, outside, ratio=ratios)]
+        return str(make.comparison(rows).rows[1].verdict)
+
+    said = told(5.0, {"BATCH_MATMUL": 2, "GATHER": 1, "RSQRT": 3})
+    assert said.endswith(
+        "Likely cause: of 66 operators 5 more than of fp32 have no kernel of XNNPACK's and run on LiteRT's own, "
+        "between 12 parts that it does run: BATCH_MATMUL, RSQRT."
+    )
+    assert "XNNPACK" not in told(0.5, {"BATCH_MATMUL": 2, "GATHER": 1}), "it is faster all the same"
+    assert "XNNPACK" not in told(5.0, {"GATHER": 1}), "fp32 has it too"
 
 
 def test_predicted_ranges_are_compared_end_with_end(make: SimpleNamespace) -> None:

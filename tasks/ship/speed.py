@@ -157,7 +157,8 @@ def compared(row: Row, against: Row | None) -> Speed | None:
     if m.latency.ms_low and m.latency.ms_high and other.latency.ms_low and other.latency.ms_high:
         alike = m.latency.fitted_to == other.latency.fitted_to
         least, most = (other.latency.ms_low, other.latency.ms_high)[:: 1 if alike else -1]
-        low, high = sorted((m.latency.ms_low / least, m.latency.ms_high / most))
+        bounds = m.latency.ms_low / least, m.latency.ms_high / most
+        low, high = min(share, *bounds), max(share, *bounds)  # both of unlike bounds may lie on one side of the figures
     return Speed(against=against.variant, ratio=share, low=low, high=high, kind="range")
 
 

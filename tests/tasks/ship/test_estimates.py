@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.bench.candidates import Span
@@ -91,6 +91,7 @@ def test_a_cost_may_be_beyond_its_limit_as_what_it_is_made_of(make_row: MakeRow)
 bounded = st.tuples(SIZES, WIDER, WIDER).map(lambda drawn: (drawn[0], drawn[0] / drawn[1], drawn[0] * drawn[2]))
 
 
+@example(one=(3.0, 3.0, 6.0), other=(4.0, 2.0, 4.0), alike=True)  # either end says less, the figures more
 @given(bounded, bounded, st.booleans())
 def test_two_estimates_are_tied_where_their_verdict_leaves_both_ways_open(
     make_row: MakeRow, one: tuple[float, float, float], other: tuple[float, float, float], alike: bool

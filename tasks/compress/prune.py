@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RAMP = 0.5  # the share of the steps over which sparsity rises; the rest lets the remaining weights settle
 UPDATES = 50  # at most so many times are the masks drawn anew
 SHARES = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)  # at which the sensitivity of a layer is looked at
+SHOWN = 8  # layers in a message
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +71,10 @@ def _patterned(found: list["Kernel"], pattern: str) -> list[tuple["Kernel", mask
             kept &= np.moveaxis(masks.by_pattern(last, zeros, group), -1, kernel.inputs)
         drawn.append((kernel, kept))
     if all(kept.all() for _, kept in drawn):
-        raise ModelError(f"prune: pattern {pattern}: no layer has {group} inputs or more, so there is nothing to prune")
+        names = ", ".join(repr(kernel.layer) for kernel in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+        raise ModelError(
+            f"prune: pattern {pattern}: nothing to prune, as none of the layers has {group} inputs or more: {names}"
+        )
     return drawn
 
 

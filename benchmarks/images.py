@@ -97,7 +97,7 @@ def unpacked(archive: Path, folder: Path, train: Files) -> list[str]:
     place = folder / "files"
     if not place.exists():
         with files.replaced_folder(place) as new, tarfile.open(archive) as packed:
-            packed.extractall(new, filter="data")
+            packed.extractall(new, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # from 3.11.4 on
     start = f"{archive.resolve().as_posix()}/"
     return [str(place / path.removeprefix(start)) for _, path in train.index]
 

@@ -188,7 +188,7 @@ def _of_tar(path: Path) -> Iterator[Member]:
                 yield Member(name, 0, bytes, leads)
         # tarfile takes an end that comes too early for the end; a whole archive ends in a block of zeros, which it read
         assert archive.fileobj is not None, path  # it is open
-        if archive.fileobj.tell() < archive.offset + tarfile.BLOCKSIZE:
+        if archive.fileobj.tell() != archive.offset + tarfile.BLOCKSIZE:
             raise EOFError("it ends too early")
 
 

@@ -7,9 +7,10 @@ between two members, or in a header, for a whole one, and what is not in it woul
 import io
 import json
 import lzma
+import shutil
 import tarfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tasks import files
 from tasks.errors import DataError, TercetError
@@ -99,7 +100,7 @@ def unpack(path: Path, folder: Path) -> None:
     """
     try:
         with tarfile.open(path) as archive:
-            archive.extractall(folder, filter="data")  # no link and no name leads out of the folder
+            _extract(archive, folder)
             ends = _ends(archive)
         wrong = _wrong(folder)
     except BROKEN as error:
@@ -109,6 +110,23 @@ def unpack(path: Path, folder: Path) -> None:
         raise DataError(f"{path}: not whole: {what}; nothing was changed, so take another copy of it")
     if missing := [name for name in DUMPS if not (folder / name).is_file()]:
         raise DataError(f"{path}: {', '.join(missing)} is missing in it; a file of `tercet backup` is expected")
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Write its files, if no name and no link leads out of the folder: Python's own filter came with 3.11.4.
+
+    Raises:
+        ValueError: one does.
+    """
+    for member in archive:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isreg() or member.isdir()):
+            raise ValueError(f"{member.name!r} is neither a file nor a folder within it")
+        place = folder / path if member.isdir() else folder / path.parent
+        place.mkdir(parents=True, exist_ok=True)
+        if content := archive.extractfile(member):  # of a folder there is none
+            with content, (folder / path).open("wb") as file:
+                shutil.copyfileobj(content, file)
 
 
 def _ends(archive: tarfile.TarFile) -> bool:

@@ -46,7 +46,8 @@ RESOURCES = ("worker.py",)  # of the code that is run elsewhere
 CODE = Path(__file__).resolve().parents[1]
 HERE = "this machine"
 UNPACK = (
-    "import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode='r|').extractall('.', filter='data');"
+    "import sys, tarfile; safe = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {};"  # from 3.11.4 on
+    " tarfile.open(fileobj=sys.stdin.buffer, mode='r|').extractall('.', **safe);"
     " sys.path.insert(0, '.'); from tasks.training.worker import main; main()"
 )
 THERE = (

@@ -246,7 +246,7 @@ def test_the_warm_up_is_not_in_the_samples(request_of: Build) -> None:
 def test_stdout_is_one_line_whatever_else_is_printed_and_only_numpy_and_the_runtime_are_imported(
     request_of: Build,
 ) -> None:
-    # _distutils_hack is a start-up hook of setuptools, where that is installed
+    # start-up hooks: of setuptools, where that is installed, and of Debian's Python
     code = f"""
 import os, runpy, sys
 talks = lambda event, args: event == "open" and str(args[0]).endswith(".tflite") and os.write(1, b"chatter\\n")
@@ -254,7 +254,7 @@ sys.addaudithook(talks)  # prints past Python as soon as the model is opened
 sys.path.insert(0, {str(transport.RUNNER.parent)!r})
 runpy.run_module("runner", run_name="__main__", alter_sys=True)
 roots = {{name.partition(".")[0] for name in sys.modules}} - set(sys.stdlib_module_names)
-print(*sorted(roots - {{"__main__", "_distutils_hack", "runner"}}), file=sys.stderr)
+print(*sorted(roots - {{"__main__", "_distutils_hack", "sitecustomize", "runner"}}), file=sys.stderr)
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", code],

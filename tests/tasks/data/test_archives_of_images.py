@@ -146,6 +146,18 @@ def test_an_archive_that_was_cut_is_told(project, kind, share):
         read(path)
 
 
+def test_an_archive_that_was_cut_behind_a_header_of_a_header_is_told(project):
+    """The time of a file that is no whole second stands in a header of its own, before that of the file."""
+    write(project / "photos")
+    path = archive("tar")
+    content = path.read_bytes()
+    place = content.rindex(b"././@PaxHeader") // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+    for more in (3, 200, tarfile.BLOCKSIZE + 3):
+        path.write_bytes(content[: place + tarfile.BLOCKSIZE + more])
+        with pytest.raises(DataError, match=r"photos\.tar: not a whole archive"):
+            read(path)
+
+
 def test_what_is_no_archive_or_holds_no_image_is_told(project):
     Path("notes.txt").write_text("nothing")
     with pytest.raises(DataError, match=r"notes\.txt: neither a folder nor an archive"):

@@ -52,6 +52,29 @@ def content_ends(path):
     return last.offset_data + -(-last.size // STEP) * STEP
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "leads"),
+    [
+        ("../out", tarfile.REGTYPE, ""),
+        ("objects/../../out", tarfile.REGTYPE, ""),
+        ("/out", tarfile.REGTYPE, ""),
+        ("objects/way", tarfile.SYMTYPE, "/"),
+        ("objects/way", tarfile.LNKTYPE, "../out"),
+        ("objects/pipe", tarfile.FIFOTYPE, ""),
+    ],
+)
+def test_nothing_in_a_file_leads_out_of_the_folder(folder, tmp_path, name, kind, leads):
+    path, bad = tmp_path / "bad.tar", tarfile.TarInfo(name)
+    bad.type, bad.linkname = kind, leads
+    backup.pack(folder, path)
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(bad)
+    with pytest.raises(DataError, match=f"cannot be unpacked: '{name}' is neither a file nor a folder within it"):
+        backup.unpack(path, tmp_path / "all")
+    assert not (tmp_path / "out").exists()
+    assert not any(each.is_symlink() for each in (tmp_path / "all").rglob("*"))
+
+
 @pytest.mark.parametrize("write", [backup.pack, former])
 def test_a_file_that_was_cut_anywhere_is_refused(write, folder, tmp_path):
     whole, cut = tmp_path / "whole.tar", tmp_path / "cut.tar"

@@ -71,10 +71,8 @@ def _patterned(found: list["Kernel"], pattern: str) -> list[tuple["Kernel", mask
             kept &= np.moveaxis(masks.by_pattern(last, zeros, group), -1, kernel.inputs)
         drawn.append((kernel, kept))
     if all(kept.all() for _, kept in drawn):
-        names = ", ".join(repr(kernel.layer) for kernel in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
-        raise ModelError(
-            f"prune: pattern {pattern}: nothing to prune, as none of the layers has {group} inputs or more: {names}"
-        )
+        few = f"none of the layers has {group} inputs or more: {_names(found)}"
+        raise ModelError(f"prune: pattern {pattern}: nothing to prune, as {few}")
     return drawn
 
 
@@ -94,6 +92,11 @@ def _targets(model: "tf_keras.Model", found: list["Kernel"], params: Prune, vali
         raise ModelError(
             f"prune: nothing to do: every layer is to have at most the zeros that it has: {_shares(present)}"
         )
+    pruned = [kernel for kernel in found if kernel.layer in further]
+    goes = (kernel.weight.numpy()[~_mask(kernel, further[kernel.layer], params.block)] for kernel in pruned)
+    if not any(values.any() for values in goes):
+        unit = "block of {} inputs by {} outputs".format(*params.block) if params.block else "weight"
+        raise ModelError(f"prune: nothing to do: so small a share of each layer is not one {unit}: {_names(pruned)}")
     log.info("prune: sparsity by layer: %s", _shares(further))
     return further
 
@@ -164,6 +167,10 @@ def _mask(kernel: "Kernel", sparsity: float, block: tuple[int, int] | None) -> m
 def _sparsity(found: Iterable["Kernel"]) -> float:
     zeros = [kernel.weight.numpy().ravel() == 0 for kernel in found]
     return float(np.concatenate(zeros).mean())
+
+
+def _names(found: list["Kernel"]) -> str:
+    return ", ".join(repr(kernel.layer) for kernel in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
 
 
 def _shares(by_layer: dict[str, float]) -> str:

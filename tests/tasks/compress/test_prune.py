@@ -118,6 +118,20 @@ def test_a_pattern_that_nothing_fits_is_refused(architectures):
         run(architectures, model, pattern="2:4")
 
 
+@pytest.mark.parametrize(
+    ("share", "unit"),
+    [
+        ({"sparsity": 0.5, "block": [2, 2]}, "block of 2 inputs by 2 outputs"),
+        ({"sparsity": 0.1}, "weight"),
+    ],
+)
+def test_a_share_that_is_not_one_weight_or_block_is_refused(architectures, share, unit):
+    fit.reset(0)
+    model = keras.Sequential([keras.Input((1,), name="x"), keras.layers.Dense(2, name="only", activation="softmax")])
+    with pytest.raises(ModelError, match=f"nothing to do: so small a share of each layer is not one {unit}: 'only'"):
+        run(architectures, model, **share)
+
+
 def test_blocks_are_whole_in_every_layer(architectures, disturb):
     pruned = run(architectures, network(), sparsity=0.5, block=[2, 4])
     found = by_layer(pruned)

@@ -26,6 +26,7 @@ FLUSH_S = 5.0  # that the meter's software is given to write its last samples
 GAP = 5  # sampling intervals without a sample: more, and something was missed
 LATEST_S = 1e11  # of the year 5138
 MOST_W = 1e6
+LONGEST = 10_000  # characters of a line: csv's own limit is the whole process's, and others raise it
 OFFSET = 0.01  # of its largest power: so far below 0 a meter may be at nothing
 Floats = NDArray[np.float64]
 
@@ -83,6 +84,8 @@ def load(path: Path) -> Trace:
         raise DataError(f"{path}: the meter's CSV cannot be read: no such file")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        if (longest := max(map(len, lines), default=0)) > LONGEST:
+            raise DataError(f"{path}: a line has {longest:,} characters; at most {LONGEST:,} expected of a meter's CSV")
         rows = csv.reader(line for line in lines if line.endswith("\n"))
         header = [name.strip().lower() for name in next(rows, [])]
         columns = [next((header.index(name) for name in names if name in header), None) for names in (TIME, POWER)]
@@ -91,8 +94,8 @@ def load(path: Path) -> Trace:
         values = np.array([[float(row[k]) for k in columns if k is not None] for row in rows if row], np.float64)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: the meter's CSV cannot be read: {error}") from None
-    except (csv.Error, ValueError, IndexError) as error:  # csv.Error: a field of 131,072 characters, a NUL
-        raise DataError(f"{path}: a row is no sample: {error}") from None
+    except (csv.Error, ValueError, IndexError) as error:  # csv.Error: a NUL, a quote that nothing ends
+        raise DataError(f"{path}: a row is no sample: {str(error)[:200]}") from None
     if len(values) < 2 or not np.isfinite(values).all() or not (np.diff(values[:, 0]) > 0).all():
         raise DataError(f"{path}: {len(values)} samples; at least two are needed, finite, their times rising")
     trace = Trace(values[:, 0], values[:, 1])

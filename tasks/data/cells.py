@@ -17,7 +17,7 @@ def read(path: Path, told: Path | None = None) -> tables.Table:
     Raises:
         DataError: it is too large for this machine, not UTF-8, or no table.
     """
-    sizes.check_text(path, told)
+    sizes.check_text(told or path, path)
     try:
         return tables.cells(path)
     except UnicodeDecodeError as error:

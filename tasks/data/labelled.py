@@ -67,9 +67,10 @@ def of_folder(folder: Path, *, grouped: bool) -> list[Row]:
         grouped: whether the folder within that of the class is the group of its texts.
 
     Raises:
-        DataError: a file is no text, is too long, or is in no class or of no group.
+        DataError: a file is no text, is too long, or is in no class or of no group, or all are too large together.
     """
-    found, others = [], []
+    found: list[tuple[Path, tuple[str, ...]]] = []
+    others = []
     for path in below(folder):
         parts = path.relative_to(folder).parts
         if any(part.startswith(".") for part in parts):
@@ -79,10 +80,12 @@ def of_folder(folder: Path, *, grouped: bool) -> list[Row]:
         elif len(parts) == 1:
             raise DataError(f"{path}: it lies in no class: texts belong into a folder of their class's name")
         else:
-            found.append(_of_file(path, parts, grouped=grouped))
+            found.append((path, parts))
     if others:
         log.warning("%s: %d files are no %s and are left out, the first is %s", folder, len(others), SUFFIX, others[0])
-    return found
+    if found:
+        sizes.check_text(folder, *(path for path, _ in found))
+    return [_of_file(path, parts, grouped=grouped) for path, parts in found]
 
 
 def _column(path: Path, columns: Mapping[str, list[str]], name: str) -> list[str]:

@@ -35,17 +35,17 @@ def check(where: str, size: int, stored: int | None = None) -> None:
         check_growth(where, size, stored)
 
 
-def check_text(path: Path, told: Path | None = None) -> None:
-    """Refuse a file of text that would not fit into memory as its parts.
+def check_text(told: Path, *files: Path) -> None:
+    """Refuse text that would not fit into memory as its parts.
 
     Args:
-        path: of the file.
-        told: what the message calls it, where it was unpacked from another.
+        told: what the message calls it: its file, the file that it was unpacked from, or the folder of its files.
+        files: that are read together, where it is not `told` itself; a link to nothing is told by who opens it.
 
     Raises:
         DataError: it is too large.
     """
-    check(str(told or path), path.stat().st_size * GROWTH)
+    check(str(told), sum(file.stat().st_size for file in files or (told,) if file.exists()) * GROWTH)
 
 
 def check_growth(where: str, size: int, stored: int) -> None:

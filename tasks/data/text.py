@@ -31,7 +31,7 @@ def check(params: Prepare) -> None:
     Raises:
         DataError: they are not, or the tokenizer is not.
     """
-    _files(params)
+    _files(Path(str(params.path)))
     if params.tokenizer:
         tokenized.check(params.tokenizer)
 
@@ -42,7 +42,10 @@ def load(params: Prepare) -> Source:
     Raises:
         DataError: there is none, it is no UTF-8, or it is too short for a window.
     """
-    return windows_of(b"".join(_content(path) for path in _files(params)), Path(str(params.path)).name, params)
+    path = Path(str(params.path))
+    files = _files(path)
+    limits.check_text(path, *files)
+    return windows_of(b"".join(file.read_bytes() for file in files), path.name, params)
 
 
 def windows_of(content: bytes, name: str, params: Prepare) -> Source:
@@ -100,19 +103,13 @@ def _parted(examples: Tokens, sizes: Array, size: int, params: Prepare) -> Token
     return replace(examples, parts=np.searchsorted(_cuts(size, params), begins, side="right").astype(np.uint8))
 
 
-def _files(params: Prepare) -> list[Path]:
-    path = Path(str(params.path))
+def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     found = [each for each in below(path) if each.suffix == ".txt"] if path.is_dir() else []
     if not found:
         raise DataError(f"{path}: no text; prepare.path names a file, or a folder with .txt files")
     return found
-
-
-def _content(path: Path) -> bytes:
-    limits.check_text(path)
-    return path.read_bytes()
 
 
 def _characters(content: bytes, name: str) -> tuple[Array, list[str]]:

@@ -179,6 +179,17 @@ def test_a_file_of_text_that_does_not_fit_as_cells_or_words_is_refused(source, t
         SOURCES.load(source).load(given)
 
 
+@pytest.mark.parametrize("source", ["sentences", "text"])
+def test_a_folder_of_texts_is_looked_at_as_a_whole(source, tmp_path, monkeypatch):
+    for name in ("a/1.txt", "a/2.txt", "b/1.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no matter " * 2000)
+    monkeypatch.setattr(sizes, "HARMLESS", 0)
+    monkeypatch.setattr(sizes.os, "sysconf", lambda _: 1000)  # half of it would hold any of the three, but not all
+    with pytest.raises(DataError, match=rf"{tmp_path.name}: 600,000 bytes; at most half .*, 500,000 bytes"):
+        SOURCES.load(source).load(Prepare.model_validate({"source": source, "path": str(tmp_path)}))
+
+
 def test_a_series_that_was_packed_to_fill_a_disk_is_refused(tmp_path, peak):
     path = tmp_path / "series.csv.gz"
     path.write_bytes(gzip.compress(bytes(200 * MIB), 9))

@@ -78,7 +78,7 @@ def load(path: Path) -> Trace:
     """Read the meter's CSV; a last line without an end is still being written, and left out.
 
     Raises:
-        DataError: no such file, no such columns, a row that is no number, or times that do not rise.
+        DataError: no such file, no such columns, a line too long, a row that is no number, or times that do not rise.
     """
     if not path.is_file():
         raise DataError(f"{path}: the meter's CSV cannot be read: no such file")
